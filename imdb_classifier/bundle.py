@@ -1,0 +1,337 @@
+"""One model on disk: a folder, written once, complete or absent.
+
+``model.keras`` (to train on from), ``model.onnx`` (to score with), ``vocabulary.txt`` (one word a
+line, the most frequent first), ``manifest.json`` (how it came about, golden scores),
+``evaluation.json`` (once it was evaluated), ``README.md`` (its model card) and ``SHA256SUMS``.
+Loading checks the sums before anything else is looked at, runs no code from the bundle, needs no
+TensorFlow, and scores the golden texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from imdb_classifier import __version__
+from imdb_classifier.config import Recipe
+from imdb_classifier.encoding import Vocabulary, encode
+from imdb_classifier.engine import KerasEngine, OnnxEngine
+from imdb_classifier.errors import (
+    BundleError,
+    CannotWriteError,
+    ExportError,
+    OutputExistsError,
+)
+from imdb_classifier.export import to_onnx
+from imdb_classifier.network import NetworkWeights
+
+if TYPE_CHECKING:
+    from imdb_classifier.training import TrainedModel
+
+FORMAT_VERSION: Final = 1
+TOLERANCE: Final = 1e-5
+"""Largest difference of a probability between Keras and ONNX Runtime, and between machines."""
+
+KERAS_FILE: Final = "model.keras"
+ONNX_FILE: Final = "model.onnx"
+VOCABULARY_FILE: Final = "vocabulary.txt"
+MANIFEST_FILE: Final = "manifest.json"
+EVALUATION_FILE: Final = "evaluation.json"
+CARD_FILE: Final = "README.md"
+SUMS_FILE: Final = "SHA256SUMS"
+
+_REQUIRED: Final = frozenset({KERAS_FILE, ONNX_FILE, VOCABULARY_FILE, MANIFEST_FILE})
+_OPTIONAL: Final = frozenset({EVALUATION_FILE, CARD_FILE})
+
+_GOLDEN_SENTENCES: Final = (
+    "A warm, funny and beautifully acted film; I would watch it again tomorrow.",
+    "Two hours of my life that nobody will give back. Dull, loud and badly cut!",
+    "I didn't expect much, and it wasn't bad at all.<br /><br />The ending isn't great, though.",
+    "ok",
+    "Zwölf Minuten Élan, dann nichts 🎬 7/10",
+)
+GOLDEN_TEXTS: Final = (
+    *_GOLDEN_SENTENCES,
+    " ".join(_GOLDEN_SENTENCES),
+    " ".join(_GOLDEN_SENTENCES[:3] * 6),
+    " ".join(_GOLDEN_SENTENCES[:3] * 20),
+)
+"""Texts of 1 to some 900 words, whose probabilities a bundle keeps and gives again when loaded."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was loaded: checked, and ready to score.
+
+    Attributes:
+        path: Its folder.
+        manifest: What ``manifest.json`` says.
+        recipe: How the model is encoded and built.
+        vocabulary: The words that have ids of their own.
+        engine: Its network.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    recipe: Recipe
+    vocabulary: Vocabulary
+    engine: OnnxEngine
+
+    @property
+    def model_id(self) -> str:
+        """Recipe and the first 12 digits of the model's hash, such as ``seed-3f2a9c1b7d04``."""
+        return str(self.manifest["model_id"])
+
+    @property
+    def model_hash(self) -> str:
+        """SHA-256 (hex) of all that decides a score: graph, vocabulary and encoding."""
+        return str(self.manifest["model_hash"])
+
+    @cached_property
+    def evaluation(self) -> Mapping[str, Any] | None:
+        """What ``evaluation.json`` says, or None for a model that was never evaluated."""
+        file = self.path / EVALUATION_FILE
+        return json.loads(file.read_text("utf-8")) if file.exists() else None
+
+
+def write_bundle(trained: TrainedModel, target: Path) -> Bundle:
+    """Export a trained model and write its bundle.
+
+    Args:
+        trained: What `training.train` gave.
+        target: The bundle's folder; must not exist.
+
+    Raises:
+        ExportError: Keras and ONNX Runtime differ by more than `TOLERANCE` on a golden text.
+        OutputExistsError: Something stands at `target`.
+        MissingExtraError: The package onnx is not installed.
+    """
+    recipe = trained.recipe
+    onnx_model = to_onnx(NetworkWeights.of(trained.model), recipe).SerializeToString(
+        deterministic=True
+    )
+    golden = encode(pa.array(GOLDEN_TEXTS), trained.vocabulary, recipe.encoding)
+    probabilities = OnnxEngine(onnx_model).probabilities(golden)
+    difference = np.abs(
+        probabilities - KerasEngine(trained.model, recipe).probabilities(golden)
+    )
+    if not difference.max() <= TOLERANCE:
+        raise ExportError(
+            f"The exported model must give Keras' probabilities within {TOLERANCE}.",
+            f"On golden texts it differs by up to {difference.max():.2e}.",
+            "Train again; if it happens again, report it with the recipe and the seed.",
+        )
+
+    words = "".join(
+        f"{word}\n" for word in trained.vocabulary.words.to_pylist()
+    ).encode()
+    model_hash = _model_hash(onnx_model, words, recipe)
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "model_id": f"{recipe.name}-{model_hash[:12]}",
+        "model_hash": model_hash,
+        "recipe": recipe.to_dict(),
+        "seed": trained.seed,
+        "data": dict(trained.data),
+        "history": [asdict(epoch) for epoch in trained.history],
+        "golden": [
+            {"text": text, "probability": float(probability)}
+            for text, probability in zip(GOLDEN_TEXTS, probabilities, strict=True)
+        ],
+        "packages": {
+            name: version(name) for name in ("keras", "numpy", "onnx", "tensorflow")
+        },
+        "package_version": __version__,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with _Unfinished(target) as folder:
+        # Adam's state is of no use to anybody who scores, and twice the size of the weights.
+        trained.model.save(folder / KERAS_FILE, include_optimizer=False)
+        (folder / ONNX_FILE).write_bytes(onnx_model)
+        (folder / VOCABULARY_FILE).write_bytes(words)
+        (folder / MANIFEST_FILE).write_text(to_json(manifest), "utf-8")
+    return load_bundle(target)
+
+
+def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: Path) -> Bundle:
+    """A copy of a bundle that also holds what its evaluation found.
+
+    Args:
+        bundle: The model.
+        evaluation: The text of ``evaluation.json``.
+        card: The text of ``README.md``, the model card.
+        target: The copy's folder; must not exist.
+
+    Raises:
+        OutputExistsError: Something stands at `target`.
+    """
+    with _Unfinished(target) as folder:
+        for name in _REQUIRED:
+            shutil.copyfile(bundle.path / name, folder / name)
+        (folder / EVALUATION_FILE).write_text(evaluation, "utf-8")
+        (folder / CARD_FILE).write_text(card, "utf-8")
+    return load_bundle(target)
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Check a bundle and make it ready to score.
+
+    Args:
+        path: Its folder.
+
+    Raises:
+        BundleError: A file is missing, damaged, or points elsewhere; the format is newer than this
+            release; or the golden texts do not get their scores.
+    """
+    _check_sums(path)
+    manifest = json.loads((path / MANIFEST_FILE).read_bytes())
+    if manifest["format_version"] != FORMAT_VERSION:
+        raise BundleError(
+            f"This release reads model bundles of format version {FORMAT_VERSION}.",
+            f"{path} has format version {manifest['format_version']}.",
+            "Install the release of imdb-classifier that wrote it "
+            f"({manifest.get('package_version', 'unknown')}).",
+        )
+    recipe = Recipe.from_dict(manifest["recipe"])
+    words = (path / VOCABULARY_FILE).read_bytes()
+    onnx_model = (path / ONNX_FILE).read_bytes()
+    bundle = Bundle(
+        path=path,
+        manifest=manifest,
+        recipe=recipe,
+        vocabulary=Vocabulary(words.decode("utf-8").split("\n")[:-1]),
+        engine=OnnxEngine(onnx_model),
+    )
+    _check_scores(bundle, _model_hash(onnx_model, words, recipe))
+    return bundle
+
+
+def to_json(values: Mapping[str, Any]) -> str:
+    """Values as the text of a JSON file that people and diffs can read."""
+    return (
+        json.dumps(
+            values, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False
+        )
+        + "\n"
+    )
+
+
+def _model_hash(onnx_model: bytes, words: bytes, recipe: Recipe) -> str:
+    encoding = json.dumps(asdict(recipe.encoding), sort_keys=True).encode()
+    parts = (hashlib.sha256(part).digest() for part in (onnx_model, words, encoding))
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+class _Unfinished:
+    """A folder beside the target that becomes the target once everything in it is on disk."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.folder = target.parent / f".{target.name}.{os.getpid()}.unfinished"
+
+    def __enter__(self) -> Path:
+        if self.target.exists():
+            raise OutputExistsError(
+                str(self.target),
+                "a model bundle is written only once",
+                "Name another folder, or remove this one first.",
+            )
+        try:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+        except OSError as error:
+            raise CannotWriteError(
+                "The folder of a model bundle must be writable.",
+                f"{self.target.parent} is not: {error.strerror}.",
+                "Name another folder.",
+            ) from error
+        return self.folder
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        names = sorted(path.name for path in self.folder.iterdir())
+        sums = "".join(f"{_sum(self.folder / name)}  {name}\n" for name in names)
+        (self.folder / SUMS_FILE).write_text(sums, "utf-8")
+        for path in (*self.folder.iterdir(), self.folder):
+            _flush(path)
+        os.rename(self.folder, self.target)
+        _flush(self.target.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_sums(path: Path) -> None:
+    """Every file is the one that was written, none is missing, none lies outside the folder."""
+    sums_file = path / SUMS_FILE
+    if not sums_file.is_file():
+        raise BundleError(
+            f"A model bundle is a folder with a {SUMS_FILE} file.",
+            f"{path} has none.",
+            "Name the folder of a model bundle, a version id or an @alias.",
+        )
+    lines = sums_file.read_text("utf-8", errors="replace").splitlines()
+    sums = {
+        name: digest for digest, _, name in (line.partition("  ") for line in lines)
+    }
+    names = set(sums)
+    if not _REQUIRED <= names <= _REQUIRED | _OPTIONAL:
+        raise _damaged(
+            path, f"{SUMS_FILE} lists {', '.join(sorted(names)) or 'nothing'}"
+        )
+    for name in sorted(names):
+        file = path / name
+        if file.is_symlink() or not file.is_file():
+            raise _damaged(path, f"{name} is missing or no ordinary file")
+        if _sum(file) != sums[name]:
+            raise _damaged(path, f"{name} does not have its SHA-256 sum")
+
+
+def _check_scores(bundle: Bundle, model_hash: str) -> None:
+    if model_hash != bundle.model_hash:
+        raise _damaged(bundle.path, "the model is not the one that its manifest names")
+    texts = pa.array(
+        [golden["text"] for golden in bundle.manifest["golden"]], pa.string()
+    )
+    expected = np.array([golden["probability"] for golden in bundle.manifest["golden"]])
+    sequences = encode(texts, bundle.vocabulary, bundle.recipe.encoding)
+    difference = np.abs(bundle.engine.probabilities(sequences) - expected).max(
+        initial=0
+    )
+    if not difference <= TOLERANCE:
+        raise _damaged(
+            bundle.path,
+            f"its golden texts score up to {difference:.2e} away from their scores",
+        )
+
+
+def _damaged(path: Path, what: str) -> BundleError:
+    return BundleError(
+        "A model bundle must be as it was written.",
+        f"In {path}, {what}.",
+        "Restore the bundle from a copy, or train the model again.",
+    )

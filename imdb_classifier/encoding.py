@@ -1,0 +1,268 @@
+"""Review text to token ids: Keras' IMDB scheme, one code path for training and scoring.
+
+Keras lower-cases a text, replaces its punctuation filter, tabs and newlines by spaces, splits on
+spaces, and gives the word of rank r the id r + 3, after 0 for padding, 1 for the start of a review
+and 2 for an unknown word (https://keras.io/api/datasets/imdb/). Texts are worked on as one buffer
+of UTF-8 bytes: every character of the filter is a single ASCII byte, so replacing bytes cannot
+hurt a longer character.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from imdb_classifier.config import EncodingConfig
+from imdb_classifier.errors import BundleError
+from imdb_classifier.schema import TEXT, TOKEN_IDS
+
+PADDING: Final = 0
+START: Final = 1
+UNKNOWN: Final = 2
+INDEX_FROM: Final = 3
+"""The word of rank r, counted from 1, has the id r + INDEX_FROM."""
+
+FILTER: Final = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
+"""Keras' punctuation filter (``keras.preprocessing.text.Tokenizer``); the apostrophe is no part."""
+
+CHUNK_ROWS: Final = 2_048
+
+_SPACE: Final = ord(" ")
+_FILTER_TO_SPACE: Final = np.arange(256, dtype=np.uint8)
+_FILTER_TO_SPACE[np.frombuffer(FILTER.encode(), dtype=np.uint8)] = _SPACE
+
+
+@dataclass(frozen=True)
+class TokenSequences:
+    """Token ids of many reviews, end to end.
+
+    Attributes:
+        ids: int32, (tokens,), each in [0, num_words).
+        offsets: int64, (reviews + 1,); review i is ``ids[offsets[i]:offsets[i + 1]]``, never empty.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each review: int64, (reviews,), at least 1."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: NDArray[np.int64]) -> TokenSequences:
+        """The reviews at these positions, in this order.
+
+        Args:
+            rows: int64, (taken,), each in [0, reviews).
+        """
+        lengths = self.lengths[rows]
+        offsets = _offsets(lengths)
+        positions = np.arange(offsets[-1]) + np.repeat(
+            self.offsets[rows] - offsets[:-1], lengths
+        )
+        return TokenSequences(self.ids[positions], offsets)
+
+    def tails(self, sequence_length: int) -> TokenSequences:
+        """The last `sequence_length` tokens of each review, or all where there are fewer."""
+        kept = np.minimum(self.lengths, sequence_length)
+        if kept.sum() == len(self.ids):
+            return self
+        offsets = _offsets(kept)
+        positions = np.arange(offsets[-1]) + np.repeat(
+            self.offsets[1:] - offsets[1:], kept
+        )
+        return TokenSequences(self.ids[positions], offsets)
+
+
+class Vocabulary:
+    """Words in rank order: the most frequent first.
+
+    Args:
+        words: Distinct words, lower-cased; the word at position i has rank i + 1.
+
+    Raises:
+        BundleError: A word stands in it twice.
+    """
+
+    def __init__(self, words: Sequence[str] | pa.Array) -> None:
+        self.words = pa.array(words, type=pa.string())
+        if pc.count_distinct(self.words).as_py() != len(self.words):
+            raise BundleError(
+                "A vocabulary names each word once.",
+                "This one repeats a word.",
+                "Restore the bundle's vocabulary.txt from the original.",
+            )
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def head(self, size: int) -> Vocabulary:
+        """The `size` most frequent words, or all where there are fewer."""
+        return Vocabulary(self.words[:size])
+
+    @classmethod
+    def count(cls, texts: pa.ChunkedArray | pa.Array) -> Vocabulary:
+        """All words of some texts, the most frequent first, equally frequent ones as they appear.
+
+        Args:
+            texts: string, (reviews,), without nulls.
+        """
+        counted = [pc.value_counts(_tokenise(chunk)[0]) for chunk in _chunks(texts)]
+        frequencies = (
+            pa.table(
+                {
+                    "word": pa.chunked_array(
+                        [c.field("values") for c in counted], pa.string()
+                    ),
+                    "count": pa.chunked_array(
+                        [c.field("counts") for c in counted], pa.int64()
+                    ),
+                }
+            )
+            .group_by("word", use_threads=False)  # keeps the order of first appearance
+            .aggregate([("count", "sum")])
+            .sort_by([("count_sum", "descending")])  # a stable sort
+        )
+        return cls(frequencies["word"].combine_chunks())
+
+
+def encode(
+    texts: pa.ChunkedArray | pa.Array, vocabulary: Vocabulary, config: EncodingConfig
+) -> TokenSequences:
+    """The token ids of some texts.
+
+    Each review starts with the start token; unknown words and words of a rank past
+    ``config.num_words`` become 2; of a review longer than ``config.sequence_length`` tokens the
+    tail is kept, so that its start token goes, as ``pad_sequences(truncating="pre")`` has it.
+
+    Args:
+        texts: string, (reviews,), valid UTF-8 without nulls.
+        vocabulary: At least the words that have an id below ``config.num_words``.
+        config: The scheme's two sizes.
+    """
+    encoded = []
+    for chunk in _chunks(texts):
+        words, words_of_row = _tokenise(chunk)
+        position = (
+            pc.index_in(words, value_set=vocabulary.words).fill_null(-1).to_numpy()
+        )
+        word_ids = np.where(position < 0, UNKNOWN, position + (INDEX_FROM + 1))
+        encoded.append(cap(_with_start(word_ids, words_of_row), config))
+    return TokenSequences(
+        np.concatenate([part.ids for part in encoded] or [np.empty(0, np.int32)]),
+        _offsets(
+            np.concatenate(
+                [part.lengths for part in encoded] or [np.empty(0, np.int64)]
+            )
+        ),
+    )
+
+
+def cap(sequences: TokenSequences, config: EncodingConfig) -> TokenSequences:
+    """Sequences of any ids brought within the scheme's two sizes.
+
+    Args:
+        sequences: Ids of any size, reviews of any length.
+        config: Ids from ``num_words`` on become 2, the last ``sequence_length`` tokens stay.
+    """
+    ids = sequences.ids
+    return TokenSequences(
+        np.where(ids < config.num_words, ids, np.int32(UNKNOWN)), sequences.offsets
+    ).tails(config.sequence_length)
+
+
+def encode_reviews(
+    reviews: pa.Table, vocabulary: Vocabulary, config: EncodingConfig
+) -> TokenSequences:
+    """The token ids of reviews, whether they come as text or as Keras' own ids.
+
+    Args:
+        reviews: `schema.REVIEWS` or `schema.ENCODED_REVIEWS`.
+        vocabulary: As in `encode`.
+        config: As in `encode`.
+    """
+    if TEXT in reviews.column_names:
+        return encode(reviews[TEXT], vocabulary, config)
+    lists = reviews[TOKEN_IDS].combine_chunks()
+    lengths = pc.list_value_length(lists).to_numpy()
+    return cap(TokenSequences(lists.flatten().to_numpy(), _offsets(lengths)), config)
+
+
+def _chunks(texts: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
+    """The texts in pieces whose working arrays stay near the processor's caches."""
+    arrays = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
+    return [
+        array.slice(start, CHUNK_ROWS)
+        for array in arrays
+        for start in range(0, len(array), CHUNK_ROWS)
+    ]
+
+
+def _tokenise(texts: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
+    """All words of some texts, end to end, and how many of them each text has.
+
+    Args:
+        texts: string, (reviews,), at least one, without nulls.
+
+    Returns:
+        string, (words,), none of them empty; int64, (reviews,).
+    """
+    lowered = pc.utf8_lower(texts)
+    rows = np.frombuffer(lowered.buffers()[1], np.int32)[lowered.offset :][
+        : len(lowered) + 1
+    ]
+    characters = _FILTER_TO_SPACE[_bytes(lowered.buffers()[2])[rows[0] : rows[-1]]]
+    rows = rows - rows[0]
+
+    in_word = characters != _SPACE
+    # A word starts where no word character stands in front, or at the first byte of a text.
+    starts = in_word.copy()
+    starts[1:] &= ~in_word[:-1]
+    first = rows[:-1][rows[:-1] < len(in_word)]
+    starts[first] = in_word[first]
+    # A word ends in front of a space, in front of the next text, or at the end of all.
+    ends = in_word.copy()
+    ends[:-1] &= ~in_word[1:] | starts[1:]
+
+    start_of_word = np.flatnonzero(starts)
+    lengths = np.flatnonzero(ends) + 1 - start_of_word
+    words = pa.StringArray.from_buffers(
+        len(lengths),
+        pa.py_buffer(_offsets(lengths).astype(np.int32)),
+        pa.py_buffer(characters[in_word]),
+    )
+    return words, np.diff(np.searchsorted(start_of_word, rows))
+
+
+def _with_start(
+    word_ids: NDArray[np.int32], words_of_row: NDArray[np.int64]
+) -> TokenSequences:
+    """Word ids of many reviews, each review with the start token in front."""
+    offsets = _offsets(words_of_row + 1)
+    ids = np.empty(offsets[-1], dtype=np.int32)
+    is_start = np.zeros(len(ids), dtype=np.bool_)
+    is_start[offsets[:-1]] = True
+    ids[is_start] = START
+    ids[~is_start] = word_ids
+    return TokenSequences(ids, offsets)
+
+
+def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each piece begins and the last one ends: int64, (pieces + 1,), from 0 up."""
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def _bytes(buffer: pa.Buffer | None) -> NDArray[np.uint8]:
+    return np.frombuffer(buffer or b"", dtype=np.uint8)

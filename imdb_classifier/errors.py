@@ -1,0 +1,224 @@
+"""Every error this library raises on purpose.
+
+Each class builds its own text from what went wrong, always in three parts: the rule that was
+broken, what came instead, and the way out. Each carries the exit code (after BSD ``sysexits.h``)
+with which the command line ends. No message ever holds review text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+EXIT_DONE = 0
+EXIT_USAGE = 2
+EXIT_REFUSED = 3
+EXIT_BAD_DATA = 65
+EXIT_NO_INPUT = 66
+EXIT_INTERNAL = 70
+EXIT_CANNOT_WRITE = 73
+EXIT_PARTIAL = 75
+EXIT_CONFIGURATION = 78
+
+
+class ImdbClassifierError(ValueError):
+    """Base of all errors below: ``except ImdbClassifierError`` catches whatever this library says.
+
+    Args:
+        rule: What must hold, as one sentence.
+        received: What came instead, as one sentence.
+        way_out: What the reader can do, as one or more sentences.
+    """
+
+    exit_code: ClassVar[int] = EXIT_INTERNAL
+
+    def __init__(self, rule: str, received: str, way_out: str) -> None:
+        super().__init__(f"{rule} {received} {way_out}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process borders (Dask, process pools); pickle's default would call the
+        # subclass' own signature with the finished text.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(
+    cls: type[ImdbClassifierError], args: tuple[object, ...], state: dict[str, object]
+) -> ImdbClassifierError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+def _listed(names: Iterable[str], limit: int = 20) -> str:
+    names = list(names)
+    shown = ", ".join(names[:limit])
+    rest = len(names) - limit
+    return f"{shown} and {rest} more" if rest > 0 else shown or "none"
+
+
+class ConfigurationError(ImdbClassifierError):
+    """A setting is outside its range or contradicts another one."""
+
+    exit_code = EXIT_CONFIGURATION
+
+
+class MissingExtraError(ImdbClassifierError):
+    """A feature was asked for whose optional packages are not installed."""
+
+    exit_code = EXIT_CONFIGURATION
+
+    def __init__(self, feature: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the package {package}.",
+            "It is not installed.",
+            f"Install it with: pip install 'imdb-classifier[{extra}]'",
+        )
+
+
+class NoInputError(ImdbClassifierError):
+    """A named input does not exist, or holds nothing that can be read."""
+
+    exit_code = EXIT_NO_INPUT
+
+
+class NoReviewsError(NoInputError):
+    """No IMDB reviews were named and none are cached."""
+
+    def __init__(self, missing: str, cache: str) -> None:
+        super().__init__(
+            "Training and evaluation need the IMDB reviews.",
+            f"{missing}, and nothing is downloaded unasked.",
+            "Three ways out: name a local copy with --data or IMDB_CLASSIFIER_DATA; "
+            "download it once with `imdb-classifier data fetch`; "
+            f"or put the published file into {cache} yourself.",
+        )
+
+
+class DownloadError(NoReviewsError):
+    """A published file was to be downloaded, and did not come."""
+
+    def __init__(self, url: str, reason: str, target: str) -> None:
+        ImdbClassifierError.__init__(
+            self,
+            f"{url} must be reachable and send the whole file.",
+            f"It did not: {reason}; nothing was kept.",
+            "Three ways out: name a local copy with --data or IMDB_CLASSIFIER_DATA; "
+            "try `imdb-classifier data fetch` again; "
+            f"or put the published file at {target} yourself.",
+        )
+
+
+class BadDataError(ImdbClassifierError):
+    """Data came, but not in the form that was promised, or it failed a check."""
+
+    exit_code = EXIT_BAD_DATA
+
+
+class MissingColumnError(BadDataError):
+    """A Parquet file or frame lacks a column that was asked for."""
+
+    def __init__(self, column: str, source: str, available: Iterable[str], option: str) -> None:
+        super().__init__(
+            f"Column '{column}' is not in {source}.",
+            f"Its columns: {_listed(available)}.",
+            f"Name the text column with {option}.",
+        )
+
+
+class MissingReviewColumnError(MissingColumnError):
+    """A Parquet file of labelled reviews lacks its text or its label column."""
+
+    def __init__(self, column: str, source: str, available: Iterable[str]) -> None:
+        ImdbClassifierError.__init__(
+            self,
+            f"Column '{column}' is not in {source}.",
+            f"Its columns: {_listed(available)}.",
+            "Labelled reviews need the columns text (the review) and label (0 or 1): rename them.",
+        )
+
+
+class TextTypeError(BadDataError):
+    """The text column holds something that is not text."""
+
+    def __init__(self, column: str, source: str, received: str) -> None:
+        super().__init__(
+            f"Column '{column}' of {source} must hold text (an Arrow or pandas string type).",
+            f"It is {received}.",
+            "Cast it to text first, or name another column.",
+        )
+
+
+class ColumnExistsError(BadDataError):
+    """An output column would overwrite an input column."""
+
+    def __init__(self, columns: Iterable[str], source: str, option: str) -> None:
+        super().__init__(
+            "An input column is never overwritten.",
+            f"{source} already has: {_listed(columns)}.",
+            f"Choose another prefix for the new columns with {option}.",
+        )
+
+
+class UnreadableFileError(BadDataError):
+    """A file is not Parquet, or a damaged one."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(
+            f"{source} must be a readable Parquet file.",
+            f"Reading it failed: {reason}.",
+            "Write the file again, or leave it out of the input.",
+        )
+
+
+class ChecksumError(BadDataError):
+    """A downloaded or stored file is not the one that was published."""
+
+    def __init__(
+        self,
+        source: str,
+        expected: str,
+        received: str,
+        way_out: str = "Delete the file and fetch it again.",
+    ) -> None:
+        super().__init__(
+            f"{source} must have the published checksum {expected}.",
+            f"It has {received}.",
+            way_out,
+        )
+
+
+class BundleError(BadDataError):
+    """A model bundle is damaged, incomplete, or from a newer release."""
+
+
+class ExportError(BadDataError):
+    """The exported model does not give the probabilities of the Keras model."""
+
+
+class CannotWriteError(ImdbClassifierError):
+    """An output cannot be created where it was asked for."""
+
+    exit_code = EXIT_CANNOT_WRITE
+
+
+class OutputExistsError(CannotWriteError):
+    """Something else already stands where an output should go."""
+
+    def __init__(self, target: str, reason: str, way_out: str) -> None:
+        super().__init__(
+            f"{target} must not exist yet, or be the result of this very run.",
+            f"It is there, and {reason}.",
+            way_out,
+        )
+
+
+class UnknownModelError(NoInputError):
+    """A model reference names neither a path, a version nor an alias."""
+
+    def __init__(self, reference: str, known: Iterable[str]) -> None:
+        super().__init__(
+            "A model is named by a path to a bundle, a version id, or @alias.",
+            f"'{reference}' is none of these here. Known: {_listed(known)}.",
+            "List the models with `imdb-classifier models list`.",
+        )

@@ -1,0 +1,195 @@
+"""The jobs that the command line and the flows have in common: train, evaluate, register, promote.
+
+Nothing here knows of Prefect. Models and reviews stay inside these functions; what goes in and out
+are paths, references and figures.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from imdb_classifier.bundle import Bundle, write_bundle
+from imdb_classifier.config import recipe as named_recipe
+from imdb_classifier.encoding import encode_reviews
+from imdb_classifier.errors import ConfigurationError, NoInputError
+from imdb_classifier.evaluation import Evaluation, evaluate
+from imdb_classifier.imdb import Reviews, add_reviews, count_overlap, load_reviews
+from imdb_classifier.registry import CHAMPION, Decision, Registry, decide
+from imdb_classifier.report import render_json, render_model_card
+from imdb_classifier.schema import TEXT
+from imdb_classifier.scoring import Scorer
+from imdb_classifier.training import TrainingObserver, train
+
+logger = logging.getLogger(__name__)
+
+_UNCUT = 2**31 - 1
+
+
+def load_training_reviews(
+    data: str | None, extra_train: Sequence[str] = (), *, download: bool = False
+) -> tuple[Reviews, dict[str, Any]]:
+    """The reviews to train on, and what is known of them.
+
+    Args:
+        data: Where the reviews are, see `imdb.load_reviews`.
+        extra_train: Labelled Parquet files to add.
+        download: Whether they may be downloaded.
+
+    Returns:
+        The reviews; and their source, rows, rows left out, fingerprint, and how many rows of the
+        test split stand among them too (None where there is no test split).
+    """
+    reviews = load_reviews(data, "train", download=download)
+    if extra_train:
+        reviews = add_reviews(reviews, extra_train)
+    try:
+        overlap = count_overlap(reviews, load_reviews(data, "test"))
+    except NoInputError:
+        overlap = None
+    summary = {
+        "source": reviews.source,
+        "rows": len(reviews),
+        "left_out": dict(reviews.left_out),
+        "fingerprint": reviews.fingerprint,
+        "overlap_with_test": overlap,
+    }
+    logger.info(
+        "%s reviews to train on; left out: %s; %s of the test reviews are among them",
+        f"{len(reviews):,}",
+        ", ".join(f"{count:,} {why}" for why, count in reviews.left_out.items()) or "none",
+        "unknown how many" if overlap is None else f"{overlap:,}",
+    )
+    return reviews, summary
+
+
+def train_bundle(
+    data: str | None,
+    recipe: str,
+    seed: int,
+    target: Path,
+    *,
+    extra_train: Sequence[str] = (),
+    download: bool = False,
+    observer: TrainingObserver | None = None,
+) -> Bundle:
+    """Train a model and write its bundle; checkpoints stand beside it until that is done.
+
+    Args:
+        data: Where the reviews are, see `imdb.load_reviews`.
+        recipe: The name of a recipe.
+        seed: From 0 to 2**32 - 1.
+        target: The bundle's folder; must not exist.
+        extra_train: Labelled Parquet files to add.
+        download: Whether the reviews may be downloaded.
+        observer: Told how training goes.
+
+    Raises:
+        ImdbClassifierError: See `imdb.load_reviews`, `training.train`, `bundle.write_bundle`.
+    """
+    chosen = named_recipe(recipe)
+    reviews, summary = load_training_reviews(data, extra_train, download=download)
+    checkpoints = target.parent / f".{target.name}.checkpoints"
+    trained = train(reviews, chosen, seed, checkpoints, observer)
+    bundle = write_bundle(replace(trained, data=summary), target)
+    shutil.rmtree(checkpoints)
+    return bundle
+
+
+def evaluate_bundle(
+    bundle: Bundle, data: str | None, *, download: bool = False
+) -> tuple[Evaluation, Reviews]:
+    """Check a model against the test split.
+
+    Args:
+        bundle: The model.
+        data: Where the reviews are, see `imdb.load_reviews`.
+        download: Whether they may be downloaded.
+
+    Returns:
+        The figures, and the test reviews they were measured on.
+
+    Raises:
+        ConfigurationError: The reviews come as Keras' token ids and the model has other ids.
+        ImdbClassifierError: See `imdb.load_reviews`.
+    """
+    reviews = load_reviews(data, "test", download=download)
+    trained_on = bundle.manifest["data"]
+    if reviews.words is not None and trained_on["source"] != "keras":
+        raise ConfigurationError(
+            "Keras' token ids can only be scored by a model that was trained on them.",
+            f"{bundle.model_id} was trained on {trained_on['source']} reviews.",
+            "Name reviews with text with --data.",
+        )
+    encoding = bundle.recipe.encoding
+    uncut = encode_reviews(
+        reviews.table, bundle.vocabulary, replace(encoding, sequence_length=_UNCUT)
+    )
+    with Scorer(bundle) as scorer:
+        probabilities = scorer.sequence_probabilities(uncut.tails(encoding.sequence_length))
+    figures = evaluate(
+        reviews.labels,
+        probabilities,
+        # The start token is no word of the review's.
+        uncut.lengths - 1,
+        data={
+            "source": reviews.source,
+            "split": reviews.split,
+            "fingerprint": reviews.fingerprint,
+            "left_out": dict(reviews.left_out),
+            "overlap_with_train": trained_on["overlap_with_test"],
+        },
+        model={
+            "id": bundle.model_id,
+            "hash": bundle.model_hash,
+            "recipe": bundle.recipe.name,
+            "seed": bundle.manifest["seed"],
+        },
+        history=bundle.manifest["history"],
+    )
+    return figures, reviews
+
+
+def worst_texts(evaluation: Evaluation, reviews: Reviews) -> list[str] | None:
+    """The texts of an evaluation's worst rows, for whoever asked for them; None without texts."""
+    if TEXT not in reviews.table.column_names:
+        return None
+    column = reviews.table[TEXT]
+    return [column[wrong.row].as_py() for wrong in evaluation.worst]
+
+
+def register_bundle(bundle: Bundle, evaluation: Evaluation, registry: Registry) -> Bundle:
+    """Keep an evaluated model as a version of the registry, as the challenger."""
+    card = render_model_card(bundle.manifest, evaluation)
+    return registry.register(bundle, render_json(evaluation), card)
+
+
+def compare_with_champion(
+    challenger: Bundle, registry: Registry, data: str | None
+) -> Decision:
+    """Whether a model is good enough to become the champion, judged on the same test rows.
+
+    Args:
+        challenger: An evaluated model.
+        registry: Where the champion is.
+        data: Where the reviews are, for a champion that was evaluated on others.
+
+    Raises:
+        ConfigurationError: The challenger was never evaluated, or on other rows than `data` has.
+    """
+    ours = challenger.evaluation
+    if ours is None:
+        raise ConfigurationError(
+            "Only a model that was evaluated can be promoted.",
+            f"{challenger.path} has no evaluation.json.",
+            "Register it with `imdb-classifier train`.",
+        )
+    champion = registry.load(CHAMPION)
+    theirs = champion.evaluation
+    if theirs is None or theirs["data"]["fingerprint"] != ours["data"]["fingerprint"]:
+        theirs = evaluate_bundle(champion, data)[0].to_dict()
+    return decide(ours, theirs)

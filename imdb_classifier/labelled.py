@@ -1,0 +1,173 @@
+"""Labelled reviews in Parquet files: finding, reading, checking and cleaning them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from imdb_classifier.errors import (
+    BadDataError,
+    MissingReviewColumnError,
+    NoInputError,
+    TextTypeError,
+    UnreadableFileError,
+)
+from imdb_classifier.schema import LABEL, REVIEWS, TEXT, UNLABELLED
+
+_OF_A_SPLIT: Final = re.compile(r"(train|test|unsupervised)(-.*)?\.parquet")
+
+
+def read_split(filesystem: fs.FileSystem, path: str, kind: fs.FileType, split: str) -> pa.Table:
+    """The rows of one split as they stand in a file, or in a folder's ``<split>-*.parquet``.
+
+    Args:
+        filesystem: Where the path lies.
+        path: A Parquet file, or a folder of them.
+        kind: Which of the two it is.
+        split: ``train``, ``test`` or ``unsupervised``.
+
+    Returns:
+        Columns of `schema.REVIEWS`; a text may be null or blank, a label that was null is -1.
+
+    Raises:
+        NoInputError: The folder has no file of the split, or the file is named for another split.
+        UnreadableFileError: A file is not Parquet, is damaged, or holds text that is not UTF-8.
+        MissingReviewColumnError: A file lacks ``text`` or ``label``.
+        TextTypeError: ``text`` holds something else.
+        BadDataError: ``label`` holds anything but 0, 1, -1 and null; anything but -1 and null in
+            the unsupervised split.
+    """
+    if kind == fs.FileType.File:
+        if _split_of(path) not in (None, split):
+            raise NoInputError(
+                f"The {split} split must not come from the file of another one.",
+                f"{path} is named as the {_split_of(path)} split.",
+                "Name the folder that holds both, or rename the file.",
+            )
+        return _read(filesystem, path, split)
+    files = [file for file in _files(filesystem, path) if _split_of(file) == split]
+    if not files:
+        raise _no_files(path, f"{split}-*.parquet")
+    return pa.concat_tables(_read(filesystem, file, split) for file in files)
+
+
+def read_extra(filesystem: fs.FileSystem, path: str, kind: fs.FileType, split: str) -> pa.Table:
+    """The rows of a file, of a folder's ``<split>-*.parquet``, or else of all its ``*.parquet``.
+
+    Arguments, result and errors are those of `read_split`, but a file may have any name.
+    """
+    files = [path] if kind == fs.FileType.File else _files(filesystem, path)
+    if not files:
+        raise _no_files(path, "*.parquet")
+    wanted = [file for file in files if _split_of(file) == split] or files
+    return pa.concat_tables(_read(filesystem, file, split) for file in wanted)
+
+
+def reason(error: Exception) -> str:
+    """The first line of an exception's text, to stand inside a sentence."""
+    return str(error).partition("\n")[0].rstrip(".")
+
+
+def _split_of(path: str) -> str | None:
+    match = _OF_A_SPLIT.fullmatch(path.rpartition("/")[2])
+    return match[1] if match else None
+
+
+def _files(filesystem: fs.FileSystem, folder: str) -> list[str]:
+    infos = filesystem.get_file_info(fs.FileSelector(folder))
+    return sorted(
+        info.path
+        for info in infos
+        if info.type == fs.FileType.File and info.base_name.endswith(".parquet")
+    )
+
+
+def _no_files(folder: str, pattern: str) -> NoInputError:
+    return NoInputError(
+        f"A folder of reviews must hold {pattern} or be the unpacked aclImdb.",
+        f"{folder} is neither.",
+        "Name another folder, or one file.",
+    )
+
+
+def _read(filesystem: fs.FileSystem, path: str, split: str) -> pa.Table:
+    """All rows as `schema.REVIEWS`, with null texts still in and null labels as -1."""
+    try:
+        with (
+            filesystem.open_input_file(path) as file,
+            pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as parquet,
+        ):
+            _check_columns(parquet.schema_arrow, path)
+            # Read in batches: a whole row group of large_string may not fit into string.
+            batches = [
+                pa.record_batch(
+                    [
+                        batch.column(TEXT).cast(pa.string()),
+                        _labels(batch.column(LABEL), path, split),
+                    ],
+                    schema=REVIEWS,
+                )
+                for batch in parquet.iter_batches(columns=[TEXT, LABEL])
+            ]
+        table = pa.Table.from_batches(batches, schema=REVIEWS)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableFileError(path, reason(error)) from error
+    return table
+
+
+def _check_columns(schema: pa.Schema, path: str) -> None:
+    for name in (TEXT, LABEL):
+        if schema.get_field_index(name) < 0:
+            raise MissingReviewColumnError(name, path, schema.names)
+    received = schema.field(TEXT).type
+    text = received.value_type if pa.types.is_dictionary(received) else received
+    if not any(
+        is_text(text)
+        for is_text in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    ):
+        raise TextTypeError(TEXT, path, str(received))
+    label = schema.field(LABEL).type
+    # pandas turns a column of integers into floats as soon as one is missing.
+    if not (pa.types.is_integer(label) or pa.types.is_floating(label)):
+        raise BadDataError(
+            f"Column '{LABEL}' of {path} must hold numbers: 0 negative, 1 positive.",
+            f"It is {label}.",
+            "Write the labels as integers.",
+        )
+
+
+def _labels(column: pa.Array, path: str, split: str) -> pa.Array:
+    allowed = [UNLABELLED] if split == "unsupervised" else [0, 1, UNLABELLED]
+    numbers = column.cast(pa.float64(), safe=False)
+    numbers = pc.if_else(pc.is_null(numbers, nan_is_null=True), float(UNLABELLED), numbers)
+    wrong = numbers.filter(pc.invert(pc.is_in(numbers, pa.array(allowed, pa.float64()))))
+    if len(wrong):
+        raise BadDataError(
+            f"Labels of the {split} split must be among {allowed}, -1 or null for unlabelled.",
+            f"{path} has others, such as {wrong[0].as_py():g}.",
+            "Correct them, or name another split's file.",
+        )
+    return numbers.cast(pa.int8())
+
+
+def clean(table: pa.Table, split: str) -> tuple[pa.Table, dict[str, int]]:
+    """The rows with text and, outside the unsupervised split, a label; and counts of the rest."""
+    missing = pc.is_null(table.column(TEXT))
+    trimmed = pc.utf8_trim_whitespace(table.column(TEXT))
+    blank = pc.fill_null(pc.equal(trimmed, ""), False)
+    usable = pc.invert(pc.or_(missing, blank))
+    unlabelled = pc.and_(usable, pc.equal(table.column(LABEL), UNLABELLED))
+    keep = usable if split == "unsupervised" else pc.and_not(usable, unlabelled)
+    counts = {
+        "null": missing,
+        "blank": blank,
+        "unlabelled": pc.and_not(unlabelled, keep),
+    }
+    left_out = {name: int(pc.sum(mask, min_count=0).as_py()) for name, mask in counts.items()}
+    return table.filter(keep), left_out

@@ -1,0 +1,103 @@
+"""Which Parquet files an input means, and where the scored copy of each one goes."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from imdb_classifier.errors import CannotWriteError, NoInputError
+
+SUFFIX: Final = ".parquet"
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """One input file and its output.
+
+    Attributes:
+        source: The file to score.
+        target: Where its scored copy goes.
+        name: Its path relative to the input, with forward slashes, as reports show it.
+    """
+
+    source: Path
+    target: Path
+    name: str
+
+
+def plan_files(source: str, output: str) -> list[PlannedFile]:
+    """The files of an input in the order of their names, each with its output.
+
+    Args:
+        source: A Parquet file; a folder, searched through with all its folders (Hive keys such as
+            ``day=2026-11-01`` stay as they are); or a glob pattern such as ``reviews/**/*.parquet``.
+            In folders and globs, names that start with ``.`` or ``_`` are left out, as Spark and
+            Arrow do.
+        output: For a file, the file to write, or a folder if the name does not end in ``.parquet``;
+            otherwise a folder.
+
+    Raises:
+        NoInputError: There is no such file or folder, or no Parquet file in it.
+        CannotWriteError: The output lies inside the input, or the other way round, or is of the
+            wrong kind.
+    """
+    path = Path(source)
+    if path.is_file():
+        to_file = output.endswith(SUFFIX) and not Path(output).is_dir()
+        target = Path(output) if to_file else Path(output) / path.name
+        _check_apart(path, target, source, output)
+        return [PlannedFile(path, target, path.name)]
+
+    if path.is_dir():
+        root = path
+        found = path.rglob(f"*{SUFFIX}")
+    else:
+        root = _static_part(source)
+        found = (Path(name) for name in glob.iglob(source, recursive=True))
+    sources = sorted(
+        file
+        for file in found
+        if file.is_file()
+        and not any(part[0] in "._" for part in file.relative_to(root).parts)
+    )
+    if not sources:
+        raise NoInputError(
+            "The input must be a Parquet file, a folder of them, or a glob pattern.",
+            f"{source} {'holds no ' + SUFFIX + ' file' if path.is_dir() else 'matches no file'}.",
+            "Check the path; names that start with '.' or '_' are left out.",
+        )
+    if output.endswith(SUFFIX) or Path(output).is_file():
+        raise CannotWriteError(
+            "The output of a folder or a glob pattern is a folder.",
+            f"{output} names a file.",
+            "Name a folder as OUTPUT.",
+        )
+    _check_apart(root, Path(output), source, output)
+    return [
+        PlannedFile(
+            file,
+            Path(output) / file.relative_to(root),
+            file.relative_to(root).as_posix(),
+        )
+        for file in sources
+    ]
+
+
+def _static_part(pattern: str) -> Path:
+    """The folder in front of a pattern's first wildcard."""
+    folder = Path(pattern).parent
+    while glob.has_magic(str(folder)):
+        folder = folder.parent
+    return folder
+
+
+def _check_apart(source: Path, target: Path, source_name: str, output: str) -> None:
+    inner, outer = target.resolve(), source.resolve()
+    if inner == outer or outer in inner.parents:
+        raise CannotWriteError(
+            "The output must lie outside the input, or the next run would score it too.",
+            f"{output} lies in {source_name}.",
+            "Name another OUTPUT.",
+        )

@@ -1,0 +1,194 @@
+"""Many Parquet files, scored with one model and committed together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imdb_classifier.bundle import to_json
+from imdb_classifier.errors import (
+    EXIT_DONE,
+    EXIT_PARTIAL,
+    ImdbClassifierError,
+)
+from imdb_classifier.parquet.plan import PlannedFile, plan_files
+from imdb_classifier.parquet.scored_file import (
+    FileResult,
+    ScoreOptions,
+    score_file,
+    sha256_of,
+)
+from imdb_classifier.scoring import Scorer
+
+MANIFEST_FILE: Final = "_MANIFEST.json"
+SUCCESS_FILE: Final = "_SUCCESS"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a whole run did.
+
+    Attributes:
+        model_id: The one model that scored all of it.
+        files: One result a file, in the order of their names.
+    """
+
+    model_id: str
+    files: tuple[FileResult, ...]
+
+    @property
+    def failed(self) -> tuple[FileResult, ...]:
+        """The files that could not be scored."""
+        return tuple(file for file in self.files if file.status == "failed")
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is done; 75 when some files failed; a failed file's own code when all did."""
+        if not self.failed:
+            return EXIT_DONE
+        return (
+            EXIT_PARTIAL
+            if len(self.failed) < len(self.files)
+            else self.failed[0].exit_code
+        )
+
+    def totals(self) -> dict[str, int]:
+        """Files and rows in all."""
+        columns = ("rows", "positive", "negative", "without_text")
+        return {
+            "files": len(self.files),
+            "failed": len(self.failed),
+            **{
+                column: sum(getattr(file, column) for file in self.files)
+                for column in columns
+            },
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        return {
+            "model_id": self.model_id,
+            "totals": self.totals(),
+            "files": [asdict(file) for file in self.files],
+        }
+
+
+def score_parquet(
+    source: str,
+    output: str,
+    scorer: Scorer,
+    options: ScoreOptions | None = None,
+    *,
+    force: bool = False,
+    on_rows: Callable[[int], None] | None = None,
+) -> RunResult:
+    """Score a Parquet file, a folder of them, or a glob pattern.
+
+    A single file either succeeds or raises. Of several, one that fails does not stop the others: it
+    is named in the result. A folder gets a manifest and a ``_SUCCESS`` file once all of it is done.
+
+    Args:
+        source: What to score, see `plan_files`.
+        output: Where the scored copies go, see `plan_files`.
+        scorer: The model.
+        options: Column names.
+        force: Replace outputs that an older model or input gave.
+        on_rows: Told after each batch how many rows more are done.
+
+    Raises:
+        NoInputError: There is nothing to score.
+        CannotWriteError: Input and output overlap.
+        ImdbClassifierError: The input is a single file and cannot be scored, see `score_file`.
+    """
+    options = options or ScoreOptions()
+    planned = plan_files(source, output)
+    if Path(source).is_file():
+        result = score_file(planned[0], scorer, options, force=force, on_rows=on_rows)
+        return RunResult(scorer.bundle.model_id, (result,))
+    start_run(output)
+    files = score_files(planned, scorer, options, force=force, on_rows=on_rows)
+    result = RunResult(scorer.bundle.model_id, tuple(files))
+    finish_run(output, result, options)
+    return result
+
+
+def start_run(output: str) -> None:
+    """Take back the promise that a folder is complete, until `finish_run` gives it again."""
+    (Path(output) / SUCCESS_FILE).unlink(missing_ok=True)
+
+
+def score_files(
+    planned: Iterable[PlannedFile],
+    scorer: Scorer,
+    options: ScoreOptions,
+    *,
+    force: bool = False,
+    on_rows: Callable[[int], None] | None = None,
+) -> list[FileResult]:
+    """Score files one after the other; one that fails becomes a result like the others."""
+    results = []
+    for file in planned:
+        try:
+            results.append(
+                score_file(file, scorer, options, force=force, on_rows=on_rows)
+            )
+        except ImdbClassifierError as error:
+            results.append(
+                FileResult(
+                    file.name, "failed", error=str(error), exit_code=error.exit_code
+                )
+            )
+    return results
+
+
+def finish_run(output: str, result: RunResult, options: ScoreOptions) -> None:
+    """Write the manifest of a folder, then ``_SUCCESS``; nothing where a file failed.
+
+    Nothing in the manifest tells two runs over the same input apart.
+    """
+    if result.failed:
+        return
+    manifest = {
+        "model_id": result.model_id,
+        "options": asdict(options),
+        "totals": result.totals(),
+        "files": [
+            {
+                "name": file.name,
+                "rows": file.rows,
+                "positive": file.positive,
+                "negative": file.negative,
+                "without_text": file.without_text,
+                "sha256": sha256_of(Path(output) / file.name),
+            }
+            for file in result.files
+        ],
+    }
+    _replace(Path(output) / MANIFEST_FILE, to_json(manifest))
+    _replace(Path(output) / SUCCESS_FILE, "")
+
+
+def count_rows(planned: Sequence[PlannedFile]) -> int:
+    """Rows of all files, from their footers; a file that cannot be read counts as none."""
+    rows = 0
+    for file in planned:
+        try:
+            rows += pq.read_metadata(file.source).num_rows
+        except (OSError, pa.ArrowException):
+            continue
+    return rows
+
+
+def _replace(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    with unfinished.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)

@@ -1,0 +1,227 @@
+"""Trained models by version and alias, in a folder.
+
+``versions/<model id>/`` holds one bundle each, written once. The aliases ``champion`` (what scores),
+``challenger`` (what was trained last) and ``previous`` (what was champion before) are small files
+with a version's id in them, each replaced atomically. While no champion was ever promoted, the model
+that is bundled with the package is the champion.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import platformdirs
+
+from imdb_classifier.bundle import Bundle, load_bundle, with_evaluation
+from imdb_classifier.errors import (
+    CannotWriteError,
+    ConfigurationError,
+    UnknownModelError,
+)
+
+Alias = Literal["champion", "challenger", "previous"]
+ALIASES: Final[tuple[Alias, ...]] = ("champion", "challenger", "previous")
+CHAMPION: Final = "@champion"
+REGISTRY_VARIABLE: Final = "IMDB_CLASSIFIER_REGISTRY"
+
+
+def bundled_path() -> Path:
+    """The folder of the model that comes with the package."""
+    return Path(str(files("imdb_classifier") / "pretrained"))
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The folder that holds versions and aliases; it need not exist to be read.
+
+    Attributes:
+        root: That folder.
+    """
+
+    root: Path
+
+    @classmethod
+    def at(cls, root: str | Path | None = None) -> Registry:
+        """The registry that is meant: `root`, or ``IMDB_CLASSIFIER_REGISTRY``, or the user's own."""
+        chosen = root or os.environ.get(REGISTRY_VARIABLE)
+        return cls(
+            Path(chosen or platformdirs.user_data_path("imdb-classifier") / "registry")
+        )
+
+    @property
+    def _versions(self) -> Path:
+        return self.root / "versions"
+
+    def ids(self) -> list[str]:
+        """The ids of all versions, sorted; the bundled model is not among them."""
+        if not self._versions.is_dir():
+            return []
+        return sorted(
+            path.name for path in self._versions.iterdir() if path.name[0] != "."
+        )
+
+    def aliases(self) -> dict[Alias, str]:
+        """Each alias that is set, with the id it stands for."""
+        files = {alias: self.root / alias for alias in ALIASES}
+        return {
+            alias: file.read_text("utf-8").strip()
+            for alias, file in files.items()
+            if file.is_file()
+        }
+
+    def load(self, reference: str | Path) -> Bundle:
+        """The model that a reference names.
+
+        Args:
+            reference: ``@champion``, ``@challenger`` or ``@previous``; a version's id; or the path
+                of a bundle.
+
+        Raises:
+            UnknownModelError: It names nothing here.
+            BundleError: It names a bundle that is damaged.
+        """
+        name = str(reference)
+        aliases = self.aliases()
+        if name == CHAMPION and "champion" not in aliases:
+            return load_bundle(bundled_path())
+        if name.startswith("@"):
+            known_aliases: Mapping[str, str] = aliases
+            name = known_aliases.get(name[1:], name)
+        if name in self.ids():
+            return load_bundle(self._versions / name)
+        if not name.startswith("@") and Path(name).is_dir():
+            return load_bundle(Path(name))
+        bundled = load_bundle(bundled_path())
+        if name == bundled.model_id:
+            return bundled
+        known = [
+            CHAMPION,
+            *(f"@{alias}" for alias in aliases if alias != "champion"),
+            *self.ids(),
+        ]
+        raise UnknownModelError(str(reference), [*known, bundled.model_id])
+
+    def register(self, bundle: Bundle, evaluation: str, card: str) -> Bundle:
+        """Keep a model as a version, and call it the challenger.
+
+        A model that is there already is not written again: the id is made of its content.
+
+        Args:
+            bundle: The model.
+            evaluation: The text of its ``evaluation.json``.
+            card: The text of its model card.
+
+        Raises:
+            CannotWriteError: The registry's folder cannot be written.
+        """
+        target = self._versions / bundle.model_id
+        if not target.exists():
+            with_evaluation(bundle, evaluation, card, target)
+        self._point("challenger", bundle.model_id)
+        return load_bundle(target)
+
+    def promote(self, reference: str | Path) -> str:
+        """Make a model the champion, and what was champion ``previous``.
+
+        Args:
+            reference: As in `load`; a version, or the bundled model.
+
+        Returns:
+            The id of the new champion.
+
+        Raises:
+            UnknownModelError: The reference names nothing here.
+            ConfigurationError: It names a bundle outside the registry.
+        """
+        promoted = self.load(reference)
+        if promoted.path not in (self._versions / promoted.model_id, bundled_path()):
+            raise ConfigurationError(
+                "Only a version of the registry can be promoted.",
+                f"{promoted.path} lies outside {self.root}.",
+                "Register the model first: `imdb-classifier train` does.",
+            )
+        champion = self.load(CHAMPION).model_id
+        if champion != promoted.model_id:
+            # In this order: killed in between, the old champion still scores.
+            self._point("previous", champion)
+            self._point("champion", promoted.model_id)
+        return promoted.model_id
+
+    def _point(self, alias: Alias, model_id: str) -> None:
+        unfinished = self.root / f".{alias}.{os.getpid()}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("w", encoding="utf-8") as file:
+                file.write(f"{model_id}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, self.root / alias)
+        except OSError as error:
+            raise CannotWriteError(
+                "The registry's folder must be writable.",
+                f"{self.root} is not: {error.strerror}.",
+                f"Name another with --registry or {REGISTRY_VARIABLE}.",
+            ) from error
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a challenger may become the champion, and the figures that say so.
+
+    Attributes:
+        promote: The verdict.
+        reason: The verdict as one sentence.
+        challenger: The challenger's id.
+        champion: The champion's id.
+        challenger_accuracy: Share of the test rows labelled correctly, in [0, 1].
+        champion_accuracy: The same of the champion, on the same rows.
+        rows: How many rows these are.
+    """
+
+    promote: bool
+    reason: str
+    challenger: str
+    champion: str
+    challenger_accuracy: float
+    champion_accuracy: float
+    rows: int
+
+
+def decide(challenger: Mapping[str, Any], champion: Mapping[str, Any]) -> Decision:
+    """The gate: a challenger is promoted when it is not worse than the champion on the same rows.
+
+    Args:
+        challenger: Its ``evaluation.json``.
+        champion: The champion's.
+
+    Raises:
+        ConfigurationError: The two were evaluated on different rows.
+    """
+    data = [evaluation["data"]["fingerprint"] for evaluation in (challenger, champion)]
+    if data[0] != data[1]:
+        raise ConfigurationError(
+            "Two models are compared on the same test rows.",
+            f"{challenger['model']['id']} and {champion['model']['id']} were evaluated on "
+            "different ones.",
+            "Name the rows for both with --data.",
+        )
+    ours, theirs = (e["figures"]["accuracy"]["value"] for e in (challenger, champion))
+    promote = ours >= theirs
+    return Decision(
+        promote=promote,
+        reason=(
+            f"Challenger {challenger['model']['id']} labels {ours:.2%} of {challenger['rows']:,} "
+            f"test rows correctly, champion {champion['model']['id']} {theirs:.2%}: "
+            f"{'promoted' if promote else 'refused'}."
+        ),
+        challenger=challenger["model"]["id"],
+        champion=champion["model"]["id"],
+        challenger_accuracy=ours,
+        champion_accuracy=theirs,
+        rows=challenger["rows"],
+    )

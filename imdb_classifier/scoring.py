@@ -1,0 +1,153 @@
+"""Texts in, labels and probabilities out: the one way in which anything is scored."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from imdb_classifier.bundle import Bundle
+from imdb_classifier.encoding import TokenSequences, encode
+from imdb_classifier.errors import TextTypeError
+from imdb_classifier.registry import CHAMPION, Registry
+from imdb_classifier.schema import NEGATIVE, POSITIVE, THRESHOLD
+
+CHUNK_ROWS: Final = 2_048
+"""Reviews that one thread encodes and scores at a time. Batches are cut inside such a chunk, so
+which reviews share a batch depends on the input alone, never on the number of threads."""
+
+
+class Scorer:
+    """A model that scores texts, on as many threads as the machine has cores for us.
+
+    Use it as a context manager, or call `close`.
+
+    Args:
+        bundle: The model.
+        threads: Threads to score on; by default one for each core that this process may use.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        self.bundle = bundle
+        self._pool = ThreadPoolExecutor(
+            threads or len(os.sched_getaffinity(0)), thread_name_prefix="scorer"
+        )
+
+    @classmethod
+    def load(
+        cls, model: str | Path = CHAMPION, registry: Registry | None = None
+    ) -> Scorer:
+        """A scorer for the model that a reference names: ``@champion``, a version's id or a path.
+
+        Raises:
+            UnknownModelError: The reference names nothing.
+            BundleError: The model is damaged.
+        """
+        return cls((registry or Registry.at()).load(model))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+    def probabilities(self, texts: pa.ChunkedArray | pa.Array) -> pa.Array:
+        """The probability that each text is positive.
+
+        Args:
+            texts: string, (rows,), valid UTF-8; see `as_text`.
+
+        Returns:
+            float32, (rows,), in [0, 1]; null where the text is null, empty or blank.
+        """
+        scorable = pc.fill_null(has_text(texts), False)
+        rows = np.flatnonzero(scorable.to_numpy(zero_copy_only=False))
+        result = np.zeros(len(texts), dtype=np.float32)
+        filled = texts.filter(scorable)
+        chunks = [
+            filled.slice(start, CHUNK_ROWS)
+            for start in range(0, len(filled), CHUNK_ROWS)
+        ]
+        if chunks:
+            result[rows] = np.concatenate(
+                list(self._pool.map(self._score_chunk, chunks))
+            )
+        return pa.array(result, mask=~scorable.to_numpy(zero_copy_only=False))
+
+    def sequence_probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
+        """The probability that each encoded review is positive: float32, (reviews,)."""
+        rows = np.arange(len(sequences))
+        chunks = [
+            sequences.take(rows[start : start + CHUNK_ROWS])
+            for start in range(0, len(rows), CHUNK_ROWS)
+        ]
+        scored = list(self._pool.map(self.bundle.engine.probabilities, chunks))
+        return np.concatenate(scored) if scored else np.empty(0, np.float32)
+
+    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> NDArray[np.float32]:
+        bundle = self.bundle
+        return bundle.engine.probabilities(
+            encode(texts, bundle.vocabulary, bundle.recipe.encoding)
+        )
+
+
+def has_text(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """Where there is something to score: bool, (rows,); null for null, false for blank texts."""
+    return pc.greater(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
+
+
+def labels(probabilities: pa.Array) -> pa.Array:
+    """``positive`` from `THRESHOLD` on, else ``negative``: string, (rows,); null for null."""
+    return pc.if_else(
+        pc.greater_equal(probabilities, pa.scalar(THRESHOLD, pa.float32())),
+        POSITIVE,
+        NEGATIVE,
+    )
+
+
+def as_text(
+    column: pa.ChunkedArray | pa.Array, name: str, source: str
+) -> pa.ChunkedArray | pa.Array:
+    """A column of any type that holds text, as plain Arrow strings.
+
+    Args:
+        column: string, large_string, string_view, or a dictionary of one of them; a column that is
+            all null counts too.
+        name: Its name, for the error.
+        source: Where it comes from, for the error.
+
+    Raises:
+        TextTypeError: It is of another type, or holds bytes that are no UTF-8.
+    """
+    kind = (
+        column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    )
+    if not (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_null(kind)
+    ):
+        raise TextTypeError(name, source, f"of type {column.type}")
+    try:
+        text = column.cast(pa.string())
+        text.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise TextTypeError(name, source, "not valid UTF-8") from error
+    return text

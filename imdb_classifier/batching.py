@@ -17,9 +17,7 @@ from imdb_classifier.encoding import PADDING, TokenSequences
 POOL_BATCHES: Final = 50
 
 
-def length_buckets(
-    lengths: NDArray[np.int64], batch_rows: int
-) -> list[NDArray[np.int64]]:
+def length_buckets(lengths: NDArray[np.int64], batch_rows: int) -> list[NDArray[np.int64]]:
     """Rows sorted by length and cut into batches, so that little of a batch is padding.
 
     Args:
@@ -90,6 +88,4 @@ def _pad(sequences: TokenSequences, is_token: NDArray[np.bool_]) -> NDArray[np.i
 
 
 def _cut(rows: NDArray[np.int64], batch_rows: int) -> list[NDArray[np.int64]]:
-    return [
-        rows[start : start + batch_rows] for start in range(0, len(rows), batch_rows)
-    ]
+    return [rows[start : start + batch_rows] for start in range(0, len(rows), batch_rows)]

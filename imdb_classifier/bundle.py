@@ -35,7 +35,7 @@ from imdb_classifier.errors import (
     OutputExistsError,
 )
 from imdb_classifier.export import to_onnx
-from imdb_classifier.network import NetworkWeights
+from imdb_classifier.network import NetworkWeights, build_network
 
 if TYPE_CHECKING:
     from imdb_classifier.training import TrainedModel
@@ -124,9 +124,7 @@ def write_bundle(trained: TrainedModel, target: Path) -> Bundle:
     )
     golden = encode(pa.array(GOLDEN_TEXTS), trained.vocabulary, recipe.encoding)
     probabilities = OnnxEngine(onnx_model).probabilities(golden)
-    difference = np.abs(
-        probabilities - KerasEngine(trained.model, recipe).probabilities(golden)
-    )
+    difference = np.abs(probabilities - KerasEngine(trained.model, recipe).probabilities(golden))
     if not difference.max() <= TOLERANCE:
         raise ExportError(
             f"The exported model must give Keras' probabilities within {TOLERANCE}.",
@@ -134,9 +132,7 @@ def write_bundle(trained: TrainedModel, target: Path) -> Bundle:
             "Train again; if it happens again, report it with the recipe and the seed.",
         )
 
-    words = "".join(
-        f"{word}\n" for word in trained.vocabulary.words.to_pylist()
-    ).encode()
+    words = "".join(f"{word}\n" for word in trained.vocabulary.words.to_pylist()).encode()
     model_hash = _model_hash(onnx_model, words, recipe)
     manifest = {
         "format_version": FORMAT_VERSION,
@@ -150,15 +146,15 @@ def write_bundle(trained: TrainedModel, target: Path) -> Bundle:
             {"text": text, "probability": float(probability)}
             for text, probability in zip(GOLDEN_TEXTS, probabilities, strict=True)
         ],
-        "packages": {
-            name: version(name) for name in ("keras", "numpy", "onnx", "tensorflow")
-        },
+        "packages": {name: version(name) for name in ("keras", "numpy", "onnx", "tensorflow")},
         "package_version": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     with _Unfinished(target) as folder:
-        # Adam's state is of no use to anybody who scores, and twice the size of the weights.
-        trained.model.save(folder / KERAS_FILE, include_optimizer=False)
+        # A fresh network, because Adam's state is of no use to a reader and twice the weights' size.
+        bare = build_network(recipe.encoding, recipe.network)
+        bare.set_weights(trained.model.get_weights())
+        bare.save(folder / KERAS_FILE)
         (folder / ONNX_FILE).write_bytes(onnx_model)
         (folder / VOCABULARY_FILE).write_bytes(words)
         (folder / MANIFEST_FILE).write_text(to_json(manifest), "utf-8")
@@ -220,12 +216,7 @@ def load_bundle(path: Path) -> Bundle:
 
 def to_json(values: Mapping[str, Any]) -> str:
     """Values as the text of a JSON file that people and diffs can read."""
-    return (
-        json.dumps(
-            values, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False
-        )
-        + "\n"
-    )
+    return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _model_hash(onnx_model: bytes, words: bytes, recipe: Recipe) -> str:
@@ -295,14 +286,10 @@ def _check_sums(path: Path) -> None:
             "Name the folder of a model bundle, a version id or an @alias.",
         )
     lines = sums_file.read_text("utf-8", errors="replace").splitlines()
-    sums = {
-        name: digest for digest, _, name in (line.partition("  ") for line in lines)
-    }
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     names = set(sums)
     if not _REQUIRED <= names <= _REQUIRED | _OPTIONAL:
-        raise _damaged(
-            path, f"{SUMS_FILE} lists {', '.join(sorted(names)) or 'nothing'}"
-        )
+        raise _damaged(path, f"{SUMS_FILE} lists {', '.join(sorted(names)) or 'nothing'}")
     for name in sorted(names):
         file = path / name
         if file.is_symlink() or not file.is_file():
@@ -314,14 +301,10 @@ def _check_sums(path: Path) -> None:
 def _check_scores(bundle: Bundle, model_hash: str) -> None:
     if model_hash != bundle.model_hash:
         raise _damaged(bundle.path, "the model is not the one that its manifest names")
-    texts = pa.array(
-        [golden["text"] for golden in bundle.manifest["golden"]], pa.string()
-    )
+    texts = pa.array([golden["text"] for golden in bundle.manifest["golden"]], pa.string())
     expected = np.array([golden["probability"] for golden in bundle.manifest["golden"]])
     sequences = encode(texts, bundle.vocabulary, bundle.recipe.encoding)
-    difference = np.abs(bundle.engine.probabilities(sequences) - expected).max(
-        initial=0
-    )
+    difference = np.abs(bundle.engine.probabilities(sequences) - expected).max(initial=0)
     if not difference <= TOLERANCE:
         raise _damaged(
             bundle.path,

@@ -140,9 +140,7 @@ SEED: Final = Recipe(
     name="seed",
     encoding=EncodingConfig(num_words=5_000, sequence_length=500),
     network=NetworkConfig(embedding_dim=32, lstm_units=100, masked=False),
-    training=TrainingConfig(
-        epochs=3, batch_size=64, learning_rate=0.001, validation_fraction=0.33
-    ),
+    training=TrainingConfig(epochs=3, batch_size=64, learning_rate=0.001, validation_fraction=0.33),
 )
 """The classic Keras tutorial to the letter; its published accuracy on the test split is 86.79 %."""
 
@@ -150,9 +148,7 @@ TINY: Final = Recipe(
     name="tiny",
     encoding=EncodingConfig(num_words=1_000, sequence_length=100),
     network=NetworkConfig(embedding_dim=8, lstm_units=8, masked=True),
-    training=TrainingConfig(
-        epochs=4, batch_size=16, learning_rate=0.01, validation_fraction=0.2
-    ),
+    training=TrainingConfig(epochs=4, batch_size=16, learning_rate=0.01, validation_fraction=0.2),
 )
 """Small enough to learn something from a few hundred short reviews in seconds."""
 

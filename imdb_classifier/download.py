@@ -11,7 +11,7 @@ import os
 import secrets
 import urllib.request
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -183,7 +183,8 @@ def _download(file: PublishedFile, target: Path) -> None:
             f"Make room or access, or name another folder with {_CACHE_VARIABLES}.",
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def _chunks(file: PublishedFile, target: Path) -> Generator[bytes, None, None]:

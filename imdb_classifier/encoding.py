@@ -67,9 +67,7 @@ class TokenSequences:
         """
         lengths = self.lengths[rows]
         offsets = _offsets(lengths)
-        positions = np.arange(offsets[-1]) + np.repeat(
-            self.offsets[rows] - offsets[:-1], lengths
-        )
+        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
         return TokenSequences(self.ids[positions], offsets)
 
     def tails(self, sequence_length: int) -> TokenSequences:
@@ -78,9 +76,7 @@ class TokenSequences:
         if kept.sum() == len(self.ids):
             return self
         offsets = _offsets(kept)
-        positions = np.arange(offsets[-1]) + np.repeat(
-            self.offsets[1:] - offsets[1:], kept
-        )
+        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[1:] - offsets[1:], kept)
         return TokenSequences(self.ids[positions], offsets)
 
 
@@ -121,12 +117,8 @@ class Vocabulary:
         frequencies = (
             pa.table(
                 {
-                    "word": pa.chunked_array(
-                        [c.field("values") for c in counted], pa.string()
-                    ),
-                    "count": pa.chunked_array(
-                        [c.field("counts") for c in counted], pa.int64()
-                    ),
+                    "word": pa.chunked_array([c.field("values") for c in counted], pa.string()),
+                    "count": pa.chunked_array([c.field("counts") for c in counted], pa.int64()),
                 }
             )
             .group_by("word", use_threads=False)  # keeps the order of first appearance
@@ -153,18 +145,12 @@ def encode(
     encoded = []
     for chunk in _chunks(texts):
         words, words_of_row = _tokenise(chunk)
-        position = (
-            pc.index_in(words, value_set=vocabulary.words).fill_null(-1).to_numpy()
-        )
+        position = pc.index_in(words, value_set=vocabulary.words).fill_null(-1).to_numpy()
         word_ids = np.where(position < 0, UNKNOWN, position + (INDEX_FROM + 1))
         encoded.append(cap(_with_start(word_ids, words_of_row), config))
     return TokenSequences(
         np.concatenate([part.ids for part in encoded] or [np.empty(0, np.int32)]),
-        _offsets(
-            np.concatenate(
-                [part.lengths for part in encoded] or [np.empty(0, np.int64)]
-            )
-        ),
+        _offsets(np.concatenate([part.lengths for part in encoded] or [np.empty(0, np.int64)])),
     )
 
 
@@ -218,9 +204,7 @@ def _tokenise(texts: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
         string, (words,), none of them empty; int64, (reviews,).
     """
     lowered = pc.utf8_lower(texts)
-    rows = np.frombuffer(lowered.buffers()[1], np.int32)[lowered.offset :][
-        : len(lowered) + 1
-    ]
+    rows = np.frombuffer(lowered.buffers()[1], np.int32)[lowered.offset :][: len(lowered) + 1]
     characters = _FILTER_TO_SPACE[_bytes(lowered.buffers()[2])[rows[0] : rows[-1]]]
     rows = rows - rows[0]
 
@@ -244,9 +228,7 @@ def _tokenise(texts: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
     return words, np.diff(np.searchsorted(start_of_word, rows))
 
 
-def _with_start(
-    word_ids: NDArray[np.int32], words_of_row: NDArray[np.int64]
-) -> TokenSequences:
+def _with_start(word_ids: NDArray[np.int32], words_of_row: NDArray[np.int64]) -> TokenSequences:
     """Word ids of many reviews, each review with the start token in front."""
     offsets = _offsets(words_of_row + 1)
     ids = np.empty(offsets[-1], dtype=np.int32)

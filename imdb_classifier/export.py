@@ -50,9 +50,7 @@ def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
         raise MissingExtraError("Exporting a model", "onnx", "train") from error
 
     units = recipe.network.lstm_units
-    bias = np.concatenate(
-        [_gates_to_onnx(weights.bias), np.zeros(4 * units, np.float32)]
-    )
+    bias = np.concatenate([_gates_to_onnx(weights.bias), np.zeros(4 * units, np.float32)])
     constants = {
         "embedding": weights.embedding,
         "kernel": _gates_to_onnx(weights.kernel).T[None],
@@ -70,9 +68,7 @@ def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
         constants |= {
             "hidden_after_padding": hidden,
             "cell_after_padding": cell,
-            "sequence_length": np.array(
-                recipe.encoding.sequence_length, dtype=np.int32
-            ),
+            "sequence_length": np.array(recipe.encoding.sequence_length, dtype=np.int32),
             "direction": np.array([0], dtype=np.int64),
         }
         initial = ["initial_hidden", "initial_cell"]
@@ -91,9 +87,7 @@ def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
             hidden_size=units,
         ),
         helper.make_node("Reshape", ["last_hidden", "state_shape"], ["review"]),
-        helper.make_node(
-            "Gemm", ["review", "output_kernel", "output_bias"], ["logits"]
-        ),
+        helper.make_node("Gemm", ["review", "output_kernel", "output_bias"], ["logits"]),
         helper.make_node("Sigmoid", ["logits"], ["column"]),
         helper.make_node("Reshape", ["column", "flat"], [OUTPUT]),
     ]
@@ -101,9 +95,7 @@ def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
         nodes,
         "imdb_classifier",
         [
-            helper.make_tensor_value_info(
-                TOKEN_IDS_INPUT, TensorProto.INT32, ["time", "batch"]
-            ),
+            helper.make_tensor_value_info(TOKEN_IDS_INPUT, TensorProto.INT32, ["time", "batch"]),
             helper.make_tensor_value_info(LENGTHS_INPUT, TensorProto.INT32, ["batch"]),
         ],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch"])],
@@ -131,18 +123,14 @@ def states_after_padding(
         Hidden and cell states: float32, (longest + 1, units) each.
     """
     # In double precision, so that 500 steps add no rounding of their own.
-    from_input = (
-        weights.embedding[PADDING].astype(np.float64) @ weights.kernel + weights.bias
-    )
+    from_input = weights.embedding[PADDING].astype(np.float64) @ weights.kernel + weights.bias
     recurrent_kernel = weights.recurrent_kernel.astype(np.float64)
     hidden = np.zeros((longest + 1, len(recurrent_kernel)))
     cell = np.zeros_like(hidden)
     for step in range(longest):
         gates = from_input + hidden[step] @ recurrent_kernel
         inputs, forget, candidate, outputs = np.split(gates, 4)
-        cell[step + 1] = _sigmoid(forget) * cell[step] + _sigmoid(inputs) * np.tanh(
-            candidate
-        )
+        cell[step + 1] = _sigmoid(forget) * cell[step] + _sigmoid(inputs) * np.tanh(candidate)
         hidden[step + 1] = _sigmoid(outputs) * np.tanh(cell[step + 1])
     return hidden.astype(np.float32), cell.astype(np.float32)
 

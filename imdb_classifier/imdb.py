@@ -327,7 +327,7 @@ def _from_keras(split: str, download: bool) -> Reviews:
     try:
         import keras
     except ImportError as error:
-        raise MissingExtraError("The keras source", "keras", "train") from error
+        raise MissingExtraError("The keras source", error.name or "keras", "train") from error
     # Keras downloads whatever it does not find, and looks elsewhere where its folder is
     # read-only or KERAS_HOME was changed since: there it gets a copy of the verified file.
     ids = published_files("keras")[0]

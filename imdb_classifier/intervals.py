@@ -41,9 +41,7 @@ def mean(values: NDArray[np.float64]) -> Interval:
     return centre - half, centre + half
 
 
-def roc_auc(
-    positives: NDArray[np.floating[Any]], negatives: NDArray[np.floating[Any]]
-) -> Interval:
+def roc_auc(positives: NDArray[np.floating[Any]], negatives: NDArray[np.floating[Any]]) -> Interval:
     """The interval of the area under the ROC curve, cut to [0, 1].
 
     It has no width where the labels are perfectly separated: the method sees no variance there.
@@ -139,9 +137,7 @@ def calibration_error(counts: NDArray[np.int64], sums: NDArray[np.float64]) -> I
     rng = np.random.default_rng(_SEED)
     rows = int(counts.sum())
     error = float(expected_calibration_error(counts, sums))
-    draws = rng.multinomial(rows, (counts / rows).ravel(), _REPLICATES).reshape(
-        -1, *counts.shape
-    )
+    draws = rng.multinomial(rows, (counts / rows).ravel(), _REPLICATES).reshape(-1, *counts.shape)
     drawn = expected_calibration_error(draws, draws * (sums / np.maximum(counts, 1)))
     lower, upper = np.quantile(drawn, _TAILS)
     in_bin = counts.sum(axis=1)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from imdb_classifier.bundle import Bundle, write_bundle
+from imdb_classifier.bundle import Bundle, load_bundle, write_bundle
 from imdb_classifier.config import recipe as named_recipe
 from imdb_classifier.encoding import encode_reviews
 from imdb_classifier.errors import ConfigurationError, NoInputError
@@ -23,7 +23,7 @@ from imdb_classifier.registry import CHAMPION, Decision, Registry, decide
 from imdb_classifier.report import render_json, render_model_card
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring import Scorer
-from imdb_classifier.training import TrainingObserver, train
+from imdb_classifier.training import TrainingObserver, run_key, train
 
 logger = logging.getLogger(__name__)
 
@@ -71,19 +71,24 @@ def train_bundle(
     data: str | None,
     recipe: str,
     seed: int,
-    target: Path,
+    work: Path,
     *,
     extra_train: Sequence[str] = (),
     download: bool = False,
     observer: TrainingObserver | None = None,
 ) -> Bundle:
-    """Train a model and write its bundle; checkpoints stand beside it until that is done.
+    """Train a model and write its bundle.
+
+    Everything stands in a folder of `work` that is named by reviews, recipe and seed. A run that
+    was killed goes on from its last checkpoint when it is started again; a bundle that is there
+    already is not trained again.
 
     Args:
         data: Where the reviews are, see `imdb.load_reviews`.
         recipe: The name of a recipe.
         seed: From 0 to 2**32 - 1.
-        target: The bundle's folder; must not exist.
+        work: A folder for checkpoints and the bundle, made if missing; the caller removes it once
+            the bundle is registered.
         extra_train: Labelled Parquet files to add.
         download: Whether the reviews may be downloaded.
         observer: Told how training goes.
@@ -93,7 +98,10 @@ def train_bundle(
     """
     chosen = named_recipe(recipe)
     reviews, summary = load_training_reviews(data, extra_train, download=download)
-    checkpoints = target.parent / f".{target.name}.checkpoints"
+    target = work / run_key(reviews, chosen, seed)
+    if target.exists():
+        return load_bundle(target)
+    checkpoints = target.with_suffix(".checkpoints")
     trained = train(reviews, chosen, seed, checkpoints, observer)
     bundle = write_bundle(replace(trained, data=summary), target)
     shutil.rmtree(checkpoints)
@@ -168,9 +176,7 @@ def register_bundle(bundle: Bundle, evaluation: Evaluation, registry: Registry) 
     return registry.register(bundle, render_json(evaluation), card)
 
 
-def compare_with_champion(
-    challenger: Bundle, registry: Registry, data: str | None
-) -> Decision:
+def compare_with_champion(challenger: Bundle, registry: Registry, data: str | None) -> Decision:
     """Whether a model is good enough to become the champion, judged on the same test rows.
 
     Args:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +20,10 @@ from imdb_classifier.errors import MissingExtraError
 if TYPE_CHECKING:
     import keras
 
+_START_UP_MESSAGE = re.compile(
+    rb"WARNING: All log messages before absl::InitializeLog|[IW]0000 [\d:.]+ +\d+ \w+\.cc:\d+\]"
+)
+
 
 def import_keras() -> Any:
     """The package keras, on TensorFlow: the backend that models are trained and checked with.
@@ -23,16 +32,34 @@ def import_keras() -> Any:
         MissingExtraError: Keras or TensorFlow is not installed.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    # TensorFlow prints pages about the processor at import; errors still come through.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # What TensorFlow's own log holds besides pages about the processor, it raises as well.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        import keras
-        import tensorflow  # noqa: F401
+        with _without_start_up_messages():
+            import keras
+            import tensorflow  # noqa: F401
     except ImportError as error:
-        raise MissingExtraError(
-            "Training a model", error.name or "tensorflow", "train"
-        ) from error
+        raise MissingExtraError("Training a model", error.name or "tensorflow", "train") from error
     return keras
+
+
+@contextmanager
+def _without_start_up_messages() -> Iterator[None]:
+    """Hold back what TensorFlow writes to file descriptor 2 before its log level counts."""
+    sys.stderr.flush()
+    standard_error = os.dup(2)
+    with TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
+            held.seek(0)
+            for line in held:
+                if not _START_UP_MESSAGE.match(line):
+                    os.write(2, line)
 
 
 def build_network(encoding: EncodingConfig, network: NetworkConfig) -> keras.Model:
@@ -85,6 +112,4 @@ class NetworkWeights:
     @classmethod
     def of(cls, model: keras.Model) -> NetworkWeights:
         """The weights of a network that `build_network` made."""
-        return cls(
-            *(np.asarray(weight, dtype=np.float32) for weight in model.get_weights())
-        )
+        return cls(*(np.asarray(weight, dtype=np.float32) for weight in model.get_weights()))

@@ -47,11 +47,9 @@ class Registry:
 
     @classmethod
     def at(cls, root: str | Path | None = None) -> Registry:
-        """The registry that is meant: `root`, or ``IMDB_CLASSIFIER_REGISTRY``, or the user's own."""
+        """The registry at `root`, else ``IMDB_CLASSIFIER_REGISTRY``, else the user's own."""
         chosen = root or os.environ.get(REGISTRY_VARIABLE)
-        return cls(
-            Path(chosen or platformdirs.user_data_path("imdb-classifier") / "registry")
-        )
+        return cls(Path(chosen or platformdirs.user_data_path("imdb-classifier") / "registry"))
 
     @property
     def _versions(self) -> Path:
@@ -61,11 +59,9 @@ class Registry:
         """The ids of all versions, sorted; the bundled model is not among them."""
         if not self._versions.is_dir():
             return []
-        return sorted(
-            path.name for path in self._versions.iterdir() if path.name[0] != "."
-        )
+        return sorted(path.name for path in self._versions.iterdir() if path.name[0] != ".")
 
-    def aliases(self) -> dict[Alias, str]:
+    def aliases(self) -> dict[str, str]:
         """Each alias that is set, with the id it stands for."""
         files = {alias: self.root / alias for alias in ALIASES}
         return {
@@ -73,6 +69,24 @@ class Registry:
             for alias, file in files.items()
             if file.is_file()
         }
+
+    def aliases_of(self, model_id: str) -> list[str]:
+        """The aliases that stand for a model, the bundled one included."""
+        aliases = self.aliases()
+        if "champion" not in aliases:
+            aliases["champion"] = self.load(CHAMPION).model_id
+        return [alias for alias in ALIASES if aliases.get(alias) == model_id]
+
+    def bundles(self) -> list[Bundle]:
+        """Every version, then the bundled model.
+
+        Raises:
+            BundleError: One of them is damaged.
+        """
+        return [
+            *(load_bundle(self._versions / name) for name in self.ids()),
+            load_bundle(bundled_path()),
+        ]
 
     def load(self, reference: str | Path) -> Bundle:
         """The model that a reference names.
@@ -86,12 +100,11 @@ class Registry:
             BundleError: It names a bundle that is damaged.
         """
         name = str(reference)
-        aliases = self.aliases()
+        aliases: Mapping[str, str] = self.aliases()
         if name == CHAMPION and "champion" not in aliases:
             return load_bundle(bundled_path())
         if name.startswith("@"):
-            known_aliases: Mapping[str, str] = aliases
-            name = known_aliases.get(name[1:], name)
+            name = aliases.get(name[1:], name)
         if name in self.ids():
             return load_bundle(self._versions / name)
         if not name.startswith("@") and Path(name).is_dir():

@@ -36,14 +36,10 @@ class Scorer:
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         self.bundle = bundle
-        self._pool = ThreadPoolExecutor(
-            threads or len(os.sched_getaffinity(0)), thread_name_prefix="scorer"
-        )
+        self._pool = ThreadPoolExecutor(threads or available_cores(), thread_name_prefix="scorer")
 
     @classmethod
-    def load(
-        cls, model: str | Path = CHAMPION, registry: Registry | None = None
-    ) -> Scorer:
+    def load(cls, model: str | Path = CHAMPION, registry: Registry | None = None) -> Scorer:
         """A scorer for the model that a reference names: ``@champion``, a version's id or a path.
 
         Raises:
@@ -80,14 +76,9 @@ class Scorer:
         rows = np.flatnonzero(scorable.to_numpy(zero_copy_only=False))
         result = np.zeros(len(texts), dtype=np.float32)
         filled = texts.filter(scorable)
-        chunks = [
-            filled.slice(start, CHUNK_ROWS)
-            for start in range(0, len(filled), CHUNK_ROWS)
-        ]
+        chunks = [filled.slice(start, CHUNK_ROWS) for start in range(0, len(filled), CHUNK_ROWS)]
         if chunks:
-            result[rows] = np.concatenate(
-                list(self._pool.map(self._score_chunk, chunks))
-            )
+            result[rows] = np.concatenate(list(self._pool.map(self._score_chunk, chunks)))
         return pa.array(result, mask=~scorable.to_numpy(zero_copy_only=False))
 
     def sequence_probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
@@ -102,9 +93,14 @@ class Scorer:
 
     def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> NDArray[np.float32]:
         bundle = self.bundle
-        return bundle.engine.probabilities(
-            encode(texts, bundle.vocabulary, bundle.recipe.encoding)
-        )
+        return bundle.engine.probabilities(encode(texts, bundle.vocabulary, bundle.recipe.encoding))
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def has_text(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
@@ -135,9 +131,7 @@ def as_text(
     Raises:
         TextTypeError: It is of another type, or holds bytes that are no UTF-8.
     """
-    kind = (
-        column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    )
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not (
         pa.types.is_string(kind)
         or pa.types.is_large_string(kind)

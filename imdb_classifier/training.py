@@ -45,7 +45,7 @@ class Epoch:
         epoch: Its number, from 1.
         loss: Mean binary cross-entropy (nats) of the training part, while it was learned.
         accuracy: Share of the training part labelled correctly, while it was learned.
-        val_loss: The same of the validation part, after the epoch; None where there is no such part.
+        val_loss: The same of the validation part, after the epoch; None where there is none.
         val_accuracy: Likewise.
         seconds: Wall-clock time, validation included.
     """
@@ -83,9 +83,7 @@ def epoch_line(epoch: Epoch, epochs: int) -> str:
     """An epoch's figures as one line for people."""
     line = f"epoch {epoch.epoch}/{epochs}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:.4f}"
     if epoch.val_loss is not None and epoch.val_accuracy is not None:
-        line += (
-            f"  val_loss {epoch.val_loss:.4f}  val_accuracy {epoch.val_accuracy:.4f}"
-        )
+        line += f"  val_loss {epoch.val_loss:.4f}  val_accuracy {epoch.val_accuracy:.4f}"
     return f"{line}  {epoch.seconds:.0f} s"
 
 
@@ -108,7 +106,7 @@ def train(
     checkpoints: Path,
     observer: TrainingObserver | None = None,
 ) -> TrainedModel:
-    """Train a network on reviews, going on from the last checkpoint of the same run if there is one.
+    """Train a network on reviews, going on from the last checkpoint of the same run, if any.
 
     The same reviews, recipe and seed give the same weights on the same machine, package versions
     and number of threads. TensorFlow's op determinism is switched on for the whole process.
@@ -117,7 +115,8 @@ def train(
         reviews: The train split; a seeded part of it is held out for validation.
         recipe: What to build and how to fit it.
         seed: From 0 to 2**32 - 1; decides the first weights, the split and the order.
-        checkpoints: A folder for checkpoints, made if missing; the caller removes it when done.
+        checkpoints: A folder for this run's checkpoints and no other's (see `run_key`), made if
+            missing; the caller removes it when done.
         observer: Told of every step; by default log lines are written.
 
     Raises:
@@ -140,15 +139,10 @@ def train(
     vocabulary = _vocabulary(reviews, recipe)
     sequences = encode_reviews(reviews.table, vocabulary, recipe.encoding)
     training_rows, validation_rows = _split(len(reviews), recipe, seed)
-    training = _Part(
-        sequences.take(training_rows), reviews.labels[training_rows], recipe
-    )
-    validation = _Part(
-        sequences.take(validation_rows), reviews.labels[validation_rows], recipe
-    )
+    training = _Part(sequences.take(training_rows), reviews.labels[training_rows], recipe)
+    validation = _Part(sequences.take(validation_rows), reviews.labels[validation_rows], recipe)
 
-    folder = checkpoints / _run_key(reviews, recipe, seed)
-    history, model = _resume(folder)
+    history, model = _resume(checkpoints)
     if model is None:
         model = build_network(recipe.encoding, recipe.network)
         model.compile(
@@ -157,9 +151,7 @@ def train(
             metrics=["accuracy"],
         )
     epochs = recipe.training.epochs
-    observer.started(
-        _summary(model), epochs, -(-len(training_rows) // recipe.training.batch_size)
-    )
+    observer.started(_summary(model), epochs, -(-len(training_rows) // recipe.training.batch_size))
     for number in range(len(history) + 1, epochs + 1):
         started = time.perf_counter()
         figures = model.fit(
@@ -174,25 +166,26 @@ def train(
                 loss=figures["loss"][0],
                 accuracy=figures["accuracy"][0],
                 val_loss=figures["val_loss"][0] if len(validation_rows) else None,
-                val_accuracy=figures["val_accuracy"][0]
-                if len(validation_rows)
-                else None,
+                val_accuracy=figures["val_accuracy"][0] if len(validation_rows) else None,
                 seconds=round(time.perf_counter() - started, 2),
             )
         )
-        _checkpoint(folder, model, history)
+        _checkpoint(checkpoints, model, history)
         observer.finished(history[-1], epochs)
-    return TrainedModel(
-        model, vocabulary, recipe, seed, tuple(history), _provenance(reviews)
-    )
+    return TrainedModel(model, vocabulary, recipe, seed, tuple(history), _provenance(reviews))
+
+
+def run_key(reviews: Reviews, recipe: Recipe, seed: int) -> str:
+    """Names a training run by all that decides its weights: reviews, recipe and seed."""
+    settings = {"recipe": recipe.to_dict(), "seed": seed, "data": reviews.fingerprint}
+    digest = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return f"{recipe.name}-{seed}-{digest[:12]}"
 
 
 class _Part:
     """Encoded reviews and labels, handed to Keras as batches."""
 
-    def __init__(
-        self, sequences: TokenSequences, labels: NDArray[np.int8], recipe: Recipe
-    ) -> None:
+    def __init__(self, sequences: TokenSequences, labels: NDArray[np.int8], recipe: Recipe) -> None:
         self.sequences = sequences
         self.labels = labels.astype(np.float32)[:, None]
         self.recipe = recipe
@@ -210,9 +203,7 @@ class _Part:
 
     def in_order(self) -> keras.utils.PyDataset:
         """Every review once, in an order that never changes."""
-        return self._batches(
-            length_buckets(self.sequences.lengths, _VALIDATION_BATCH_ROWS)
-        )
+        return self._batches(length_buckets(self.sequences.lengths, _VALIDATION_BATCH_ROWS))
 
     def _batches(self, batches: Sequence[NDArray[np.int64]]) -> keras.utils.PyDataset:
         part = self
@@ -221,13 +212,9 @@ class _Part:
             def __len__(self) -> int:
                 return len(batches)
 
-            def __getitem__(
-                self, step: int
-            ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+            def __getitem__(self, step: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
                 rows = batches[step]
-                return pad_for(part.recipe, part.sequences.take(rows)), part.labels[
-                    rows
-                ]
+                return pad_for(part.recipe, part.sequences.take(rows)), part.labels[rows]
 
         return Batches()
 
@@ -238,9 +225,7 @@ def _vocabulary(reviews: Reviews, recipe: Recipe) -> Vocabulary:
     return Vocabulary.count(reviews.table[TEXT]).head(recipe.encoding.vocabulary_words)
 
 
-def _split(
-    rows: int, recipe: Recipe, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _split(rows: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows to train on and rows to validate on, drawn by the seed."""
     order = np.random.default_rng(seed).permutation(rows)
     training_rows = round(rows * (1 - recipe.training.validation_fraction))
@@ -263,12 +248,6 @@ def _provenance(reviews: Reviews) -> dict[str, Any]:
     }
 
 
-def _run_key(reviews: Reviews, recipe: Recipe, seed: int) -> str:
-    """Names a run by all that decides its weights, so that no other run's checkpoint is taken."""
-    settings = {"recipe": recipe.to_dict(), "seed": seed, "data": reviews.fingerprint}
-    return sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def _checkpoint(folder: Path, model: keras.Model, history: Sequence[Epoch]) -> None:
     number = history[-1].epoch
     folder.mkdir(parents=True, exist_ok=True)
@@ -276,9 +255,7 @@ def _checkpoint(folder: Path, model: keras.Model, history: Sequence[Epoch]) -> N
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     model.save(unfinished / "model.keras")
-    (unfinished / "history.json").write_text(
-        json.dumps([asdict(epoch) for epoch in history])
-    )
+    (unfinished / "history.json").write_text(json.dumps([asdict(epoch) for epoch in history]))
     os.replace(unfinished, folder / f"epoch-{number}")
 
 
@@ -288,9 +265,7 @@ def _resume(folder: Path) -> tuple[list[Epoch], keras.Model | None]:
     if not numbers:
         return [], None
     latest = folder / f"epoch-{max(numbers)}"
-    history = [
-        Epoch(**epoch) for epoch in json.loads((latest / "history.json").read_text())
-    ]
+    history = [Epoch(**epoch) for epoch in json.loads((latest / "history.json").read_text())]
     logger.info("going on after epoch %d", len(history))
     return history, import_keras().models.load_model(latest / "model.keras")
 
@@ -301,9 +276,7 @@ def _summary(model: keras.Model) -> str:
     return "\n".join(lines)
 
 
-def _stepping(
-    keras: Any, observer: TrainingObserver, epoch: int
-) -> keras.callbacks.Callback:
+def _stepping(keras: Any, observer: TrainingObserver, epoch: int) -> keras.callbacks.Callback:
     class Stepping(keras.callbacks.Callback):  # type: ignore[misc]
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:
             observer.stepped(epoch, batch + 1)

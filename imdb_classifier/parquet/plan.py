@@ -32,8 +32,8 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
 
     Args:
         source: A Parquet file; a folder, searched through with all its folders (Hive keys such as
-            ``day=2026-11-01`` stay as they are); or a glob pattern such as ``reviews/**/*.parquet``.
-            In folders and globs, names that start with ``.`` or ``_`` are left out, as Spark and
+            ``day=2026-11-01`` stay as they are); or a pattern such as ``reviews/**/*.parquet``. In
+            folders and patterns, names that start with ``.`` or ``_`` are left out, as Spark and
             Arrow do.
         output: For a file, the file to write, or a folder if the name does not end in ``.parquet``;
             otherwise a folder.
@@ -59,8 +59,7 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
     sources = sorted(
         file
         for file in found
-        if file.is_file()
-        and not any(part[0] in "._" for part in file.relative_to(root).parts)
+        if file.is_file() and not any(part[0] in "._" for part in file.relative_to(root).parts)
     )
     if not sources:
         raise NoInputError(

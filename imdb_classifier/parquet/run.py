@@ -52,11 +52,7 @@ class RunResult:
         """0 when all is done; 75 when some files failed; a failed file's own code when all did."""
         if not self.failed:
             return EXIT_DONE
-        return (
-            EXIT_PARTIAL
-            if len(self.failed) < len(self.files)
-            else self.failed[0].exit_code
-        )
+        return EXIT_PARTIAL if len(self.failed) < len(self.files) else self.failed[0].exit_code
 
     def totals(self) -> dict[str, int]:
         """Files and rows in all."""
@@ -64,10 +60,7 @@ class RunResult:
         return {
             "files": len(self.files),
             "failed": len(self.failed),
-            **{
-                column: sum(getattr(file, column) for file in self.files)
-                for column in columns
-            },
+            **{column: sum(getattr(file, column) for file in self.files) for column in columns},
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -109,8 +102,8 @@ def score_parquet(
     options = options or ScoreOptions()
     planned = plan_files(source, output)
     if Path(source).is_file():
-        result = score_file(planned[0], scorer, options, force=force, on_rows=on_rows)
-        return RunResult(scorer.bundle.model_id, (result,))
+        only = score_file(planned[0], scorer, options, force=force, on_rows=on_rows)
+        return RunResult(scorer.bundle.model_id, (only,))
     start_run(output)
     files = score_files(planned, scorer, options, force=force, on_rows=on_rows)
     result = RunResult(scorer.bundle.model_id, tuple(files))
@@ -135,14 +128,10 @@ def score_files(
     results = []
     for file in planned:
         try:
-            results.append(
-                score_file(file, scorer, options, force=force, on_rows=on_rows)
-            )
+            results.append(score_file(file, scorer, options, force=force, on_rows=on_rows))
         except ImdbClassifierError as error:
             results.append(
-                FileResult(
-                    file.name, "failed", error=str(error), exit_code=error.exit_code
-                )
+                FileResult(file.name, "failed", error=str(error), exit_code=error.exit_code)
             )
     return results
 

@@ -37,6 +37,7 @@ from imdb_classifier.scoring import Scorer, as_text, labels
 
 BATCH_ROWS: Final = 16_384
 """Rows held in memory at a time, and rows of an output row group."""
+READ_BUFFER_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,7 @@ def score_file(
                 writer.write_batch(scored)
                 on_rows(batch.num_rows)
             footer = {**origin, "rows": counts}
-            writer.add_key_value_metadata(
-                {FOOTER_KEY: json.dumps(footer, sort_keys=True)}
-            )
+            writer.add_key_value_metadata({FOOTER_KEY: json.dumps(footer, sort_keys=True)})
         if _identity(source) != identity:
             raise BadDataError(
                 f"{source} must not change while it is scored.",
@@ -181,9 +180,7 @@ def _fingerprint(source: Path) -> str:
             "An input file must exist.", f"{source} does not.", "Check the path."
         ) from error
     except OSError as error:
-        raise UnreadableFileError(
-            str(source), error.strerror or "input/output error"
-        ) from error
+        raise UnreadableFileError(str(source), error.strerror or "input/output error") from error
 
 
 def _identity(source: Path) -> tuple[int, int, int]:
@@ -191,9 +188,7 @@ def _identity(source: Path) -> tuple[int, int, int]:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def _finished(
-    target: Path, origin: dict[str, Any], force: bool
-) -> dict[str, Any] | None:
+def _finished(target: Path, origin: dict[str, Any], force: bool) -> dict[str, Any] | None:
     """The footer of an output that need not be written again, or None where it must be.
 
     Raises:
@@ -208,9 +203,7 @@ def _finished(
         )
     # A newer release of the package gives the same scores from the same model.
     changed = [
-        key
-        for key in ("model_hash", "options", "input_sha256")
-        if footer.get(key) != origin[key]
+        key for key in ("model_hash", "options", "input_sha256") if footer.get(key) != origin[key]
     ]
     if not changed:
         return footer
@@ -229,9 +222,11 @@ def _finished(
 
 
 def _open(source: Path) -> pq.ParquetFile:
-    # Checksums: damaged pages read as good data otherwise. No pre-buffering: it holds whole row
-    # groups in memory.
-    return pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
+    # Checksums: damaged pages read as good data otherwise. A buffer and no pre-buffering: a column
+    # of a huge row group is held in memory whole otherwise.
+    return pq.ParquetFile(
+        source, page_checksum_verification=True, pre_buffer=False, buffer_size=READ_BUFFER_BYTES
+    )
 
 
 def _output_schema(source: Path, options: ScoreOptions) -> pa.Schema:
@@ -242,9 +237,7 @@ def _output_schema(source: Path, options: ScoreOptions) -> pa.Schema:
         raise UnreadableFileError(str(source), _first_line(error)) from error
     found = len(schema.get_all_field_indices(options.text_column))
     if found == 0:
-        raise MissingColumnError(
-            options.text_column, str(source), schema.names, "--text-column"
-        )
+        raise MissingColumnError(options.text_column, str(source), schema.names, "--text-column")
     if found > 1:
         raise BadDataError(
             "The text column's name must be unique.",
@@ -321,9 +314,7 @@ def _check(unfinished: Path, footer: dict[str, Any]) -> None:
     counts = footer["rows"]
     labelled = counts["positive"] + counts["negative"]
     if not written.num_rows == counts["all"] == labelled + counts["without_text"]:
-        raise OSError(
-            f"{written.num_rows} rows were written, {counts['all']} were read"
-        )
+        raise OSError(f"{written.num_rows} rows were written, {counts['all']} were read")
 
 
 def _flush(path: Path) -> None:

@@ -1,0 +1,57 @@
+# Python 3.11 to 3.13, named with PYTHON=...; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint format bench pretrained constraints
+
+help:
+	@echo "make quickstart  set up, train a model, score a file, show the result"
+	@echo "make test        set up and run every test"
+	@echo "make lint        ruff, mypy, import-linter"
+	@echo "make format      let ruff format the code"
+	@echo "make bench       measure speed and memory"
+
+# --- set-up: the mark is newer than what it was made from, so nothing is installed twice
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "Python 3.11 to 3.13 is needed; $(PYTHON) is another. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) --upgrade pip
+	$(PIP) --editable '.[all]'
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) --group dev
+	@touch $@
+
+# --- what people run
+quickstart: $(VENV)/installed
+	$(BIN)/imdb-classifier quickstart
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.memory
+
+# The model in the wheel: make pretrained DATA=... SEED=...
+pretrained: $(VENV)/installed
+	rm -rf build/registry
+	$(BIN)/imdb-classifier train --recipe seed --seed $(SEED) --data $(DATA) --registry build/registry
+	rm -rf imdb_classifier/pretrained
+	cp -r build/registry/versions/* imdb_classifier/pretrained

@@ -1,0 +1,1 @@
+"""Measurements of the project, each in one run on one machine: ``make bench``."""

@@ -151,7 +151,7 @@ def write_bundle(trained: TrainedModel, target: Path) -> Bundle:
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     with _Unfinished(target) as folder:
-        # A fresh network, because Adam's state is of no use to a reader and twice the weights' size.
+        # A fresh network: Adam's state is of no use to a reader and twice the weights' size.
         bare = build_network(recipe.encoding, recipe.network)
         bare.set_weights(trained.model.get_weights())
         bare.save(folder / KERAS_FILE)
@@ -259,7 +259,7 @@ class _Unfinished:
         (self.folder / SUMS_FILE).write_text(sums, "utf-8")
         for path in (*self.folder.iterdir(), self.folder):
             _flush(path)
-        os.rename(self.folder, self.target)
+        self.folder.rename(self.target)
         _flush(self.target.parent)
 
 

@@ -1,4 +1,4 @@
-"""How a model is encoded, built and trained: one frozen dataclass a stage, and the named recipes."""
+"""How a model is encoded, built and trained: a frozen dataclass a stage, and the named recipes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class NetworkConfig:
         embedding_dim: Size of a word vector.
         lstm_units: Size of the LSTM's state.
         masked: True: padding stands behind the tokens and is skipped. False, as the tutorial has
-            it: padding stands in front, up to sequence_length, and runs through the LSTM as token 0.
+            it: padding stands in front, up to sequence_length, and runs through the LSTM as
+            token 0.
     """
 
     embedding_dim: int

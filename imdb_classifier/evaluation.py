@@ -237,7 +237,7 @@ def evaluate(
     bins = np.minimum((scores * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
     cells = 2 * bins + truth
     counts = np.bincount(cells, minlength=2 * CALIBRATION_BINS).reshape(-1, 2)
-    sums = np.bincount(cells, scores, minlength=2 * CALIBRATION_BINS).reshape(-1, 2)
+    sums = np.bincount(cells, scores, 2 * CALIBRATION_BINS).astype(np.float64).reshape(-1, 2)
 
     estimates: dict[str, tuple[float, intervals.Interval]] = {
         "accuracy": (

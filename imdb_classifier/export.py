@@ -1,10 +1,10 @@
 """A trained network as an ONNX graph, built from its weights.
 
-The graph is Gather, LSTM with ``sequence_lens``, Gemm and Sigmoid: nothing is traced, so there is no
-loop in it (https://onnx.ai/onnx/operators/onnx__LSTM.html). Padding stands behind the tokens and is
-never looked at. A network that was trained with padding in front, running through its LSTM, starts
-each review from the state which that padding would have left: token 0 fed k times gives a state that
-depends on k alone, so a table of ``sequence_length + 1`` states replaces all of that work.
+The graph is Gather, LSTM with ``sequence_lens``, Gemm and Sigmoid: nothing is traced, so there is
+no loop in it (https://onnx.ai/onnx/operators/onnx__LSTM.html). Padding stands behind the tokens and
+is never looked at. A network that was trained with padding in front, running through its LSTM,
+starts each review from the state which that padding would have left: token 0 fed k times gives a
+state that depends on k alone, so a table of ``sequence_length + 1`` states replaces all that work.
 """
 
 from __future__ import annotations
@@ -140,6 +140,6 @@ def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _gates_to_onnx(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Keras' gate order (input, forget, candidate, output) to ONNX's (input, output, forget, candidate)."""
+    """Gates in Keras' order (input, forget, candidate, output) to ONNX's (i, o, f, c)."""
     inputs, forget, candidate, outputs = np.split(values, 4, axis=-1)
     return np.concatenate([inputs, outputs, forget, candidate], axis=-1)

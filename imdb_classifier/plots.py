@@ -22,7 +22,7 @@ try:
     from matplotlib import style
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 except ModuleNotFoundError as error:
     raise MissingExtraError("A report with plots", "matplotlib", "train") from error
 
@@ -103,7 +103,7 @@ def _svg(figure: Figure) -> str:
 def _percent(axes: Axes, *, x: bool = False, y: bool = False) -> None:
     for axis, wanted in ((axes.xaxis, x), (axes.yaxis, y)):
         if wanted:
-            axis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+            axis.set_major_formatter(lambda share, _: f"{100 * share:.4g} %")
 
 
 def _roc(evaluation: Evaluation) -> Figure:
@@ -204,7 +204,7 @@ def _by_length(evaluation: Evaluation) -> Figure:
     axes.set_yticks(range(len(parts)), [part.name for part in parts])
     axes.set(ylim=(len(parts) - 0.5, -0.5), xlabel="accuracy", ylabel="tokens")
     axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10)))
     _percent(axes, x=True)
     return figure
 

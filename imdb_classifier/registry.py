@@ -1,9 +1,9 @@
 """Trained models by version and alias, in a folder.
 
-``versions/<model id>/`` holds one bundle each, written once. The aliases ``champion`` (what scores),
-``challenger`` (what was trained last) and ``previous`` (what was champion before) are small files
-with a version's id in them, each replaced atomically. While no champion was ever promoted, the model
-that is bundled with the package is the champion.
+``versions/<model id>/`` holds one bundle each, written once. The aliases ``champion`` (what
+scores), ``challenger`` (what was trained last) and ``previous`` (what was champion before) are
+small files with a version's id in them, each replaced atomically. While no champion was ever
+promoted, the model that is bundled with the package is the champion.
 """
 
 from __future__ import annotations

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from imdb_classifier import errors
+from imdb_classifier.errors import (
+    BadDataError,
+    BundleError,
+    CannotWriteError,
+    ChecksumError,
+    ColumnExistsError,
+    ConfigurationError,
+    DownloadError,
+    ExportError,
+    ImdbClassifierError,
+    MissingColumnError,
+    MissingExtraError,
+    MissingReviewColumnError,
+    NoInputError,
+    NoReviewsError,
+    OutputExistsError,
+    TextTypeError,
+    UnknownModelError,
+    UnreadableFileError,
+)
+
+THREE_WAYS = "name a local copy with --data or IMDB_CLASSIFIER_DATA; "
+
+CASES: list[tuple[ImdbClassifierError, int, str]] = [
+    (ImdbClassifierError("A rule.", "This came.", "Do that."), 70, "A rule. This came. Do that."),
+    (ConfigurationError("A rule.", "This came.", "Do that."), 78, "A rule. This came. Do that."),
+    (NoInputError("A rule.", "This came.", "Do that."), 66, "A rule. This came. Do that."),
+    (BadDataError("A rule.", "This came.", "Do that."), 65, "A rule. This came. Do that."),
+    (BundleError("A rule.", "This came.", "Do that."), 65, "A rule. This came. Do that."),
+    (ExportError("A rule.", "This came.", "Do that."), 65, "A rule. This came. Do that."),
+    (CannotWriteError("A rule.", "This came.", "Do that."), 73, "A rule. This came. Do that."),
+    (
+        MissingExtraError("Training a model", "keras", "train"),
+        78,
+        "Training a model needs the package keras. It is not installed. "
+        "Install it with: pip install 'imdb-classifier[train]'",
+    ),
+    (
+        NoReviewsError("There is no aclImdb_v1.tar.gz", "/cache"),
+        66,
+        "Training and evaluation need the IMDB reviews. "
+        "There is no aclImdb_v1.tar.gz, and nothing is downloaded unasked. "
+        f"Three ways out: {THREE_WAYS}download it once with `imdb-classifier data fetch`; "
+        "or put the published file into /cache yourself.",
+    ),
+    (
+        DownloadError("https://example.org/a", "it was cut off", "/cache/a"),
+        66,
+        "https://example.org/a must be reachable and send the whole file. "
+        "It did not: it was cut off; nothing was kept. "
+        f"Three ways out: {THREE_WAYS}try `imdb-classifier data fetch` again; "
+        "or put the published file at /cache/a yourself.",
+    ),
+    (
+        MissingColumnError("text", "reviews.parquet", ["id", "body"], "--text-column"),
+        65,
+        "Column 'text' is not in reviews.parquet. Its columns: id, body. "
+        "Name the text column with --text-column.",
+    ),
+    (
+        MissingReviewColumnError("label", "reviews.parquet", []),
+        65,
+        "Column 'label' is not in reviews.parquet. Its columns: none. "
+        "Labelled reviews need the columns text (the review) and label (0 or 1): rename them.",
+    ),
+    (
+        TextTypeError("id", "reviews.parquet", "of type int64"),
+        65,
+        "Column 'id' of reviews.parquet must hold text (an Arrow or pandas string type). "
+        "It is of type int64. Cast it to text first, or name another column.",
+    ),
+    (
+        ColumnExistsError(["sentiment_label"], "reviews.parquet", "--prefix"),
+        65,
+        "An input column is never overwritten. reviews.parquet already has: sentiment_label. "
+        "Choose another prefix for the new columns with --prefix.",
+    ),
+    (
+        UnreadableFileError("reviews.parquet", "it ends early"),
+        65,
+        "reviews.parquet must be a readable Parquet file. Reading it failed: it ends early. "
+        "Write the file again, or leave it out of the input.",
+    ),
+    (
+        ChecksumError("imdb.npz", "aa", "bb"),
+        65,
+        "imdb.npz must have the published checksum aa. It has bb. "
+        "Delete the file and fetch it again.",
+    ),
+    (
+        OutputExistsError("/out", "it is no result of ours", "Name another."),
+        73,
+        "/out must not exist yet, or be the result of this very run. "
+        "It is there, and it is no result of ours. Name another.",
+    ),
+    (
+        UnknownModelError("best", ["@champion", "seed-0123"]),
+        66,
+        "A model is named by a path to a bundle, a version id, or @alias. "
+        "'best' is none of these here. Known: @champion, seed-0123. "
+        "List the models with `imdb-classifier models list`.",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code", "text"), CASES, ids=[type(error).__name__ for error, *_ in CASES]
+)
+def test_text_and_exit_code(error: ImdbClassifierError, exit_code: int, text: str) -> None:
+    assert str(error) == text
+    assert error.exit_code == exit_code
+    assert isinstance(error, ValueError)
+
+
+def test_every_class_is_in_the_table() -> None:
+    defined = {
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, ImdbClassifierError)
+    }
+    assert {type(error) for error, *_ in CASES} == defined
+
+
+@pytest.mark.parametrize("error", [error for error, *_ in CASES], ids=lambda e: type(e).__name__)
+def test_crosses_process_borders(error: ImdbClassifierError) -> None:
+    error.note = "kept"  # type: ignore[attr-defined]
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert vars(copy) == {"note": "kept"}
+
+
+def test_long_lists_are_cut() -> None:
+    error = MissingColumnError("text", "a.parquet", (f"c{i}" for i in range(23)), "--text-column")
+    assert "c18, c19 and 3 more." in str(error)
+    error = MissingColumnError("text", "a.parquet", (f"c{i}" for i in range(20)), "--text-column")
+    assert "c18, c19. Name" in str(error)
+
+
+def test_subclasses_are_caught_by_what_they_are() -> None:
+    assert issubclass(DownloadError, NoReviewsError)
+    assert issubclass(NoReviewsError, NoInputError)
+    assert issubclass(MissingReviewColumnError, MissingColumnError)
+    assert issubclass(BundleError, BadDataError)
+    assert issubclass(OutputExistsError, CannotWriteError)

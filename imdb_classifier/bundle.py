@@ -35,6 +35,7 @@ from imdb_classifier.errors import (
     OutputExistsError,
 )
 from imdb_classifier.export import to_onnx
+from imdb_classifier.files import flush, sha256_of
 from imdb_classifier.network import NetworkWeights, build_network
 
 if TYPE_CHECKING:
@@ -255,25 +256,12 @@ class _Unfinished:
             shutil.rmtree(self.folder, ignore_errors=True)
             return
         names = sorted(path.name for path in self.folder.iterdir())
-        sums = "".join(f"{_sum(self.folder / name)}  {name}\n" for name in names)
+        sums = "".join(f"{sha256_of(self.folder / name)}  {name}\n" for name in names)
         (self.folder / SUMS_FILE).write_text(sums, "utf-8")
         for path in (*self.folder.iterdir(), self.folder):
-            _flush(path)
+            flush(path)
         self.folder.rename(self.target)
-        _flush(self.target.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        flush(self.target.parent)
 
 
 def _check_sums(path: Path) -> None:
@@ -294,7 +282,7 @@ def _check_sums(path: Path) -> None:
         file = path / name
         if file.is_symlink() or not file.is_file():
             raise _damaged(path, f"{name} is missing or no ordinary file")
-        if _sum(file) != sums[name]:
+        if sha256_of(file) != sums[name]:
             raise _damaged(path, f"{name} does not have its SHA-256 sum")
 
 

@@ -166,14 +166,9 @@ class Registry:
         return promoted.model_id
 
     def _point(self, alias: Alias, model_id: str) -> None:
-        unfinished = self.root / f".{alias}.{os.getpid()}"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("w", encoding="utf-8") as file:
-                file.write(f"{model_id}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, self.root / alias)
+            write_whole(self.root / alias, f"{model_id}\n")
         except OSError as error:
             raise CannotWriteError(
                 "The registry's folder must be writable.",

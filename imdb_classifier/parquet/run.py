@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,12 +16,13 @@ from imdb_classifier.errors import (
     EXIT_PARTIAL,
     ImdbClassifierError,
 )
+from imdb_classifier.files import sha256_of, write_whole
 from imdb_classifier.parquet.plan import PlannedFile, plan_files
 from imdb_classifier.parquet.scored_file import (
     FileResult,
     ScoreOptions,
+    cannot_write,
     score_file,
-    sha256_of,
 )
 from imdb_classifier.scoring import Scorer
 
@@ -140,6 +140,9 @@ def finish_run(output: str, result: RunResult, options: ScoreOptions) -> None:
     """Write the manifest of a folder, then ``_SUCCESS``; nothing where a file failed.
 
     Nothing in the manifest tells two runs over the same input apart.
+
+    Raises:
+        CannotWriteError: The folder does not let us.
     """
     if result.failed:
         return
@@ -159,8 +162,11 @@ def finish_run(output: str, result: RunResult, options: ScoreOptions) -> None:
             for file in result.files
         ],
     }
-    _replace(Path(output) / MANIFEST_FILE, to_json(manifest))
-    _replace(Path(output) / SUCCESS_FILE, "")
+    try:
+        write_whole(Path(output) / MANIFEST_FILE, to_json(manifest))
+        write_whole(Path(output) / SUCCESS_FILE, "")
+    except OSError as error:
+        raise cannot_write(Path(output), error) from error
 
 
 def count_rows(planned: Sequence[PlannedFile]) -> int:
@@ -172,12 +178,3 @@ def count_rows(planned: Sequence[PlannedFile]) -> int:
         except (OSError, pa.ArrowException):
             continue
     return rows
-
-
-def _replace(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from imdb_classifier.errors import (
     OutputExistsError,
     UnreadableFileError,
 )
+from imdb_classifier.files import flush, sha256_of
 from imdb_classifier.parquet.plan import PlannedFile
 from imdb_classifier.schema import (
     DEFAULT_PREFIX,
@@ -144,9 +144,9 @@ def score_file(
             )
         _check(unfinished, footer)
         os.replace(unfinished, target)
-        _flush(target.parent)
+        flush(target.parent)
     except OSError as error:
-        raise _cannot_write(target, error) from error
+        raise cannot_write(target, error) from error
     finally:
         unfinished.unlink(missing_ok=True)
     return _result(planned, "scored", footer)
@@ -164,12 +164,6 @@ def read_footer(path: Path) -> dict[str, Any] | None:
         return None
     footer = metadata.get(FOOTER_KEY)
     return None if footer is None else json.loads(footer)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fingerprint(source: Path) -> str:
@@ -293,7 +287,7 @@ def _unfinished(target: Path) -> Path:
             if not _is_running(int(leftover.name.split(".")[-2])):
                 leftover.unlink(missing_ok=True)
     except OSError as error:
-        raise _cannot_write(target, error) from error
+        raise cannot_write(target, error) from error
     return target.with_name(f".{target.name}.{os.getpid()}.unfinished")
 
 
@@ -309,7 +303,7 @@ def _is_running(process_id: int) -> bool:
 
 def _check(unfinished: Path, footer: dict[str, Any]) -> None:
     """Flush what was written, then make sure that it can be read and holds every row."""
-    _flush(unfinished)
+    flush(unfinished)
     written = pq.read_metadata(unfinished)
     counts = footer["rows"]
     labelled = counts["positive"] + counts["negative"]
@@ -317,15 +311,8 @@ def _check(unfinished: Path, footer: dict[str, Any]) -> None:
         raise OSError(f"{written.num_rows} rows were written, {counts['all']} were read")
 
 
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _cannot_write(target: Path, error: OSError) -> CannotWriteError:
+def cannot_write(target: Path, error: OSError) -> CannotWriteError:
+    """The error that says what an operating system's error means for an output."""
     return CannotWriteError(
         "The output must be writable.",
         f"Writing {target} failed: {error.strerror or error}.",

@@ -1,7 +1,7 @@
 """The first run for somebody new: both flows on whatever reviews are there, then what came out.
 
-The flows and deployments are files beside the package, not part of it: they are run as programs, from
-a checkout or from the copies that the wheel carries.
+The flows and deployments are files beside the package, not part of it: they are run as programs,
+from a checkout or from the copies that the wheel carries.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def run(folder: Path) -> int:
         data, recipe = ["--data", str(SAMPLES)], "tiny"
         _say(
             f"{DATA_VARIABLE} is not set, so there are no IMDB reviews to train on. Recipe 'tiny' "
-            "learns from the 178 sample reviews that come with the package instead: enough to watch "
-            "every step, not enough to beat the bundled model, which keeps scoring."
+            "learns from the 178 sample reviews that come with the package instead: enough to "
+            "watch every step, not enough to beat the bundled model, which keeps scoring."
         )
     environment = _environment(folder)
     train = ["--recipe", recipe, *data, "--registry", str(registry)]

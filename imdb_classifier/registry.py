@@ -23,6 +23,7 @@ from imdb_classifier.errors import (
     ConfigurationError,
     UnknownModelError,
 )
+from imdb_classifier.files import write_whole
 
 Alias = Literal["champion", "challenger", "previous"]
 ALIASES: Final[tuple[Alias, ...]] = ("champion", "challenger", "previous")

@@ -159,7 +159,7 @@ def evaluate(
 @app.command()
 def score(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="A Parquet file, folder or glob.")],
-    output: Annotated[str, typer.Argument(help="The file or folder to write.")],
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="The file or folder to write.")],
     model: ModelOption = CHAMPION,
     text_column: Annotated[str, typer.Option(help="The column that holds the text.")] = TEXT,
     prefix: Annotated[str, typer.Option(help="Begins the new columns' names.")] = DEFAULT_PREFIX,
@@ -170,10 +170,10 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Write a sentiment label and a probability next to each text of Parquet files."""
-    from imdb_classifier.parquet import ScoreOptions, count_rows, plan_files, score_parquet
+    from imdb_classifier.parquet import ScoreOptions, plan_files, row_counts, score_parquet
     from imdb_classifier.scoring import Scorer
 
-    total = count_rows(plan_files(source, output))
+    total = sum(row_counts(plan_files(source, output)))
     with Scorer.load(model, Registry.at(registry)) as scorer, row_progress(total) as on_rows:
         options = ScoreOptions(text_column, prefix)
         result = score_parquet(source, output, scorer, options, force=force, on_rows=on_rows)

@@ -7,8 +7,8 @@ with which the command line ends. No message ever holds review text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 EXIT_DONE = 0
 EXIT_USAGE = 2
@@ -30,7 +30,7 @@ class ImdbClassifierError(ValueError):
         way_out: What the reader can do, as one or more sentences.
     """
 
-    exit_code: ClassVar[int] = EXIT_INTERNAL
+    exit_code: int = EXIT_INTERNAL
 
     def __init__(self, rule: str, received: str, way_out: str) -> None:
         super().__init__(f"{rule} {received} {way_out}")
@@ -221,4 +221,24 @@ class UnknownModelError(NoInputError):
             "A model is named by a path to a bundle, a version id, or @alias.",
             f"'{reference}' is none of these here. Known: {_listed(known)}.",
             "List the models with `imdb-classifier models list`.",
+        )
+
+
+class PartlyScoredError(ImdbClassifierError):
+    """Of several files some could not be scored.
+
+    Args:
+        failed: Each failed file's name and error.
+        files: How many files there were.
+        exit_code: 75, or a file's own code when none could be scored.
+    """
+
+    def __init__(self, failed: Mapping[str, str], files: int, exit_code: int) -> None:
+        self.exit_code = exit_code
+        shown = "; ".join(f"{name}: {error}" for name, error in list(failed.items())[:5])
+        rest = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
+        super().__init__(
+            "Every file of the input must be scored.",
+            f"{len(failed)} of {files} were not: {shown.rstrip('.')}{rest}.",
+            "Mend or remove them and run it again: what is finished is kept.",
         )

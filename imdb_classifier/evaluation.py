@@ -229,8 +229,7 @@ def evaluate(
     scores = probabilities.astype(np.float64)
     called = (scores >= THRESHOLD).astype(np.int64)
     right = called == truth
-    epsilon = float(np.finfo(np.float32).eps)
-    clipped = np.clip(scores, epsilon, 1 - epsilon)
+    clipped = np.clip(scores, 2.0**-23, 1 - 2.0**-23)
     losses = -np.log(np.where(truth == 1, clipped, 1 - clipped))
     tn, fp, fn, tp = (int(count) for count in metrics.confusion_matrix(truth, called).ravel())
 
@@ -240,19 +239,13 @@ def evaluate(
     sums = np.bincount(cells, scores, 2 * CALIBRATION_BINS).astype(np.float64).reshape(-1, 2)
 
     estimates: dict[str, tuple[float, intervals.Interval]] = {
-        "accuracy": (
-            metrics.accuracy_score(truth, called),
-            intervals.wilson(tp + tn, len(truth)),
-        ),
+        "accuracy": (metrics.accuracy_score(truth, called), intervals.wilson(tp + tn, len(truth))),
         "precision": (
             metrics.precision_score(truth, called, zero_division=0.0),
             intervals.wilson(tp, tp + fp),
         ),
         "recall": (metrics.recall_score(truth, called), intervals.wilson(tp, tp + fn)),
-        "f1": (
-            metrics.f1_score(truth, called, zero_division=0.0),
-            intervals.f1(tn, fp, fn, tp),
-        ),
+        "f1": (metrics.f1_score(truth, called, zero_division=0.0), intervals.f1(tn, fp, fn, tp)),
         "roc_auc": (
             metrics.roc_auc_score(truth, scores),
             intervals.roc_auc(scores[truth == 1], scores[truth == 0]),
@@ -260,7 +253,7 @@ def evaluate(
         "log_loss": (metrics.log_loss(truth, clipped), intervals.mean(losses)),
         "brier_score": (
             metrics.brier_score_loss(truth, scores),
-            intervals.mean((scores - truth) ** 2),
+            intervals.mean((scores - truth) ** 2, highest=1.0),
         ),
         "calibration_error": (
             float(intervals.expected_calibration_error(counts, sums)),
@@ -275,11 +268,7 @@ def evaluate(
         rows=len(truth),
         positives=tp + fn,
         figures={
-            # A normal interval may reach where no mean can be.
-            name: Figure(
-                float(value), max(0.0, low), high if name == "log_loss" else min(1.0, high)
-            )
-            for name, (value, (low, high)) in estimates.items()
+            name: Figure(float(value), *interval) for name, (value, interval) in estimates.items()
         },
         confusion=Confusion(tn, fp, fn, tp),
         by_length=_by_length(truth, scores, right, losses, token_counts),
@@ -335,7 +324,8 @@ def _check(
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
+        # Sorted, as in the JSON report: a page made from either is the same.
+        plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False, sort_keys=True))
     except (TypeError, ValueError) as error:
         raise BadDataError(
             "data, model and history must be plain JSON values.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from statistics import NormalDist
 from typing import Any, Final, TypeAlias
 
@@ -34,11 +35,16 @@ def wilson(successes: int, trials: int) -> Interval:
     )
 
 
-def mean(values: NDArray[np.float64]) -> Interval:
-    """The normal interval of the mean of at least two independent values, float64 (rows,)."""
+def mean(values: NDArray[np.float64], highest: float = math.inf) -> Interval:
+    """The normal interval of a mean, cut to [0, highest].
+
+    Args:
+        values: At least two independent values in [0, highest], float64 (rows,).
+        highest: What no value passes.
+    """
     half = _Z * float(values.std(ddof=1)) / len(values) ** 0.5
     centre = float(values.mean())
-    return centre - half, centre + half
+    return max(0.0, centre - half), min(highest, centre + half)
 
 
 def roc_auc(positives: NDArray[np.floating[Any]], negatives: NDArray[np.floating[Any]]) -> Interval:

@@ -50,10 +50,10 @@ def run(folder: Path) -> int:
         )
     environment = _environment(folder)
     train = ["--recipe", recipe, *data, "--registry", str(registry)]
-    score = ["--source", str(SAMPLES / "test-*.parquet"), "--output", str(output)]
+    score = [str(SAMPLES / "test-*.parquet"), str(output), "--registry", str(registry), "--force"]
     for name, arguments in (
         ("train.py", train),
-        ("score.py", [*score, "--registry", str(registry), "--force"]),
+        ("score.py", score),
     ):
         script = _file("flows", name)
         code = subprocess.call([sys.executable, str(script), *arguments], env=environment)
@@ -83,7 +83,9 @@ def _environment(folder: Path) -> dict[str, str]:
     """The flows' environment: the Prefect server that is configured, else one of their own."""
     environment = dict(os.environ)
     if not environment.get("PREFECT_API_URL"):
-        environment.setdefault("PREFECT_HOME", str((folder / "prefect").resolve()))
+        home = (folder / "prefect").resolve()
+        home.mkdir(parents=True, exist_ok=True)
+        environment.setdefault("PREFECT_HOME", str(home))
         environment.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     environment.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     return environment

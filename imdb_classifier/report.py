@@ -7,13 +7,13 @@ it to `render_html`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from imdb_classifier.errors import BadDataError, CannotWriteError, MissingExtraError
 from imdb_classifier.evaluation import Evaluation
+from imdb_classifier.files import write_whole
 from imdb_classifier.schema import THRESHOLD
 
 try:
@@ -31,11 +31,11 @@ _FIGURES: Final = {
     "accuracy": ("Accuracy", True, "of all reviews are labelled correctly"),
     "precision": ("Precision", True, "of the reviews called positive are positive"),
     "recall": ("Recall", True, "of the positive reviews are called positive"),
-    "f1": ("F1", True, "is the harmonic mean of precision and recall"),
+    "f1": ("F1", True, "harmonic mean of precision and recall"),
     "roc_auc": ("ROC AUC", False, "chance that a positive review scores above a negative one"),
     "log_loss": ("Log loss", False, "nats a review; saying 0.5 each time costs 0.693"),
     "brier_score": ("Brier score", False, "mean squared error; saying 0.5 each time costs 0.25"),
-    "calibration_error": ("Calibration error", True, "between stated and observed, on average"),
+    "calibration_error": ("Calibration error", True, "mean gap of probability and outcome"),
 }
 
 
@@ -114,23 +114,17 @@ def write_report(
         "report.md": render_markdown(evaluation),
         "report.html": render_html(evaluation, texts=texts),
     }
-    paths = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            temporary = folder / f".{name}.{os.getpid()}.tmp"
-            try:
-                temporary.write_text(content, encoding="utf-8", newline="\n")
-                paths[name] = temporary.replace(folder / name)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_whole(folder / name, content)
     except OSError as error:
         raise CannotWriteError(
             "A report needs a folder that can be written.",
             f"{folder} cannot: {error.strerror}.",
             "Name another folder, or make room in this one.",
         ) from error
-    return paths
+    return {name: folder / name for name in contents}
 
 
 def _render(template: str, *, evaluation: Evaluation | None, **context: Any) -> str:

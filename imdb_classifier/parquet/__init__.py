@@ -1,10 +1,10 @@
 """Parquet in, Parquet out: plan, score, commit."""
 
-from imdb_classifier.parquet.plan import PlannedFile, plan_files
+from imdb_classifier.parquet.plan import PlannedFile, group_files, plan_files
 from imdb_classifier.parquet.run import (
     RunResult,
-    count_rows,
     finish_run,
+    row_counts,
     score_files,
     score_parquet,
     start_run,
@@ -16,9 +16,10 @@ __all__ = [
     "PlannedFile",
     "RunResult",
     "ScoreOptions",
-    "count_rows",
     "finish_run",
+    "group_files",
     "plan_files",
+    "row_counts",
     "score_file",
     "score_files",
     "score_parquet",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -82,6 +84,24 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
         )
         for file in sources
     ]
+
+
+def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:
+    """Neighbouring files put together into units of about equal work.
+
+    Args:
+        rows: Rows of each file, in order.
+        most: Units at the most.
+        least_rows: Rows of a unit at the least, but for the last one: a unit has a cost of its own.
+
+    Returns:
+        The positions of each unit's files; together every file once, in order.
+    """
+    goal = max(least_rows, -(-sum(rows) // most), 1)
+    # A file belongs to the unit in which its first row would fall.
+    unit_of_file = [before // goal for before in accumulate(rows[:-1], initial=0)]
+    starts = [i for i, unit in enumerate(unit_of_file) if i == 0 or unit != unit_of_file[i - 1]]
+    return [range(start, end) for start, end in pairwise([*starts, len(rows)])]
 
 
 def _static_part(pattern: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -169,12 +169,13 @@ def finish_run(output: str, result: RunResult, options: ScoreOptions) -> None:
         raise cannot_write(Path(output), error) from error
 
 
-def count_rows(planned: Sequence[PlannedFile]) -> int:
-    """Rows of all files, from their footers; a file that cannot be read counts as none."""
-    rows = 0
-    for file in planned:
-        try:
-            rows += pq.read_metadata(file.source).num_rows
-        except (OSError, pa.ArrowException):
-            continue
-    return rows
+def row_counts(planned: Iterable[PlannedFile]) -> list[int]:
+    """Rows of each file, from its footer; a file that cannot be read counts as empty."""
+    return [_row_count(file.source) for file in planned]
+
+
+def _row_count(source: Path) -> int:
+    try:
+        return int(pq.read_metadata(source).num_rows)
+    except (OSError, pa.ArrowException):
+        return 0

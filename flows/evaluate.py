@@ -1,0 +1,41 @@
+"""The flow `evaluate-imdb`: check a model against the IMDB test split."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from imdb_classifier import tasks
+
+
+@flow(name="evaluate-imdb", flow_run_name="evaluate {model}", persist_result=False)
+def evaluate_imdb(
+    model: str = "@champion",
+    data: str | None = None,
+    registry: str | None = None,
+    output: str | None = None,
+) -> State[Any]:
+    """Check a model against the IMDB test split and publish the report.
+
+    Args:
+        model: @champion, @challenger, @previous, a version's id, or a bundle's path.
+        data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or
+            'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else a copy fetched before.
+        registry: Folder of the models. Default: IMDB_CLASSIFIER_REGISTRY, else the user's own.
+        output: Folder for the report. Default: reports/<model id> in the registry.
+    """
+    resolved = tasks.resolve_model(model, registry)
+    evaluation = tasks.evaluate_model(resolved["path"], data, registry, output)
+    message = (
+        f"{evaluation['model_id']} labels {evaluation['accuracy']:.2%} of {evaluation['rows']:,} "
+        f"test rows correctly. Report: {evaluation['report']}"
+    )
+    return Completed(message=message, data=evaluation)
+
+
+if __name__ == "__main__":
+    sys.exit(tasks.run_as_command(evaluate_imdb, "evaluate"))

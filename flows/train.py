@@ -1,0 +1,51 @@
+"""The flow `train-imdb`: load, train, evaluate, register, promote."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from imdb_classifier import tasks
+
+
+@flow(name="train-imdb", flow_run_name="train {recipe} with seed {seed}", persist_result=False)
+def train_imdb(
+    data: str | None = None,
+    recipe: str = "seed",
+    seed: int = 1,
+    extra_train: list[str] | None = None,
+    registry: str | None = None,
+) -> State[Any]:
+    """Train a model, and make it the champion unless it is worse on the same test rows.
+
+    A model that is refused is a normal end: the run completes as NotPromoted. A run that was killed
+    goes on from its last epoch when it is started again with the same parameters.
+
+    Args:
+        data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or
+            'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else a copy fetched before.
+        recipe: What to train: seed or tiny.
+        seed: Decides first weights, split and order.
+        extra_train: Parquet files of your own with text and label to train on too.
+        registry: Folder of the models. Default: IMDB_CLASSIFIER_REGISTRY, else the user's own.
+    """
+    extra = extra_train or []
+    tasks.load_reviews(data, extra)
+    trained = tasks.train_model(data, recipe, seed, extra, registry)
+    evaluation = tasks.evaluate_model(trained["path"], data, registry)
+    registered = tasks.register_model(trained["path"], evaluation["report"], registry)
+    shutil.rmtree(trained["path"])
+    decision = tasks.promote_model(registered["model_id"], data, registry)
+    result = {**decision, "report": evaluation["report"]}
+    if decision["promote"]:
+        return Completed(message=decision["reason"], data=result)
+    return Completed(name="NotPromoted", message=decision["reason"], data=result)
+
+
+if __name__ == "__main__":
+    sys.exit(tasks.run_as_command(train_imdb, "train"))

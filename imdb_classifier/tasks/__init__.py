@@ -1,0 +1,37 @@
+"""Prefect tasks for training, evaluating and scoring, for the flows here and other people's.
+
+A task takes paths and plain values and returns a small dict; models and reviews stay inside it. No
+review text reaches Prefect's database, logs or artifacts, not even through an error. Artifacts are
+for people to look at: one that cannot be published is a warning, and the run goes on.
+"""
+
+from imdb_classifier.errors import MissingExtraError
+
+try:
+    import prefect as _prefect  # noqa: F401
+except ModuleNotFoundError as error:
+    raise MissingExtraError("A Prefect task", error.name or "prefect", "flows") from error
+
+from imdb_classifier.tasks.command import run_as_command
+from imdb_classifier.tasks.models import (
+    evaluate_model,
+    load_reviews,
+    promote_model,
+    register_model,
+    resolve_model,
+    train_model,
+)
+from imdb_classifier.tasks.scores import commit_scores, plan_scoring, score_files
+
+__all__ = [
+    "commit_scores",
+    "evaluate_model",
+    "load_reviews",
+    "plan_scoring",
+    "promote_model",
+    "register_model",
+    "resolve_model",
+    "run_as_command",
+    "score_files",
+    "train_model",
+]

@@ -1,0 +1,246 @@
+"""Tasks around models: train, evaluate, register, promote, and find the one that is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from imdb_classifier.bundle import Bundle, load_bundle
+from imdb_classifier.registry import Registry
+from imdb_classifier.tasks.artifacts import Progress, publish
+from imdb_classifier.tasks.failures import (
+    RETRIES,
+    RETRY_DELAY_SECONDS,
+    is_unforeseen,
+    without_texts,
+)
+from imdb_classifier.training import Epoch, TrainingObserver, epoch_line
+
+EVALUATION_KEY: Final = "imdb-evaluation"
+PROMOTION_KEY: Final = "imdb-promotion"
+
+
+@task(name="resolve-model", cache_policy=NO_CACHE, persist_result=False)
+@without_texts()
+def resolve_model(model: str, registry: str | None = None) -> dict[str, Any]:
+    """What a reference stands for now; everything later in a run takes this, not the reference.
+
+    Args:
+        model: ``@champion`` or another alias, a version's id, or the path of a bundle.
+        registry: The registry's folder; None as in `Registry.at`.
+
+    Returns:
+        model_id, model_hash and path of the bundle.
+
+    Raises:
+        UnknownModelError: The reference names nothing.
+        BundleError: The model is damaged.
+    """
+    return _described(Registry.at(registry).load(model))
+
+
+@task(
+    name="load-reviews",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAY_SECONDS,
+    retry_condition_fn=is_unforeseen,
+)
+@without_texts()
+def load_reviews(data: str | None, extra_train: Sequence[str] = ()) -> dict[str, Any]:
+    """Read the reviews to train on, and say what they are.
+
+    Args:
+        data: Where they are, see `imdb.load_reviews`.
+        extra_train: Labelled Parquet files to add.
+
+    Returns:
+        source, rows, left_out (rows by reason), fingerprint, overlap_with_test.
+
+    Raises:
+        ImdbClassifierError: They are missing or not as they must be, see `imdb.load_reviews`.
+    """
+    from imdb_classifier import jobs
+
+    _, summary = jobs.load_training_reviews(data, extra_train)
+    get_run_logger().info("%s reviews to train on (%s)", f"{summary['rows']:,}", summary["source"])
+    return summary
+
+
+@task(name="train-model", cache_policy=NO_CACHE, persist_result=False)
+@without_texts()
+def train_model(
+    data: str | None,
+    recipe: str,
+    seed: int,
+    extra_train: Sequence[str] = (),
+    registry: str | None = None,
+) -> dict[str, Any]:
+    """Train a model in the registry's ``work`` folder, going on where a killed run stopped.
+
+    Args:
+        data: Where the reviews are, see `imdb.load_reviews`.
+        recipe: The name of a recipe.
+        seed: From 0 to 2**32 - 1.
+        extra_train: Labelled Parquet files to add.
+        registry: The registry's folder; None as in `Registry.at`.
+
+    Returns:
+        model_id, model_hash and path of the bundle. It is the caller's to remove once registered.
+
+    Raises:
+        ImdbClassifierError: See `jobs.train_bundle`.
+    """
+    from imdb_classifier import jobs
+
+    work = Registry.at(registry).root / "work"
+    bundle = jobs.train_bundle(
+        data, recipe, seed, work, extra_train=extra_train, observer=_TrainingProgress()
+    )
+    return _described(bundle)
+
+
+@task(name="evaluate-model", cache_policy=NO_CACHE, persist_result=False)
+@without_texts()
+def evaluate_model(
+    path: str, data: str | None, registry: str | None = None, output: str | None = None
+) -> dict[str, Any]:
+    """Check a model against the test split, and publish and write the report.
+
+    Args:
+        path: The bundle, as `resolve_model` or `train_model` gave it.
+        data: Where the reviews are, see `imdb.load_reviews`.
+        registry: The registry's folder; None as in `Registry.at`.
+        output: Folder for the report; by default ``reports/<model id>`` in the registry.
+
+    Returns:
+        model_id, accuracy (share of the rows, in [0, 1]), rows, and report (the folder).
+
+    Raises:
+        ImdbClassifierError: See `jobs.evaluate_bundle` and `report.write_report`.
+    """
+    from imdb_classifier import jobs
+    from imdb_classifier.report import render_markdown, write_report
+
+    bundle = load_bundle(Path(path))
+    evaluation, _ = jobs.evaluate_bundle(bundle, data)
+    root = Registry.at(registry).root
+    folder = Path(output) if output else root / "reports" / bundle.model_id
+    write_report(evaluation, folder)
+    publish(
+        "The evaluation",
+        create_markdown_artifact,
+        key=EVALUATION_KEY,
+        markdown=render_markdown(evaluation),
+        description=f"{bundle.model_id}; the report with plots is in {folder}",
+    )
+    return {
+        "model_id": bundle.model_id,
+        "accuracy": evaluation.figures["accuracy"].value,
+        "rows": evaluation.rows,
+        "report": str(folder),
+    }
+
+
+@task(name="register-model", cache_policy=NO_CACHE, persist_result=False)
+@without_texts()
+def register_model(path: str, report: str, registry: str | None = None) -> dict[str, Any]:
+    """Keep an evaluated model as a version of the registry, as the challenger.
+
+    Args:
+        path: The bundle, as `train_model` gave it.
+        report: The folder of its report, as `evaluate_model` gave it.
+        registry: The registry's folder; None as in `Registry.at`.
+
+    Returns:
+        model_id, model_hash and path of the version.
+
+    Raises:
+        BundleError: The model or its report is damaged.
+        CannotWriteError: The registry's folder cannot be written.
+    """
+    from imdb_classifier import jobs
+    from imdb_classifier.evaluation import Evaluation
+
+    evaluation = Evaluation.from_dict(
+        json.loads((Path(report) / "evaluation.json").read_text("utf-8"))
+    )
+    bundle = jobs.register_bundle(load_bundle(Path(path)), evaluation, Registry.at(registry))
+    return _described(bundle)
+
+
+@task(name="promote-model", cache_policy=NO_CACHE, persist_result=False)
+@without_texts()
+def promote_model(model: str, data: str | None, registry: str | None = None) -> dict[str, Any]:
+    """Make a model the champion unless it is worse on the same test rows, and publish the verdict.
+
+    Args:
+        model: A version's id or ``@challenger``.
+        data: Where the reviews are, for a champion that was evaluated on others.
+        registry: The registry's folder; None as in `Registry.at`.
+
+    Returns:
+        The fields of `registry.Decision`; ``promote`` is the verdict.
+
+    Raises:
+        ImdbClassifierError: See `jobs.compare_with_champion` and `Registry.promote`.
+    """
+    from imdb_classifier import jobs
+
+    where = Registry.at(registry)
+    challenger = where.load(model)
+    decision = jobs.compare_with_champion(challenger, where, data)
+    if decision.promote:
+        where.promote(challenger.model_id)
+    get_run_logger().info("%s", decision.reason)
+    publish(
+        "The verdict",
+        create_markdown_artifact,
+        key=PROMOTION_KEY,
+        markdown=f"""\
+**{decision.reason}**
+
+| | model | right of {decision.rows:,} test rows |
+|---|---|---:|
+| challenger | {decision.challenger} | {decision.challenger_accuracy:.2%} |
+| champion | {decision.champion} | {decision.champion_accuracy:.2%} |
+""",
+    )
+    return asdict(decision)
+
+
+class _TrainingProgress(TrainingObserver):
+    """Epochs as lines of the run's log, steps as a progress artifact."""
+
+    def __init__(self) -> None:
+        self._logger = get_run_logger()
+        self._steps = 0
+        self._progress: Progress | None = None
+
+    def started(self, summary: str, epochs: int, steps: int) -> None:
+        self._logger.info("%s", summary)
+        self._steps = steps
+        self._progress = Progress.start(epochs * steps, "training steps")
+
+    def stepped(self, epoch: int, step: int) -> None:
+        if self._progress is not None:
+            self._progress.show((epoch - 1) * self._steps + step)
+
+    def finished(self, epoch: Epoch, epochs: int) -> None:
+        self._logger.info("%s", epoch_line(epoch, epochs))
+
+
+def _described(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "model_id": bundle.model_id,
+        "model_hash": bundle.model_hash,
+        "path": str(bundle.path),
+    }

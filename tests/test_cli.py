@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier import __version__, cli
+from imdb_classifier.bundle import Bundle
+from imdb_classifier.evaluation import Evaluation
+from imdb_classifier.jobs import evaluate_bundle, register_bundle
+from imdb_classifier.registry import CHAMPION, Registry
+from imdb_classifier.samples import FOLDER
+
+SAMPLE = FOLDER / "test-00000-of-00001.parquet"
+CANARY = "xylophone canary of a review"
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """The command line in this process, with a registry and a cache of its own."""
+    monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", str(tmp_path / "registry"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.delenv("IMDB_CLASSIFIER_DATA", raising=False)
+
+    def run(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["imdb-classifier", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return Outcome(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def evaluation(tiny_bundle: Bundle) -> Evaluation:
+    return evaluate_bundle(tiny_bundle, str(FOLDER))[0]
+
+
+@pytest.fixture
+def registry(tiny_bundle: Bundle, evaluation: Evaluation, tmp_path: Path) -> Registry:
+    """The registry of `run`, with the tiny model as its challenger."""
+    registry = Registry(tmp_path / "registry")
+    register_bundle(tiny_bundle, evaluation, registry)
+    return registry
+
+
+def test_version_is_printed(run: Run) -> None:
+    assert run("--version") == Outcome(0, f"{__version__}\n", "")
+
+
+def test_score_puts_a_table_on_standard_output(run: Run, tmp_path: Path) -> None:
+    outcome = run("score", SAMPLE, tmp_path / "scored.parquet")
+    assert outcome.code == 0
+    assert "86" in outcome.out
+    assert outcome.err == ""
+    scored = pq.read_table(tmp_path / "scored.parquet")
+    assert scored.column_names[-2:] == ["sentiment_label", "sentiment_probability"]
+
+
+def test_json_is_the_only_thing_on_standard_output(run: Run, tmp_path: Path) -> None:
+    outcome = run("score", FOLDER, tmp_path / "scored", "--json")
+    assert outcome.code == 0
+    assert outcome.json["totals"]["rows"] == 264
+    assert [file["status"] for file in outcome.json["files"]] == ["scored", "scored"]
+    assert (tmp_path / "scored" / "_SUCCESS").exists()
+
+
+def test_score_takes_column_and_prefix(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"body": ["A wonderful film", None]}), source)
+    target = tmp_path / "out.parquet"
+    assert run("score", source, target, "--text-column", "body", "--prefix", "mood_").code == 0
+    scored = pq.read_table(target)
+    assert scored.column_names == ["body", "mood_label", "mood_probability"]
+    assert scored["mood_label"].null_count == 1
+
+
+def test_one_bad_file_does_not_stop_the_others(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    shutil.copytree(FOLDER, source, ignore=shutil.ignore_patterns("*.py", "*.toml", "__pycache__"))
+    (source / "broken.parquet").write_bytes(b"PAR1 no parquet PAR1")
+    outcome = run("score", source, tmp_path / "out", "--json")
+    assert outcome.code == 75
+    assert outcome.json["totals"]["failed"] == 1
+    assert "broken.parquet" in outcome.err
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    (source / "broken.parquet").unlink()
+    outcome = run("score", source, tmp_path / "out", "--json")
+    assert outcome.code == 0
+    assert [file["status"] for file in outcome.json["files"]] == ["reused", "reused"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["score", "missing.parquet", "out.parquet"], 66, "missing.parquet matches no file"),
+        (["score", SAMPLE, "out.parquet", "--text-column", "body"], 65, "--text-column"),
+        (["score", SAMPLE, "out.parquet", "--model", "@nobody"], 66, "Known: @champion"),
+        (["score", SAMPLE, "taken.parquet"], 73, "imdb-classifier did not write it"),
+        (["score", "broken.parquet", "out.parquet"], 65, "broken.parquet"),
+        (["train", "--data", "nowhere"], 66, "There is no nowhere"),
+        (["train"], 66, "Three ways out"),
+        (["train", "--recipe", "nope", "--data", FOLDER], 78, "'nope' is not among"),
+        (["evaluate", "--model", "nowhere"], 66, "'nowhere' is none of these"),
+        (["models", "promote", "--to", "previous"], 66, "@previous"),
+        (["models", "promote"], 2, "Name either a MODEL, or --to previous"),
+        (["score", SAMPLE], 2, "OUTPUT"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
+)
+def test_bad_input_gives_one_clear_error_and_writes_nothing(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str | Path],
+    code: int,
+    text: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("taken.parquet").write_bytes(b"somebody else's")
+    Path("broken.parquet").write_bytes(b"PAR1 no parquet PAR1")
+    before = sorted(tmp_path.rglob("*"))
+    outcome = run(*arguments)
+    assert outcome.code == code
+    assert text in " ".join(outcome.err.replace("│", " ").split())
+    assert outcome.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+    assert Path("taken.parquet").read_bytes() == b"somebody else's"
+
+
+def test_an_error_is_one_json_object_too(run: Run) -> None:
+    outcome = run("score", "missing.parquet", "out.parquet", "--json")
+    assert outcome.json["exit_code"] == outcome.code == 66
+    assert "missing.parquet" in outcome.json["error"]
+
+
+def test_a_damaged_bundle_is_refused(run: Run, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    damaged = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle.path, damaged)
+    model = bytearray((damaged / "model.onnx").read_bytes())
+    model[1000] ^= 1
+    (damaged / "model.onnx").write_bytes(model)
+    outcome = run("score", SAMPLE, tmp_path / "out.parquet", "--model", damaged)
+    assert outcome.code == 65
+    assert "model.onnx does not have its SHA-256 sum" in outcome.err
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_an_unforeseen_error_says_where_but_not_what(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(CANARY)
+
+    monkeypatch.setattr("imdb_classifier.scoring.Scorer.load", fail)
+    outcome = run("score", SAMPLE, tmp_path / "out.parquet")
+    assert outcome.code == 70
+    assert "Internal error: RuntimeError" in outcome.err
+    assert "cli.py" in outcome.err
+    assert CANARY not in outcome.err
+
+
+def test_train_registers_a_challenger_with_its_report(run: Run, tmp_path: Path) -> None:
+    outcome = run("train", "--data", FOLDER, "--recipe", "tiny", "--seed", "7", "--json")
+    assert outcome.code == 0
+    model_id = outcome.json["model_id"]
+    assert outcome.json["evaluation"]["rows"] == 86
+    assert "epoch 4/4" in outcome.err
+    assert "lstm (LSTM)" in outcome.err
+    registry = Registry(tmp_path / "registry")
+    assert registry.aliases() == {"challenger": model_id}
+    assert Path(outcome.json["report"]["report.html"]).is_file()
+    assert list((registry.root / "work").iterdir()) == []
+
+    listed = run("models", "list", "--json").json["models"]
+    assert [(model["recipe"], model["aliases"]) for model in listed] == [
+        ("tiny", ["challenger"]),
+        ("seed", ["champion"]),
+    ]
+    shown = run("models", "show", "@challenger", "--json").json
+    assert shown["manifest"]["seed"] == 7
+    assert shown["evaluation"] == outcome.json["evaluation"]
+
+
+def test_a_worse_challenger_is_refused(run: Run, registry: Registry) -> None:
+    outcome = run("models", "promote", "@challenger", "--data", FOLDER, "--json")
+    assert outcome.code == 3
+    assert outcome.json["promote"] is False
+    assert outcome.json["challenger_accuracy"] < outcome.json["champion_accuracy"]
+    assert "champion" not in registry.aliases()
+
+
+def test_promotion_and_roll_back(run: Run, registry: Registry, tiny_bundle: Bundle) -> None:
+    bundled = registry.load(CHAMPION).model_id
+    registry.promote("@challenger")
+    # A champion is not worse than itself.
+    outcome = run("models", "promote", tiny_bundle.model_id, "--json")
+    assert outcome.code == 0
+    assert outcome.json["champion"] == tiny_bundle.model_id
+    assert run("models", "promote", "--to", "previous", "--json").json["champion"] == bundled
+    assert registry.load(CHAMPION).model_id == bundled
+    assert registry.aliases()["previous"] == tiny_bundle.model_id
+
+
+def test_evaluate_writes_a_report_without_texts_unless_asked(run: Run, tmp_path: Path) -> None:
+    texts = pq.read_table(SAMPLE)["text"].to_pylist()
+    assert run("evaluate", "--data", FOLDER, "--output", tmp_path / "report").code == 0
+    page = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert not any(text[:25] in page for text in texts)
+    outcome = run("evaluate", "--data", FOLDER, "--output", tmp_path / "texts", "--with-texts")
+    assert outcome.code == 0
+    assert any(text[:25] in (tmp_path / "texts" / "report.html").read_text() for text in texts)
+
+
+def test_data_says_what_is_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMDB_CLASSIFIER_DATA", str(FOLDER))
+    sources = run("data", "--json").json["sources"]
+    assert [(source["source"], source["state"]) for source in sources] == [
+        ("IMDB_CLASSIFIER_DATA", "configured"),
+        ("keras", "missing"),
+        ("aclimdb", "missing"),
+    ]
+
+
+def test_scoring_loads_no_heavy_package(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from imdb_classifier import cli\n"
+        "try:\n    cli.main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "heavy = {'tensorflow', 'keras', 'prefect', 'sklearn', 'matplotlib', 'jinja2'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    arguments = ["score", str(SAMPLE), str(tmp_path / "out.parquet")]
+    subprocess.run([sys.executable, "-c", program, *arguments], check=True)
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    commands = [
+        "score",
+        "train",
+        "evaluate",
+        "data fetch",
+        "models promote",
+        "models show",
+        "serve",
+    ]
+    assert [name for name in commands if f"imdb-classifier {name}" not in readme] == []

@@ -311,11 +311,14 @@ def quickstart(
 
 
 @app.command()
-def serve() -> None:
-    """Run both deployments on their schedules from this process, until it is stopped."""
+def serve(
+    source: Annotated[str | None, typer.Option(help="What is scored every night.")] = None,
+    output: Annotated[str | None, typer.Option(help="Where the scored files go.")] = None,
+) -> None:
+    """Retrain every week and score every night from this process, until it is stopped."""
     from imdb_classifier.quickstart import serve as serve_deployments
 
-    raise typer.Exit(serve_deployments())
+    raise typer.Exit(serve_deployments(source, output))
 
 
 def _describe(bundle: Bundle, registry: Registry) -> dict[str, Any]:

@@ -126,9 +126,9 @@ def calibration_error(counts: NDArray[np.int64], sums: NDArray[np.float64]) -> I
     The error of a sample lies above the true one, because chance alone opens gaps; the error of a
     bootstrap replicate lies above the sample's for the same reason. The percentile interval
     therefore misses the true error on the high side, and the basic interval, which mirrors the
-    replicates at the sample's error, takes the bias off instead. Its lower limit is 0 where the
-    sample's error is no larger than what a perfectly calibrated model shows by chance, and it is
-    widened to hold the sample's error.
+    replicates at the sample's error, takes the bias off instead. It is widened to hold the sample's
+    error and the chance level, the largest error that a perfectly calibrated model is likely to
+    show on as many rows; at or below that level its lower limit is 0.
 
     Cells of bin and label are drawn from a multinomial distribution; the mean probability of a
     cell is held fixed.
@@ -155,6 +155,6 @@ def calibration_error(counts: NDArray[np.int64], sums: NDArray[np.float64]) -> I
     calibrated = expected_calibration_error(
         np.stack([in_bin - positives, positives], axis=-1), sums
     )
-    by_chance = error <= float(np.quantile(calibrated, _TAILS[1]))
-    low = 0.0 if by_chance else max(0.0, 2 * error - float(upper))
-    return min(low, error), min(1.0, max(2 * error - float(lower), error))
+    chance = float(np.quantile(calibrated, _TAILS[1]))
+    low = 0.0 if error <= chance else max(0.0, 2 * error - float(upper))
+    return min(low, error), min(1.0, max(2 * error - float(lower), error, chance))

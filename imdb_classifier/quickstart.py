@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from imdb_classifier.console import err, out, table
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.imdb import DATA_VARIABLE
-from imdb_classifier.registry import Registry
+from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.samples import FOLDER as SAMPLES
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, scored_fields
 
@@ -38,34 +38,45 @@ def run(folder: Path) -> int:
         ConfigurationError: The flows are not there.
     """
     registry, output = folder / "registry", folder / "scored"
-    if os.environ.get(DATA_VARIABLE):
-        data, recipe = [], "seed"
+    reviews = os.environ.get(DATA_VARIABLE)
+    if reviews:
+        recipe = ["--recipe", "seed"]
         _say(f"{DATA_VARIABLE} is set: training recipe 'seed' on the IMDB reviews, some minutes.")
     else:
-        data, recipe = ["--data", str(SAMPLES)], "tiny"
+        recipe = ["--recipe", "tiny", "--data", str(SAMPLES)]
         _say(
             f"{DATA_VARIABLE} is not set, so there are no IMDB reviews to train on. Recipe 'tiny' "
-            "learns from the 178 sample reviews that come with the package instead: enough to "
+            "learns from the few sample reviews that come with the package instead: enough to "
             "watch every step, not enough to beat the bundled model, which keeps scoring."
         )
+    inputs = {"sample": str(SAMPLES / "test-*.parquet")}
+    if reviews and any(Path(reviews).glob("test-*.parquet")):
+        inputs["imdb"] = str(Path(reviews) / "test-*.parquet")
+    runs = [("train.py", recipe)]
+    runs += [
+        ("score.py", ["--source", source, "--output", str(output / name), "--force"])
+        for name, source in inputs.items()
+    ]
     environment = _environment(folder)
-    train = ["--recipe", recipe, *data, "--registry", str(registry)]
-    score = [str(SAMPLES / "test-*.parquet"), str(output), "--registry", str(registry), "--force"]
-    for name, arguments in (
-        ("train.py", train),
-        ("score.py", score),
-    ):
-        script = _file("flows", name)
-        code = subprocess.call([sys.executable, str(script), *arguments], env=environment)
+    for name, arguments in runs:
+        command = [sys.executable, str(_file("flows", name)), *arguments]
+        code = subprocess.call([*command, "--registry", str(registry)], env=environment)
         if code:
             return code
     _show_result(Registry(registry), output)
     return 0
 
 
-def serve() -> int:
-    """Run both deployments on their schedules until the process is stopped; its exit code."""
-    return subprocess.call([sys.executable, str(_file("deployments", "serve.py"))])
+def serve(source: str | None, output: str | None) -> int:
+    """Run the scheduled deployments until the process is stopped; its exit code.
+
+    Args:
+        source: What is scored every night; None for what ``prefect.yaml`` says.
+        output: Where the scored files go; None likewise.
+    """
+    options = {"--source": source, "--output": output}
+    given = [part for name, value in options.items() if value for part in (name, value)]
+    return subprocess.call([sys.executable, str(_file("deployments", "serve.py")), *given])
 
 
 def _file(kind: str, name: str) -> Path:
@@ -86,27 +97,26 @@ def _environment(folder: Path) -> dict[str, str]:
         home = (folder / "prefect").resolve()
         home.mkdir(parents=True, exist_ok=True)
         environment.setdefault("PREFECT_HOME", str(home))
-        environment.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     environment.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     return environment
 
 
 def _show_result(registry: Registry, output: Path) -> None:
     label, probability = (field.name for field in scored_fields(DEFAULT_PREFIX))
-    (scored,) = output.glob("*.parquet")
+    (scored,) = (output / "sample").glob("*.parquet")
     rows: pa.Table = pq.read_table(scored).slice(0, 8)
-    shown = table(
-        f"Scored by {registry.load('@champion').model_id}", "text", "label", "#probability"
-    )
-    for text, name, value in zip(
-        *(rows[column].to_pylist() for column in (TEXT, label, probability)), strict=True
-    ):
-        shown.add_row(text if len(text) <= 70 else f"{text[:69]}…", name, f"{value:.3f}")
+    shown = table(f"Scored by {registry.load(CHAMPION).model_id}", "label", "#probability", TEXT)
+    text_column = shown.columns[-1]
+    text_column.no_wrap, text_column.overflow = True, "ellipsis"
+    text_column.max_width = max(out.width - 32, 20)
+    columns = (rows[column].to_pylist() for column in (label, probability, TEXT))
+    for name, value, text in zip(*columns, strict=True):
+        shown.add_row(name, f"{value:.3f}", text)
     out.print(shown)
     challenger = registry.aliases()["challenger"]
     report = registry.root / "reports" / challenger / "report.html"
     out.print(f"Report of {challenger}: {report}", highlight=False, soft_wrap=True)
-    out.print(f"Scored file: {scored}", highlight=False, soft_wrap=True)
+    out.print(f"Scored files: {output}", highlight=False, soft_wrap=True)
 
 
 def _say(text: str) -> None:

@@ -57,6 +57,6 @@ def run_as_command(
     if state.is_completed():
         print(state.message)
         return EXIT_DONE
-    print(state.message, file=sys.stderr)
     error = state.result(raise_on_failure=False)
+    print(f"Error: {error}", file=sys.stderr)
     return int(getattr(error, "exit_code", EXIT_INTERNAL))

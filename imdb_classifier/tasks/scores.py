@@ -79,7 +79,7 @@ def plan_scoring(source: str, output: str) -> dict[str, Any]:
         for number, positions in enumerate(parquet.group_files(rows, MAXIMUM_UNITS, UNIT_ROWS), 1)
     ]
     get_run_logger().info(
-        "%s files with %s rows, scored in %d task runs",
+        "%s files with %s rows; task runs to score them: %d",
         f"{len(planned):,}",
         f"{sum(rows):,}",
         len(units),

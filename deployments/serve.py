@@ -1,0 +1,106 @@
+"""Run the scheduled deployments from one process, without a work pool and a worker.
+
+They are those of ``prefect.yaml``, with its schedules. Stopping the process leaves the schedules
+as they are: runs that fall due meanwhile start late, once it runs again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import yaml  # type: ignore[import-untyped]
+from prefect import get_client, serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
+from prefect.flows import load_flow_from_entrypoint
+from prefect.schedules import Cron
+
+from imdb_classifier.errors import ConfigurationError
+
+HERE: Final = Path(__file__).resolve().parent
+# The wheel carries both folders with an underscore in front.
+FLOWS: Final = HERE.with_name(HERE.name.replace("deployments", "flows"))
+RUNS_AT_ONCE: Final = 2
+"""One run of each deployment: without a limit, all late runs of a long pause start together."""
+
+
+def scheduled_deployments(parameters: dict[str, dict[str, str]]) -> list[RunnerDeployment]:
+    """The deployments of ``prefect.yaml`` that have a schedule.
+
+    Args:
+        parameters: By deployment, flow parameters instead of those in the file.
+    """
+    configured: list[dict[str, Any]] = yaml.safe_load((HERE / "prefect.yaml").read_text("utf-8"))[
+        "deployments"
+    ]
+    return [
+        _deployment(entry, parameters.get(entry["name"], {}))
+        for entry in configured
+        if "schedules" in entry
+    ]
+
+
+def _deployment(entry: dict[str, Any], parameters: dict[str, str]) -> RunnerDeployment:
+    file, function = entry["entrypoint"].split(":")
+    flow: Any = load_flow_from_entrypoint(f"{FLOWS / Path(file).name}:{function}")
+    deployment: RunnerDeployment = flow.to_deployment(
+        name=entry["name"],
+        description=entry["description"],
+        tags=entry["tags"],
+        parameters=entry["parameters"] | parameters,
+        schedules=[
+            Cron(schedule["cron"], timezone=schedule["timezone"], slug=schedule["slug"])
+            for schedule in entry["schedules"]
+        ],
+        concurrency_limit=ConcurrencyLimitConfig(**entry["concurrency_limit"]),
+    )
+    return deployment
+
+
+def check_not_in_a_pool(deployments: list[RunnerDeployment]) -> None:
+    """Registering over a deployment of a work pool would mix the two: runs of it crash.
+
+    Raises:
+        ConfigurationError: A deployment of that name belongs to a work pool.
+    """
+    client = get_client(sync_client=True)
+    for deployment in deployments:
+        name = f"{deployment.flow_name}/{deployment.name}"
+        try:
+            pool = client.read_deployment_by_name(name).work_pool_name
+        except ObjectNotFound:
+            continue
+        if pool is not None:
+            raise ConfigurationError(
+                "A deployment is either served or run by a worker.",
+                f"{name} belongs to the work pool {pool}.",
+                f"Start a worker instead, or first: prefect deployment delete {name}",
+            )
+
+
+def main() -> None:
+    """Serve until the process is stopped."""
+    parser = argparse.ArgumentParser(description="Run the scheduled deployments from this process.")
+    parser.add_argument("--source", help="What is scored every night, instead of prefect.yaml's.")
+    parser.add_argument("--output", help="Where the scored files go, instead of prefect.yaml's.")
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    deployments = scheduled_deployments({"nightly": given})
+    try:
+        check_not_in_a_pool(deployments)
+    except ConfigurationError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    serve(
+        *deployments,
+        # Prefect's default would switch the schedules off with every restart.
+        pause_on_shutdown=False,
+        limit=RUNS_AT_ONCE,
+    )
+
+
+if __name__ == "__main__":
+    main()

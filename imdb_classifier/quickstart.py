@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imdb_classifier.console import err, out, table
-from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.errors import ConfigurationError, MissingExtraError
 from imdb_classifier.imdb import DATA_VARIABLE
 from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.samples import FOLDER as SAMPLES
@@ -35,6 +36,7 @@ def run(folder: Path) -> int:
         The exit code of the first flow that failed, else 0.
 
     Raises:
+        MissingExtraError: Prefect is not installed.
         ConfigurationError: The flows are not there.
     """
     registry, output = folder / "registry", folder / "scored"
@@ -59,8 +61,8 @@ def run(folder: Path) -> int:
     ]
     environment = _environment(folder)
     for name, arguments in runs:
-        command = [sys.executable, str(_file("flows", name)), *arguments]
-        code = subprocess.call([*command, "--registry", str(registry)], env=environment)
+        command = [*_program("flows", name), *arguments, "--registry", str(registry)]
+        code = subprocess.call(command, env=environment)
         if code:
             return code
     _show_result(Registry(registry), output)
@@ -76,13 +78,16 @@ def serve(source: str | None, output: str | None) -> int:
     """
     options = {"--source": source, "--output": output}
     given = [part for name, value in options.items() if value for part in (name, value)]
-    return subprocess.call([sys.executable, str(_file("deployments", "serve.py")), *given])
+    return subprocess.call([*_program("deployments", "serve.py"), *given])
 
 
-def _file(kind: str, name: str) -> Path:
+def _program(kind: str, name: str) -> list[str]:
+    """The command that runs a file of the flows or deployments."""
+    if find_spec("prefect") is None:
+        raise MissingExtraError("Running the flows", "prefect", "all")
     for folder in (_PACKAGE / f"_{kind}", _PACKAGE.parent / kind):
         if (folder / name).is_file():
-            return folder / name
+            return [sys.executable, str(folder / name)]
     raise ConfigurationError(
         "The flows come with the wheel and with a checkout of the project.",
         f"{kind}/{name} is in neither.",

@@ -98,8 +98,9 @@ def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:
         The positions of each unit's files; together every file once, in order.
     """
     goal = max(least_rows, -(-sum(rows) // most), 1)
-    # A file belongs to the unit in which its first row would fall.
-    unit_of_file = [before // goal for before in accumulate(rows[:-1], initial=0)]
+    # A file belongs to the unit in which its first row would fall; an empty last file, to the last.
+    befores = accumulate(rows[:-1], initial=0)
+    unit_of_file = [min(before // goal, most - 1) for before in befores]
     starts = [i for i, unit in enumerate(unit_of_file) if i == 0 or unit != unit_of_file[i - 1]]
     return [range(start, end) for start, end in pairwise([*starts, len(rows)])]
 

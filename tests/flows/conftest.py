@@ -1,0 +1,194 @@
+"""One real Prefect server for all flow tests, with a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from prefect import Flow
+from prefect.client.schemas.objects import State
+from prefect.events.worker import EventsWorker
+from prefect.flows import load_flow_from_entrypoint
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+CHECKOUT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 240
+
+
+def _wait_for(what: str, holds: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Wait for a condition that a sub-process brings about."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert process.poll() is None, f"the process ended before {what}"
+        assert time.monotonic() < deadline, f"no {what} after {PATIENCE_SECONDS} s"
+        time.sleep(0.25)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server's API, and what programs need to use it."""
+
+    checkout: ClassVar[Path] = CHECKOUT
+    home: Path
+    api: str
+    environment: Mapping[str, str]
+
+    def flow_run(self, entrypoint: str, **parameters: Any) -> tuple[State[Any], UUID]:
+        """Run a flow of the checkout in this process, loaded as Prefect's workers do it."""
+        flow: Flow[..., State[Any]] = load_flow_from_entrypoint(str(CHECKOUT / entrypoint))
+        state = flow(**parameters, return_state=True)
+        assert state.state_details.flow_run_id is not None
+        return state, state.state_details.flow_run_id
+
+    def get(self, path: str) -> Any:
+        response = httpx.get(f"{self.api}{path}", timeout=60)
+        response.raise_for_status()
+        return response.json()
+
+    def filter(self, kind: str, **query: Any) -> list[dict[str, Any]]:
+        response = httpx.post(f"{self.api}/{kind}/filter", json=query, timeout=60)
+        response.raise_for_status()
+        found: list[dict[str, Any]] = response.json()
+        return found
+
+    def artifacts(self, run: UUID | str) -> list[dict[str, Any]]:
+        return self.filter("artifacts", artifacts={"flow_run_id": {"any_": [str(run)]}})
+
+    def artifact(self, run: UUID | str, key: str) -> dict[str, Any]:
+        (found,) = [artifact for artifact in self.artifacts(run) if artifact["key"] == key]
+        return found
+
+    def table(self, run: UUID | str, key: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(self.artifact(run, key)["data"])
+        return rows
+
+    def logs(self, run: UUID | str) -> list[dict[str, Any]]:
+        """The lines of a run that has ended; Prefect sends them a little later."""
+        query: dict[str, Any] = {"logs": {"flow_run_id": {"any_": [str(run)]}}, "limit": 200}
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            lines = self.filter("logs", **query)
+            flow_lines = [line for line in lines if line["name"] == "prefect.flow_runs"]
+            if any(line["message"].startswith("Finished in state") for line in flow_lines):
+                return lines
+            time.sleep(0.5)
+        raise AssertionError(f"the log of {run} is not complete")
+
+    def run(
+        self, arguments: list[str], folder: Path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of the virtual environment to its end."""
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+
+    @contextmanager
+    def running(
+        self, arguments: list[str], folder: Path, until: str, holds: Callable[[], bool]
+    ) -> Iterator[None]:
+        """A program that runs in the background, at least until a condition holds."""
+        with (folder / "program.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=folder,
+                env=dict(self.environment),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            _wait_for(until, holds, process)
+            yield
+        finally:
+            _stop(process)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("prefect")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    api = f"http://127.0.0.1:{port}/api"
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PREFECT_", "IMDB_CLASSIFIER_"))
+    }
+    environment = {
+        **inherited,
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    command = ["-m", "prefect", "server", "start", "--no-ui", "--host", "127.0.0.1"]
+    with (home / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command, "--port", str(port)],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{api}/health", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        _wait_for("answer of the Prefect server", answers, process)
+        with temporary_settings({PREFECT_HOME: home, PREFECT_API_URL: api}):
+            yield Server(home, api, {**environment, "PREFECT_API_URL": api})
+            # What is still to be sent would be tried for a minute once the server is gone.
+            APILogWorker.drain_all()
+            EventsWorker.drain_all()
+    finally:
+        _stop(process)
+
+
+def write_reviews(path: Path, texts: list[str | None], **columns: list[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"text": pa.array(texts, pa.string()), **columns}), path)
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """Two readable files under Hive keys, and one that is none."""
+    folder = tmp_path / "reviews"
+    write_reviews(
+        folder / "day=2026-11-01" / "a.parquet",
+        ["A warm and funny film, I loved it.", None, "Dull, loud and badly cut."],
+        id=[1, 2, 3],
+    )
+    write_reviews(folder / "day=2026-11-02" / "a.parquet", ["Wonderful!", "  "], id=[4, 5])
+    (folder / "day=2026-11-02" / "b.parquet").write_bytes(b"no Parquet file")
+    return folder

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from prefect.logging import disable_run_logger
+
+from imdb_classifier import parquet, tasks
+from imdb_classifier.errors import (
+    BundleError,
+    MissingColumnError,
+    NoInputError,
+    PartlyScoredError,
+)
+from imdb_classifier.parquet import FileResult
+from imdb_classifier.tasks import artifacts, scores
+
+SCORE = "flows/score.py:score_parquet"
+
+
+@pytest.fixture
+def score(server: Any, tmp_path: Path) -> Callable[..., Any]:
+    """Runs the flow with the model that comes with the package."""
+    return lambda **parameters: server.flow_run(
+        SCORE, registry=str(tmp_path / "registry"), **parameters
+    )
+
+
+def _written(folder: Path) -> list[str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in files)
+
+
+def test_files_that_fail_and_then_do_not(
+    server: Any, score: Callable[..., Any], reviews: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "scored"
+    state, run = score(source=str(reviews), output=str(output))
+
+    seen = server.get(f"/flow_runs/{run}")
+    assert seen["name"] == f"score {reviews} with @champion"
+    assert seen["state"]["type"] == "FAILED"
+    assert "1 of 3 were not: day=2026-11-02/b.parquet: " in seen["state"]["message"]
+    assert state.result(raise_on_failure=False).exit_code == 75
+    assert _written(output) == ["day=2026-11-01/a.parquet", "day=2026-11-02/a.parquet"]
+    rows = server.table(run, "scored-files")
+    assert [(row["name"], row["status"], row["rows"]) for row in rows] == [
+        ("day=2026-11-02/b.parquet", "failed", 0),
+        ("day=2026-11-01/a.parquet", "scored", 3),
+        ("day=2026-11-02/a.parquet", "scored", 2),
+    ]
+    assert "must be a readable Parquet file" in rows[0]["error"]
+
+    (reviews / "day=2026-11-02" / "b.parquet").unlink()
+    state, run = score(source=str(reviews), output=str(output))
+
+    seen = server.get(f"/flow_runs/{run}")
+    assert seen["state"]["type"] == "COMPLETED"
+    assert seen["state"]["message"].startswith("5 rows in 2 files scored by seed-")
+    assert seen["state"]["message"].endswith(" 2 without text.")
+    assert _written(output) == [
+        "_MANIFEST.json",
+        "_SUCCESS",
+        "day=2026-11-01/a.parquet",
+        "day=2026-11-02/a.parquet",
+    ]
+    rows = server.table(run, "scored-files")
+    assert [(row["status"], row["without text"], row["error"]) for row in rows] == [
+        ("reused", 1, ""),
+        ("reused", 1, ""),
+    ]
+    scored = pq.read_table(output / "day=2026-11-01" / "a.parquet", partitioning=None)
+    assert scored.column_names == ["text", "id", "sentiment_label", "sentiment_probability"]
+    assert scored["sentiment_label"].to_pylist() == ["positive", None, "negative"]
+
+
+def test_progress_ends_with_all_rows(
+    server: Any, score: Callable[..., Any], reviews: Path, tmp_path: Path
+) -> None:
+    _, run = score(source=str(reviews / "day=2026-11-01"), output=str(tmp_path / "scored"))
+    (progress,) = [a for a in server.artifacts(run) if a["type"] == "progress"]
+    assert progress["key"] is None
+    assert float(progress["data"]) == 100.0
+    assert progress["description"] == "3 of 3 rows"
+
+
+def test_a_single_file_fails_with_its_own_error(
+    server: Any, score: Callable[..., Any], reviews: Path, tmp_path: Path
+) -> None:
+    source = reviews / "day=2026-11-01" / "a.parquet"
+    state, run = score(source=str(source), output=str(tmp_path), text_column="review")
+    with pytest.raises(MissingColumnError, match="Column 'review' is not in"):
+        state.result()
+    message = server.get(f"/flow_runs/{run}")["state"]["message"]
+    assert message.endswith("Its columns: text, id. Name the text column with --text-column.")
+
+    state, _ = score(source=str(source), output=str(tmp_path / "one.parquet"))
+    assert state.is_completed()
+    assert pq.read_metadata(tmp_path / "one.parquet").num_rows == 3
+
+
+def test_no_input_is_tried_once(server: Any, score: Callable[..., Any], tmp_path: Path) -> None:
+    state, run = score(source=str(tmp_path / "none"), output=str(tmp_path / "scored"))
+    with pytest.raises(NoInputError, match="matches no file"):
+        state.result()
+    runs = server.filter("task_runs", flow_runs={"id": {"any_": [str(run)]}})
+    assert {r["name"].rsplit("-", 1)[0]: r["run_count"] for r in runs}["plan-scoring"] == 1
+
+
+def test_artifacts_that_fail_are_one_warning_each(
+    server: Any,
+    score: Callable[..., Any],
+    reviews: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(**content: Any) -> None:
+        raise ConnectionError("no server")
+
+    monkeypatch.setattr(scores, "create_table_artifact", broken)
+    monkeypatch.setattr(artifacts, "update_progress_artifact", broken)
+    monkeypatch.setattr(artifacts, "PROGRESS_SECONDS", 0.0)
+    (reviews / "day=2026-11-02" / "b.parquet").unlink()
+    state, run = score(source=str(reviews), output=str(tmp_path / "scored"))
+
+    assert state.is_completed()
+    assert (tmp_path / "scored" / "_SUCCESS").exists()
+    warnings = [line["message"] for line in server.logs(run) if line["level"] >= 30]
+    assert warnings == [
+        "The progress was not published (ConnectionError); the run goes on without it.",
+        "The table of files was not published (ConnectionError); the run goes on without it.",
+    ]
+
+
+def test_an_unforeseen_error_fails_one_file_and_keeps_its_message_back(
+    server: Any,
+    score: Callable[..., Any],
+    reviews: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    score_file = parquet.score_file
+
+    def broken(planned: Any, *arguments: Any, **options: Any) -> FileResult:
+        if planned.name == "a.parquet":
+            return score_file(planned, *arguments, **options)
+        raise RuntimeError("A warm and funny film")
+
+    monkeypatch.setattr(parquet, "score_file", broken)
+    folder = reviews / "day=2026-11-01"
+    pq.write_table(pa.table({"text": ["Fine."]}), folder / "z.parquet")
+    state, run = score(source=str(folder), output=str(tmp_path / "scored"))
+
+    error = state.result(raise_on_failure=False)
+    assert isinstance(error, PartlyScoredError)
+    assert error.exit_code == 75
+    assert "z.parquet: A task fails only in ways that are foreseen. This one met" in str(error)
+    assert "RuntimeError in scores.py" in str(error)
+    assert "warm and funny" not in json.dumps([server.table(run, "scored-files"), str(error)])
+    assert _written(tmp_path / "scored") == ["a.parquet"]
+
+
+def test_many_files_make_few_units(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(70):
+        pq.write_table(pa.table({"text": ["Fine."]}), tmp_path / f"{number:02}.parquet")
+    monkeypatch.setattr(scores, "UNIT_ROWS", 1)
+    monkeypatch.setattr(artifacts, "publish", lambda *_, **__: None)
+    with disable_run_logger():
+        plan = tasks.plan_scoring.fn(str(tmp_path), str(tmp_path.with_name("scored")))
+    names = [file["name"] for unit in plan["units"] for file in unit["files"]]
+    assert names == [f"{number:02}.parquet" for number in range(70)]
+    assert len(plan["units"]) <= 64
+    assert [unit["rows_before"] for unit in plan["units"]][:3] == [0, 2, 4]
+    assert (plan["files"], plan["rows"], plan["progress"]) == (70, 70, None)
+
+
+def test_one_run_has_one_model(tmp_path: Path) -> None:
+    model = tasks.resolve_model.fn("@champion", str(tmp_path))
+    with pytest.raises(BundleError, match="was 000000000000 at first, and is"):
+        tasks.score_files.fn({}, {}, {**model, "model_hash": "0" * 64}, "text", "sentiment_")
+
+
+def test_the_table_shows_failed_files_first_and_no_more_than_200(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published: dict[str, Any] = {}
+    monkeypatch.setattr(
+        scores, "create_table_artifact", lambda **content: published.update(content)
+    )
+    files = [{"name": f"{number:03}", "status": "scored", "rows": 2} for number in range(250)]
+    files[249] = {"name": "249", "status": "failed", "error": "It is damaged.", "exit_code": 65}
+    plan, model = {"alone": False}, {"model_id": "seed-1"}
+    with pytest.raises(PartlyScoredError, match="1 of 250 were not: 249: It is damaged"):
+        tasks.commit_scores.fn("out", plan, model, [{"files": files}], "text", "sentiment_")
+    assert [row["name"] for row in published["table"][:2]] == ["249", "000"]
+    assert len(published["table"]) == 200
+    assert published["description"].startswith("250 files, 1 of them failed; 498 rows: ")
+    assert published["description"].endswith("The first 200 files are shown.")

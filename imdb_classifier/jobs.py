@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,19 @@ def load_training_reviews(
         "fingerprint": reviews.fingerprint,
         "overlap_with_test": overlap,
     }
-    logger.info(
-        "%s reviews to train on; left out: %s; %s of the test reviews are among them",
-        f"{len(reviews):,}",
-        ", ".join(f"{count:,} {why}" for why, count in reviews.left_out.items()) or "none",
-        "unknown how many" if overlap is None else f"{overlap:,}",
-    )
+    logger.info("%s", reviews_line(summary))
     return reviews, summary
+
+
+def reviews_line(summary: Mapping[str, Any]) -> str:
+    """What `load_training_reviews` found, as one line for people."""
+    left_out = [f"{count:,} {why}" for why, count in summary["left_out"].items() if count]
+    overlap = summary["overlap_with_test"]
+    return (
+        f"{summary['rows']:,} reviews to train on ({summary['source']}); "
+        f"left out: {', '.join(left_out) or 'none'}; "
+        f"{'unknown how many' if overlap is None else f'{overlap:,}'} test reviews are among them"
+    )
 
 
 def train_bundle(

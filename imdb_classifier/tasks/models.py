@@ -71,7 +71,7 @@ def load_reviews(data: str | None, extra_train: Sequence[str] = ()) -> dict[str,
     from imdb_classifier import jobs
 
     _, summary = jobs.load_training_reviews(data, extra_train)
-    get_run_logger().info("%s reviews to train on (%s)", f"{summary['rows']:,}", summary["source"])
+    get_run_logger().info("%s", jobs.reviews_line(summary))
     return summary
 
 

@@ -156,6 +156,8 @@ def train(
         started = time.perf_counter()
         figures = model.fit(
             training.epoch(np.random.default_rng([seed, number])),
+            # Keras would shuffle the batches once more, by Python's global generator.
+            shuffle=False,
             validation_data=validation.in_order() if len(validation_rows) else None,
             verbose=0,
             callbacks=[_stepping(keras, observer, number)],

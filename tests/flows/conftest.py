@@ -69,10 +69,28 @@ class Server:
         response.raise_for_status()
         return response.json()
 
-    def filter(self, kind: str, **query: Any) -> list[dict[str, Any]]:
-        response = httpx.post(f"{self.api}/{kind}/filter", json=query, timeout=60)
+    def post(self, path: str, **content: Any) -> Any:
+        response = httpx.post(f"{self.api}{path}", json=content, timeout=60)
         response.raise_for_status()
-        found: list[dict[str, Any]] = response.json()
+        return response.json()
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/deployments/name/{name}")
+        return found
+
+    def is_deployed(self, name: str) -> bool:
+        return httpx.get(f"{self.api}/deployments/name/{name}", timeout=60).is_success
+
+    def delete_deployments(self) -> None:
+        for found in self.filter("deployments"):
+            httpx.delete(f"{self.api}/deployments/{found['id']}", timeout=60).raise_for_status()
+
+    def has_ended(self, run: str) -> bool:
+        state = self.get(f"/flow_runs/{run}")["state_type"]
+        return state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+    def filter(self, kind: str, **query: Any) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.post(f"/{kind}/filter", **query)
         return found
 
     def artifacts(self, run: UUID | str) -> list[dict[str, Any]]:
@@ -114,8 +132,8 @@ class Server:
     @contextmanager
     def running(
         self, arguments: list[str], folder: Path, until: str, holds: Callable[[], bool]
-    ) -> Iterator[None]:
-        """A program that runs in the background, at least until a condition holds."""
+    ) -> Iterator[Callable[[str, Callable[[], bool]], None]]:
+        """A program in the background, once a condition holds; gives a way to wait for more."""
         with (folder / "program.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
@@ -126,7 +144,7 @@ class Server:
             )
         try:
             _wait_for(until, holds, process)
-            yield
+            yield lambda what, holds: _wait_for(what, holds, process)
         finally:
             _stop(process)
 
@@ -148,6 +166,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "2",
     }
     command = ["-m", "prefect", "server", "start", "--no-ui", "--host", "127.0.0.1"]
     with (home / "server.log").open("wb") as log:

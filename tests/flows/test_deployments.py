@@ -1,0 +1,104 @@
+"""prefect.yaml, deployed to a real server and run by a real worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from prefect.cli.deploy._models import (
+    ConcurrencyLimitSpec,
+    DeploymentConfig,
+    PrefectYamlModel,
+    RawScheduleConfig,
+    WorkPoolConfig,
+)
+from prefect.flows import load_flow_from_entrypoint
+
+POOL = "imdb-classifier"
+
+
+@pytest.fixture(scope="module")
+def prefect_yaml(server: Any) -> dict[str, Any]:
+    text = (server.checkout / "deployments" / "prefect.yaml").read_text("utf-8")
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content
+
+
+@pytest.fixture(scope="module")
+def deployed(server: Any) -> Iterator[None]:
+    for command in (
+        ["work-pool", "create", POOL, "--type", "process"],
+        ["--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml"],
+    ):
+        done = server.run(["-m", "prefect", *command], server.checkout)
+        assert done.returncode == 0, done.stdout + done.stderr
+    yield
+    server.delete_deployments()
+
+
+def test_prefect_knows_every_key(server: Any, prefect_yaml: dict[str, Any]) -> None:
+    # Prefect ignores unknown keys silently.
+    assert set(prefect_yaml) <= set(PrefectYamlModel.model_fields)
+    for entry in prefect_yaml["deployments"]:
+        assert set(entry) <= set(DeploymentConfig.model_fields)
+        assert set(entry["concurrency_limit"]) <= set(ConcurrencyLimitSpec.model_fields)
+        assert set(entry["work_pool"]) <= set(WorkPoolConfig.model_fields)
+        for schedule in entry.get("schedules", []):
+            assert set(schedule) <= set(RawScheduleConfig.model_fields)
+        flow = load_flow_from_entrypoint(str(server.checkout / entry["entrypoint"]))
+        assert set(entry["parameters"]) <= set(flow.parameters.properties)
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize(
+    ("name", "cron", "slug", "tag"),
+    [
+        ("train-imdb/weekly", "0 2 * * 0", "weekly", "train"),
+        ("score-parquet/nightly", "0 4 * * *", "nightly", "score"),
+    ],
+)
+def test_schedules_and_limits(server: Any, name: str, cron: str, slug: str, tag: str) -> None:
+    deployment = server.deployment(name)
+    (schedule,) = deployment["schedules"]
+    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == (cron, "UTC")
+    assert (schedule["active"], schedule["slug"]) == (True, slug)
+    assert deployment["global_concurrency_limit"]["limit"] == 1
+    assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert (deployment["tags"], deployment["work_pool_name"]) == ([tag], POOL)
+    assert deployment["description"]
+
+
+@pytest.mark.usefixtures("deployed")
+def test_evaluation_has_no_schedule(server: Any) -> None:
+    assert server.deployment("evaluate-imdb/on-demand")["schedules"] == []
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_worker_scores(server: Any, reviews: Path, tmp_path: Path) -> None:
+    source, output = reviews / "day=2026-11-01", tmp_path / "scored"
+    nightly = server.deployment("score-parquet/nightly")
+    parameters = {"source": str(source), "output": str(output), "registry": str(tmp_path / "none")}
+    run = server.post(f"/deployments/{nightly['id']}/create_flow_run", parameters=parameters)["id"]
+    worker = ["-m", "prefect", "worker", "start", "--pool", POOL]
+    with server.running(worker, tmp_path, "the run ended", lambda: server.has_ended(run)):
+        seen = server.get(f"/flow_runs/{run}")
+    assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "Completed")
+    assert seen["state"]["message"].startswith("3 rows in 1 files scored by seed-")
+    assert seen["name"] == f"score {source} with @champion"
+    assert seen["tags"] == ["score"]
+    (row,) = server.table(run, "scored-files")
+    assert (row["name"], row["status"], row["without text"]) == ("a.parquet", "scored", 1)
+    assert (output / "_SUCCESS").exists()
+    scored = pq.read_table(output / "a.parquet")
+    assert scored["sentiment_label"].to_pylist() == ["positive", None, "negative"]
+
+
+@pytest.mark.usefixtures("deployed")
+def test_what_a_worker_runs_is_not_served(server: Any, tmp_path: Path) -> None:
+    done = server.run([str(server.checkout / "deployments" / "serve.py")], tmp_path)
+    assert done.returncode == 78
+    assert f"train-imdb/weekly belongs to the work pool {POOL}." in done.stderr

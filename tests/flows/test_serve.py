@@ -1,0 +1,49 @@
+"""serve.py, as the wheel carries it: both deployments from one process."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NAMES = {"train-imdb/weekly": "0 2 * * 0", "score-parquet/nightly": "0 4 * * *"}
+
+
+@pytest.fixture
+def serve(server: Any, tmp_path: Path) -> str:
+    for folder in ("flows", "deployments"):
+        shutil.copytree(server.checkout / folder, tmp_path / "package" / f"_{folder}")
+    return str(tmp_path / "package" / "_deployments" / "serve.py")
+
+
+def test_both_deployments_are_served(
+    server: Any, serve: str, reviews: Path, tmp_path: Path
+) -> None:
+    source, output = reviews / "day=2026-11-01", tmp_path / "scored"
+    program = [serve, "--source", str(source), "--output", str(output)]
+
+    def all_served() -> bool:
+        return all(server.is_deployed(name) for name in NAMES)
+
+    with server.running(program, tmp_path, "both deployments were there", all_served) as wait:
+        for name, cron in NAMES.items():
+            deployment = server.deployment(name)
+            (schedule,) = deployment["schedules"]
+            assert (schedule["schedule"]["cron"], schedule["active"]) == (cron, True)
+            assert schedule["schedule"]["timezone"] == "UTC"
+            assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+            assert deployment["global_concurrency_limit"]["limit"] == 1
+        nightly = server.deployment("score-parquet/nightly")
+        assert nightly["parameters"]["force"] is True
+        run = server.post(f"/deployments/{nightly['id']}/create_flow_run", parameters={})["id"]
+        wait("the run ended", lambda: server.has_ended(run))
+
+    assert server.get(f"/flow_runs/{run}")["state_name"] == "Completed"
+    assert (output / "_SUCCESS").exists()
+    for name in NAMES:
+        deployment = server.deployment(name)
+        assert deployment["paused"] is False
+        assert [schedule["active"] for schedule in deployment["schedules"]] == [True]
+    server.delete_deployments()

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier import jobs, tasks
+from imdb_classifier.registry import Registry
+from imdb_classifier.samples import FOLDER
+
+TRAIN = "flows/train.py:train_imdb"
+EVALUATE = "flows/evaluate.py:evaluate_imdb"
+
+
+def _write_made_up(folder: Path, positive: str, negative: str) -> str:
+    """Reviews in a language of two words, which no other model knows and a tiny one learns."""
+    folder.mkdir()
+    labels = pa.array([0, 1] * 200, pa.int8())
+    texts = [
+        f"{positive if label else negative} film {row % 7}"
+        for row, label in enumerate([0, 1] * 200)
+    ]
+    pq.write_table(pa.table({"text": texts, "label": labels}), folder / "train-0.parquet")
+    tests = pa.table({"text": ["zork film", "quux film"] * 20, "label": pa.array([1, 0] * 20)})
+    pq.write_table(tests, folder / "test-0.parquet")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    folder = tmp_path_factory.mktemp("made-up")
+    right = _write_made_up(folder / "right", positive="zork", negative="quux")
+    return right, _write_made_up(folder / "wrong", positive="quux", negative="zork")
+
+
+@pytest.fixture(scope="module")
+def promoted(
+    server: Any, made_up: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Registry, Any, Any]:
+    """A registry whose champion was trained by the flow, and that run."""
+    root = tmp_path_factory.mktemp("registry")
+    state, run = server.flow_run(TRAIN, data=made_up[0], recipe="tiny", seed=3, registry=str(root))
+    return Registry(root), state, run
+
+
+def test_the_sample_does_not_beat_the_bundled_model(server: Any, tmp_path: Path) -> None:
+    _, run = server.flow_run(TRAIN, data=str(FOLDER), recipe="tiny", seed=1, registry=str(tmp_path))
+
+    seen = server.get(f"/flow_runs/{run}")
+    assert seen["name"] == "train tiny with seed 1"
+    assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "NotPromoted")
+    assert seen["state"]["message"].endswith(": refused.")
+    registry = Registry(tmp_path)
+    (version,) = registry.ids()
+    assert registry.aliases() == {"challenger": version}
+    assert list((tmp_path / "work").iterdir()) == []
+    report = tmp_path / "reports" / version
+    assert sorted(path.name for path in report.iterdir()) == [
+        "evaluation.json",
+        "report.html",
+        "report.md",
+    ]
+    assert server.artifact(run, "imdb-evaluation")["data"] == (report / "report.md").read_text()
+    verdict = server.artifact(run, "imdb-promotion")["data"]
+    assert verdict.startswith(f"**Challenger {version} labels ")
+    assert ": refused.**" in verdict
+
+
+def test_a_better_model_becomes_champion(server: Any, promoted: tuple[Registry, Any, Any]) -> None:
+    registry, _, run = promoted
+    (version,) = registry.ids()
+    seen = server.get(f"/flow_runs/{run}")["state"]
+    assert (seen["type"], seen["name"]) == ("COMPLETED", "Completed")
+    assert seen["message"].startswith(f"Challenger {version} labels 100.00% of 40 test rows")
+    assert registry.aliases()["champion"] == version
+    assert (
+        registry.aliases()["previous"]
+        == jobs.load_bundle(Path(jobs.__file__).with_name("pretrained")).model_id
+    )
+
+
+def test_epochs_are_log_lines_and_steps_a_progress_artifact(
+    server: Any, promoted: tuple[Registry, Any, Any]
+) -> None:
+    _, _, run = promoted
+    messages = [line["message"] for line in server.logs(run)]
+    epochs = [message.split("  ")[0] for message in messages if message.startswith("epoch ")]
+    assert epochs == ["epoch 1/4", "epoch 2/4", "epoch 3/4", "epoch 4/4"]
+    (progress,) = [a for a in server.artifacts(run) if a["type"] == "progress"]
+    assert (progress["key"], float(progress["data"])) == (None, 100.0)
+    assert progress["description"] == "80 of 80 training steps"
+
+
+def test_a_worse_model_does_not(
+    server: Any, promoted: tuple[Registry, Any, Any], made_up: tuple[str, str], tmp_path: Path
+) -> None:
+    registry = promoted[0]
+    champion = registry.aliases()["champion"]
+    state, _ = server.flow_run(
+        TRAIN, data=made_up[1], recipe="tiny", seed=3, registry=str(registry.root)
+    )
+    assert state.name == "NotPromoted"
+    assert state.result()["challenger_accuracy"] == 0.0
+    assert registry.aliases()["champion"] == champion
+    assert registry.aliases()["challenger"] != champion
+
+
+def test_a_killed_run_goes_on_from_its_checkpoints(
+    server: Any, made_up: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = {"data": made_up[0], "recipe": "tiny", "seed": 4, "registry": str(tmp_path)}
+
+    def killed(*_: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "write_bundle", killed)
+        state, _ = server.flow_run(TRAIN, **parameters)
+    assert state.is_failed()
+    assert [path.suffix for path in (tmp_path / "work").iterdir()] == [".checkpoints"]
+
+    state, run = server.flow_run(TRAIN, **parameters)
+    assert state.is_completed()
+    assert not any(line["message"].startswith("epoch ") for line in server.logs(run))
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_evaluating_a_champion(
+    server: Any, promoted: tuple[Registry, Any, Any], made_up: tuple[str, str], tmp_path: Path
+) -> None:
+    registry = promoted[0]
+    _, run = server.flow_run(
+        EVALUATE, data=made_up[0], registry=str(registry.root), output=str(tmp_path / "report")
+    )
+    seen = server.get(f"/flow_runs/{run}")
+    assert seen["name"] == "evaluate @champion"
+    champion = registry.aliases()["champion"]
+    assert seen["state"]["message"] == (
+        f"{champion} labels 100.00% of 40 test rows correctly. Report: {tmp_path / 'report'}"
+    )
+    published = server.artifact(run, "imdb-evaluation")["data"]
+    assert published == (tmp_path / "report" / "report.md").read_text()
+    assert published.startswith(f"# Evaluation of {champion}")
+
+
+def test_missing_reviews_name_the_way_out(server: Any, tmp_path: Path) -> None:
+    state, run = server.flow_run(TRAIN, data=str(tmp_path / "none"), registry=str(tmp_path))
+    message = server.get(f"/flow_runs/{run}")["state"]["message"]
+    assert message.endswith(
+        f"There is no {tmp_path / 'none'}. Check --data, --extra-train or IMDB_CLASSIFIER_DATA."
+    )
+    assert state.result(raise_on_failure=False).exit_code == 66
+
+
+def test_tasks_leave_nothing_for_prefect_to_keep() -> None:
+    for name in tasks.__all__:
+        task = getattr(tasks, name)
+        if name != "run_as_command":
+            assert task.persist_result is False, name
+            assert task.cache_policy == tasks.models.NO_CACHE, name
+            assert "_" not in task.name, name

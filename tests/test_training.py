@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imdb_classifier import training
+from imdb_classifier.config import SEED, TINY, Recipe
+from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.imdb import Reviews, load_reviews
+from imdb_classifier.samples import FOLDER
+from imdb_classifier.training import Epoch, TrainedModel, TrainingObserver, run_key, train
+
+RECIPE = replace(TINY, training=replace(TINY.training, epochs=3))
+UNMASKED = replace(
+    RECIPE,
+    encoding=replace(RECIPE.encoding, sequence_length=30),
+    network=replace(RECIPE.network, masked=False),
+)
+
+
+class Recorder(TrainingObserver):
+    def __init__(self, killed_after: int = 0) -> None:
+        self.killed_after = killed_after
+        self.summary = ""
+        self.steps: list[tuple[int, int]] = []
+        self.epochs: list[Epoch] = []
+
+    def started(self, summary: str, epochs: int, steps: int) -> None:
+        self.summary = summary
+
+    def stepped(self, epoch: int, step: int) -> None:
+        self.steps.append((epoch, step))
+
+    def finished(self, epoch: Epoch, epochs: int) -> None:
+        self.epochs.append(epoch)
+        if epoch.epoch == self.killed_after:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def reviews() -> Reviews:
+    return load_reviews(str(FOLDER), "train")
+
+
+@pytest.fixture(scope="module", params=[RECIPE, UNMASKED], ids=["masked", "padded in front"])
+def undisturbed(
+    request: pytest.FixtureRequest, reviews: Reviews, tmp_path_factory: pytest.TempPathFactory
+) -> TrainedModel:
+    return train(reviews, request.param, 5, tmp_path_factory.mktemp("run"), Recorder())
+
+
+def assert_same(left: TrainedModel, right: TrainedModel) -> None:
+    for ours, theirs in zip(left.model.get_weights(), right.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert [replace(epoch, seconds=0) for epoch in left.history] == [
+        replace(epoch, seconds=0) for epoch in right.history
+    ]
+
+
+def test_the_same_call_gives_the_same_weights(
+    undisturbed: TrainedModel, reviews: Reviews, tmp_path: Path
+) -> None:
+    assert_same(train(reviews, undisturbed.recipe, 5, tmp_path, Recorder()), undisturbed)
+    other = train(reviews, undisturbed.recipe, 6, tmp_path / "other", Recorder())
+    assert not np.array_equal(other.model.get_weights()[0], undisturbed.model.get_weights()[0])
+
+
+def test_who_else_draws_random_numbers_does_not_matter(
+    undisturbed: TrainedModel, reviews: Reviews, tmp_path: Path
+) -> None:
+    class Drawing(Recorder):
+        def stepped(self, epoch: int, step: int) -> None:
+            random.random()
+            np.random.random()  # noqa: NPY002
+
+    assert_same(train(reviews, undisturbed.recipe, 5, tmp_path, Drawing()), undisturbed)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_killed_run_goes_on_to_the_same_weights(
+    undisturbed: TrainedModel, reviews: Reviews, tmp_path: Path, epoch: int
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(killed_after=epoch))
+    recorder = Recorder()
+    resumed = train(reviews, undisturbed.recipe, 5, tmp_path, recorder)
+    assert [seen.epoch for seen in recorder.epochs] == list(range(epoch + 1, 4))
+    assert_same(resumed, undisturbed)
+
+
+def test_an_unfinished_checkpoint_is_not_taken(
+    undisturbed: TrainedModel, reviews: Reviews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise OSError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.os, "replace", die)
+        with pytest.raises(OSError, match="the disk is gone"):
+            train(reviews, undisturbed.recipe, 5, tmp_path, Recorder())
+    assert [path.name for path in tmp_path.iterdir()] == [".epoch-1"]
+    assert_same(train(reviews, undisturbed.recipe, 5, tmp_path, Recorder()), undisturbed)
+
+
+def test_what_an_observer_is_told(reviews: Reviews, tmp_path: Path) -> None:
+    recorder = Recorder()
+    trained = train(reviews, RECIPE, 5, tmp_path, recorder)
+    # 178 reviews, a fifth held out, batches of 16: nine steps an epoch.
+    assert recorder.steps == [(epoch, step) for epoch in (1, 2, 3) for step in range(1, 10)]
+    assert tuple(recorder.epochs) == trained.history
+    assert "lstm (LSTM)" in recorder.summary
+    assert all(0 < epoch.accuracy <= 1 and epoch.loss > 0 for epoch in trained.history)
+    assert trained.history[2].loss < trained.history[0].loss
+
+
+def test_seed_splits_train_as_the_tutorial_does() -> None:
+    training_rows, validation_rows = training._split(25_000, SEED, 1)
+    assert (len(training_rows), len(validation_rows)) == (16_750, 8_250)
+    assert sorted([*training_rows, *validation_rows]) == list(range(25_000))
+    # Rows come ordered by label: both parts must hold both.
+    assert 0.45 < (training_rows < 12_500).mean() < 0.55
+    assert not np.array_equal(training_rows, training._split(25_000, SEED, 2)[0])
+
+
+def test_without_a_validation_part(reviews: Reviews, tmp_path: Path) -> None:
+    fraction = replace(RECIPE.training, validation_fraction=0.0, epochs=1)
+    trained = train(reviews, replace(RECIPE, training=fraction), 5, tmp_path, Recorder())
+    assert trained.history[0].val_loss is None
+    assert training.epoch_line(trained.history[0], 1).startswith("epoch 1/1  loss 0.")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_has_a_range(reviews: Reviews, tmp_path: Path, seed: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"This one is {seed}.*--seed"):
+        train(reviews, RECIPE, seed, tmp_path)
+
+
+def test_run_keys_tell_runs_apart(reviews: Reviews) -> None:
+    def key(recipe: Recipe = RECIPE, seed: int = 5, fingerprint: str = "a") -> str:
+        return run_key(replace(reviews, fingerprint=fingerprint), recipe, seed)
+
+    assert key() == key()
+    assert len({key(), key(seed=6), key(fingerprint="b"), key(UNMASKED)}) == 4
+    assert key().startswith("tiny-5-")

@@ -138,6 +138,17 @@ class MissingReviewColumnError(MissingColumnError):
         )
 
 
+class AmbiguousColumnError(BadDataError):
+    """Several columns have the name that was asked for."""
+
+    def __init__(self, column: str, source: str, count: int, option: str) -> None:
+        super().__init__(
+            "The text column's name must be unique.",
+            f"{source} has {count} columns named '{column}'.",
+            f"Rename them, or name another column with {option}.",
+        )
+
+
 class TextTypeError(BadDataError):
     """The text column holds something that is not text."""
 

@@ -9,7 +9,12 @@ from typing import Any, Final
 import pandas as pd
 import pyarrow as pa
 
-from imdb_classifier.errors import ColumnExistsError, MissingColumnError, TextTypeError
+from imdb_classifier.errors import (
+    AmbiguousColumnError,
+    ColumnExistsError,
+    MissingColumnError,
+    TextTypeError,
+)
 from imdb_classifier.registry import CHAMPION
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, scored_fields
 from imdb_classifier.scoring import Scorer, as_text, labels
@@ -42,16 +47,20 @@ def score_dataframe(
         blank, both are missing (``pd.NA`` and NaN).
 
     Raises:
-        MissingColumnError: The frame has no such column, or several of that name.
+        MissingColumnError: The frame has no such column.
+        AmbiguousColumnError: The frame has several columns of that name.
         ColumnExistsError: The frame already has a column of a new one's name.
         TextTypeError: The column holds something that is no text.
         UnknownModelError: The model reference names nothing.
     """
     label_name, probability_name = (field.name for field in scored_fields(prefix))
     if isinstance(data, pd.DataFrame):
-        if [text_column == name for name in data.columns].count(True) != 1:
+        found = [name == text_column for name in data.columns].count(True)
+        if found == 0:
             columns = [str(column) for column in data.columns]
             raise MissingColumnError(str(text_column), "the frame", columns, "text_column=")
+        if found > 1:
+            raise AmbiguousColumnError(str(text_column), "The frame", found, "text_column=")
         taken = [name for name in (label_name, probability_name) if name in data.columns]
         if taken:
             raise ColumnExistsError(taken, "The frame", "prefix=")

@@ -75,7 +75,7 @@ def test_who_else_draws_random_numbers_does_not_matter(
     class Drawing(Recorder):
         def stepped(self, epoch: int, step: int) -> None:
             random.random()
-            np.random.random()  # noqa: NPY002
+            np.random.random()
 
     assert_same(train(reviews, undisturbed.recipe, 5, tmp_path, Drawing()), undisturbed)
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from imdb_classifier import __version__
 from imdb_classifier.errors import (
+    AmbiguousColumnError,
     BadDataError,
     CannotWriteError,
     ColumnExistsError,
@@ -233,11 +234,7 @@ def _output_schema(source: Path, options: ScoreOptions) -> pa.Schema:
     if found == 0:
         raise MissingColumnError(options.text_column, str(source), schema.names, "--text-column")
     if found > 1:
-        raise BadDataError(
-            "The text column's name must be unique.",
-            f"{source} has {found} columns named '{options.text_column}'.",
-            "Rename them, or name another column with --text-column.",
-        )
+        raise AmbiguousColumnError(options.text_column, str(source), found, "--text-column")
     fields = scored_fields(options.prefix)
     taken = [field.name for field in fields if field.name in schema.names]
     if taken:

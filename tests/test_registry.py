@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imdb_classifier import registry as registry_module
+from imdb_classifier.bundle import Bundle
+from imdb_classifier.errors import CannotWriteError, ConfigurationError, UnknownModelError
+from imdb_classifier.registry import CHAMPION, Registry, bundled_path, decide
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "registry")
+
+
+@pytest.fixture
+def registered(registry: Registry, tiny_bundle: Bundle) -> Bundle:
+    return registry.register(tiny_bundle, '{"rows": 86}', "# card")
+
+
+def test_an_empty_registry_has_the_bundled_champion(registry: Registry) -> None:
+    assert registry.ids() == []
+    assert registry.aliases() == {}
+    champion = registry.load(CHAMPION)
+    assert champion.path == bundled_path()
+    assert registry.load(champion.model_id).path == bundled_path()
+    assert registry.aliases_of(champion.model_id) == ["champion"]
+    assert [bundle.model_id for bundle in registry.bundles()] == [champion.model_id]
+    assert not registry.root.exists()
+
+
+def test_register_makes_a_challenger_once(
+    registry: Registry, registered: Bundle, tiny_bundle: Bundle
+) -> None:
+    assert registry.ids() == [tiny_bundle.model_id]
+    assert registry.aliases() == {"challenger": tiny_bundle.model_id}
+    assert registered.evaluation == {"rows": 86}
+    for reference in ("@challenger", tiny_bundle.model_id, registered.path, str(registered.path)):
+        assert registry.load(reference).path == registered.path
+    # The id is made of the content, so the same model is the same version.
+    again = registry.register(tiny_bundle, '{"rows": 99}', "# other card")
+    assert again.evaluation == {"rows": 86}
+
+
+def test_promotion_keeps_the_way_back(registry: Registry, registered: Bundle) -> None:
+    bundled = registry.load(CHAMPION).model_id
+    assert registry.promote("@challenger") == registered.model_id
+    assert registry.aliases()["champion"] == registered.model_id
+    assert registry.aliases()["previous"] == bundled
+    assert registry.load("@previous").path == bundled_path()
+    # Promoted again, it must not become its own predecessor.
+    registry.promote(registered.model_id)
+    assert registry.aliases()["previous"] == bundled
+    assert registry.promote("@previous") == bundled
+    assert registry.load(CHAMPION).path == bundled_path()
+    assert registry.aliases()["previous"] == registered.model_id
+
+
+def test_killed_between_two_aliases_the_old_champion_scores(
+    registry: Registry, registered: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundled = registry.load(CHAMPION).model_id
+    write = registry_module.write_whole
+
+    def die_at_champion(path: Path, text: str) -> None:
+        if path.name == "champion":
+            raise KeyboardInterrupt
+        write(path, text)
+
+    monkeypatch.setattr(registry_module, "write_whole", die_at_champion)
+    with pytest.raises(KeyboardInterrupt):
+        registry.promote("@challenger")
+    assert registry.load(CHAMPION).model_id == bundled
+
+
+@pytest.mark.parametrize("reference", ["@previous", "@nobody", "tiny-000000000000", "no/such/path"])
+def test_unknown_references_name_what_is_known(
+    registry: Registry, registered: Bundle, reference: str
+) -> None:
+    with pytest.raises(UnknownModelError, match=f"'{reference}' is none of these") as caught:
+        registry.load(reference)
+    assert f"Known: @champion, @challenger, {registered.model_id}" in str(caught.value)
+
+
+def test_a_bundle_outside_can_score_but_not_be_champion(
+    registry: Registry, registered: Bundle, tmp_path: Path
+) -> None:
+    outside = shutil.copytree(registered.path, tmp_path / "outside")
+    assert registry.load(outside).path == outside
+    with pytest.raises(ConfigurationError, match="Only a version of the registry can be promoted"):
+        registry.promote(outside)
+
+
+def test_a_registry_that_cannot_be_written_says_so(tmp_path: Path, registered: Bundle) -> None:
+    (tmp_path / "file").touch()
+    broken = Registry(tmp_path / "file" / "registry")
+    with pytest.raises(CannotWriteError, match="Name another"):
+        broken.register(registered, "{}", "")
+
+
+def test_where_the_registry_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", str(tmp_path / "variable"))
+    assert Registry.at().root == tmp_path / "variable"
+    assert Registry.at(tmp_path / "given").root == tmp_path / "given"
+    monkeypatch.delenv("IMDB_CLASSIFIER_REGISTRY")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert Registry.at().root.name == "registry"
+
+
+def evaluation_of(model: str, accuracy: float, fingerprint: str = "f") -> dict[str, Any]:
+    return {
+        "rows": 1_000,
+        "figures": {"accuracy": {"value": accuracy}},
+        "data": {"fingerprint": fingerprint},
+        "model": {"id": model},
+    }
+
+
+@pytest.mark.parametrize(
+    ("ours", "promote"),
+    [(0.901, True), (0.900, True), (0.899, False)],
+    ids=["better", "equal", "worse"],
+)
+def test_the_gate(ours: float, promote: bool) -> None:
+    decision = decide(evaluation_of("new", ours), evaluation_of("old", 0.9))
+    assert decision.promote is promote
+    assert decision.reason == (
+        f"Challenger new labels {ours:.2%} of 1,000 test rows correctly, champion old 90.00%: "
+        f"{'promoted' if promote else 'refused'}."
+    )
+
+
+def test_the_gate_compares_only_on_the_same_rows() -> None:
+    with pytest.raises(ConfigurationError, match="compared on the same test rows"):
+        decide(evaluation_of("new", 0.9), evaluation_of("old", 0.9, fingerprint="other"))
+
+
+def test_the_bundled_model_ships_its_evaluation() -> None:
+    bundled = Registry(Path("nowhere")).load(CHAMPION)
+    assert bundled.recipe.name == "seed"
+    assert bundled.evaluation is not None
+    assert bundled.evaluation["rows"] == 25_000
+    assert bundled.evaluation["model"]["id"] == bundled.model_id
+    assert json.loads((bundled.path / "manifest.json").read_text())["data"]["rows"] == 25_000

@@ -10,7 +10,12 @@ import pytest
 
 from imdb_classifier import score_dataframe
 from imdb_classifier.bundle import Bundle
-from imdb_classifier.errors import ColumnExistsError, MissingColumnError, TextTypeError
+from imdb_classifier.errors import (
+    AmbiguousColumnError,
+    ColumnExistsError,
+    MissingColumnError,
+    TextTypeError,
+)
 from imdb_classifier.scoring import Scorer
 
 GOOD, BAD = "A wonderful, moving film.", "Dull and badly acted."
@@ -126,7 +131,7 @@ def test_a_missing_column_is_named_with_the_others(scorer: Scorer) -> None:
     with pytest.raises(MissingColumnError, match=r"Its columns: id, body\. Name .* text_column="):
         score_dataframe(frame, model=scorer)
     twice = pd.DataFrame([[GOOD, BAD]], columns=["text", "text"])
-    with pytest.raises(MissingColumnError, match="Column 'text' is not in the frame once"):
+    with pytest.raises(AmbiguousColumnError, match="The frame has 2 columns named 'text'"):
         score_dataframe(twice, model=scorer)
 
 

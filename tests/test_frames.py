@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,6 @@ from imdb_classifier.errors import (
 from imdb_classifier.scoring import Scorer
 
 GOOD, BAD = "A wonderful, moving film.", "Dull and badly acted."
-
-
-@pytest.fixture(scope="module")
-def scorer(tiny_bundle: Bundle) -> Iterator[Scorer]:
-    with Scorer(tiny_bundle) as scorer:
-        yield scorer
 
 
 def test_a_frame_gets_two_columns_more(scorer: Scorer) -> None:

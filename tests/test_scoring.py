@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,12 +16,6 @@ from imdb_classifier.scoring import CHUNK_ROWS, Scorer, as_text, labels
 
 TEXTS: list[str] = load_reviews(str(FOLDER), "test").table["text"].to_pylist()
 BLANKS = [None, "", "   ", "\t\n", "\u2003"]
-
-
-@pytest.fixture(scope="module")
-def scorer(tiny_bundle: Bundle) -> Iterator[Scorer]:
-    with Scorer(tiny_bundle) as scorer:
-        yield scorer
 
 
 def test_one_probability_a_row_and_none_without_text(scorer: Scorer) -> None:

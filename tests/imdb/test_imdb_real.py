@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 from pathlib import Path
 
@@ -12,12 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.imdb import DATA_VARIABLE, Reviews, Split, count_overlap, load_reviews
+from imdb_classifier.imdb import Reviews, Split, count_overlap, load_reviews
 from imdb_classifier.schema import REVIEWS
-
-pytestmark = pytest.mark.skipif(
-    not os.environ.get(DATA_VARIABLE), reason=f"{DATA_VARIABLE} does not name the real reviews"
-)
 
 # Rows in the order of the Stanford archive: by label and then by review number. A copy with the
 # same reviews in another order has other fingerprints.

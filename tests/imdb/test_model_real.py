@@ -1,0 +1,62 @@
+"""The bundled model is what it says it is, on the real test split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.bundle import KERAS_FILE, TOLERANCE, Bundle, load_bundle
+from imdb_classifier.encoding import encode
+from imdb_classifier.engine import KerasEngine
+from imdb_classifier.imdb import Reviews, load_reviews
+from imdb_classifier.jobs import evaluate_bundle
+from imdb_classifier.network import import_keras
+from imdb_classifier.parquet import score_parquet
+from imdb_classifier.registry import bundled_path
+from imdb_classifier.scoring import Scorer
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Bundle:
+    return load_bundle(bundled_path())
+
+
+@pytest.fixture(scope="module")
+def reviews() -> Reviews:
+    return load_reviews(None, "test")
+
+
+def test_its_evaluation_can_be_repeated(bundled: Bundle) -> None:
+    evaluation, _ = evaluate_bundle(bundled, None)
+    shipped = bundled.evaluation
+    assert shipped is not None
+    for name, figure in evaluation.figures.items():
+        assert figure.value == pytest.approx(shipped["figures"][name]["value"], abs=1e-5), name
+    assert evaluation.figures["accuracy"].value > 0.86
+
+
+def test_score_agrees_with_evaluate(bundled: Bundle, reviews: Reviews, tmp_path: Path) -> None:
+    source, target = tmp_path / "test.parquet", tmp_path / "scored.parquet"
+    pq.write_table(reviews.table, source)
+    with Scorer(bundled) as scorer:
+        score_parquet(str(source), str(target), scorer)
+    scored = pq.read_table(target)
+    is_positive = np.array(scored["sentiment_label"].to_pylist()) == "positive"
+    evaluation, _ = evaluate_bundle(bundled, None)
+    assert (is_positive == (reviews.labels == 1)).mean() == evaluation.figures["accuracy"].value
+    sequences = encode(reviews.table["text"], bundled.vocabulary, bundled.recipe.encoding)
+    with Scorer(bundled) as scorer:
+        expected = scorer.sequence_probabilities(sequences)
+    assert scored["sentiment_probability"].to_numpy().tobytes() == expected.tobytes()
+
+
+def test_keras_and_onnx_agree(bundled: Bundle, reviews: Reviews) -> None:
+    model = import_keras().models.load_model(bundled.path / KERAS_FILE)
+    sequences = encode(reviews.table["text"], bundled.vocabulary, bundled.recipe.encoding)
+    # Every 25th review: both labels, all lengths.
+    some = sequences.take(np.arange(0, len(sequences), 25))
+    keras = KerasEngine(model, bundled.recipe).probabilities(some)
+    np.testing.assert_allclose(bundled.engine.probabilities(some), keras, atol=TOLERANCE, rtol=0)

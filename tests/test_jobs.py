@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.bundle import Bundle
+from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.jobs import (
+    compare_with_champion,
+    evaluate_bundle,
+    load_training_reviews,
+    register_bundle,
+    reviews_line,
+    train_bundle,
+    worst_texts,
+)
+from imdb_classifier.registry import Registry
+from imdb_classifier.samples import FOLDER
+from imdb_classifier.training import Epoch, TrainingObserver
+
+
+class KilledAfterOneEpoch(TrainingObserver):
+    def finished(self, epoch: Epoch, epochs: int) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
+    tiny_bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_bundle(str(FOLDER), "tiny", 7, tmp_path, observer=KilledAfterOneEpoch())
+    (checkpoints,) = tmp_path.iterdir()
+    assert checkpoints.name.endswith(".checkpoints")
+    with caplog.at_level(logging.INFO, "imdb_classifier"):
+        resumed = train_bundle(str(FOLDER), "tiny", 7, tmp_path)
+    assert "going on after epoch 1" in caplog.text
+    assert resumed.model_hash == tiny_bundle.model_hash
+    assert list(tmp_path.iterdir()) == [resumed.path]
+    caplog.clear()
+    again = train_bundle(str(FOLDER), "tiny", 7, tmp_path)
+    assert again.path == resumed.path
+    assert "epoch" not in caplog.text
+
+
+def test_extra_reviews_are_trained_on_and_overlap_is_counted(tmp_path: Path) -> None:
+    _, before = load_training_reviews(str(FOLDER))
+    test = pq.read_table(FOLDER / "test-00000-of-00001.parquet").slice(0, 3)
+    own = pa.table({"text": ["Mine, and good.", None, "  "], "label": [1, 1, 0]})
+    pq.write_table(test, tmp_path / "from-test.parquet")
+    pq.write_table(own, tmp_path / "own.parquet")
+    reviews, summary = load_training_reviews(
+        str(FOLDER), [str(tmp_path / "from-test.parquet"), str(tmp_path / "own.parquet")]
+    )
+    assert len(reviews) == summary["rows"] == 178 + 3 + 1
+    assert summary["overlap_with_test"] == 3
+    assert summary["fingerprint"] != before["fingerprint"]
+    assert reviews_line(summary) == (
+        "182 reviews to train on (parquet); left out: 1 null, 1 blank; "
+        "3 test reviews are among them"
+    )
+
+
+def test_without_a_test_split_the_overlap_is_unknown(tmp_path: Path) -> None:
+    shutil.copy(FOLDER / "train-00000-of-00001.parquet", tmp_path)
+    _, summary = load_training_reviews(str(tmp_path))
+    assert summary["overlap_with_test"] is None
+    assert "unknown how many test reviews" in reviews_line(summary)
+
+
+def test_evaluation_says_what_was_measured_on_what(tiny_bundle: Bundle) -> None:
+    evaluation, reviews = evaluate_bundle(tiny_bundle, str(FOLDER))
+    assert evaluation.rows == len(reviews) == 86
+    assert evaluation.model == {
+        "id": tiny_bundle.model_id,
+        "hash": tiny_bundle.model_hash,
+        "recipe": "tiny",
+        "seed": 7,
+    }
+    assert evaluation.data["fingerprint"] == reviews.fingerprint
+    assert [epoch["epoch"] for epoch in evaluation.history] == [1, 2, 3, 4]
+    texts = worst_texts(evaluation, reviews)
+    assert texts is not None
+    assert texts[0] == reviews.table["text"][evaluation.worst[0].row].as_py()
+    # Lengths are those of whole reviews, though the network reads 100 tokens of each.
+    assert max(len(text.split()) for text in reviews.table["text"].to_pylist()) > 100
+    assert any(piece.name.startswith(("101", "201")) for piece in evaluation.by_length)
+
+
+def test_the_champion_is_measured_on_the_challengers_rows(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path)
+    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
+    registered = register_bundle(tiny_bundle, evaluation, registry)
+    assert f"# {tiny_bundle.model_id}" in (registered.path / "README.md").read_text("utf-8")
+    # The bundled champion was evaluated on IMDB, so it is evaluated again.
+    decision = compare_with_champion(registered, registry, str(FOLDER))
+    assert decision.rows == 86
+    assert decision.challenger_accuracy == evaluation.figures["accuracy"].value
+    assert decision.promote is (decision.challenger_accuracy >= decision.champion_accuracy)
+
+
+def test_a_model_without_evaluation_cannot_be_compared(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"has no evaluation\.json"):
+        compare_with_champion(tiny_bundle, Registry(tmp_path), str(FOLDER))

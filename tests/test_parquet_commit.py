@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.bundle import load_bundle
+from imdb_classifier.errors import (
+    BadDataError,
+    CannotWriteError,
+    NoInputError,
+    OutputExistsError,
+    UnreadableFileError,
+)
+from imdb_classifier.parquet import FileResult, PlannedFile, ScoreOptions, score_file, scored_file
+from imdb_classifier.registry import bundled_path
+from imdb_classifier.scoring import Scorer
+
+TEXTS = ["A wonderful film.", None, "", "  ", "Dull and badly acted.", "Good 🎬, élan"]
+Score = Callable[..., FileResult]
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != "in.parquet")
+
+
+def test_the_same_run_gives_the_same_bytes(score: Score, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    score()
+    first = (tmp_path / "out.parquet").read_bytes()
+    (tmp_path / "out.parquet").unlink()
+    os.utime(tmp_path / "in.parquet", (0, 0))
+    score()
+    assert (tmp_path / "out.parquet").read_bytes() == first
+
+
+def test_the_footer_says_what_it_was_made_of(score: Score, scorer: Scorer, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    score()
+    metadata = pq.read_metadata(tmp_path / "out.parquet").metadata
+    footer = json.loads(metadata[b"imdb_classifier"])
+    assert footer.pop("package_version")
+    assert re.fullmatch("[0-9a-f]{64}", footer.pop("input_sha256"))
+    counts = footer.pop("rows")
+    assert (counts["all"], counts["without_text"]) == (6, 3)
+    assert footer == {
+        "model_id": scorer.bundle.model_id,
+        "model_hash": scorer.bundle.model_hash,
+        "options": {"text_column": "text", "prefix": "sentiment_"},
+    }
+
+
+def test_a_finished_output_is_reused(score: Score, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    first, done = score(), []
+    inode = (tmp_path / "out.parquet").stat().st_ino
+    again = score(on_rows=done.append)
+    assert again.status == "reused"
+    assert (again.rows, again.positive, again.negative) == (
+        first.rows,
+        first.positive,
+        first.negative,
+    )
+    assert (tmp_path / "out.parquet").stat().st_ino == inode
+    assert done == [6]
+    # An input that was only touched is the same input.
+    os.utime(tmp_path / "in.parquet", (0, 0))
+    assert score().status == "reused"
+
+
+@pytest.mark.parametrize("change", ["model", "options", "input"])
+def test_an_older_output_is_replaced_only_by_force(
+    score: Score, tmp_path: Path, change: str
+) -> None:
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    score()
+    before = (tmp_path / "out.parquet").read_bytes()
+    named: dict[str, Any] = {}
+    if change == "model":
+        named["scorer"] = Scorer(load_bundle(bundled_path()))
+    elif change == "options":
+        named["options"] = ScoreOptions(prefix="mood_")
+    else:
+        pq.write_table(pa.table({"text": [*TEXTS, "more"]}), tmp_path / "in.parquet")
+    came = {"model": r"another model \(tiny-", "options": "other options", "input": "older state"}
+    with pytest.raises(OutputExistsError, match=f"{came[change]}.* Replace it with --force"):
+        score(**named)
+    assert (tmp_path / "out.parquet").read_bytes() == before
+    assert score(**named, force=True).status == "scored"
+    assert (tmp_path / "out.parquet").read_bytes() != before
+    assert leftovers(tmp_path) == ["out.parquet"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("foreign", ["text", "parquet"])
+def test_a_foreign_file_is_never_replaced(
+    score: Score, tmp_path: Path, force: bool, foreign: str
+) -> None:
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    if foreign == "text":
+        (tmp_path / "out.parquet").write_text("mine")
+    else:
+        pq.write_table(pa.table({"mine": [1]}), tmp_path / "out.parquet")
+    before = (tmp_path / "out.parquet").read_bytes()
+    with pytest.raises(OutputExistsError, match="imdb-classifier did not write it"):
+        score(force=force)
+    assert (tmp_path / "out.parquet").read_bytes() == before
+
+
+def damage(path: Path, kind: str) -> None:
+    content = bytearray(path.read_bytes())
+    groups = pq.read_metadata(path)
+    if kind == "page":
+        content[groups.row_group(0).column(0).data_page_offset + 5_000] ^= 1
+    elif kind == "second row group":
+        content[groups.row_group(1).column(0).data_page_offset + 5_000] ^= 1
+    elif kind == "truncated":
+        content = content[:-50]
+    elif kind == "half":
+        content = content[: len(content) // 2]
+    elif kind == "empty":
+        content = bytearray()
+    elif kind == "wrong magic":
+        content[-4:] = b"XXXX"
+    elif kind == "another format":
+        content = bytearray(b"id,text\n1,hello\n")
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["page", "second row group", "truncated", "half", "empty", "wrong magic", "another format"],
+)
+def test_a_damaged_file_is_named_and_leaves_nothing(
+    score: Score, tmp_path: Path, kind: str
+) -> None:
+    texts = pa.table({"text": [f"needle {i}" for i in range(40_000)]})
+    pq.write_table(
+        texts, tmp_path / "in.parquet", row_group_size=20_000, write_page_checksum=True,
+        compression="none", use_dictionary=False,
+    )  # fmt: skip
+    assert score().rows == 40_000
+    (tmp_path / "out.parquet").unlink()
+    damage(tmp_path / "in.parquet", kind)
+    with pytest.raises(UnreadableFileError, match=r"in\.parquet must be a readable Parquet file\."):
+        score()
+    assert leftovers(tmp_path) == []
+
+
+def test_an_input_that_is_gone(score: Score) -> None:
+    with pytest.raises(NoInputError, match=r"in\.parquet does not"):
+        score()
+
+
+def test_an_input_that_changes_is_not_committed(score: Score, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    with pytest.raises(BadDataError, match="must not change while it is scored"):
+        score(on_rows=lambda rows: os.utime(tmp_path / "in.parquet", (1, 1)))
+    assert leftovers(tmp_path) == []
+
+
+def test_an_interrupt_leaves_nothing(score: Score, tmp_path: Path) -> None:
+    def interrupt(rows: int) -> None:
+        raise KeyboardInterrupt
+
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    with pytest.raises(KeyboardInterrupt):
+        score(on_rows=interrupt)
+    assert leftovers(tmp_path) == []
+
+
+def test_a_full_disk_leaves_what_was_there(
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    score()
+    before = (tmp_path / "out.parquet").read_bytes()
+    monkeypatch.setattr(scored_file.os, "replace", full)
+    with pytest.raises(CannotWriteError, match=r"out\.parquet failed: No space left on device"):
+        score(ScoreOptions(prefix="mood_"), force=True)
+    assert (tmp_path / "out.parquet").read_bytes() == before
+    assert leftovers(tmp_path) == ["out.parquet"]
+
+
+def test_a_folder_that_cannot_be_made(scorer: Scorer, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    (tmp_path / "file").touch()
+    planned = PlannedFile(tmp_path / "in.parquet", tmp_path / "file" / "out.parquet", "in.parquet")
+    with pytest.raises(CannotWriteError, match=r"Writing .* failed: File exists"):
+        score_file(planned, scorer, ScoreOptions())
+
+
+def test_what_dead_runs_left_is_removed_and_what_living_ones_write_is_not(
+    score: Score, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    dead = tmp_path / f".out.parquet.{2**22 + 1}.unfinished"
+    living = tmp_path / f".out.parquet.{os.getppid()}.unfinished"
+    dead.touch()
+    living.touch()
+    score()
+    assert leftovers(tmp_path) == [living.name, "out.parquet"]

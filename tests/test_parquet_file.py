@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from imdb_classifier.errors import (
+    AmbiguousColumnError,
+    ColumnExistsError,
+    ImdbClassifierError,
+    MissingColumnError,
+    TextTypeError,
+)
+from imdb_classifier.parquet import FileResult
+from imdb_classifier.scoring import Scorer
+
+TEXTS = ["A wonderful film.", None, "", "  ", "Dull and badly acted.", "Good 🎬, élan"]
+Score = Callable[..., FileResult]
+
+
+def assert_refused(score: Score, error: type[ImdbClassifierError], match: str) -> None:
+    with pytest.raises(error, match=match):
+        score()
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != "in.parquet")
+
+
+def test_every_column_comes_out_as_it_went_in(score: Score, tmp_path: Path) -> None:
+    zone = dt.timezone(dt.timedelta(hours=2))
+    rich = pa.table(
+        {
+            "id": pa.array(range(6), pa.uint8()),
+            "price": pa.array([Decimal("1.50")] * 6, pa.decimal128(9, 2)),
+            "when": pa.array(
+                [dt.datetime(2026, 11, 24, 8, tzinfo=zone)] * 6, pa.timestamp("us", "+02:00")
+            ),
+            "tags": pa.array([["a", None], [], None, ["b"], [], []], pa.list_(pa.string())),
+            "nested": pa.array([{"x": 1, "y": [1.5]}] * 6),
+            "map": pa.array([[("k", 1)]] * 6, pa.map_(pa.string(), pa.int32())),
+            "category": pa.array(["x", "y", "x", None, "y", "x"]).dictionary_encode(),
+            "raw": pa.array([b"\xff\x00"] * 6, pa.binary()),
+            "large": pa.array(["l"] * 6, pa.large_string()),
+            "uuid": pa.array([bytes(16)] * 6, pa.uuid()),
+            "half": pa.array(np.arange(6), pa.float16()),
+            "text": pa.array(TEXTS, pa.large_string()),
+        },
+        metadata={b"owner": b"data team"},
+    )
+    pq.write_table(rich, tmp_path / "in.parquet", row_group_size=4)
+    result = score()
+    scored = pq.read_table(tmp_path / "out.parquet")
+    assert scored.select(rich.column_names).equals(pq.read_table(tmp_path / "in.parquet"))
+    assert scored.select(rich.column_names).schema.equals(rich.schema)
+    assert scored.schema.metadata[b"owner"] == b"data team"
+    assert scored.column_names[-2:] == ["sentiment_label", "sentiment_probability"]
+    assert scored.schema.field("sentiment_label").type == pa.string()
+    assert scored.schema.field("sentiment_probability").type == pa.float32()
+    assert scored["sentiment_label"].is_null().to_pylist() == [
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert (result.rows, result.without_text) == (6, 3)
+    assert result.positive + result.negative == 3
+    assert result.status == "scored"
+    column = pq.ParquetFile(tmp_path / "out.parquet").metadata.row_group(0).column(0)
+    assert column.compression == "ZSTD"
+
+
+def test_a_pandas_file_stays_a_pandas_file(score: Score, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"text": TEXTS, "n": range(6)}, index=pd.Index(list("abcdef"), name="key"))
+    frame.to_parquet(tmp_path / "in.parquet")
+    score()
+    read = pd.read_parquet(tmp_path / "out.parquet")
+    pd.testing.assert_frame_equal(read[["text", "n"]], pd.read_parquet(tmp_path / "in.parquet"))
+    assert read.index.name == "key"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())],
+    ids=str,
+)
+def test_text_of_any_type_gets_the_same_scores(
+    score: Score, scorer: Scorer, tmp_path: Path, kind: pa.DataType
+) -> None:
+    column = (
+        pa.array(TEXTS).dictionary_encode()
+        if pa.types.is_dictionary(kind)
+        else pa.array(TEXTS, kind)
+    )
+    pq.write_table(pa.table({"text": column}), tmp_path / "in.parquet")
+    score()
+    scored = pq.read_table(tmp_path / "out.parquet")["sentiment_probability"].combine_chunks()
+    assert scored.equals(scorer.probabilities(pa.array(TEXTS)))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pa.array([b"bytes"]), pa.array([1]), pa.array([["text"]]), pa.array([{"t": "text"}])],
+    ids=lambda column: str(column.type)[:12],
+)
+def test_a_column_of_another_type_is_refused(
+    score: Score, tmp_path: Path, column: pa.Array
+) -> None:
+    pq.write_table(pa.table({"text": column}), tmp_path / "in.parquet")
+    assert_refused(score, TextTypeError, "Column 'text' of .*in.parquet must hold text")
+    assert leftovers(tmp_path) == []
+
+
+def test_invalid_utf8_is_refused_and_not_quoted(score: Score, tmp_path: Path) -> None:
+    data = b"canary\xff"
+    offsets = pa.py_buffer(np.array([0, len(data)], np.int32))
+    column = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(data))
+    pq.write_table(pa.table({"text": column}), tmp_path / "in.parquet")
+    with pytest.raises(TextTypeError, match="not valid UTF-8") as caught:
+        score()
+    assert "canary" not in f"{caught.value} {caught.value.__cause__}"
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("row_group_size", [1, 7, 10_000], ids=["tiny", "odd", "one"])
+def test_row_groups_do_not_change_scores(
+    score: Score, scorer: Scorer, tmp_path: Path, row_group_size: int
+) -> None:
+    texts = pa.array([f"{TEXTS[i % 6]} {i}" for i in range(500)])
+    pq.write_table(
+        pa.table({"text": texts}), tmp_path / "in.parquet", row_group_size=row_group_size
+    )
+    score()
+    scored = pq.read_table(tmp_path / "out.parquet")
+    assert scored["text"].combine_chunks().equals(texts)
+    np.testing.assert_allclose(
+        np.asarray(scored["sentiment_probability"]),
+        np.asarray(scorer.probabilities(texts)),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("groups", [0, 1])
+def test_no_rows(score: Score, tmp_path: Path, groups: int) -> None:
+    empty = pa.table({"id": pa.array([], pa.int64()), "text": pa.array([], pa.string())})
+    with pq.ParquetWriter(tmp_path / "in.parquet", empty.schema) as writer:
+        for _ in range(groups):
+            writer.write_table(empty)
+    assert score().rows == 0
+    assert pq.read_schema(tmp_path / "out.parquet").names == [
+        "id", "text", "sentiment_label", "sentiment_probability",
+    ]  # fmt: skip
+
+
+def test_columns_that_are_missing_taken_or_twice(score: Score, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": [1], "body": ["x"]}), tmp_path / "in.parquet")
+    assert_refused(score, MissingColumnError, r"Its columns: id, body\..*--text-column")
+    pq.write_table(pa.table({"text": ["x"], "sentiment_label": ["x"]}), tmp_path / "in.parquet")
+    assert_refused(score, ColumnExistsError, r"sentiment_label.*--prefix")
+    pq.write_table(pa.Table.from_arrays([["x"], ["y"]], ["text", "text"]), tmp_path / "in.parquet")
+    assert_refused(score, AmbiguousColumnError, "2 columns named 'text'")
+    pq.write_table(pa.table({}), tmp_path / "in.parquet")
+    assert_refused(score, MissingColumnError, "Its columns: none")
+    assert leftovers(tmp_path) == []
+
+
+def test_other_columns_may_have_one_name(score: Score, tmp_path: Path) -> None:
+    table = pa.Table.from_arrays(
+        [pa.array([1]), pa.array([2]), pa.array(["x"])], ["a", "a", "text"]
+    )
+    pq.write_table(table, tmp_path / "in.parquet")
+    score()
+    assert pq.ParquetFile(tmp_path / "out.parquet").schema_arrow.names[:3] == ["a", "a", "text"]
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(), st.one_of(st.none(), st.text(max_size=60))), max_size=80
+    ),
+    row_group_size=st.integers(1, 90),
+)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_rows_columns_and_counts_hold_for_any_table(
+    score: Score, tmp_path: Path, rows: list[tuple[int, str | None]], row_group_size: int
+) -> None:
+    (tmp_path / "out.parquet").unlink(missing_ok=True)
+    numbers = pa.array([n % 2**31 for n, _ in rows], pa.int64())
+    table = pa.table({"n": numbers, "text": pa.array([text for _, text in rows], pa.string())})
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=row_group_size)
+    result = score()
+    scored = pq.read_table(tmp_path / "out.parquet")
+    assert scored.select(["n", "text"]).equals(table)
+    blank = [text is None or not text.strip() for _, text in rows]
+    label, probability = (
+        scored[name].to_pylist() for name in ("sentiment_label", "sentiment_probability")
+    )
+    assert [value is None for value in label] == [value is None for value in probability]
+    assert all(
+        value is None or (value >= 0.5) == (name == "positive")
+        for name, value in zip(label, probability, strict=True)
+    )
+    assert result.without_text == label.count(None)
+    assert result.positive == label.count("positive")
+    assert result.rows == len(rows) == result.positive + result.negative + result.without_text
+    # Python and Arrow disagree on a few control characters only (U+001C to U+001F).
+    odd = any(text and set(text) & set("\x1c\x1d\x1e\x1f\x85") for _, text in rows)
+    assert odd or [value is None for value in label] == blank

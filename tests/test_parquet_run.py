@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.errors import CannotWriteError, MissingColumnError, NoInputError
+from imdb_classifier.parquet import (
+    FileResult,
+    RunResult,
+    ScoreOptions,
+    plan_files,
+    row_counts,
+    score_parquet,
+)
+from imdb_classifier.scoring import Scorer
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for day, texts in {"1": ["Lovely.", None], "2": ["Awful.", "  ", "Fine, I guess."]}.items():
+        folder = tmp_path / "in" / f"day={day}"
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"text": texts}), folder / "part.parquet")
+    return tmp_path / "in"
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_tree_is_scored_and_committed(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    done: list[int] = []
+    result = score_parquet(str(tree), str(tmp_path / "out"), scorer, on_rows=done.append)
+    assert result.exit_code == 0
+    totals = result.totals()
+    assert (totals["files"], totals["rows"], totals["without_text"], totals["failed"]) == (
+        2,
+        5,
+        2,
+        0,
+    )
+    assert sum(done) == 5
+    files = written(tmp_path / "out")
+    assert list(files) == [
+        "_MANIFEST.json", "_SUCCESS", "day=1/part.parquet", "day=2/part.parquet",
+    ]  # fmt: skip
+    assert files["_SUCCESS"] == b""
+    manifest = json.loads(files["_MANIFEST.json"])
+    assert manifest["model_id"] == scorer.bundle.model_id
+    assert manifest["totals"] == totals
+    for file in manifest["files"]:
+        assert file["sha256"] == hashlib.sha256(files[file["name"]]).hexdigest()
+    # Readers of Hive folders see the keys and none of our own files.
+    table = pq.read_table(tmp_path / "out")
+    assert table.num_rows == 5
+    assert "day" in table.column_names
+
+
+def test_two_runs_give_the_same_bytes(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    score_parquet(str(tree), str(tmp_path / "one"), scorer)
+    score_parquet(f"{tree}/*/*.parquet", str(tmp_path / "two"), scorer)
+    assert written(tmp_path / "one") == written(tmp_path / "two")
+
+
+def test_one_bad_file_does_not_stop_the_others(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    undisturbed = tmp_path / "undisturbed"
+    score_parquet(str(tree), str(undisturbed), scorer)
+    bad = tree / "day=1" / "bad.parquet"
+    bad.write_bytes(b"no parquet")
+    pq.write_table(pa.table({"body": ["x"]}), tree / "day=2" / "other.parquet")
+    result = score_parquet(str(tree), str(tmp_path / "out"), scorer)
+    assert result.exit_code == 75
+    assert [(file.name, file.exit_code) for file in result.failed] == [
+        ("day=1/bad.parquet", 65),
+        ("day=2/other.parquet", 65),
+    ]
+    assert "must be a readable Parquet file" in (result.failed[0].error or "")
+    assert "--text-column" in (result.failed[1].error or "")
+    assert list(written(tmp_path / "out")) == ["day=1/part.parquet", "day=2/part.parquet"]
+
+    bad.unlink()
+    (tree / "day=2" / "other.parquet").unlink()
+    result = score_parquet(str(tree), str(tmp_path / "out"), scorer)
+    assert [file.status for file in result.files] == ["reused", "reused"]
+    assert written(tmp_path / "out") == written(undisturbed)
+
+
+def test_a_folder_that_was_complete_is_not_while_a_file_fails(
+    tree: Path, tmp_path: Path, scorer: Scorer
+) -> None:
+    score_parquet(str(tree), str(tmp_path / "out"), scorer)
+    (tree / "day=1" / "bad.parquet").write_bytes(b"no parquet")
+    score_parquet(str(tree), str(tmp_path / "out"), scorer)
+    assert "_SUCCESS" not in written(tmp_path / "out")
+
+
+def test_when_all_fail_the_first_says_why(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    result = score_parquet(str(tree), str(tmp_path / "out"), scorer, ScoreOptions("body"))
+    assert len(result.failed) == 2
+    assert result.exit_code == 65
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_single_file_raises(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    source, target = tree / "day=1" / "part.parquet", tmp_path / "out.parquet"
+    with pytest.raises(MissingColumnError, match="Column 'body' is not in"):
+        score_parquet(str(source), str(target), scorer, ScoreOptions("body"))
+    assert score_parquet(str(source), str(target), scorer).totals()["rows"] == 2
+    assert not (tmp_path / "_SUCCESS").exists()
+
+
+def test_nothing_to_score(tmp_path: Path, scorer: Scorer) -> None:
+    with pytest.raises(NoInputError, match="matches no file"):
+        score_parquet(str(tmp_path / "nothing"), str(tmp_path / "out"), scorer)
+
+
+def test_a_manifest_that_cannot_be_written(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    (tmp_path / "out" / "_MANIFEST.json").mkdir(parents=True)
+    with pytest.raises(CannotWriteError, match="out failed: Is a directory"):
+        score_parquet(str(tree), str(tmp_path / "out"), scorer)
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_rows_are_counted_from_footers(tree: Path, tmp_path: Path) -> None:
+    (tree / "day=1" / "bad.parquet").write_bytes(b"no parquet")
+    assert row_counts(plan_files(str(tree), str(tmp_path / "out"))) == [0, 2, 3]
+
+
+def test_exit_codes() -> None:
+    good = FileResult("a", "scored")
+    bad = FileResult("b", "failed", exit_code=73)
+    assert RunResult("m", (good,)).exit_code == 0
+    assert RunResult("m", (good, bad)).exit_code == 75
+    assert RunResult("m", (bad, bad)).exit_code == 73

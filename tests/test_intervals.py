@@ -54,7 +54,8 @@ def _roc_auc_by_pairs(
     wins = np.array([[float(p > n) + 0.5 * (p == n) for n in negatives] for p in positives])
     by_positive, by_negative = wins.mean(axis=1), wins.mean(axis=0)
     variance = by_positive.var(ddof=1) / len(positives) + by_negative.var(ddof=1) / len(negatives)
-    return stats.norm.interval(0.95, wins.mean(), math.sqrt(variance))
+    low, high = stats.norm.interval(0.95, wins.mean(), math.sqrt(variance))
+    return float(low), float(high)
 
 
 @pytest.mark.parametrize("decimals", [1, 8], ids=["many ties", "no ties"])

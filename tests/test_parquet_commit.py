@@ -19,7 +19,7 @@ from imdb_classifier.errors import (
     OutputExistsError,
     UnreadableFileError,
 )
-from imdb_classifier.parquet import FileResult, PlannedFile, ScoreOptions, score_file, scored_file
+from imdb_classifier.parquet import FileResult, PlannedFile, ScoreOptions, score_file
 from imdb_classifier.registry import bundled_path
 from imdb_classifier.scoring import Scorer
 
@@ -59,7 +59,8 @@ def test_the_footer_says_what_it_was_made_of(score: Score, scorer: Scorer, tmp_p
 
 def test_a_finished_output_is_reused(score: Score, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
-    first, done = score(), []
+    first = score()
+    done: list[int] = []
     inode = (tmp_path / "out.parquet").stat().st_ino
     again = score(on_rows=done.append)
     assert again.status == "reused"
@@ -185,7 +186,7 @@ def test_a_full_disk_leaves_what_was_there(
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     score()
     before = (tmp_path / "out.parquet").read_bytes()
-    monkeypatch.setattr(scored_file.os, "replace", full)
+    monkeypatch.setattr("imdb_classifier.parquet.scored_file.os.replace", full)
     with pytest.raises(CannotWriteError, match=r"out\.parquet failed: No space left on device"):
         score(ScoreOptions(prefix="mood_"), force=True)
     assert (tmp_path / "out.parquet").read_bytes() == before

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from imdb_classifier import registry as registry_module
 from imdb_classifier.bundle import Bundle
 from imdb_classifier.errors import CannotWriteError, ConfigurationError, UnknownModelError
+from imdb_classifier.files import write_whole
 from imdb_classifier.registry import CHAMPION, Registry, bundled_path, decide
 
 
@@ -65,14 +65,14 @@ def test_killed_between_two_aliases_the_old_champion_scores(
     registry: Registry, registered: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundled = registry.load(CHAMPION).model_id
-    write = registry_module.write_whole
+    write = write_whole
 
     def die_at_champion(path: Path, text: str) -> None:
         if path.name == "champion":
             raise KeyboardInterrupt
         write(path, text)
 
-    monkeypatch.setattr(registry_module, "write_whole", die_at_champion)
+    monkeypatch.setattr("imdb_classifier.registry.write_whole", die_at_champion)
     with pytest.raises(KeyboardInterrupt):
         registry.promote("@challenger")
     assert registry.load(CHAMPION).model_id == bundled

@@ -99,7 +99,7 @@ def test_an_unfinished_checkpoint_is_not_taken(
         raise OSError("the disk is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.os, "replace", die)
+        patch.setattr("imdb_classifier.training.os.replace", die)
         with pytest.raises(OSError, match="the disk is gone"):
             train(reviews, undisturbed.recipe, 5, tmp_path, Recorder())
     assert [path.name for path in tmp_path.iterdir()] == [".epoch-1"]

@@ -65,14 +65,21 @@ class Server:
         return state, state.state_details.flow_run_id
 
     def get(self, path: str) -> Any:
-        response = httpx.get(f"{self.api}{path}", timeout=60)
-        response.raise_for_status()
-        return response.json()
+        return self._request("GET", path).json()
 
     def post(self, path: str, **content: Any) -> Any:
-        response = httpx.post(f"{self.api}{path}", json=content, timeout=60)
-        response.raise_for_status()
-        return response.json()
+        return self._request("POST", path, json=content).json()
+
+    def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """A call that is repeated while SQLite is locked, as Prefect's own client does."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            response = httpx.request(method, f"{self.api}{path}", timeout=60, **content)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                response.raise_for_status()
+                return response
+            assert time.monotonic() < deadline, f"{path} stayed unavailable"
+            time.sleep(0.5)
 
     def deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.get(f"/deployments/name/{name}")
@@ -83,7 +90,7 @@ class Server:
 
     def delete_deployments(self) -> None:
         for found in self.filter("deployments"):
-            httpx.delete(f"{self.api}/deployments/{found['id']}", timeout=60).raise_for_status()
+            self._request("DELETE", f"/deployments/{found['id']}")
 
     def has_ended(self, run: str) -> bool:
         state = self.get(f"/flow_runs/{run}")["state_type"]

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from prefect import Flow
 from prefect.cli.deploy._models import (
     ConcurrencyLimitSpec,
     DeploymentConfig,
@@ -49,7 +50,7 @@ def test_prefect_knows_every_key(server: Any, prefect_yaml: dict[str, Any]) -> N
         assert set(entry["work_pool"]) <= set(WorkPoolConfig.model_fields)
         for schedule in entry.get("schedules", []):
             assert set(schedule) <= set(RawScheduleConfig.model_fields)
-        flow = load_flow_from_entrypoint(str(server.checkout / entry["entrypoint"]))
+        flow: Flow[..., Any] = load_flow_from_entrypoint(str(server.checkout / entry["entrypoint"]))
         assert set(entry["parameters"]) <= set(flow.parameters.properties)
 
 

@@ -6,9 +6,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from prefect.cache_policies import NO_CACHE
 
-from imdb_classifier import jobs, tasks
-from imdb_classifier.registry import Registry
+from imdb_classifier import tasks
+from imdb_classifier.bundle import load_bundle
+from imdb_classifier.registry import Registry, bundled_path
 from imdb_classifier.samples import FOLDER
 
 TRAIN = "flows/train.py:train_imdb"
@@ -76,10 +78,7 @@ def test_a_better_model_becomes_champion(server: Any, promoted: tuple[Registry, 
     assert (seen["type"], seen["name"]) == ("COMPLETED", "Completed")
     assert seen["message"].startswith(f"Challenger {version} labels 100.00% of 40 test rows")
     assert registry.aliases()["champion"] == version
-    assert (
-        registry.aliases()["previous"]
-        == jobs.load_bundle(Path(jobs.__file__).with_name("pretrained")).model_id
-    )
+    assert registry.aliases()["previous"] == load_bundle(bundled_path()).model_id
 
 
 def test_epochs_are_log_lines_and_steps_a_progress_artifact(
@@ -160,5 +159,5 @@ def test_tasks_leave_nothing_for_prefect_to_keep() -> None:
         task = getattr(tasks, name)
         if name != "run_as_command":
             assert task.persist_result is False, name
-            assert task.cache_policy == tasks.models.NO_CACHE, name
+            assert task.cache_policy == NO_CACHE, name
             assert "_" not in task.name, name

@@ -114,16 +114,15 @@ class Vocabulary:
             texts: string, (reviews,), without nulls.
         """
         counted = [pc.value_counts(_tokenise(chunk)[0]) for chunk in _chunks(texts)]
+        words = pa.chunked_array([count.field("values") for count in counted], pa.string())
+        counts = pa.chunked_array([count.field("counts") for count in counted], pa.int64())
+        # Words come in order of appearance, which grouping does not keep.
+        appearance = pa.array(np.arange(len(words)))
         frequencies = (
-            pa.table(
-                {
-                    "word": pa.chunked_array([c.field("values") for c in counted], pa.string()),
-                    "count": pa.chunked_array([c.field("counts") for c in counted], pa.int64()),
-                }
-            )
-            .group_by("word", use_threads=False)  # keeps the order of first appearance
-            .aggregate([("count", "sum")])
-            .sort_by([("count_sum", "descending")])  # a stable sort
+            pa.table({"word": words, "count": counts, "appearance": appearance})
+            .group_by("word")
+            .aggregate([("count", "sum"), ("appearance", "min")])
+            .sort_by([("count_sum", "descending"), ("appearance_min", "ascending")])
         )
         return cls(frequencies["word"].combine_chunks())
 

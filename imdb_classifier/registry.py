@@ -159,7 +159,8 @@ class Registry:
                 f"{promoted.path} lies outside {self.root}.",
                 "Register the model first: `imdb-classifier train` does.",
             )
-        champion = self.load(CHAMPION).model_id
+        # A champion that is damaged or gone is not loaded: promotion is the way out of that.
+        champion = self.aliases().get("champion") or self.load(CHAMPION).model_id
         if champion != promoted.model_id:
             # In this order: killed in between, the old champion still scores.
             self._point("previous", champion)

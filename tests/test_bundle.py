@@ -128,6 +128,21 @@ def test_golden_texts_must_get_their_scores(copy: Path) -> None:
         load_bundle(copy)
 
 
+def test_a_golden_score_that_is_no_number_is_refused(copy: Path) -> None:
+    change_manifest(copy, lambda manifest: manifest["golden"][0].update(probability=float("nan")))
+    with pytest.raises(BundleError, match="its golden texts score up to nan away"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("position", [0, 64, 70], ids=["digest", "space", "name"])
+def test_changed_sums_are_refused(copy: Path, position: int) -> None:
+    content = bytearray((copy / SUMS_FILE).read_bytes())
+    content[position] ^= 1
+    (copy / SUMS_FILE).write_bytes(content)
+    with pytest.raises(BundleError, match="A model bundle must be as it was written"):
+        load_bundle(copy)
+
+
 def test_a_manifest_fits_only_its_model(copy: Path) -> None:
     change_manifest(copy, lambda manifest: manifest["recipe"]["encoding"].update(num_words=999))
     with pytest.raises(BundleError, match="the model is not the one that its manifest names"):

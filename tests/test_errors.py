@@ -6,6 +6,7 @@ import pytest
 
 from imdb_classifier import errors
 from imdb_classifier.errors import (
+    AmbiguousColumnError,
     BadDataError,
     BundleError,
     CannotWriteError,
@@ -21,6 +22,7 @@ from imdb_classifier.errors import (
     NoInputError,
     NoReviewsError,
     OutputExistsError,
+    PartlyScoredError,
     TextTypeError,
     UnknownModelError,
     UnreadableFileError,
@@ -69,6 +71,19 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         65,
         "Column 'label' is not in reviews.parquet. Its columns: none. "
         "Labelled reviews need the columns text (the review) and label (0 or 1): rename them.",
+    ),
+    (
+        AmbiguousColumnError("text", "reviews.parquet", 2, "--text-column"),
+        65,
+        "The text column's name must be unique. reviews.parquet has 2 columns named 'text'. "
+        "Rename them, or name another column with --text-column.",
+    ),
+    (
+        PartlyScoredError({"a.parquet": "It is damaged.", "b.parquet": "It is gone."}, 5, 75),
+        75,
+        "Every file of the input must be scored. "
+        "2 of 5 were not: a.parquet: It is damaged.; b.parquet: It is gone. "
+        "Mend or remove them and run it again: what is finished is kept.",
     ),
     (
         TextTypeError("id", "reviews.parquet", "of type int64"),
@@ -134,7 +149,8 @@ def test_crosses_process_borders(error: ImdbClassifierError) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert str(copy) == str(error)
-    assert vars(copy) == {"note": "kept"}
+    assert vars(copy) == vars(error)
+    assert copy.exit_code == error.exit_code
 
 
 def test_long_lists_are_cut() -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +12,7 @@ import pytest
 
 from imdb_classifier.bundle import Bundle
 from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.imdb import Reviews
 from imdb_classifier.jobs import (
     compare_with_champion,
     evaluate_bundle,
@@ -21,6 +24,7 @@ from imdb_classifier.jobs import (
 )
 from imdb_classifier.registry import Registry
 from imdb_classifier.samples import FOLDER
+from imdb_classifier.schema import ENCODED_REVIEWS
 from imdb_classifier.training import Epoch, TrainingObserver
 
 
@@ -103,6 +107,40 @@ def test_the_champion_is_measured_on_the_challengers_rows(
     assert decision.rows == 86
     assert decision.challenger_accuracy == evaluation.figures["accuracy"].value
     assert decision.promote is (decision.challenger_accuracy >= decision.champion_accuracy)
+
+
+def test_a_champion_that_was_evaluated_on_the_same_rows_is_not_evaluated_again(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path)
+    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
+    registered = register_bundle(tiny_bundle, evaluation, registry)
+    registry.promote("@challenger")
+    decision = compare_with_champion(registered, registry, str(tmp_path / "nowhere"))
+    assert decision.promote
+    assert decision.challenger == decision.champion == tiny_bundle.model_id
+
+
+def test_ids_of_keras_are_not_scored_by_a_model_with_other_ids(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table([[[1, 4, 5]], [1]], schema=ENCODED_REVIEWS)
+    reviews = Reviews("keras", "test", table, ("the", "a"), {}, "f")
+    monkeypatch.setattr("imdb_classifier.jobs.load_reviews", lambda *_, **__: reviews)
+    with pytest.raises(ConfigurationError, match=r"was trained on parquet reviews.*--data"):
+        evaluate_bundle(tiny_bundle, "keras")
+
+
+def test_another_process_trains_the_same_model(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from imdb_classifier.jobs import train_bundle\n"
+        "print(train_bundle(sys.argv[1], 'tiny', 7, Path(sys.argv[2])).model_hash)\n"
+    )
+    command = [sys.executable, "-c", program, str(FOLDER), str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [tiny_bundle.model_hash]
 
 
 def test_a_model_without_evaluation_cannot_be_compared(tiny_bundle: Bundle, tmp_path: Path) -> None:

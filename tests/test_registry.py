@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from imdb_classifier.bundle import Bundle
-from imdb_classifier.errors import CannotWriteError, ConfigurationError, UnknownModelError
+from imdb_classifier.errors import (
+    BundleError,
+    CannotWriteError,
+    ConfigurationError,
+    UnknownModelError,
+)
 from imdb_classifier.files import write_whole
 from imdb_classifier.registry import CHAMPION, Registry, bundled_path, decide
 
@@ -59,6 +64,22 @@ def test_promotion_keeps_the_way_back(registry: Registry, registered: Bundle) ->
     assert registry.promote("@previous") == bundled
     assert registry.load(CHAMPION).path == bundled_path()
     assert registry.aliases()["previous"] == registered.model_id
+
+
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_a_broken_champion_can_be_rolled_back(
+    registry: Registry, registered: Bundle, harm: str
+) -> None:
+    bundled = registry.load(CHAMPION).model_id
+    registry.promote("@challenger")
+    if harm == "damaged":
+        (registered.path / "model.onnx").write_bytes(b"")
+    else:
+        shutil.rmtree(registered.path)
+    with pytest.raises((BundleError, UnknownModelError), match="model"):
+        registry.load(CHAMPION)
+    assert registry.promote("@previous") == bundled
+    assert registry.load(CHAMPION).path == bundled_path()
 
 
 def test_killed_between_two_aliases_the_old_champion_scores(

@@ -318,7 +318,7 @@ def serve(
     """Retrain every week and score every night from this process, until it is stopped."""
     from imdb_classifier.quickstart import serve as serve_deployments
 
-    raise typer.Exit(serve_deployments(source, output))
+    serve_deployments(source, output)
 
 
 def _describe(bundle: Bundle, registry: Registry) -> dict[str, Any]:

@@ -186,22 +186,28 @@ def compare_with_champion(challenger: Bundle, registry: Registry, data: str | No
     """Whether a model is good enough to become the champion, judged on the same test rows.
 
     Args:
-        challenger: An evaluated model.
+        challenger: The model.
         registry: Where the champion is.
-        data: Where the reviews are, for a champion that was evaluated on others.
+        data: Where the test rows are. None: the rows that both were evaluated on when they were
+            registered; where these differ, as in `imdb.load_reviews`.
 
     Raises:
-        ConfigurationError: The challenger was never evaluated, or on other rows than `data` has.
+        ImdbClassifierError: See `imdb.load_reviews`.
     """
-    ours = challenger.evaluation
-    if ours is None:
-        raise ConfigurationError(
-            "Only a model that was evaluated can be promoted.",
-            f"{challenger.path} has no evaluation.json.",
-            "Register it with `imdb-classifier train`.",
-        )
     champion = registry.load(CHAMPION)
-    theirs = champion.evaluation
-    if theirs is None or theirs["data"]["fingerprint"] != ours["data"]["fingerprint"]:
-        theirs = evaluate_bundle(champion, data)[0].to_dict()
-    return decide(ours, theirs)
+    ours, theirs = challenger.evaluation, champion.evaluation
+    if data is None and ours and theirs and _rows_of(ours) == _rows_of(theirs):
+        return decide(ours, theirs)
+    rows = load_reviews(data, "test").fingerprint
+    return decide(*(_evaluation_on(rows, bundle, data) for bundle in (challenger, champion)))
+
+
+def _evaluation_on(rows: str, bundle: Bundle, data: str | None) -> Mapping[str, Any]:
+    stored = bundle.evaluation
+    if stored and _rows_of(stored) == rows:
+        return stored
+    return evaluate_bundle(bundle, data)[0].to_dict()
+
+
+def _rows_of(evaluation: Mapping[str, Any]) -> str:
+    return str(evaluation["data"]["fingerprint"])

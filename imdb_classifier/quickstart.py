@@ -11,6 +11,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -69,8 +70,8 @@ def run(folder: Path) -> int:
     return 0
 
 
-def serve(source: str | None, output: str | None) -> int:
-    """Run the scheduled deployments until the process is stopped; its exit code.
+def serve(source: str | None, output: str | None) -> NoReturn:
+    """Become the process that runs the scheduled deployments, until it is stopped.
 
     Args:
         source: What is scored every night; None for what ``prefect.yaml`` says.
@@ -78,7 +79,9 @@ def serve(source: str | None, output: str | None) -> int:
     """
     options = {"--source": source, "--output": output}
     given = [part for name, value in options.items() if value for part in (name, value)]
-    return subprocess.call([*_program("deployments", "serve.py"), *given])
+    command = [*_program("deployments", "serve.py"), *given]
+    # In place of this process, so that whoever stops it by its id stops the serving too.
+    os.execv(command[0], command)
 
 
 def _program(kind: str, name: str) -> list[str]:

@@ -110,13 +110,14 @@ def test_the_champion_is_measured_on_the_challengers_rows(
 
 
 def test_a_champion_that_was_evaluated_on_the_same_rows_is_not_evaluated_again(
-    tiny_bundle: Bundle, tmp_path: Path
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("IMDB_CLASSIFIER_DATA", str(tmp_path / "nowhere"))
     registry = Registry(tmp_path)
     evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
     registered = register_bundle(tiny_bundle, evaluation, registry)
     registry.promote("@challenger")
-    decision = compare_with_champion(registered, registry, str(tmp_path / "nowhere"))
+    decision = compare_with_champion(registered, registry, None)
     assert decision.promote
     assert decision.challenger == decision.champion == tiny_bundle.model_id
 
@@ -143,6 +144,12 @@ def test_another_process_trains_the_same_model(tiny_bundle: Bundle, tmp_path: Pa
     assert ran.stdout.split() == [tiny_bundle.model_hash]
 
 
-def test_a_model_without_evaluation_cannot_be_compared(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"has no evaluation\.json"):
-        compare_with_champion(tiny_bundle, Registry(tmp_path), str(FOLDER))
+def test_a_model_is_compared_on_the_rows_that_are_named(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    # Neither has been evaluated on these rows: the tiny model not at all, the other one on IMDB.
+    half = pq.read_table(FOLDER / "test-00000-of-00001.parquet").slice(0, 40)
+    pq.write_table(half, tmp_path / "test-0.parquet")
+    decision = compare_with_champion(tiny_bundle, Registry(tmp_path / "none"), str(tmp_path))
+    assert decision.rows == 40
+    assert decision.challenger == tiny_bundle.model_id

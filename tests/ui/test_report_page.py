@@ -1,0 +1,70 @@
+"""The HTML report in a real browser, as a desk and a phone show it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from imdb_classifier.bundle import Bundle
+from imdb_classifier.jobs import evaluate_bundle
+from imdb_classifier.report import write_report
+from imdb_classifier.samples import FOLDER
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    quiet = ["--disable-quic", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *quiet]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page_file(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
+    return write_report(evaluation, tmp_path_factory.mktemp("report"))["report.html"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["desk", "phone"])
+def test_the_page_is_whole_and_loads_nothing(
+    browser: Browser, page_file: Path, width: int, height: int, scheme: str
+) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page = context.new_page()
+    requests: list[str] = []
+    problems: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(page_file.as_uri())
+
+    assert "of 86 reviews labelled correctly" in page.inner_text("h1")
+    assert requests == [page_file.as_uri()]
+    assert problems == []
+    # Plots are drawn, and nothing sticks out to the side.
+    plots = page.locator("svg")
+    assert plots.count() >= 4
+    assert all(plots.nth(i).bounding_box() for i in range(plots.count()))
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # Text stands out from its background.
+    text, ground = (
+        page.evaluate(f"getComputedStyle(document.body).{name}")
+        for name in ("color", "backgroundColor")
+    )
+    assert text != ground
+    context.close()

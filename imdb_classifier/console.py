@@ -105,5 +105,5 @@ class TrainingBar(TrainingObserver):
     def finished(self, epoch: Epoch, epochs: int) -> None:
         """See `TrainingObserver`."""
         self._progress.console.print(epoch_line(epoch, epochs), highlight=False)
-        if self._task is not None:
-            self._progress.reset(self._task, epoch=epoch.epoch + 1)
+        if self._task is not None and epoch.epoch < epochs:
+            self._progress.reset(self._task, epoch=epoch.epoch + 1, epochs=epochs)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from imdb_classifier import __version__, cli
 from imdb_classifier.bundle import Bundle
@@ -183,6 +184,22 @@ def test_an_unforeseen_error_says_where_but_not_what(
     assert "Internal error: RuntimeError" in outcome.err
     assert "cli.py" in outcome.err
     assert CANARY not in outcome.err
+
+
+def test_on_a_terminal_there_are_bars(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Console(stderr=True, force_terminal=True, width=100)
+    monkeypatch.setattr("imdb_classifier.console.err", terminal)
+    monkeypatch.setattr("imdb_classifier.cli.err", terminal)
+    outcome = run("train", "--data", FOLDER, "--recipe", "tiny", "--json")
+    assert outcome.code == 0
+    assert "epoch 1/4  loss" in outcome.err
+    assert "epoch 4/4  loss" in outcome.err
+    assert "9/9" in outcome.err
+    outcome = run("score", SAMPLE, tmp_path / "out.parquet", "--json")
+    assert outcome.code == 0
+    assert "86/86" in outcome.err
 
 
 def test_train_registers_a_challenger_with_its_report(run: Run, tmp_path: Path) -> None:

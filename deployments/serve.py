@@ -87,7 +87,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run the scheduled deployments from this process.")
     parser.add_argument("--source", help="What is scored every night, instead of prefect.yaml's.")
     parser.add_argument("--output", help="Where the scored files go, instead of prefect.yaml's.")
-    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    # Runs have to find them from whatever folder this is started in next time.
+    given = {
+        name: str(Path(value).absolute())
+        for name, value in vars(parser.parse_args()).items()
+        if value is not None
+    }
     deployments = scheduled_deployments({"nightly": given})
     try:
         check_not_in_a_pool(deployments)

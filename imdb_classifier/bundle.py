@@ -107,11 +107,12 @@ class Bundle:
         return json.loads(file.read_text("utf-8")) if file.exists() else None
 
 
-def write_bundle(trained: TrainedModel, target: Path) -> Bundle:
+def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: Path) -> Bundle:
     """Export a trained model and write its bundle.
 
     Args:
         trained: What `training.train` gave.
+        data: What is known of the reviews: plain JSON values, for the manifest.
         target: The bundle's folder; must not exist.
 
     Raises:
@@ -141,7 +142,7 @@ def write_bundle(trained: TrainedModel, target: Path) -> Bundle:
         "model_hash": model_hash,
         "recipe": recipe.to_dict(),
         "seed": trained.seed,
-        "data": dict(trained.data),
+        "data": dict(data),
         "history": [asdict(epoch) for epoch in trained.history],
         "golden": [
             {"text": text, "probability": float(probability)}

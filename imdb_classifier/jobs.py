@@ -109,7 +109,7 @@ def train_bundle(
         return load_bundle(target)
     checkpoints = target.with_suffix(".checkpoints")
     trained = train(reviews, chosen, seed, checkpoints, observer)
-    bundle = write_bundle(replace(trained, data=summary), target)
+    bundle = write_bundle(trained, summary, target)
     shutil.rmtree(checkpoints)
     return bundle
 

@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -89,14 +89,13 @@ def epoch_line(epoch: Epoch, epochs: int) -> str:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What training gives: everything that a bundle is made of."""
+    """What training gives: all of a bundle but where its reviews came from."""
 
     model: keras.Model
     vocabulary: Vocabulary
     recipe: Recipe
     seed: int
     history: tuple[Epoch, ...]
-    data: Mapping[str, Any]
 
 
 def train(
@@ -174,7 +173,7 @@ def train(
         )
         _checkpoint(checkpoints, model, history)
         observer.finished(history[-1], epochs)
-    return TrainedModel(model, vocabulary, recipe, seed, tuple(history), _provenance(reviews))
+    return TrainedModel(model, vocabulary, recipe, seed, tuple(history))
 
 
 def run_key(reviews: Reviews, recipe: Recipe, seed: int) -> str:
@@ -238,16 +237,6 @@ def _split(rows: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDA
             "Name more with --data or --extra-train.",
         )
     return order[:training_rows], order[training_rows:]
-
-
-def _provenance(reviews: Reviews) -> dict[str, Any]:
-    return {
-        "source": reviews.source,
-        "split": reviews.split,
-        "rows": len(reviews),
-        "left_out": dict(reviews.left_out),
-        "fingerprint": reviews.fingerprint,
-    }
 
 
 def _checkpoint(folder: Path, model: keras.Model, history: Sequence[Epoch]) -> None:

@@ -189,15 +189,16 @@ def test_an_export_that_differs_is_refused(
 ) -> None:
     trained = TrainedModel(
         import_keras().models.load_model(tiny_bundle.path / KERAS_FILE),
-        tiny_bundle.vocabulary, tiny_bundle.recipe, 7, (), tiny_bundle.manifest["data"],
+        tiny_bundle.vocabulary, tiny_bundle.recipe, 7, (),
     )  # fmt: skip
     honest = KerasEngine.probabilities
     monkeypatch.setattr(KerasEngine, "probabilities", lambda *a: honest(*a) + 2 * TOLERANCE)
     with pytest.raises(ExportError, match="must give Keras' probabilities within 1e-05"):
-        write_bundle(trained, tmp_path / "bundle")
+        write_bundle(trained, {}, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
-    again = write_bundle(trained, tmp_path / "bundle")
+    again = write_bundle(trained, {"rows": 3}, tmp_path / "bundle")
+    assert again.manifest["data"] == {"rows": 3}
     assert again.model_hash == tiny_bundle.model_hash
 
 

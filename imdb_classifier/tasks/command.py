@@ -45,7 +45,7 @@ def run_as_command(
                 action="append" if "array" in kinds else "store",
                 type=int if "integer" in kinds else str,
                 default=entry.get("default"),
-                required=False,
+                required=name in (schema.required or ()),
                 help=help_text,
             )
     parameters = vars(parser.parse_args(arguments))

@@ -22,7 +22,7 @@ def test_both_deployments_are_served(
     server: Any, serve: str, reviews: Path, tmp_path: Path
 ) -> None:
     source, output = reviews / "day=2026-11-01", tmp_path / "scored"
-    program = [serve, "--source", str(source), "--output", str(output)]
+    program = [serve, "--source", "reviews/day=2026-11-01", "--output", "scored"]
 
     def all_served() -> bool:
         return all(server.is_deployed(name) for name in NAMES)
@@ -37,6 +37,7 @@ def test_both_deployments_are_served(
             assert deployment["global_concurrency_limit"]["limit"] == 1
         nightly = server.deployment("score-parquet/nightly")
         assert nightly["parameters"]["force"] is True
+        assert nightly["parameters"]["source"] == str(source)
         run = server.post(f"/deployments/{nightly['id']}/create_flow_run", parameters={})["id"]
         wait("the run ended", lambda: server.has_ended(run))
 

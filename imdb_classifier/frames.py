@@ -74,8 +74,13 @@ def score_dataframe(
     else:
         with Scorer.load(model) as scorer:
             probabilities = scorer.probabilities(column)
-    result[label_name] = pd.array(labels(probabilities).to_pylist(), dtype="string")
-    result[probability_name] = probabilities.to_numpy(zero_copy_only=False)
+    new_columns = {
+        label_name: pd.array(labels(probabilities).to_pylist(), dtype="string"),
+        probability_name: probabilities.to_numpy(zero_copy_only=False),
+    }
+    lower_levels = [""] * (result.columns.nlevels - 1)
+    for name, values in new_columns.items():
+        result[(name, *lower_levels) if lower_levels else name] = values
     return result
 
 

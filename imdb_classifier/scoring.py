@@ -67,11 +67,16 @@ class Scorer:
         """The probability that each text is positive.
 
         Args:
-            texts: string, (rows,), valid UTF-8; see `as_text`.
+            texts: (rows,), valid UTF-8, of any type that `as_text` takes.
 
         Returns:
             float32, (rows,), in [0, 1]; null where the text is null, empty or blank.
+
+        Raises:
+            TextTypeError: They are of another type.
         """
+        if texts.type != pa.string():
+            texts = as_text(texts, "texts", "the data")
         scorable = pc.fill_null(has_text(texts), False)
         rows = np.flatnonzero(scorable.to_numpy(zero_copy_only=False))
         result = np.zeros(len(texts), dtype=np.float32)
@@ -138,7 +143,8 @@ def as_text(
         or pa.types.is_string_view(kind)
         or pa.types.is_null(kind)
     ):
-        raise TextTypeError(name, source, f"of type {column.type}")
+        # Without a nested type's field names: those of a frame's dicts are values.
+        raise TextTypeError(name, source, f"of type {str(kind).partition('<')[0]}")
     try:
         text = column.cast(pa.string())
         text.validate(full=True)

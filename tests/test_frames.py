@@ -15,6 +15,7 @@ from imdb_classifier.errors import (
     MissingColumnError,
     TextTypeError,
 )
+from imdb_classifier.frames import PIECE_ROWS
 from imdb_classifier.scoring import Scorer
 
 GOOD, BAD = "A wonderful, moving film.", "Dull and badly acted."
@@ -27,7 +28,8 @@ def test_a_frame_gets_two_columns_more(scorer: Scorer) -> None:
     assert list(scored.columns) == ["id", "text", "sentiment_label", "sentiment_probability"]
     pd.testing.assert_frame_equal(frame, before)
     pd.testing.assert_frame_equal(scored[["id", "text"]], before)
-    assert scored["sentiment_label"].dtype == "string"
+    assert scored["sentiment_label"].dtype == pd.StringDtype()
+    assert scored["sentiment_label"].iloc[1] is pd.NA
     assert scored["sentiment_probability"].dtype == np.float32
     assert scored["sentiment_label"].isna().tolist() == [False, True, False]
     assert scored["sentiment_probability"].isna().tolist() == [False, True, False]
@@ -58,6 +60,8 @@ MISSING = [None, np.nan, pd.NA, pd.NaT]
         pd.Series([GOOD, BAD, *[None] * 4], dtype="category"),
         pd.Series([GOOD, BAD, *[None] * 4], dtype=pd.ArrowDtype(pa.string())),
         pd.Series([GOOD, BAD, *[None] * 4], dtype=pd.ArrowDtype(pa.large_string())),
+        pd.Series([GOOD, BAD, *[None] * 4], dtype=pd.ArrowDtype(pa.string_view())),
+        pd.concat([pd.Series([GOOD, BAD], dtype="string[pyarrow]"), pd.Series(MISSING)]),
     ],
     ids=lambda series: str(series.dtype),
 )
@@ -108,8 +112,16 @@ def test_every_index_is_kept(scorer: Scorer, index: pd.Index[Any]) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [["canary", 1], [1, 2], [b"canary"], [["canary"]], [GOOD, 2.5], ["canary \ud800"]],
-    ids=["text and numbers", "numbers", "bytes", "lists", "text and floats", "surrogate"],
+    [
+        ["canary", 1],
+        [1, 2],
+        [b"canary"],
+        [["canary"]],
+        [{"canary": 1}],
+        [GOOD, 2.5],
+        ["canary \ud800"],
+    ],
+    ids=["text and numbers", "numbers", "bytes", "lists", "dicts", "text and floats", "surrogate"],
 )
 def test_what_is_no_text_is_refused_and_not_quoted(scorer: Scorer, values: list[Any]) -> None:
     with pytest.raises(TextTypeError, match="Column 'text' of the data must hold text") as caught:
@@ -137,6 +149,22 @@ def test_a_column_is_never_overwritten(scorer: Scorer) -> None:
     ]
 
 
+@pytest.mark.filterwarnings("error")
 def test_names_need_not_be_strings(scorer: Scorer) -> None:
     frame = pd.DataFrame({0: [GOOD], 1: [2]})
     assert score_dataframe(frame, text_column=0, model=scorer).shape == (1, 4)
+    levels = pd.DataFrame({("review", "text"): [GOOD], ("review", "id"): [2]})
+    scored = score_dataframe(levels, text_column=("review", "text"), model=scorer)
+    assert scored.columns[:2].equals(levels.columns)
+    new_columns: list[Any] = list(scored.columns[2:])
+    assert new_columns == [("sentiment_label", ""), ("sentiment_probability", "")]
+    with pytest.raises(MissingColumnError, match="Column 'text' is not in the frame"):
+        score_dataframe(levels, model=scorer)
+
+
+def test_rows_keep_their_places_across_pieces(scorer: Scorer) -> None:
+    scored = score_dataframe(pd.Series([GOOD, *[None] * PIECE_ROWS, BAD]), model=scorer)
+    expected = scorer.probabilities(pa.array([GOOD, BAD])).to_pylist()
+    assert scored["sentiment_probability"].dropna().to_dict() == dict(
+        zip([0, PIECE_ROWS + 1], expected, strict=True)
+    )

@@ -19,6 +19,7 @@ from imdb_classifier.errors import (
     OutputExistsError,
     UnreadableFileError,
 )
+from imdb_classifier.files import sha256_of
 from imdb_classifier.parquet import FileResult, PlannedFile, ScoreOptions, score_file
 from imdb_classifier.registry import bundled_path
 from imdb_classifier.scoring import Scorer
@@ -100,7 +101,7 @@ def test_an_older_output_is_replaced_only_by_force(
 
 
 @pytest.mark.parametrize("force", [False, True])
-@pytest.mark.parametrize("foreign", ["text", "parquet"])
+@pytest.mark.parametrize("foreign", ["text", "parquet", "our key", "our key, as JSON"])
 def test_a_foreign_file_is_never_replaced(
     score: Score, tmp_path: Path, force: bool, foreign: str
 ) -> None:
@@ -108,7 +109,11 @@ def test_a_foreign_file_is_never_replaced(
     if foreign == "text":
         (tmp_path / "out.parquet").write_text("mine")
     else:
-        pq.write_table(pa.table({"mine": [1]}), tmp_path / "out.parquet")
+        value = {"parquet": {}, "our key": {"imdb_classifier": "mine"}}.get(
+            foreign, {"imdb_classifier": "[1]"}
+        )
+        table = pa.table({"mine": [1]}).replace_schema_metadata(value)
+        pq.write_table(table, tmp_path / "out.parquet")
     before = (tmp_path / "out.parquet").read_bytes()
     with pytest.raises(OutputExistsError, match="imdb-classifier did not write it"):
         score(force=force)
@@ -155,6 +160,17 @@ def test_a_damaged_file_is_named_and_leaves_nothing(
     assert leftovers(tmp_path) == []
 
 
+def test_a_damaged_output_does_not_read_as_good_data(score: Score, tmp_path: Path) -> None:
+    table = pa.table({"text": [f"needle {i}" for i in range(5_000)]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    score()
+    content = bytearray((tmp_path / "out.parquet").read_bytes())
+    page = pq.read_metadata(tmp_path / "out.parquet").row_group(0).column(0)
+    content[page.data_page_offset + page.total_compressed_size // 2] ^= 1
+    with pytest.raises(OSError, match="CRC checksum"):
+        pq.read_table(pa.BufferReader(bytes(content)), page_checksum_verification=True)
+
+
 def test_an_input_that_is_gone(score: Score) -> None:
     with pytest.raises(NoInputError, match=r"in\.parquet does not"):
         score()
@@ -164,6 +180,23 @@ def test_an_input_that_changes_is_not_committed(score: Score, tmp_path: Path) ->
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     with pytest.raises(BadDataError, match="must not change while it is scored"):
         score(on_rows=lambda rows: os.utime(tmp_path / "in.parquet", (1, 1)))
+    with pytest.raises(BadDataError, match="must not change while it is scored"):
+        score(on_rows=lambda rows: (tmp_path / "in.parquet").unlink())
+    assert leftovers(tmp_path) == []
+
+
+def test_an_input_that_changes_once_its_sum_is_taken_is_not_committed(
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sum_then_change(path: Path) -> str:
+        digest = sha256_of(path)
+        pq.write_table(pa.table({"text": ["new"]}), path)
+        return digest
+
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    monkeypatch.setattr("imdb_classifier.parquet.scored_file.sha256_of", sum_then_change)
+    with pytest.raises(BadDataError, match="must not change while it is scored"):
+        score()
     assert leftovers(tmp_path) == []
 
 
@@ -193,6 +226,16 @@ def test_a_full_disk_leaves_what_was_there(
     assert leftovers(tmp_path) == ["out.parquet"]
 
 
+def test_an_output_without_all_rows_is_not_committed(
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    monkeypatch.setattr("imdb_classifier.parquet.scored_file._count", lambda *_: None)
+    with pytest.raises(CannotWriteError, match="6 rows were written, 0 were read"):
+        score()
+    assert leftovers(tmp_path) == []
+
+
 def test_a_folder_that_cannot_be_made(scorer: Scorer, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     (tmp_path / "file").touch()
@@ -207,7 +250,8 @@ def test_what_dead_runs_left_is_removed_and_what_living_ones_write_is_not(
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     dead = tmp_path / f".out.parquet.{2**22 + 1}.unfinished"
     living = tmp_path / f".out.parquet.{os.getppid()}.unfinished"
-    dead.touch()
-    living.touch()
+    foreign = tmp_path / ".out.parquet.draft.unfinished"
+    for path in (dead, living, foreign):
+        path.touch()
     score()
-    assert leftovers(tmp_path) == [living.name, "out.parquet"]
+    assert leftovers(tmp_path) == sorted([living.name, foreign.name, "out.parquet"])

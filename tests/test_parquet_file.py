@@ -20,7 +20,8 @@ from imdb_classifier.errors import (
     MissingColumnError,
     TextTypeError,
 )
-from imdb_classifier.parquet import FileResult
+from imdb_classifier.parquet import FileResult, ScoreOptions
+from imdb_classifier.parquet.scored_file import BATCH_ROWS
 from imdb_classifier.scoring import Scorer
 
 TEXTS = ["A wonderful film.", None, "", "  ", "Dull and badly acted.", "Good 🎬, élan"]
@@ -79,6 +80,29 @@ def test_every_column_comes_out_as_it_went_in(score: Score, tmp_path: Path) -> N
     assert result.status == "scored"
     column = pq.ParquetFile(tmp_path / "out.parquet").metadata.row_group(0).column(0)
     assert column.compression == "ZSTD"
+
+
+@pytest.mark.parametrize("compliant", [True, False], ids=["element", "item"])
+def test_the_items_of_lists_keep_their_name(score: Score, tmp_path: Path, compliant: bool) -> None:
+    table = pa.table({"text": ["x"], "tags": [["a"]], "nested": [{"tags": [1]}]})
+    pq.write_table(table, tmp_path / "in.parquet", use_compliant_nested_type=compliant)
+    score()
+    before, after = (pq.read_metadata(tmp_path / name) for name in ("in.parquet", "out.parquet"))
+    paths = [before.schema.column(i).path for i in range(before.num_columns)]
+    assert paths[1] == ("tags.list.element" if compliant else "tags.list.item")
+    assert [after.schema.column(i).path for i in range(before.num_columns)] == paths
+
+
+def test_a_scored_file_can_be_scored_under_another_prefix(score: Score, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    score()
+    once = pq.read_table(tmp_path / "out.parquet")
+    (tmp_path / "out.parquet").rename(tmp_path / "in.parquet")
+    score(ScoreOptions(prefix="again_"))
+    twice = pq.read_table(tmp_path / "out.parquet")
+    assert twice.column_names == [*once.column_names, "again_label", "again_probability"]
+    assert twice["again_probability"].equals(once["sentiment_probability"])
+    assert score(ScoreOptions(prefix="again_")).status == "reused"
 
 
 def test_a_pandas_file_stays_a_pandas_file(score: Score, tmp_path: Path) -> None:
@@ -149,6 +173,26 @@ def test_row_groups_do_not_change_scores(
         np.asarray(scorer.probabilities(texts)),
         atol=1e-6,
     )
+
+
+def test_rows_keep_their_order_across_batches(score: Score, scorer: Scorer, tmp_path: Path) -> None:
+    rows = 2 * BATCH_ROWS + 1
+    texts: list[str | None] = [None] * rows
+    for row in (0, BATCH_ROWS - 1, BATCH_ROWS, rows - 1):
+        texts[row] = f"A film {'good ' * (row % 7)}"
+    table = pa.table({"n": range(rows), "text": pa.array(texts, pa.string())})
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=10_000)
+    done: list[int] = []
+    assert score(on_rows=done.append).without_text == rows - 4
+    scored = pq.read_table(tmp_path / "out.parquet")
+    assert scored.select(["n", "text"]).equals(table)
+    np.testing.assert_allclose(
+        scored["sentiment_probability"].to_numpy(),
+        scorer.probabilities(table["text"].combine_chunks()).to_numpy(zero_copy_only=False),
+        atol=1e-6,
+    )
+    assert sum(done) == rows
+    assert len(done) > 1
 
 
 @pytest.mark.parametrize("groups", [0, 1])

@@ -60,12 +60,18 @@ def test_a_pattern_keeps_names_from_its_first_wildcard_on(tree: Path, tmp_path: 
 
 @pytest.mark.parametrize(
     ("output", "target"),
-    [("out.parquet", "out.parquet"), ("out", "out/a.parquet"), ("there", "there/a.parquet")],
+    [
+        ("out.parquet", "out.parquet"),
+        ("out", "out/a.parquet"),
+        ("there", "there/a.parquet"),
+        ("there.parquet", "there.parquet/a.parquet"),
+    ],
 )
 def test_a_file_goes_to_a_file_or_into_a_folder(
     tree: Path, tmp_path: Path, output: str, target: str
 ) -> None:
     (tmp_path / "there").mkdir()
+    (tmp_path / "there.parquet").mkdir()
     (planned,) = plan_files(str(tree / "a.parquet"), str(tmp_path / output))
     assert planned.target == tmp_path / target
     assert planned.name == "a.parquet"
@@ -102,6 +108,13 @@ def test_input_and_output_stay_apart(tree: Path, tmp_path: Path, source: str, ou
 def test_an_output_may_stand_beside_or_above_the_input(tree: Path, tmp_path: Path) -> None:
     assert plan_files(str(tree / "a.parquet"), str(tree / "scored.parquet"))
     assert plan_files(str(tree), str(tmp_path))
+
+
+def test_an_output_above_the_input_must_not_reach_into_it(tree: Path, tmp_path: Path) -> None:
+    (tree / "in").mkdir()
+    (tree / "in" / "a.parquet").touch()
+    with pytest.raises(CannotWriteError, match=r"in/a\.parquet lies in .*in\."):
+        plan_files(str(tree), str(tmp_path))
 
 
 @pytest.mark.parametrize("output", ["out.parquet", "file"])

@@ -72,8 +72,6 @@ def test_two_runs_give_the_same_bytes(tree: Path, tmp_path: Path, scorer: Scorer
 
 
 def test_one_bad_file_does_not_stop_the_others(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
-    undisturbed = tmp_path / "undisturbed"
-    score_parquet(str(tree), str(undisturbed), scorer)
     bad = tree / "day=1" / "bad.parquet"
     bad.write_bytes(b"no parquet")
     pq.write_table(pa.table({"body": ["x"]}), tree / "day=2" / "other.parquet")
@@ -87,10 +85,12 @@ def test_one_bad_file_does_not_stop_the_others(tree: Path, tmp_path: Path, score
     assert "--text-column" in (result.failed[1].error or "")
     assert list(written(tmp_path / "out")) == ["day=1/part.parquet", "day=2/part.parquet"]
 
-    bad.unlink()
+    pq.write_table(pa.table({"text": ["Repaired."]}), bad)
     (tree / "day=2" / "other.parquet").unlink()
     result = score_parquet(str(tree), str(tmp_path / "out"), scorer)
-    assert [file.status for file in result.files] == ["reused", "reused"]
+    assert [file.status for file in result.files] == ["scored", "reused", "reused"]
+    undisturbed = tmp_path / "undisturbed"
+    score_parquet(str(tree), str(undisturbed), scorer)
     assert written(tmp_path / "out") == written(undisturbed)
 
 
@@ -100,7 +100,7 @@ def test_a_folder_that_was_complete_is_not_while_a_file_fails(
     score_parquet(str(tree), str(tmp_path / "out"), scorer)
     (tree / "day=1" / "bad.parquet").write_bytes(b"no parquet")
     score_parquet(str(tree), str(tmp_path / "out"), scorer)
-    assert "_SUCCESS" not in written(tmp_path / "out")
+    assert list(written(tmp_path / "out")) == ["day=1/part.parquet", "day=2/part.parquet"]
 
 
 def test_when_all_fail_the_first_says_why(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
@@ -118,16 +118,39 @@ def test_a_single_file_raises(tree: Path, tmp_path: Path, scorer: Scorer) -> Non
     assert not (tmp_path / "_SUCCESS").exists()
 
 
+@pytest.mark.parametrize("source", ["in", "in/day=1/part.parquet"], ids=["folder", "file"])
+def test_older_outputs_are_replaced_by_force(
+    tree: Path, tmp_path: Path, scorer: Scorer, source: str
+) -> None:
+    source, output = str(tmp_path / source), str(tmp_path / "out")
+    score_parquet(source, output, scorer)
+    forced = score_parquet(source, output, scorer, ScoreOptions(prefix="mood_"), force=True)
+    assert {file.status for file in forced.files} == {"scored"}
+    assert forced.exit_code == 0
+
+
 def test_nothing_to_score(tmp_path: Path, scorer: Scorer) -> None:
     with pytest.raises(NoInputError, match="matches no file"):
         score_parquet(str(tmp_path / "nothing"), str(tmp_path / "out"), scorer)
 
 
 def test_a_manifest_that_cannot_be_written(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
-    (tmp_path / "out" / "_MANIFEST.json").mkdir(parents=True)
+    manifest = tmp_path / "out" / "_MANIFEST.json"
     with pytest.raises(CannotWriteError, match="out failed: Is a directory"):
-        score_parquet(str(tree), str(tmp_path / "out"), scorer)
+        score_parquet(
+            str(tree),
+            str(tmp_path / "out"),
+            scorer,
+            on_rows=lambda rows: manifest.mkdir(parents=True, exist_ok=True),
+        )
     assert not (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_a_folder_below_a_file(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotWriteError, match=r"file/out failed: Not a directory\.") as caught:
+        score_parquet(str(tree), str(tmp_path / "file" / "out"), scorer)
+    assert caught.value.exit_code == 73
 
 
 def test_rows_are_counted_from_footers(tree: Path, tmp_path: Path) -> None:

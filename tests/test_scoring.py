@@ -53,6 +53,22 @@ def test_the_order_of_rows_does_not_matter(scorer: Scorer, order: list[int]) -> 
     np.testing.assert_allclose(permuted, expected[order], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())],
+    ids=["large_string", "string_view", "dictionary"],
+)
+def test_text_of_any_type_gets_the_same_probabilities(scorer: Scorer, kind: pa.DataType) -> None:
+    texts = pa.array([TEXTS[0], None, TEXTS[1]])
+    converted = texts.dictionary_encode() if pa.types.is_dictionary(kind) else texts.cast(kind)
+    assert scorer.probabilities(converted).equals(scorer.probabilities(texts))
+
+
+def test_what_is_no_text_gets_no_probability(scorer: Scorer) -> None:
+    with pytest.raises(TextTypeError, match=r"Column 'texts' .* It is of type int64\."):
+        scorer.probabilities(pa.array([1]))
+
+
 def test_texts_and_their_ids_get_the_same_probability(scorer: Scorer) -> None:
     bundle = scorer.bundle
     ids = encode(pa.array(TEXTS), bundle.vocabulary, bundle.recipe.encoding)

@@ -42,14 +42,14 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
 
     Raises:
         NoInputError: There is no such file or folder, or no Parquet file in it.
-        CannotWriteError: The output lies inside the input, or the other way round, or is of the
-            wrong kind.
+        CannotWriteError: An output would lie inside the input, or the output is of the wrong
+            kind.
     """
     path = Path(source)
     if path.is_file():
         to_file = output.endswith(SUFFIX) and not Path(output).is_dir()
         target = Path(output) if to_file else Path(output) / path.name
-        _check_apart(path, target, source, output)
+        _check_apart(path, target, source)
         return [PlannedFile(path, target, path.name)]
 
     if path.is_dir():
@@ -75,8 +75,7 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
             f"{output} names a file.",
             "Name a folder as OUTPUT.",
         )
-    _check_apart(root, Path(output), source, output)
-    return [
+    planned = [
         PlannedFile(
             file,
             Path(output) / file.relative_to(root),
@@ -84,6 +83,9 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
         )
         for file in sources
     ]
+    for file in planned:
+        _check_apart(root, file.target, source)
+    return planned
 
 
 def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:
@@ -113,11 +115,11 @@ def _static_part(pattern: str) -> Path:
     return folder
 
 
-def _check_apart(source: Path, target: Path, source_name: str, output: str) -> None:
+def _check_apart(source: Path, target: Path, source_name: str) -> None:
     inner, outer = target.resolve(), source.resolve()
     if inner == outer or outer in inner.parents:
         raise CannotWriteError(
             "The output must lie outside the input, or the next run would score it too.",
-            f"{output} lies in {source_name}.",
+            f"{target} lies in {source_name}.",
             "Name another OUTPUT.",
         )

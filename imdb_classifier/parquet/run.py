@@ -96,7 +96,7 @@ def score_parquet(
 
     Raises:
         NoInputError: There is nothing to score.
-        CannotWriteError: Input and output overlap.
+        CannotWriteError: Input and output overlap, or the output folder cannot be written.
         ImdbClassifierError: The input is a single file and cannot be scored, see `score_file`.
     """
     options = options or ScoreOptions()
@@ -112,8 +112,16 @@ def score_parquet(
 
 
 def start_run(output: str) -> None:
-    """Take back the promise that a folder is complete, until `finish_run` gives it again."""
-    (Path(output) / SUCCESS_FILE).unlink(missing_ok=True)
+    """Take back the promise that a folder is complete, until `finish_run` gives it again.
+
+    Raises:
+        CannotWriteError: The folder does not let us.
+    """
+    try:
+        for name in (SUCCESS_FILE, MANIFEST_FILE):
+            (Path(output) / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(Path(output), error) from error
 
 
 def score_files(

@@ -110,6 +110,7 @@ def score_file(
     """
     source, target = planned.source, planned.target
     on_rows = on_rows or (lambda rows: None)
+    identity = _identity(source)
     origin = {
         "model_id": scorer.bundle.model_id,
         "model_hash": scorer.bundle.model_hash,
@@ -122,13 +123,17 @@ def score_file(
         on_rows(footer["rows"]["all"])
         return _result(planned, "reused", footer)
 
-    identity = _identity(source)
     schema = _output_schema(source, options)
     counts = {"all": 0, "positive": 0, "negative": 0, "without_text": 0}
     unfinished = _unfinished(target)
     try:
+        # Compliant nested types would rename the items of lists in files that call them "item".
         with pq.ParquetWriter(
-            unfinished, schema, compression="zstd", write_page_checksum=True
+            unfinished,
+            schema,
+            compression="zstd",
+            use_compliant_nested_type=False,
+            write_page_checksum=True,
         ) as writer:
             for batch in _batches(source):
                 scored = _scored(batch, scorer, options, schema, str(source))
@@ -161,10 +166,10 @@ def read_footer(path: Path) -> dict[str, Any] | None:
     """
     try:
         metadata = pq.read_metadata(path).metadata or {}
-    except (OSError, pa.ArrowException):
+        footer = json.loads(metadata.get(FOOTER_KEY, b"null"))
+    except (OSError, ValueError, pa.ArrowException):
         return None
-    footer = metadata.get(FOOTER_KEY)
-    return None if footer is None else json.loads(footer)
+    return footer if isinstance(footer, dict) and "rows" in footer else None
 
 
 def _fingerprint(source: Path) -> str:
@@ -178,8 +183,11 @@ def _fingerprint(source: Path) -> str:
         raise UnreadableFileError(str(source), error.strerror or "input/output error") from error
 
 
-def _identity(source: Path) -> tuple[int, int, int]:
-    stat = source.stat()
+def _identity(source: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = source.stat()
+    except OSError:
+        return None
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
@@ -281,7 +289,8 @@ def _unfinished(target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.unfinished"):
-            if not _is_running(int(leftover.name.split(".")[-2])):
+            process_id = leftover.name.split(".")[-2]
+            if process_id.isdecimal() and not _is_running(int(process_id)):
                 leftover.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(target, error) from error
@@ -291,7 +300,7 @@ def _unfinished(target: Path) -> Path:
 def _is_running(process_id: int) -> bool:
     try:
         os.kill(process_id, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass

@@ -29,6 +29,10 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --group dev
 	@touch $@
 
+$(VENV)/installed-bench: $(VENV)/installed
+	$(PIP) --group bench
+	@touch $@
+
 # --- what people run
 quickstart: $(VENV)/installed
 	$(BIN)/imdb-classifier quickstart
@@ -46,8 +50,8 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/installed-dev
-	$(BIN)/python -m benchmarks.memory
+bench: $(VENV)/installed-bench
+	$(BIN)/python -m benchmarks $(ARGS)
 
 # The model in the wheel: make pretrained DATA=... SEED=...
 pretrained: $(VENV)/installed

@@ -1,11 +1,7 @@
-"""Peak memory and rate of `imdb-classifier score` against the size of its input.
-
-Run it with ``python -m benchmarks.memory``; every size is scored by a process of its own.
-"""
+"""Peak memory and rate of `imdb-classifier score` against the size of its input."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,32 +10,28 @@ import time
 from pathlib import Path
 
 from benchmarks.reviews import write_reviews
+from benchmarks.table import progress
 
-SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
-
-def main(sizes: tuple[int, ...] = SIZES) -> None:
-    """Measure each size and print JSON, then a Markdown table."""
-    rows = []
-    for size in sizes:
+def measure(sizes: tuple[int, ...]) -> list[dict[str, float]]:
+    """Score files of so many rows, each in one row group and by a process of its own."""
+    found = []
+    for rows in sizes:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "reviews.parquet"
-            kind = write_reviews(source, size)
+            write_reviews(source, rows)
             seconds, peak = _score(source, Path(folder) / "scored.parquet")
-            rows.append(
+            found.append(
                 {
-                    "rows": size,
-                    "input_mb": round(source.stat().st_size / 1e6, 1),
-                    "peak_mib": round(peak / 2**20),
-                    "seconds": round(seconds, 2),
-                    "rows_per_second": round(size / seconds),
+                    "rows": rows,
+                    "file, MB": round(source.stat().st_size / 1e6, 1),
+                    "peak memory, MiB": round(peak / 2**20),
+                    "seconds": round(seconds, 1),
+                    "rows a second": round(rows / seconds),
                 }
             )
-            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    print(json.dumps({"text": kind, "cores": os.cpu_count(), "sizes": rows}, indent=2))
-    print("\n| rows | file, MB | peak memory, MiB | seconds | rows/s |\n|---:|---:|---:|---:|---:|")
-    for row in rows:
-        print("| " + " | ".join(f"{value:,}" for value in row.values()) + " |")
+            progress(**found[-1])
+    return found
 
 
 def _score(source: Path, target: Path) -> tuple[float, int]:
@@ -52,7 +44,3 @@ def _score(source: Path, target: Path) -> tuple[float, int]:
     if os.waitstatus_to_exitcode(status):
         raise SystemExit(f"scoring failed with exit code {os.waitstatus_to_exitcode(status)}")
     return seconds, usage.ru_maxrss * 1024
-
-
-if __name__ == "__main__":
-    main(tuple(int(size) for size in sys.argv[1:]) or SIZES)

@@ -1,9 +1,10 @@
-"""Parquet files of review text of any size, to measure on."""
+"""Review text to measure on: the IMDB data set where it is configured, else generated text."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,44 +14,51 @@ import pyarrow.parquet as pq
 from imdb_classifier.encoding import Vocabulary
 from imdb_classifier.imdb import DATA_VARIABLE, load_reviews
 from imdb_classifier.registry import bundled_path
-from imdb_classifier.schema import TEXT
+from imdb_classifier.schema import LABEL, REVIEWS, TEXT
 
 # Mean and deviation of the logarithm of the number of words of an IMDB review.
 _LOG_WORDS = (5.2, 0.65)
-_DISTINCT_ROWS = 25_000
+_GENERATED_ROWS = 25_000
 
 
-def write_reviews(path: Path, rows: int) -> str:
-    """Write a Parquet file of that many reviews, as one row group: the hardest case for memory.
+def is_real() -> bool:
+    """Whether the IMDB data set is there."""
+    return bool(os.environ.get(DATA_VARIABLE))
+
+
+def reviews(split: Literal["train", "test"]) -> pa.Table:
+    """25,000 labelled reviews of a split: `schema.REVIEWS`."""
+    if is_real():
+        return load_reviews(None, split).table.select(REVIEWS.names).combine_chunks()
+    return _generated(["train", "test"].index(split))
+
+
+def write_reviews(path: Path, rows: int) -> None:
+    """Write the test split, repeated, as one row group: the hardest case for memory.
 
     Args:
-        path: The file.
-        rows: The IMDB test split repeated where it is configured, else generated reviews.
-
-    Returns:
-        Which of the two it was, for the report.
+        path: The Parquet file.
+        rows: Its rows, numbered in the column ``id``.
     """
-    if os.environ.get(DATA_VARIABLE):
-        texts, kind = load_reviews(None, "test").table[TEXT].combine_chunks(), "IMDB test split"
-    else:
-        texts, kind = _generated(), "generated text"
+    texts = reviews("test")[TEXT].combine_chunks()
     schema = pa.schema([("id", pa.int64()), (TEXT, pa.string())])
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         whole = pa.chunked_array(
             [texts.slice(0, min(len(texts), rows - at)) for at in range(0, rows, len(texts))]
         )
         writer.write_table(pa.table([np.arange(rows), whole], schema=schema), row_group_size=rows)
-    return kind
 
 
-def _generated() -> pa.Array:
-    """Words of the bundled vocabulary by Zipf's law, lengths as IMDB has them."""
-    generator = np.random.default_rng(0)
+def _generated(seed: int) -> pa.Table:
+    """Words of the bundled vocabulary by Zipf's law, lengths as IMDB has them, labels by chance."""
+    generator = np.random.default_rng(seed)
     words = (bundled_path() / "vocabulary.txt").read_text("utf-8").split("\n")[:-1]
     vocabulary = Vocabulary(words)
-    lengths = np.exp(generator.normal(*_LOG_WORDS, _DISTINCT_ROWS)).astype(int).clip(5, 2_500)
+    lengths = np.exp(generator.normal(*_LOG_WORDS, _GENERATED_ROWS)).astype(int).clip(5, 2_500)
     weights = 1 / np.arange(1, len(vocabulary) + 1)
     drawn = generator.choice(len(vocabulary), lengths.sum(), p=weights / weights.sum())
     flat = vocabulary.words.take(pa.array(drawn))
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    return pc.binary_join(pa.ListArray.from_arrays(offsets, flat), " ")
+    texts = pc.binary_join(pa.ListArray.from_arrays(offsets, flat), " ")
+    labels = pa.array(generator.integers(0, 2, len(lengths)), pa.int8())
+    return pa.table({TEXT: texts, LABEL: labels}, schema=REVIEWS)

@@ -27,7 +27,7 @@ import pyarrow as pa
 from imdb_classifier import __version__
 from imdb_classifier.config import Recipe
 from imdb_classifier.encoding import Vocabulary, encode
-from imdb_classifier.engine import KerasEngine, OnnxEngine
+from imdb_classifier.engine import Engine, KerasEngine, OnnxEngine, fastest_engine
 from imdb_classifier.errors import (
     BundleError,
     CannotWriteError,
@@ -88,7 +88,7 @@ class Bundle:
     manifest: Mapping[str, Any]
     recipe: Recipe
     vocabulary: Vocabulary
-    engine: OnnxEngine
+    engine: Engine
 
     @property
     def model_id(self) -> str:
@@ -210,7 +210,7 @@ def load_bundle(path: Path) -> Bundle:
         manifest=manifest,
         recipe=recipe,
         vocabulary=Vocabulary(words.decode("utf-8").split("\n")[:-1]),
-        engine=OnnxEngine(onnx_model),
+        engine=fastest_engine(onnx_model, recipe),
     )
     _check_scores(bundle, _model_hash(onnx_model, words, recipe))
     return bundle
@@ -297,7 +297,8 @@ def _check_scores(bundle: Bundle, model_hash: str) -> None:
     if not difference <= TOLERANCE:
         raise _damaged(
             bundle.path,
-            f"its golden texts score up to {difference:.2e} away from their scores",
+            f"its golden texts score up to {difference:.2e} away from their scores "
+            f"({bundle.engine.name})",
         )
 
 

@@ -3,8 +3,8 @@
 Keras lower-cases a text, replaces its punctuation filter, tabs and newlines by spaces, splits on
 spaces, and gives the word of rank r the id r + 3, after 0 for padding, 1 for the start of a review
 and 2 for an unknown word (https://keras.io/api/datasets/imdb/). Texts are worked on as one buffer
-of UTF-8 bytes: every character of the filter is a single ASCII byte, so replacing bytes cannot
-hurt a longer character.
+of UTF-8 bytes: every character of the filter is a single ASCII byte, which is never a part of a
+longer character, so words are cut out of the buffer where they lie.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ FILTER: Final = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
 
 CHUNK_ROWS: Final = 2_048
 
-_SPACE: Final = ord(" ")
-_FILTER_TO_SPACE: Final = np.arange(256, dtype=np.uint8)
-_FILTER_TO_SPACE[np.frombuffer(FILTER.encode(), dtype=np.uint8)] = _SPACE
+_IN_WORD: Final = bytes(chr(byte) not in f"{FILTER} " for byte in range(256))
+"""For each byte of UTF-8, whether it belongs to a word: 1 or 0."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ class Vocabulary:
         Args:
             texts: string, (reviews,), without nulls.
         """
-        counted = [pc.value_counts(_tokenise(chunk)[0]) for chunk in _chunks(texts)]
+        counted = [pc.value_counts(_split(chunk)[0][::2]) for chunk in _chunks(texts)]
         words = pa.chunked_array([count.field("values") for count in counted], pa.string())
         counts = pa.chunked_array([count.field("counts") for count in counted], pa.int64())
         # Words come in order of appearance, which grouping does not keep.
@@ -143,10 +142,14 @@ def encode(
     """
     encoded = []
     for chunk in _chunks(texts):
-        words, words_of_row = _tokenise(chunk)
-        position = pc.index_in(words, value_set=vocabulary.words).fill_null(-1).to_numpy()
-        word_ids = np.where(position < 0, UNKNOWN, position + (INDEX_FROM + 1))
-        encoded.append(cap(_with_start(word_ids, words_of_row), config))
+        pieces, words_of_row = _split(chunk)
+        found = pc.index_in(pieces, value_set=vocabulary.words)
+        # Its values where it is null are anything.
+        positions = np.frombuffer(found.buffers()[1] or b"", np.int32)[found.offset :][: len(found)]
+        known = found.is_valid().to_numpy(zero_copy_only=False)
+        known &= positions < config.vocabulary_words
+        word_ids = np.where(known[::2], positions[::2] + np.int32(INDEX_FROM + 1), UNKNOWN)
+        encoded.append(_with_start(word_ids, words_of_row).tails(config.sequence_length))
     return TokenSequences(
         np.concatenate([part.ids for part in encoded] or [np.empty(0, np.int32)]),
         _offsets(np.concatenate([part.lengths for part in encoded] or [np.empty(0, np.int64)])),
@@ -193,38 +196,26 @@ def _chunks(texts: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
     ]
 
 
-def _tokenise(texts: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
-    """All words of some texts, end to end, and how many of them each text has.
+def _split(texts: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
+    """Texts cut into words and what stands between them, and how many words each text has.
 
     Args:
         texts: string, (reviews,), at least one, without nulls.
 
     Returns:
-        string, (words,), none of them empty; int64, (reviews,).
+        string, (pieces,): word, gap, word, gap, and so on, ending in a word; int64, (reviews,).
     """
-    lowered = pc.utf8_lower(texts)
+    # A space behind each text, so that no word runs on into the next one.
+    lowered = pc.binary_join_element_wise(pc.utf8_lower(texts), "", " ")
     rows = np.frombuffer(lowered.buffers()[1], np.int32)[lowered.offset :][: len(lowered) + 1]
-    characters = _FILTER_TO_SPACE[_bytes(lowered.buffers()[2])[rows[0] : rows[-1]]]
-    rows = rows - rows[0]
-
-    in_word = characters != _SPACE
-    # A word starts where no word character stands in front, or at the first byte of a text.
-    starts = in_word.copy()
-    starts[1:] &= ~in_word[:-1]
-    first = rows[:-1][rows[:-1] < len(in_word)]
-    starts[first] = in_word[first]
-    # A word ends in front of a space, in front of the next text, or at the end of all.
-    ends = in_word.copy()
-    ends[:-1] &= ~in_word[1:] | starts[1:]
-
-    start_of_word = np.flatnonzero(starts)
-    lengths = np.flatnonzero(ends) + 1 - start_of_word
-    words = pa.StringArray.from_buffers(
-        len(lengths),
-        pa.py_buffer(_offsets(lengths).astype(np.int32)),
-        pa.py_buffer(characters[in_word]),
+    characters = memoryview(lowered.buffers()[2])[rows[0] : rows[-1]]
+    in_word = np.frombuffer(bytes(characters).translate(_IN_WORD), np.bool_)
+    # Where a word begins or has ended: these alternate, because every text ends in a gap.
+    borders = np.flatnonzero(np.diff(in_word, prepend=False)).astype(np.int32)
+    pieces = pa.StringArray.from_buffers(
+        max(len(borders) - 1, 0), pa.py_buffer(borders), pa.py_buffer(characters)
     )
-    return words, np.diff(np.searchsorted(start_of_word, rows))
+    return pieces, np.diff(np.searchsorted(borders[::2], rows - rows[0]))
 
 
 def _with_start(word_ids: NDArray[np.int32], words_of_row: NDArray[np.int64]) -> TokenSequences:
@@ -243,7 +234,3 @@ def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
-
-
-def _bytes(buffer: pa.Buffer | None) -> NDArray[np.uint8]:
-    return np.frombuffer(buffer or b"", dtype=np.uint8)

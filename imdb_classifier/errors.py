@@ -7,8 +7,10 @@ with which the command line ends. No message ever holds review text.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 EXIT_DONE = 0
 EXIT_USAGE = 2
@@ -19,6 +21,8 @@ EXIT_INTERNAL = 70
 EXIT_CANNOT_WRITE = 73
 EXIT_PARTIAL = 75
 EXIT_CONFIGURATION = 78
+
+_PACKAGE: Final = Path(__file__).parent
 
 
 class ImdbClassifierError(ValueError):
@@ -48,6 +52,24 @@ def _restore(
     error.args = args
     error.__dict__.update(state)
     return error
+
+
+class UnforeseenError(ImdbClassifierError):
+    """An error that nobody foresaw: where it came from, without its message.
+
+    The message might quote a review.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
+        last = (ours or frames)[-1]
+        super().__init__(
+            "A step fails only in ways that are foreseen.",
+            f"This one met {type(error).__name__} in {Path(last.filename).name}, "
+            f"line {last.lineno}.",
+            "Try again; if it happens again, report this line.",
+        )
 
 
 def _listed(names: Iterable[str], limit: int = 20) -> str:

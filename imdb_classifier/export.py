@@ -112,6 +112,37 @@ def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
     )
 
 
+def weights_of(model: bytes) -> NetworkWeights:
+    """The weights that `to_onnx` put into a graph: its inverse.
+
+    Args:
+        model: The serialised graph.
+
+    Raises:
+        MissingExtraError: The package onnx is not installed.
+    """
+    try:
+        from onnx import load_model_from_string, numpy_helper
+    except ImportError as error:
+        raise MissingExtraError("Reading a model's weights", "onnx", "fast") from error
+
+    constants = {
+        constant.name: numpy_helper.to_array(constant)
+        for constant in load_model_from_string(model).graph.initializer
+    }
+    kernel, recurrent_kernel = (
+        _gates_to_keras(constants[name][0].T) for name in ("kernel", "recurrent_kernel")
+    )
+    return NetworkWeights(
+        embedding=constants["embedding"],
+        kernel=kernel,
+        recurrent_kernel=recurrent_kernel,
+        bias=_gates_to_keras(constants["bias"][0, : kernel.shape[1]]),
+        output_kernel=constants["output_kernel"],
+        output_bias=constants["output_bias"],
+    )
+
+
 def states_after_padding(
     weights: NetworkWeights, longest: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -143,3 +174,8 @@ def _gates_to_onnx(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Gates in Keras' order (input, forget, candidate, output) to ONNX's (i, o, f, c)."""
     inputs, forget, candidate, outputs = np.split(values, 4, axis=-1)
     return np.concatenate([inputs, outputs, forget, candidate], axis=-1)
+
+
+def _gates_to_keras(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    inputs, outputs, forget, candidate = np.split(values, 4, axis=-1)
+    return np.concatenate([inputs, forget, candidate, outputs], axis=-1)

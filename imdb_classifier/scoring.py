@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -19,7 +20,7 @@ from imdb_classifier.errors import TextTypeError
 from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.schema import NEGATIVE, POSITIVE, THRESHOLD
 
-CHUNK_ROWS: Final = 2_048
+CHUNK_ROWS: Final = 1_024
 """Reviews that one thread encodes and scores at a time. Batches are cut inside such a chunk, so
 which reviews share a batch depends on the input alone, never on the number of threads."""
 
@@ -77,14 +78,20 @@ class Scorer:
         """
         if texts.type != pa.string():
             texts = as_text(texts, "texts", "the data")
-        scorable = pc.fill_null(has_text(texts), False)
-        rows = np.flatnonzero(scorable.to_numpy(zero_copy_only=False))
-        result = np.zeros(len(texts), dtype=np.float32)
-        filled = texts.filter(scorable)
-        chunks = [filled.slice(start, CHUNK_ROWS) for start in range(0, len(filled), CHUNK_ROWS)]
-        if chunks:
-            result[rows] = np.concatenate(list(self._pool.map(self._score_chunk, chunks)))
-        return pa.array(result, mask=~scorable.to_numpy(zero_copy_only=False))
+        return self.start(texts).result()
+
+    def start(self, texts: pa.ChunkedArray | pa.Array) -> PendingProbabilities:
+        """Begin to score texts and come back at once, so that more can be read meanwhile.
+
+        Args:
+            texts: string, (rows,), valid UTF-8.
+        """
+        return PendingProbabilities(
+            [
+                self._pool.submit(self._score_chunk, texts.slice(start, CHUNK_ROWS))
+                for start in range(0, len(texts), CHUNK_ROWS)
+            ]
+        )
 
     def sequence_probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
         """The probability that each encoded review is positive: float32, (reviews,)."""
@@ -96,9 +103,24 @@ class Scorer:
         scored = list(self._pool.map(self.bundle.engine.probabilities, chunks))
         return np.concatenate(scored) if scored else np.empty(0, np.float32)
 
-    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> NDArray[np.float32]:
+    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> pa.Array:
         bundle = self.bundle
-        return bundle.engine.probabilities(encode(texts, bundle.vocabulary, bundle.recipe.encoding))
+        scorable = pc.fill_null(has_text(texts), False).to_numpy(zero_copy_only=False)
+        sequences = encode(texts.filter(scorable), bundle.vocabulary, bundle.recipe.encoding)
+        result = np.zeros(len(texts), dtype=np.float32)
+        result[scorable] = bundle.engine.probabilities(sequences)
+        return pa.array(result, mask=~scorable)
+
+
+@dataclass(frozen=True)
+class PendingProbabilities:
+    """Probabilities on their way, see `Scorer.start`."""
+
+    _chunks: list[Future[pa.Array]]
+
+    def result(self) -> pa.Array:
+        """Wait for them: float32, (rows,); null where there is no text."""
+        return pa.concat_arrays([pa.array([], pa.float32()), *(c.result() for c in self._chunks)])
 
 
 def available_cores() -> int:
@@ -110,7 +132,7 @@ def available_cores() -> int:
 
 def has_text(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     """Where there is something to score: bool, (rows,); null for null, false for blank texts."""
-    return pc.greater(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
+    return pc.and_not(pc.greater(pc.binary_length(texts), 0), pc.utf8_is_space(texts))
 
 
 def labels(probabilities: pa.Array) -> pa.Array:

@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -31,6 +31,7 @@ from imdb_classifier.schema import TEXT
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 logger = logging.getLogger(__name__)
 
@@ -135,9 +136,9 @@ def train(
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
-    vocabulary = _vocabulary(reviews, recipe)
+    vocabulary = vocabulary_of(reviews, recipe)
     sequences = encode_reviews(reviews.table, vocabulary, recipe.encoding)
-    training_rows, validation_rows = _split(len(reviews), recipe, seed)
+    training_rows, validation_rows = split(len(reviews), recipe, seed)
     training = _Part(sequences.take(training_rows), reviews.labels[training_rows], recipe)
     validation = _Part(sequences.take(validation_rows), reviews.labels[validation_rows], recipe)
 
@@ -155,7 +156,6 @@ def train(
         started = time.perf_counter()
         figures = model.fit(
             training.epoch(np.random.default_rng([seed, number])),
-            # Keras would shuffle the batches once more, by Python's global generator.
             shuffle=False,
             validation_data=validation.in_order() if len(validation_rows) else None,
             verbose=0,
@@ -191,7 +191,7 @@ class _Part:
         self.labels = labels.astype(np.float32)[:, None]
         self.recipe = recipe
 
-    def epoch(self, generator: np.random.Generator) -> keras.utils.PyDataset:
+    def epoch(self, generator: np.random.Generator) -> tf.data.Dataset:
         """Every review once, in an order of the generator's."""
         return self._batches(
             shuffled_batches(
@@ -202,31 +202,33 @@ class _Part:
             )
         )
 
-    def in_order(self) -> keras.utils.PyDataset:
+    def in_order(self) -> tf.data.Dataset:
         """Every review once, in an order that never changes."""
         return self._batches(length_buckets(self.sequences.lengths, _VALIDATION_BATCH_ROWS))
 
-    def _batches(self, batches: Sequence[NDArray[np.int64]]) -> keras.utils.PyDataset:
-        part = self
+    def _batches(self, batches: Sequence[NDArray[np.int64]]) -> tf.data.Dataset:
+        import tensorflow as tf
 
-        class Batches(import_keras().utils.PyDataset):  # type: ignore[misc]
-            def __len__(self) -> int:
-                return len(batches)
+        def padded() -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+            for rows in batches:
+                yield pad_for(self.recipe, self.sequences.take(rows)), self.labels[rows]
 
-            def __getitem__(self, step: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-                rows = batches[step]
-                return pad_for(part.recipe, part.sequences.take(rows)), part.labels[rows]
+        # Keras would guess the shapes from the first two batches, and fail at the first wider one
+        # where these happen to be of one width.
+        steps = None if self.recipe.network.masked else self.recipe.encoding.sequence_length
+        shapes = tf.TensorSpec((None, steps), tf.int32), tf.TensorSpec((None, 1), tf.float32)
+        dataset = tf.data.Dataset.from_generator(padded, output_signature=shapes)
+        return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)
 
-        return Batches()
 
-
-def _vocabulary(reviews: Reviews, recipe: Recipe) -> Vocabulary:
+def vocabulary_of(reviews: Reviews, recipe: Recipe) -> Vocabulary:
+    """The words with ids of their own: those that the reviews come with, else the most frequent."""
     if reviews.words is not None:
         return Vocabulary(reviews.words[: recipe.encoding.vocabulary_words])
     return Vocabulary.count(reviews.table[TEXT]).head(recipe.encoding.vocabulary_words)
 
 
-def _split(rows: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split(rows: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows to train on and rows to validate on, drawn by the seed."""
     order = np.random.default_rng(seed).permutation(rows)
     training_rows = round(rows * (1 - recipe.training.validation_fraction))

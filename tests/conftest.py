@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from imdb_classifier.bundle import Bundle
+from imdb_classifier.config import EncodingConfig, NetworkConfig, Recipe, TrainingConfig
 from imdb_classifier.parquet import FileResult, PlannedFile, ScoreOptions, score_file
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring import Scorer
@@ -29,6 +31,28 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def scorer(tiny_bundle: Bundle) -> Iterator[Scorer]:
     with Scorer(tiny_bundle) as scorer:
         yield scorer
+
+
+@pytest.fixture(scope="session")
+def small_network() -> Callable[..., tuple[Any, Recipe]]:
+    """Builds networks whose weights, biases included, are large enough for every gate to matter."""
+    from imdb_classifier.network import build_network
+
+    def build(masked: bool, units: int = 3, sequence_length: int = 20) -> tuple[Any, Recipe]:
+        recipe = Recipe(
+            name="test",
+            encoding=EncodingConfig(num_words=12, sequence_length=sequence_length),
+            network=NetworkConfig(embedding_dim=4, lstm_units=units, masked=masked),
+            training=TrainingConfig(
+                epochs=1, batch_size=4, learning_rate=0.01, validation_fraction=0.5
+            ),
+        )
+        model = build_network(recipe.encoding, recipe.network)
+        generator = np.random.default_rng(3)
+        model.set_weights([generator.normal(0, 0.7, w.shape) for w in model.get_weights()])
+        return model, recipe
+
+    return build
 
 
 @pytest.fixture

@@ -24,11 +24,20 @@ from imdb_classifier.errors import (
     OutputExistsError,
     PartlyScoredError,
     TextTypeError,
+    UnforeseenError,
     UnknownModelError,
     UnreadableFileError,
 )
 
 THREE_WAYS = "name a local copy with --data or IMDB_CLASSIFIER_DATA; "
+
+
+def _unforeseen() -> UnforeseenError:
+    try:
+        raise KeyError("the text of a review")
+    except KeyError as error:
+        return UnforeseenError(error)
+
 
 CASES: list[tuple[ImdbClassifierError, int, str]] = [
     (ImdbClassifierError("A rule.", "This came.", "Do that."), 70, "A rule. This came. Do that."),
@@ -121,6 +130,13 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "A model is named by a path to a bundle, a version id, or @alias. "
         "'best' is none of these here. Known: @champion, seed-0123. "
         "List the models with `imdb-classifier models list`.",
+    ),
+    (
+        _unforeseen(),
+        70,
+        "A step fails only in ways that are foreseen. This one met KeyError in test_errors.py, "
+        f"line {_unforeseen.__code__.co_firstlineno + 2}. "
+        "Try again; if it happens again, report this line.",
     ),
 ]
 

@@ -21,7 +21,7 @@ from imdb_classifier.errors import (
     TextTypeError,
 )
 from imdb_classifier.parquet import FileResult, ScoreOptions
-from imdb_classifier.parquet.scored_file import BATCH_ROWS
+from imdb_classifier.parquet.scored_file import ROW_GROUP_ROWS
 from imdb_classifier.scoring import Scorer
 
 TEXTS = ["A wonderful film.", None, "", "  ", "Dull and badly acted.", "Good 🎬, élan"]
@@ -176,9 +176,9 @@ def test_row_groups_do_not_change_scores(
 
 
 def test_rows_keep_their_order_across_batches(score: Score, scorer: Scorer, tmp_path: Path) -> None:
-    rows = 2 * BATCH_ROWS + 1
+    rows = 2 * ROW_GROUP_ROWS + 1
     texts: list[str | None] = [None] * rows
-    for row in (0, BATCH_ROWS - 1, BATCH_ROWS, rows - 1):
+    for row in (0, ROW_GROUP_ROWS - 1, ROW_GROUP_ROWS, rows - 1):
         texts[row] = f"A film {'good ' * (row % 7)}"
     table = pa.table({"n": range(rows), "text": pa.array(texts, pa.string())})
     pq.write_table(table, tmp_path / "in.parquet", row_group_size=10_000)

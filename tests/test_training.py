@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier import training
@@ -118,12 +120,12 @@ def test_what_an_observer_is_told(reviews: Reviews, tmp_path: Path) -> None:
 
 
 def test_seed_splits_train_as_the_tutorial_does() -> None:
-    training_rows, validation_rows = training._split(25_000, SEED, 1)
+    training_rows, validation_rows = training.split(25_000, SEED, 1)
     assert (len(training_rows), len(validation_rows)) == (16_750, 8_250)
     assert sorted([*training_rows, *validation_rows]) == list(range(25_000))
     # Rows come ordered by label: both parts must hold both.
     assert 0.45 < (training_rows < 12_500).mean() < 0.55
-    assert not np.array_equal(training_rows, training._split(25_000, SEED, 2)[0])
+    assert not np.array_equal(training_rows, training.split(25_000, SEED, 2)[0])
 
 
 def test_without_a_validation_part(reviews: Reviews, tmp_path: Path) -> None:
@@ -131,6 +133,16 @@ def test_without_a_validation_part(reviews: Reviews, tmp_path: Path) -> None:
     trained = train(reviews, replace(RECIPE, training=fraction), 5, tmp_path, Recorder())
     assert trained.history[0].val_loss is None
     assert training.epoch_line(trained.history[0], 1).startswith("epoch 1/1  loss 0.")
+
+
+def test_batches_of_one_width_in_front_do_not_bind_the_others(tmp_path: Path) -> None:
+    # With this seed, the first batches of the epoch are as wide as the recipe allows.
+    texts = ["good " * 150] * 160 + ["bad " * 5] * 40
+    table = pa.table({"text": texts, "label": pa.array([1] * 160 + [0] * 40, pa.int8())})
+    pq.write_table(table, tmp_path / "train-0.parquet")
+    recipe = replace(TINY, training=replace(TINY.training, epochs=1))
+    trained = train(load_reviews(str(tmp_path), "train"), recipe, 3, tmp_path / "checkpoints")
+    assert len(trained.history) == 1
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
 from typing import Any, Final
 
 import pyarrow as pa
@@ -15,6 +18,7 @@ from imdb_classifier.errors import (
     EXIT_DONE,
     EXIT_PARTIAL,
     ImdbClassifierError,
+    UnforeseenError,
 )
 from imdb_classifier.files import sha256_of, write_whole
 from imdb_classifier.parquet.plan import PlannedFile, plan_files
@@ -25,6 +29,9 @@ from imdb_classifier.parquet.scored_file import (
     score_file,
 )
 from imdb_classifier.scoring import Scorer
+
+FILES_AT_ONCE: Final = 2
+"""Files of a run under way; each one holds its batches in memory."""
 
 MANIFEST_FILE: Final = "_MANIFEST.json"
 SUCCESS_FILE: Final = "_SUCCESS"
@@ -125,23 +132,65 @@ def start_run(output: str) -> None:
 
 
 def score_files(
-    planned: Iterable[PlannedFile],
+    planned: Sequence[PlannedFile],
     scorer: Scorer,
     options: ScoreOptions,
     *,
     force: bool = False,
     on_rows: Callable[[int], None] | None = None,
 ) -> list[FileResult]:
-    """Score files one after the other; one that fails becomes a result like the others."""
-    results = []
-    for file in planned:
+    """Score files; one that fails becomes a result like the others.
+
+    `FILES_AT_ONCE` files are under way, so that one is read or flushed while another is scored.
+
+    Args:
+        planned: The files.
+        scorer: The model.
+        options: Column names.
+        force: See `score_file`.
+        on_rows: Told, in the caller's thread, how many rows more are done. If it raises, the files
+            under way are left as they were before.
+    """
+    progress: SimpleQueue[int | None] = SimpleQueue()
+    stopped = Event()
+
+    def report(rows: int) -> None:
+        if stopped.is_set():
+            raise _StoppedError
+        progress.put(rows)
+
+    def score(file: PlannedFile) -> FileResult:
         try:
-            results.append(score_file(file, scorer, options, force=force, on_rows=on_rows))
+            return score_file(file, scorer, options, force=force, on_rows=report)
         except ImdbClassifierError as error:
-            results.append(
-                FileResult(file.name, "failed", error=str(error), exit_code=error.exit_code)
-            )
-    return results
+            return _failed(file, error)
+        except _StoppedError:
+            raise
+        except Exception as error:
+            return _failed(file, UnforeseenError(error))
+        finally:
+            progress.put(None)
+
+    with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="file") as pool:
+        try:
+            results = [pool.submit(score, file) for file in planned]
+            for _ in planned:
+                while (rows := progress.get()) is not None:
+                    if on_rows is not None:
+                        on_rows(rows)
+            return [result.result() for result in results]
+        except BaseException:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+class _StoppedError(Exception):
+    """Ends the scoring of a file when the run is interrupted."""
+
+
+def _failed(file: PlannedFile, error: ImdbClassifierError) -> FileResult:
+    return FileResult(file.name, "failed", error=str(error), exit_code=error.exit_code)
 
 
 def finish_run(output: str, result: RunResult, options: ScoreOptions) -> None:

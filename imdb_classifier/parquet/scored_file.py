@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -34,10 +35,19 @@ from imdb_classifier.schema import (
     TEXT,
     scored_fields,
 )
-from imdb_classifier.scoring import Scorer, as_text, labels
+from imdb_classifier.scoring import (
+    CHUNK_ROWS,
+    PendingProbabilities,
+    Scorer,
+    as_text,
+    labels,
+)
 
-BATCH_ROWS: Final = 16_384
-"""Rows held in memory at a time, and rows of an output row group."""
+BATCHES_AHEAD: Final = 16
+"""Batches read while others are being scored, so that no thread waits for a row group to be
+written."""
+ROW_GROUP_ROWS: Final = 8_192
+"""Rows of an output row group."""
 READ_BUFFER_BYTES: Final = 1 << 20
 
 
@@ -135,11 +145,11 @@ def score_file(
             use_compliant_nested_type=False,
             write_page_checksum=True,
         ) as writer:
-            for batch in _batches(source):
-                scored = _scored(batch, scorer, options, schema, str(source))
-                _count(scored[scored.num_columns - 2], counts)
-                writer.write_batch(scored)
-                on_rows(batch.num_rows)
+            scored = _scored(_batches(source), scorer, options, schema, str(source))
+            for group in _row_groups(scored):
+                _count(group.column(group.num_columns - 2), counts)
+                writer.write_table(group)
+                on_rows(group.num_rows)
             footer = {**origin, "rows": counts}
             writer.add_key_value_metadata({FOOTER_KEY: json.dumps(footer, sort_keys=True)})
         if _identity(source) != identity:
@@ -253,26 +263,54 @@ def _output_schema(source: Path, options: ScoreOptions) -> pa.Schema:
 def _batches(source: Path) -> Iterator[pa.RecordBatch]:
     try:
         with _open(source) as file:
-            yield from file.iter_batches(batch_size=BATCH_ROWS)
+            yield from file.iter_batches(batch_size=CHUNK_ROWS)
     except (OSError, pa.ArrowException) as error:
         raise UnreadableFileError(str(source), _first_line(error)) from error
 
 
 def _scored(
-    batch: pa.RecordBatch,
+    batches: Iterable[pa.RecordBatch],
     scorer: Scorer,
     options: ScoreOptions,
     schema: pa.Schema,
     source: str,
-) -> pa.RecordBatch:
-    texts = as_text(batch.column(options.text_column), options.text_column, source)
-    probabilities = scorer.probabilities(texts)
-    return pa.RecordBatch.from_arrays(
-        [*batch.columns, labels(probabilities), probabilities], schema=schema
-    )
+) -> Iterator[pa.RecordBatch]:
+    """The batches with their labels and probabilities; `BATCHES_AHEAD` of them are on their way."""
+    begun: deque[tuple[pa.RecordBatch, PendingProbabilities]] = deque()
+
+    def finished() -> pa.RecordBatch:
+        batch, pending = begun.popleft()
+        probabilities = pending.result()
+        return pa.RecordBatch.from_arrays(
+            [*batch.columns, labels(probabilities), probabilities], schema=schema
+        )
+
+    for batch in batches:
+        texts = as_text(batch.column(options.text_column), options.text_column, source)
+        begun.append((batch, scorer.start(texts)))
+        if len(begun) > BATCHES_AHEAD:
+            yield finished()
+    while begun:
+        yield finished()
 
 
-def _count(label_column: pa.Array, counts: dict[str, int]) -> None:
+def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The rows of the batches in tables of `ROW_GROUP_ROWS`; the last one may be smaller."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        if rows >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(waiting)
+            yield table.slice(0, ROW_GROUP_ROWS)
+            waiting = table.slice(ROW_GROUP_ROWS).to_batches()
+            rows -= ROW_GROUP_ROWS
+    if rows:
+        yield pa.Table.from_batches(waiting)
+
+
+def _count(label_column: pa.ChunkedArray, counts: dict[str, int]) -> None:
     without_text = label_column.null_count
     positive = pc.sum(pc.equal(label_column, POSITIVE)).as_py() or 0
     counts["all"] += len(label_column)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from prefect.client.schemas.objects import State
 
-from imdb_classifier.errors import EXIT_INTERNAL, ImdbClassifierError
+from imdb_classifier.errors import EXIT_INTERNAL, ImdbClassifierError, UnforeseenError
 
 RETRIES: Final = 2
 """Of tasks that only read or write files and can be repeated."""
 RETRY_DELAY_SECONDS: Final = 5
-
-_PACKAGE: Final = Path(__file__).parents[1]
 
 
 @contextmanager
@@ -28,14 +24,7 @@ def without_texts() -> Iterator[None]:
         # The errors behind it are not shown: Arrow's, for one, can quote a value.
         raise error from None
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
-        raise ImdbClassifierError(
-            "A task fails only in ways that are foreseen.",
-            f"This one met {type(error).__name__} in {Path(ours[-1].filename).name}, "
-            f"line {ours[-1].lineno}.",
-            "Try again; if it happens again, report this line.",
-        ) from None
+        raise UnforeseenError(error) from None
 
 
 def is_unforeseen(task: object, run: object, state: State[Any]) -> bool:

@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier import parquet
 from imdb_classifier.bundle import load_bundle
-from imdb_classifier.errors import BundleError, ImdbClassifierError, PartlyScoredError
+from imdb_classifier.errors import BundleError, PartlyScoredError
 from imdb_classifier.parquet import FileResult, PlannedFile, RunResult, ScoreOptions
 from imdb_classifier.scoring import Scorer
 from imdb_classifier.tasks.artifacts import Progress, publish
@@ -135,18 +135,15 @@ def score_files(
         done += rows
         progress.show(done)
 
-    results: list[FileResult] = []
-    for planned in unit["files"]:
-        name = planned["name"]
-        file = PlannedFile(Path(planned["source"]), Path(planned["target"]), name)
-        try:
-            with without_texts():
-                result = parquet.score_file(file, scorer, options, force=force, on_rows=on_rows)
-        except ImdbClassifierError as error:
-            if plan["alone"]:
-                raise
-            result = FileResult(name, "failed", error=str(error), exit_code=error.exit_code)
-        results.append(result)
+    planned = [
+        PlannedFile(Path(file["source"]), Path(file["target"]), file["name"])
+        for file in unit["files"]
+    ]
+    # A single file raises its own error; of several, one that fails does not stop the others.
+    if plan["alone"]:
+        results = [parquet.score_file(planned[0], scorer, options, force=force, on_rows=on_rows)]
+    else:
+        results = parquet.score_files(planned, scorer, options, force=force, on_rows=on_rows)
     counts = {
         status: sum(result.status == status for result in results)
         for status in ("scored", "reused", "failed")

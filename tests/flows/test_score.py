@@ -151,7 +151,7 @@ def test_an_unforeseen_error_fails_one_file_and_keeps_its_message_back(
             return score_file(planned, *arguments, **options)
         raise RuntimeError("A warm and funny film")
 
-    monkeypatch.setattr(parquet, "score_file", broken)
+    monkeypatch.setattr("imdb_classifier.parquet.run.score_file", broken)
     folder = reviews / "day=2026-11-01"
     pq.write_table(pa.table({"text": ["Fine."]}), folder / "z.parquet")
     state, run = score(source=str(folder), output=str(tmp_path / "scored"))
@@ -159,8 +159,8 @@ def test_an_unforeseen_error_fails_one_file_and_keeps_its_message_back(
     error = state.result(raise_on_failure=False)
     assert isinstance(error, PartlyScoredError)
     assert error.exit_code == 75
-    assert "z.parquet: A task fails only in ways that are foreseen. This one met" in str(error)
-    assert "RuntimeError in scores.py" in str(error)
+    assert "z.parquet: A step fails only in ways that are foreseen. This one met" in str(error)
+    assert "RuntimeError in run.py" in str(error)
     assert "warm and funny" not in json.dumps([server.table(run, "scored-files"), str(error)])
     assert _written(tmp_path / "scored") == ["a.parquet"]
 

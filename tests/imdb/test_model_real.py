@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.bundle import KERAS_FILE, TOLERANCE, Bundle, load_bundle
+from imdb_classifier.bundle import KERAS_FILE, ONNX_FILE, TOLERANCE, Bundle, load_bundle
 from imdb_classifier.encoding import encode
-from imdb_classifier.engine import KerasEngine
+from imdb_classifier.engine import KerasEngine, OnnxEngine
 from imdb_classifier.imdb import Reviews, load_reviews
 from imdb_classifier.jobs import evaluate_bundle
 from imdb_classifier.network import import_keras
@@ -53,10 +54,13 @@ def test_score_agrees_with_evaluate(bundled: Bundle, reviews: Reviews, tmp_path:
     assert scored["sentiment_probability"].to_numpy().tobytes() == expected.tobytes()
 
 
-def test_keras_and_onnx_agree(bundled: Bundle, reviews: Reviews) -> None:
+def test_every_engine_agrees_with_keras_on_every_review(bundled: Bundle, reviews: Reviews) -> None:
     model = import_keras().models.load_model(bundled.path / KERAS_FILE)
     sequences = encode(reviews.table["text"], bundled.vocabulary, bundled.recipe.encoding)
-    # Every 25th review: both labels, all lengths.
-    some = sequences.take(np.arange(0, len(sequences), 25))
-    keras = KerasEngine(model, bundled.recipe).probabilities(some)
-    np.testing.assert_allclose(bundled.engine.probabilities(some), keras, atol=TOLERANCE, rtol=0)
+    expected = KerasEngine(model, bundled.recipe).probabilities(sequences)
+    onnx_runtime = replace(bundled, engine=OnnxEngine((bundled.path / ONNX_FILE).read_bytes()))
+    assert bundled.engine.name != onnx_runtime.engine.name
+    for bundle in (bundled, onnx_runtime):
+        with Scorer(bundle) as scorer:
+            found = scorer.sequence_probabilities(sequences)
+        np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)

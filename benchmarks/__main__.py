@@ -1,0 +1,56 @@
+"""``make bench``: speed, start-up and memory, measured in one run on an otherwise idle machine.
+
+JSON goes to ``build/bench.json``, the tables of the README to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks import memory, scoring, startup
+from benchmarks.table import markdown_table
+
+RESULT = Path("build/bench.json")
+SIZES = (10_000, 100_000, 1_000_000, 2_000_000)
+
+
+def main(
+    rounds: Annotated[int, typer.Option(help="How often everything is measured.")] = 3,
+    sizes: Annotated[bool, typer.Option(help="Also measure memory against input size.")] = True,
+) -> None:
+    """Measure, keep the figures as JSON, print them as Markdown."""
+    results: dict[str, Any] = {"scoring": scoring.measure(rounds), "start_up": startup.measure(5)}
+    if sizes:
+        results["memory"] = memory.measure(SIZES)
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
+    print(markdown(results))
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The tables that the README shows."""
+    figures = results["scoring"]
+    contenders = [
+        {
+            "from Parquet to Parquet": row["name"],
+            "reviews/s": row["reviews_per_second"],
+            "times the tutorial": row["times_the_tutorial"],
+            "accuracy": "" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f} %",
+            "": row["remark"],
+        }
+        for row in figures["contenders"]
+    ]
+    parts = [
+        {"a part by itself, all cores": name, "reviews/s": rate}
+        for name, rate in (figures["parts"] | {"limit of the network": figures["limit"]}).items()
+    ]
+    tables = [contenders, parts, results["start_up"], results.get("memory", [])]
+    return "\n\n".join(markdown_table(rows) for rows in tables if rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)

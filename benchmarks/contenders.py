@@ -1,0 +1,283 @@
+"""The ways to put a sentiment next to a review, each a process of its own that waits for orders.
+
+``python -m benchmarks.contenders NAME`` prepares one of them (loads or fits it), says so in a line
+of JSON, then scores the file that each line names and says how long that took.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmarks.reviews import reviews
+from imdb_classifier.bundle import KERAS_FILE, ONNX_FILE
+from imdb_classifier.registry import CHAMPION, Registry
+from imdb_classifier.schema import LABEL, TEXT
+from imdb_classifier.scoring import available_cores
+
+BATCH_SIZES = (32, 64, 128, 256, 512, 1_024)
+TUNING_ROWS = 1_024
+
+
+class Contender(Protocol):
+    """Scores a Parquet file with a column of text, as its users would."""
+
+    remark: str
+
+    def score(self, source: str, target: str) -> None:
+        """Write a copy with a label and the probability of positive."""
+
+
+class Tutorial:
+    """pandas, tokenising in Python, `pad_sequences(500)`, `model.predict`."""
+
+    def __init__(self, *, jit_compile: bool) -> None:
+        from imdb_classifier.network import import_keras
+
+        keras = import_keras()
+        bundle = Registry.at().load(CHAMPION)
+        self._length = bundle.recipe.encoding.sequence_length
+        self._ids = {
+            word: rank + 4 for rank, word in enumerate(bundle.vocabulary.words.to_pylist())
+        }
+        self._model = keras.models.load_model(bundle.path / KERAS_FILE)
+        self._model.compile(jit_compile=jit_compile)
+        self._pad = keras.utils.pad_sequences
+        self._spaces = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
+        encoded = self._encode(reviews("test")[TEXT].slice(0, TUNING_ROWS).to_pylist())
+        seconds = {}
+        for size in BATCH_SIZES:
+            self._predict(encoded, size)  # compiles
+            started = time.perf_counter()
+            self._predict(encoded, size)
+            seconds[size] = time.perf_counter() - started
+        self._batch_size = min(seconds, key=seconds.__getitem__)
+        self.remark = f"batches of {self._batch_size}"
+
+    def score(self, source: str, target: str) -> None:
+        """See `Contender`."""
+        frame = pd.read_parquet(source)
+        probabilities = self._predict(self._encode(frame[TEXT]), self._batch_size)
+        _write(frame, probabilities, target)
+
+    def _encode(self, texts: Any) -> NDArray[np.int32]:
+        sequences = []
+        for text in texts:
+            words = text.lower().translate(self._spaces).split()
+            sequences.append([1, *(self._ids.get(word, 2) for word in words)])
+        padded: NDArray[np.int32] = self._pad(sequences, maxlen=self._length)
+        return padded
+
+    def _predict(self, encoded: NDArray[np.int32], batch_size: int) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = self._model.predict(encoded, batch_size=batch_size, verbose=0)
+        return found[:, 0]
+
+
+class Linear:
+    """TF-IDF of words and word pairs with logistic regression, in scikit-learn."""
+
+    def __init__(self) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
+        train = reviews("train")
+        self._model = make_pipeline(
+            TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, dtype=np.float32),
+            LogisticRegression(C=10, max_iter=200),
+        )
+        self._model.fit(train[TEXT].to_pylist(), train[LABEL].to_numpy())
+        self.remark = "one thread"
+
+    def score(self, source: str, target: str) -> None:
+        """See `Contender`."""
+        frame = pd.read_parquet(source)
+        _write(frame, self._model.predict_proba(frame[TEXT])[:, 1], target)
+
+
+class FastText:
+    """fastText with word pairs, 64 dimensions, 10 epochs, on one thread or in as many processes."""
+
+    def __init__(self, processes: int) -> None:
+        import fasttext
+
+        self._folder = tempfile.TemporaryDirectory()
+        file, model_file = (Path(self._folder.name) / name for name in ("train.txt", "model.bin"))
+        train = reviews("train")
+        lines = [
+            f"__label__{label} {text}\n"
+            for label, text in zip(
+                train[LABEL].to_pylist(), _plain(train[TEXT].to_pylist()), strict=True
+            )
+        ]
+        # It learns line by line, and the data set comes sorted by label.
+        random.Random(1).shuffle(lines)
+        file.write_text("".join(lines), "utf-8")
+        model = fasttext.train_supervised(
+            str(file), epoch=10, wordNgrams=2, dim=64, thread=1, verbose=0, seed=1
+        )
+        self._predict: Callable[[list[str]], list[float]] = partial(_fasttext_predict, model)
+        self.remark = "one thread"
+        if processes > 1:
+            model.save_model(str(model_file))
+            self._pool = ProcessPoolExecutor(
+                processes,
+                mp_context=get_context("spawn"),
+                initializer=_load_fasttext,
+                initargs=(str(model_file),),
+            )
+            self._predict = self._predict_side_by_side
+            self.remark = f"{processes} processes"
+
+    def score(self, source: str, target: str) -> None:
+        """See `Contender`."""
+        frame = pd.read_parquet(source)
+        _write(frame, np.array(self._predict(frame[TEXT].to_list()), np.float32), target)
+
+    def _predict_side_by_side(self, texts: list[str]) -> list[float]:
+        chunks = [texts[start : start + 1_024] for start in range(0, len(texts), 1_024)]
+        return [p for chunk in self._pool.map(_loaded_fasttext_predict, chunks) for p in chunk]
+
+
+class Ours:
+    """`score_parquet` of this project."""
+
+    def __init__(self, *, onnx_runtime: bool = False) -> None:
+        from dataclasses import replace
+
+        from imdb_classifier import Scorer, score_parquet
+        from imdb_classifier.engine import OnnxEngine
+
+        bundle = Registry.at().load(CHAMPION)
+        if onnx_runtime:
+            bundle = replace(bundle, engine=OnnxEngine((bundle.path / ONNX_FILE).read_bytes()))
+        self._scorer, self._score = Scorer(bundle), score_parquet
+        self.remark = f"{bundle.model_id}, {bundle.engine.name}"
+
+    def score(self, source: str, target: str) -> None:
+        """See `Contender`."""
+        self._score(source, target, self._scorer)
+
+
+class Frame:
+    """`score_dataframe` between pandas' own reading and writing."""
+
+    def __init__(self) -> None:
+        from imdb_classifier import Scorer, score_dataframe
+
+        self._scorer, self._score = Scorer.load(), score_dataframe
+        self.remark = self._scorer.bundle.engine.name
+
+    def score(self, source: str, target: str) -> None:
+        """See `Contender`."""
+        frame = self._score(pd.read_parquet(source), model=self._scorer)
+        frame.to_parquet(target, compression="zstd", index=False)
+
+
+class Flow:
+    """The Prefect flow `score-parquet`, its server beside it on this machine."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        os.environ |= {
+            "PREFECT_HOME": self._folder.name,
+            "PREFECT_LOGGING_LEVEL": "ERROR",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "240",
+        }
+        os.environ.pop("PREFECT_API_URL", None)
+        from flows.score import score_parquet
+
+        self._flow = score_parquet
+        self.remark = "server and SQLite on the same cores"
+
+    def score(self, source: str, target: str) -> None:
+        """See `Contender`."""
+        self._flow(source, target)
+
+
+CONTENDERS: dict[str, Callable[[], Contender]] = {
+    "tutorial": partial(Tutorial, jit_compile=False),
+    "tutorial, jit_compile": partial(Tutorial, jit_compile=True),
+    "TF-IDF and logistic regression": Linear,
+    "fastText": partial(FastText, 1),
+    "fastText, all cores": partial(FastText, available_cores()),
+    "ours": Ours,
+    "ours without the extra `fast`": partial(Ours, onnx_runtime=True),
+    "ours, score_dataframe": Frame,
+    "ours, flow score-parquet": Flow,
+}
+
+
+def main(name: str) -> None:
+    """Prepare a contender, then follow orders until standard input ends."""
+    # Whatever libraries print goes to standard error.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    contender = CONTENDERS[name]()
+    print(json.dumps({"remark": contender.remark}), file=answers, flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        started, processor = time.perf_counter(), time.process_time()
+        contender.score(order["source"], order["target"])
+        seconds = time.perf_counter() - started
+        busy = (time.process_time() - processor) / seconds
+        print(json.dumps({"seconds": seconds, "busy_cores": busy}), file=answers, flush=True)
+
+
+def _write(frame: pd.DataFrame, probabilities: NDArray[np.floating[Any]], target: str) -> None:
+    frame["sentiment_label"] = np.where(probabilities >= 0.5, "positive", "negative")
+    frame["sentiment_probability"] = probabilities.astype(np.float32)
+    frame.to_parquet(target, compression="zstd", index=False)
+
+
+_PUNCTUATION = re.compile(r"([.!?,;:'\"()/])")
+
+
+def _plain(texts: list[str]) -> list[str]:
+    """Texts as fastText's documentation prepares them: lower case, punctuation apart, one line."""
+    return [
+        _PUNCTUATION.sub(r" \1 ", text.lower()).replace("<br", " ").replace("\n", " ")
+        for text in texts
+    ]
+
+
+def _fasttext_predict(model: Any, texts: list[str]) -> list[float]:
+    found, probabilities = model.predict(_plain(texts))
+    return [
+        float(p[0]) if label[0] == "__label__1" else 1 - float(p[0])
+        for label, p in zip(found, probabilities, strict=True)
+    ]
+
+
+_fasttext_model: Any = None
+
+
+def _load_fasttext(file: str) -> None:
+    global _fasttext_model
+    import fasttext
+
+    _fasttext_model = fasttext.load_model(file)
+
+
+def _loaded_fasttext_predict(texts: list[str]) -> list[float]:
+    return _fasttext_predict(_fasttext_model, texts)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,121 @@
+"""The parts of scoring by themselves, and what the processor could do at most.
+
+``python -m benchmarks.parts`` follows orders as `benchmarks.contenders` does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+# Each thread of ours multiplies by itself, as each thread of the scorer does.
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imdb_classifier.encoding import TokenSequences, encode
+from imdb_classifier.parquet.scored_file import READ_BUFFER_BYTES, ROW_GROUP_ROWS
+from imdb_classifier.registry import CHAMPION, Registry
+from imdb_classifier.schema import TEXT
+from imdb_classifier.scoring import CHUNK_ROWS, available_cores
+
+MATRIX_ROWS = (16, 32, 64, 128, 256, 512)
+MATRIX_SECONDS = 0.3
+
+
+class Parts:
+    """Read, encode, network and write on the bundled model, each with all cores of the scorer."""
+
+    def __init__(self) -> None:
+        self._bundle = Registry.at().load(CHAMPION)
+        self._cores = available_cores()
+
+    def measure(self, source: str, target: str) -> dict[str, float]:
+        """Seconds of each part, and reviews a second at the limit of the processor."""
+        seconds: dict[str, float] = {}
+
+        def timed(part: str, work: Callable[[], Any]) -> Any:
+            started = time.perf_counter()
+            result = work()
+            seconds[part] = time.perf_counter() - started
+            return result
+
+        table = timed("read", lambda: self._read(source))
+        chunks = timed("encode", lambda: self._encode(table))
+        timed("network", lambda: self._network(chunks))
+        timed("write", lambda: self._write(table, target))
+        return seconds | self._limit(sum(len(chunk.ids) for chunk in chunks) / len(table))
+
+    def _read(self, source: str) -> pa.Table:
+        with pq.ParquetFile(
+            source, page_checksum_verification=True, buffer_size=READ_BUFFER_BYTES
+        ) as file:
+            return pa.Table.from_batches(list(file.iter_batches(CHUNK_ROWS)))
+
+    def _encode(self, table: pa.Table) -> list[TokenSequences]:
+        texts = table[TEXT]
+        chunks = [texts.slice(start, CHUNK_ROWS) for start in range(0, len(texts), CHUNK_ROWS)]
+        encoding, vocabulary = self._bundle.recipe.encoding, self._bundle.vocabulary
+        with ThreadPoolExecutor(self._cores) as pool:
+            return list(pool.map(lambda chunk: encode(chunk, vocabulary, encoding), chunks))
+
+    def _network(self, chunks: list[TokenSequences]) -> None:
+        with ThreadPoolExecutor(self._cores) as pool:
+            list(pool.map(self._bundle.engine.probabilities, chunks))
+
+    def _write(self, table: pa.Table, target: str) -> None:
+        pq.write_table(
+            table,
+            target,
+            compression="zstd",
+            row_group_size=ROW_GROUP_ROWS,
+            write_page_checksum=True,
+        )
+        Path(target).unlink()
+
+    def _limit(self, tokens: float) -> dict[str, float]:
+        """The recurrence's arithmetic at the best rate of this machine's matrix product.
+
+        A step of an LSTM multiplies a state of `units` by weights for four gates.
+        """
+        units = self._bundle.recipe.network.lstm_units
+        with ThreadPoolExecutor(self._cores) as pool:
+            rates = [
+                sum(pool.map(lambda _, rows=rows: _matrix_rate(rows, units), range(self._cores)))
+                for rows in MATRIX_ROWS
+            ]
+        operations = tokens * 2 * units * 4 * units
+        return {"matrix_gflops": max(rates) / 1e9, "limit": max(rates) / operations}
+
+
+def _matrix_rate(rows: int, units: int) -> float:
+    """Floating point operations a second of (rows, units) by (units, 4 * units), one thread."""
+    state, weights = np.ones((rows, units), np.float32), np.ones((units, 4 * units), np.float32)
+    gates = state @ weights
+    started, products = time.perf_counter(), 0
+    while time.perf_counter() - started < MATRIX_SECONDS:
+        for _ in range(20):
+            np.dot(state, weights, out=gates)
+        products += 20
+    return products * 2 * rows * units * 4 * units / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Follow orders until standard input ends."""
+    parts = Parts()
+    print(json.dumps({"remark": parts._bundle.engine.name}), flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        print(json.dumps(parts.measure(order["source"], order["target"])), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Seconds until a fresh process is of use: imports, and the first score."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.table import progress
+
+_SCORE = "from imdb_classifier.cli import main; main(['score', '{source}', '{target}', '--force'])"
+PROGRAMS = {
+    "Python itself": "pass",
+    "import imdb_classifier": "import imdb_classifier",
+    "from imdb_classifier import score_dataframe": "from imdb_classifier import score_dataframe",
+    "imdb-classifier score, one review": _SCORE,
+    "the same without the extra `fast`": f"import sys; sys.modules['llvmlite'] = None; {_SCORE}",
+}
+
+
+def measure(rounds: int) -> list[dict[str, str | float]]:
+    """The median of `rounds` fresh processes for each program, interleaved."""
+    seconds: dict[str, list[float]] = {name: [] for name in PROGRAMS}
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "in.parquet", Path(folder) / "out.parquet"
+        pq.write_table(pa.table({"text": ["A film to remember."]}), source)
+        for _ in range(rounds):
+            for name, program in PROGRAMS.items():
+                target.unlink(missing_ok=True)
+                command = [sys.executable, "-c", program.format(source=source, target=target)]
+                started = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True)
+                seconds[name].append(time.perf_counter() - started)
+    found = [
+        {"a fresh process": name, "seconds": round(median(values), 2)}
+        for name, values in seconds.items()
+    ]
+    progress(startup=found)
+    return found  # type: ignore[return-value]

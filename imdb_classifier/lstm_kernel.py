@@ -1,0 +1,231 @@
+"""The LSTM's recurrence, compiled by LLVM for the processor it runs on.
+
+A step of an LSTM is one product of the state with the recurrent weights, then a few dozen
+operations on each unit (Hochreiter and Schmidhuber, 1997; the forget gate of Gers et al., 2000).
+Here the product never leaves the registers: a tile of `rows` reviews times `lanes` units holds its
+four gates in vector registers, adds up ``state @ recurrent`` in them, and turns them into the new
+state on the spot. What a token adds to the gates is looked up by its id, so that there is no input
+product. Reviews are taken ragged, as they are, and each is computed by the same operations in the
+same order whoever its neighbours are: its result is the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from llvmlite import binding, ir
+
+FLOAT, INT32, INT64, POINTER = ir.FloatType(), ir.IntType(32), ir.IntType(64), ir.PointerType()
+GATES: Final = 4
+LOG2_E: Final = 1.4426950408889634
+ROUND: Final = 1.5 * 2**23
+"""Added to a float32 below 2**22 in size, it leaves the nearest integer in the lowest bits."""
+POWER_OF_TWO: Final = np.polynomial.Chebyshev.interpolate(np.exp2, 5, domain=[-0.5, 0.5]).convert(
+    kind=np.polynomial.Polynomial
+)
+"""2**x for x in [-0.5, 0.5], to 1e-7 of its value."""
+
+
+def tile_shape() -> tuple[int, int]:
+    """Lanes and rows that fill this processor's vector registers."""
+    features = binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 16, 6  # 24 of 32 registers hold gates
+    return (8 if features.get("avx") else 4), 2  # 8 of 16
+
+
+@lru_cache
+def compile_lstm(units: int, lanes: int, rows: int) -> Callable[..., None]:
+    """The function ``lstm(table, recurrent, ids, offsets, order, hidden, cell, tiles)``.
+
+    It runs reviews through an LSTM of `units` units, each from its own first state to its last
+    token, and lets other Python threads run. With ``width`` for the units rounded up to whole
+    vectors of `lanes` floats, its arguments are:
+
+    - table: float32, (num_words, width / lanes, 4, lanes): what a token adds to the gates, in
+      Keras' order (input, forget, candidate, output), times -log2(e), the candidate twice that;
+    - recurrent: float32, (width / lanes, units, 4, lanes): the recurrent weights, scaled likewise;
+    - ids: int32, (tokens,), each a row of the table;
+    - offsets: int64, (reviews + 1,): review i is ``ids[offsets[i]:offsets[i + 1]]``, never empty;
+    - order: int64, (tiles * rows,): every review, the longest first; the last may be repeated;
+    - hidden, cell: float32, (reviews, width): the first states; the last take the hidden's place.
+    """
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    module = binding.parse_assembly(str(_Builder(units, lanes, rows).module))
+    machine = binding.Target.from_default_triple().create_target_machine(
+        binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), opt=3
+    )
+    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(3))
+    passes.getModulePassManager().run(module, passes)
+    library = binding.create_mcjit_compiler(module, machine)
+    library.finalize_object()
+    floats, ids, longs = (
+        np.ctypeslib.ndpointer(kind, flags="C_CONTIGUOUS")
+        for kind in (np.float32, np.int32, np.int64)
+    )
+    kinds = (floats, floats, ids, longs, longs, floats, floats, ctypes.c_int64)
+    lstm: Any = ctypes.CFUNCTYPE(None, *kinds)(library.get_function_address("lstm"))
+    lstm.library = library  # the code goes when this does
+    return lstm  # type: ignore[no-any-return]
+
+
+class _Builder(ir.IRBuilder):  # type: ignore[misc]
+    """Writes the function ``lstm`` into a module of its own."""
+
+    def __init__(self, units: int, lanes: int, rows: int) -> None:
+        self.units, self.lanes, self.rows = units, lanes, rows
+        self.width = -(-units // lanes) * lanes
+        self.vector = ir.VectorType(FLOAT, lanes)
+        kind = ir.FunctionType(ir.VoidType(), [POINTER] * 7 + [INT64])
+        lstm = ir.Function(ir.Module(), kind, "lstm")
+        for argument in lstm.args[:-1]:
+            argument.add_attribute("noalias")
+        super().__init__(lstm.append_basic_block())
+        self.table, self.recurrent, self.ids, self.offsets = lstm.args[:4]
+        self.order, self.outer_hidden, self.outer_cell, tiles = lstm.args[4:]
+        # The states of one tile: hidden before and after a step, and cell.
+        self.hidden = self.alloca(self.vector, 2 * rows * self.width // lanes)
+        self.cell = self.alloca(self.vector, rows * self.width // lanes)
+        with self.loop(tiles) as (tile, _):
+            self.run_tile(self.mul(tile, INT64(rows)))
+        self.ret_void()
+
+    def run_tile(self, first: ir.Value) -> None:
+        """All steps of the reviews ``order[first:first + rows]``, of which the first is longest."""
+        reviews = [self.read(self.order, first, r, INT64) for r in range(self.rows)]
+        starts = [self.read(self.offsets, review, 0, INT64) for review in reviews]
+        ends = [self.read(self.offsets, review, 1, INT64) for review in reviews]
+        homes = [self.mul(review, INT64(self.width)) for review in reviews]
+        for r, home in enumerate(homes):
+            self.copy(self.outer_hidden, home, self.hidden, INT64(r * self.width))
+            self.copy(self.outer_cell, home, self.cell, INT64(r * self.width))
+        with self.loop(self.sub(ends[0], starts[0])) as (step, _):
+            positions, inputs = [self.add(start, step) for start in starts], []
+            for position, end in zip(positions, ends, strict=True):
+                # A review that is done repeats its last token; its state has been taken.
+                last = self.sub(end, INT64(1))
+                position = self.select(self.icmp_signed("<", position, last), position, last)
+                token = self.sext(self.read(self.ids, position, 0, INT32), INT64)
+                inputs.append(self.mul(token, INT64(GATES * self.width)))
+            before = self.mul(self.and_(step, INT64(1)), INT64(self.rows * self.width))
+            after = self.sub(INT64(self.rows * self.width), before)
+            with self.loop(INT64(self.width // self.lanes)) as (block, _):
+                self.step_block(block, inputs, before, after)
+            for r, (position, end) in enumerate(zip(positions, ends, strict=True)):
+                with self.if_then(self.icmp_signed("==", self.add(position, INT64(1)), end)):
+                    state = self.add(after, INT64(r * self.width))
+                    self.copy(self.hidden, state, self.outer_hidden, homes[r])
+
+    def step_block(
+        self, block: ir.Value, inputs: list[ir.Value], before: ir.Value, after: ir.Value
+    ) -> None:
+        """One step of `lanes` units of every review of a tile."""
+        column = self.mul(block, INT64(GATES * self.lanes))
+        gates = [
+            self.read(self.table, self.add(entry, column), gate * self.lanes, self.vector)
+            for entry in inputs
+            for gate in range(GATES)
+        ]
+        with self.loop(INT64(self.units), gates) as (unit, sums):
+            line = self.add(self.mul(block, INT64(self.units)), unit)
+            line = self.mul(line, INT64(GATES * self.lanes))
+            weights = [
+                self.read(self.recurrent, line, gate * self.lanes, self.vector)
+                for gate in range(GATES)
+            ]
+            for r in range(self.rows):
+                state = self.read(self.hidden, self.add(before, unit), r * self.width, FLOAT)
+                for gate in range(GATES):
+                    i = r * GATES + gate
+                    sums[i] = self.multiply_add(self.splat(state), weights[gate], sums[i])
+        for r in range(self.rows):
+            unit = self.add(self.mul(block, INT64(self.lanes)), INT64(r * self.width))
+            old = self.read(self.cell, unit, 0, self.vector)
+            cell, hidden = self.activate(old, *sums[r * GATES : (r + 1) * GATES])
+            self.write(cell, self.cell, unit)
+            self.write(hidden, self.hidden, self.add(after, unit))
+
+    def activate(self, cell: ir.Value, *gates: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """The new cell and hidden states of some units.
+
+        With i, f, c, o for the exponentials of the negated gates, sigmoid is 1 / (1 + i) and tanh
+        (1 - c) / (1 + c). Common denominators leave two divisions of five.
+        """
+        one = self.constant(1)
+        i, f, c, o = (self.power_of_two(gate) for gate in gates)
+        candidate = self.fmul(self.fadd(one, i), self.fadd(one, c))
+        forget = self.fadd(one, f)
+        numerator = self.multiply_add(cell, candidate, self.fmul(self.fsub(one, c), forget))
+        cell = self.fdiv(numerator, self.fmul(candidate, forget))
+        e = self.power_of_two(self.fmul(cell, self.constant(-2 * LOG2_E)))
+        denominator = self.fmul(self.fadd(one, o), self.fadd(one, e))
+        return cell, self.fdiv(self.fsub(one, e), denominator)
+
+    def power_of_two(self, x: ir.Value) -> ir.Value:
+        """2**x, by splitting x into an integer and a rest."""
+        # Past these limits a gate is 0 or 1, and within them no product of three overflows.
+        for comparison, limit in (("<", 40.0), (">", -120.0)):
+            inside = self.fcmp_ordered(comparison, x, self.constant(limit))
+            x = self.select(inside, x, self.constant(limit))
+        shifted = self.fadd(x, self.constant(ROUND))
+        rest = self.fsub(x, self.fsub(shifted, self.constant(ROUND)))
+        *coefficients, power = map(self.constant, POWER_OF_TWO.coef.tolist())
+        for coefficient in reversed(coefficients):
+            power = self.multiply_add(power, rest, coefficient)
+        integers = ir.VectorType(INT32, self.lanes)
+        exponent = self.shl(self.bitcast(shifted, integers), integers([23] * self.lanes))
+        return self.bitcast(self.add(self.bitcast(power, integers), exponent), self.vector)
+
+    @contextmanager
+    def loop(
+        self, count: ir.Value, carried: Sequence[ir.Value] = ()
+    ) -> Iterator[tuple[ir.Value, list[ir.Value]]]:
+        """Repeat what is written inside, once at least; the list hands values to the next turn."""
+        before, body, after = self.block, self.append_basic_block(), self.append_basic_block()
+        self.branch(body)
+        self.position_at_end(body)
+        turn, *phis = [self.phi(value.type) for value in (INT64(0), *carried)]
+        values = list(phis)
+        yield turn, values
+        following = self.add(turn, INT64(1))
+        for phi, first, then in zip(
+            (turn, *phis), (INT64(0), *carried), (following, *values), strict=True
+        ):
+            phi.add_incoming(first, before)
+            phi.add_incoming(then, self.block)
+        self.cbranch(self.icmp_signed("<", following, count), body, after)
+        self.position_at_end(after)
+
+    def read(self, array: ir.Value, position: ir.Value, further: int, kind: ir.Type) -> ir.Value:
+        unit = FLOAT if kind == self.vector else kind
+        start = self.gep(array, [self.add(position, INT64(further))], source_etype=unit)
+        return self.load(start, typ=kind, align=4 if kind == self.vector else None)
+
+    def write(self, vector: ir.Value, array: ir.Value, position: ir.Value) -> None:
+        self.store(vector, self.gep(array, [position], source_etype=FLOAT), align=4)
+
+    def copy(self, source: ir.Value, begin: ir.Value, target: ir.Value, to: ir.Value) -> None:
+        for lane in range(0, self.width, self.lanes):
+            state = self.read(source, begin, lane, self.vector)
+            self.write(state, target, self.add(to, INT64(lane)))
+
+    def splat(self, value: ir.Value) -> ir.Value:
+        undefined = ir.Constant(self.vector, ir.Undefined)
+        zeros = ir.Constant(ir.VectorType(INT32, self.lanes), [0] * self.lanes)
+        return self.shuffle_vector(
+            self.insert_element(undefined, value, INT32(0)), undefined, zeros
+        )
+
+    def constant(self, value: float) -> ir.Value:
+        return self.vector([float(np.float32(value))] * self.lanes)
+
+    def multiply_add(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+        """``x * y + z``, in one operation where the processor has it."""
+        product = self.fmul(x, y, flags=("contract",))
+        return self.fadd(product, z, flags=("contract",))

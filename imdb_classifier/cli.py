@@ -179,7 +179,7 @@ def score(
         result = score_parquet(source, output, scorer, options, force=force, on_rows=on_rows)
     totals = result.totals()
     shown = table(
-        f"Scored by {result.model_id}",
+        f"Scored by {result.model_id} ({scorer.bundle.engine.name})",
         *("file", "status", "#rows", "#positive", "#negative", "#without text"),
     )
     for file in result.files:

@@ -37,7 +37,8 @@ class Scorer:
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         self.bundle = bundle
-        self._pool = ThreadPoolExecutor(threads or available_cores(), thread_name_prefix="scorer")
+        self.threads = threads or available_cores()
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="scorer")
 
     @classmethod
     def load(cls, model: str | Path = CHAMPION, registry: Registry | None = None) -> Scorer:
@@ -61,8 +62,8 @@ class Scorer:
         self.close()
 
     def close(self) -> None:
-        """End the threads."""
-        self._pool.shutdown()
+        """End the threads; texts that none of them has begun are left."""
+        self._pool.shutdown(cancel_futures=True)
 
     def probabilities(self, texts: pa.ChunkedArray | pa.Array) -> pa.Array:
         """The probability that each text is positive.

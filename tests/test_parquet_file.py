@@ -21,8 +21,8 @@ from imdb_classifier.errors import (
     TextTypeError,
 )
 from imdb_classifier.parquet import FileResult, ScoreOptions
-from imdb_classifier.parquet.scored_file import ROW_GROUP_ROWS
-from imdb_classifier.scoring import Scorer
+from imdb_classifier.parquet.scored_file import BATCHES_AHEAD, ROW_GROUP_ROWS
+from imdb_classifier.scoring import CHUNK_ROWS, PendingProbabilities, Scorer
 
 TEXTS = ["A wonderful film.", None, "", "  ", "Dull and badly acted.", "Good 🎬, élan"]
 Score = Callable[..., FileResult]
@@ -173,6 +173,42 @@ def test_row_groups_do_not_change_scores(
         np.asarray(scorer.probabilities(texts)),
         atol=1e-6,
     )
+
+
+def test_batches_are_read_while_others_are_scored(
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way: list[int] = [0]
+    start, result = Scorer.start, PendingProbabilities.result
+
+    def counted_start(scorer: Scorer, texts: pa.Array) -> PendingProbabilities:
+        under_way.append(under_way[-1] + 1)
+        return start(scorer, texts)
+
+    def counted_result(pending: PendingProbabilities) -> pa.Array:
+        under_way.append(under_way[-1] - 1)
+        return result(pending)
+
+    monkeypatch.setattr(Scorer, "start", counted_start)
+    monkeypatch.setattr(PendingProbabilities, "result", counted_result)
+    texts = pa.array(["Good"] + [None] * (30 * CHUNK_ROWS), pa.string())
+    pq.write_table(pa.table({"text": texts}), tmp_path / "in.parquet")
+    score()
+    assert max(under_way) == BATCHES_AHEAD + 1
+    assert under_way[-1] == 0
+
+
+@pytest.mark.parametrize("row_group_size", [100, 1_000_000], ids=["many small", "one large"])
+def test_row_groups_of_the_output(score: Score, tmp_path: Path, row_group_size: int) -> None:
+    rows = 2 * ROW_GROUP_ROWS + 5
+    texts = pa.array(["Good"] + [None] * (rows - 1), pa.string())
+    pq.write_table(
+        pa.table({"text": texts}), tmp_path / "in.parquet", row_group_size=row_group_size
+    )
+    score()
+    written = pq.read_metadata(tmp_path / "out.parquet")
+    groups = [written.row_group(i).num_rows for i in range(written.num_row_groups)]
+    assert groups == [ROW_GROUP_ROWS, ROW_GROUP_ROWS, 5]
 
 
 def test_rows_keep_their_order_across_batches(score: Score, scorer: Scorer, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from threading import Barrier, get_ident
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,12 +12,16 @@ import pytest
 from imdb_classifier.errors import CannotWriteError, MissingColumnError, NoInputError
 from imdb_classifier.parquet import (
     FileResult,
+    PlannedFile,
     RunResult,
     ScoreOptions,
     plan_files,
     row_counts,
+    run,
+    score_files,
     score_parquet,
 )
+from imdb_classifier.parquet.scored_file import ROW_GROUP_ROWS
 from imdb_classifier.scoring import Scorer
 
 
@@ -127,6 +132,52 @@ def test_older_outputs_are_replaced_by_force(
     forced = score_parquet(source, output, scorer, ScoreOptions(prefix="mood_"), force=True)
     assert {file.status for file in forced.files} == {"scored"}
     assert forced.exit_code == 0
+
+
+def test_more_files_than_threads_are_under_way(
+    tree: Path, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = Barrier(scorer.threads + 1)
+    for number in range(scorer.threads):
+        pq.write_table(pa.table({"text": ["Fine."]}), tree / f"{number}.parquet")
+
+    def waits_for_the_others(planned: PlannedFile, *_: object, **__: object) -> FileResult:
+        together.wait(timeout=60)
+        return FileResult(planned.name, "scored")
+
+    monkeypatch.setattr(run, "score_file", waits_for_the_others)
+    planned = plan_files(str(tree), str(tmp_path / "out"))[: scorer.threads + 1]
+    results = score_files(planned, scorer, ScoreOptions())
+    assert [file.name for file in results] == [file.name for file in planned]
+
+
+def test_rows_are_reported_in_the_callers_thread(
+    tree: Path, tmp_path: Path, scorer: Scorer
+) -> None:
+    threads = set()
+    score_parquet(
+        str(tree), str(tmp_path / "out"), scorer, on_rows=lambda rows: threads.add(get_ident())
+    )
+    assert threads == {get_ident()}
+
+
+def test_an_interrupt_ends_the_files_under_way(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    def interrupt(rows: int) -> None:
+        raise KeyboardInterrupt
+
+    rows = 3 * ROW_GROUP_ROWS
+    for number in range(2 * scorer.threads + 4):
+        table = pa.table({"text": pa.array(["A"] + [None] * (rows - 1), pa.string())})
+        pq.write_table(table, tree / f"{number}.parquet")
+    with pytest.raises(KeyboardInterrupt):
+        score_parquet(str(tree), str(tmp_path / "out"), scorer, on_rows=interrupt)
+    assert not list(tmp_path.rglob("*.unfinished"))
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    planned = plan_files(str(tree), str(tmp_path / "out"))
+    assert not all(file.target.exists() for file in planned)
+    # What the interrupt left is taken up by the next run.
+    assert score_parquet(str(tree), str(tmp_path / "out"), scorer).exit_code == 0
+    assert (tmp_path / "out" / "_SUCCESS").exists()
 
 
 def test_nothing_to_score(tmp_path: Path, scorer: Scorer) -> None:

@@ -30,9 +30,6 @@ from imdb_classifier.parquet.scored_file import (
 )
 from imdb_classifier.scoring import Scorer
 
-FILES_AT_ONCE: Final = 2
-"""Files of a run under way; each one holds its batches in memory."""
-
 MANIFEST_FILE: Final = "_MANIFEST.json"
 SUCCESS_FILE: Final = "_SUCCESS"
 
@@ -141,7 +138,8 @@ def score_files(
 ) -> list[FileResult]:
     """Score files; one that fails becomes a result like the others.
 
-    `FILES_AT_ONCE` files are under way, so that one is read or flushed while another is scored.
+    One file more than the scorer has threads is under way, so that even small files, each scored by
+    one thread and then flushed to disk, keep every core busy.
 
     Args:
         planned: The files.
@@ -171,7 +169,7 @@ def score_files(
         finally:
             progress.put(None)
 
-    with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="file") as pool:
+    with ThreadPoolExecutor(scorer.threads + 1, thread_name_prefix="file") as pool:
         try:
             results = [pool.submit(score, file) for file in planned]
             for _ in planned:

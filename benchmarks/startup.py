@@ -14,13 +14,18 @@ import pyarrow.parquet as pq
 
 from benchmarks.table import progress
 
-_SCORE = "from imdb_classifier.cli import main; main(['score', '{source}', '{target}', '--force'])"
+_SCORE = """
+import sys
+sys.argv = ["imdb-classifier", "score", "{source}", "{target}"]
+from imdb_classifier.cli import main
+main()
+"""
 PROGRAMS = {
     "Python itself": "pass",
     "import imdb_classifier": "import imdb_classifier",
     "from imdb_classifier import score_dataframe": "from imdb_classifier import score_dataframe",
     "imdb-classifier score, one review": _SCORE,
-    "the same without the extra `fast`": f"import sys; sys.modules['llvmlite'] = None; {_SCORE}",
+    "the same without the extra `fast`": f"import sys; sys.modules['llvmlite'] = None{_SCORE}",
 }
 
 

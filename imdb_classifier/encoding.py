@@ -110,7 +110,7 @@ class Vocabulary:
         """All words of some texts, the most frequent first, equally frequent ones as they appear.
 
         Args:
-            texts: string, (reviews,), without nulls.
+            texts: any type of string, (reviews,), without nulls.
         """
         counted = [pc.value_counts(_split(chunk)[0][::2]) for chunk in _chunks(texts)]
         words = pa.chunked_array([count.field("values") for count in counted], pa.string())
@@ -136,7 +136,7 @@ def encode(
     tail is kept, so that its start token goes, as ``pad_sequences(truncating="pre")`` has it.
 
     Args:
-        texts: string, (reviews,), valid UTF-8 without nulls.
+        texts: any type of string, (reviews,), valid UTF-8 without nulls.
         vocabulary: At least the words that have an id below ``config.num_words``.
         config: The scheme's two sizes.
     """
@@ -200,13 +200,13 @@ def _split(texts: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
     """Texts cut into words and what stands between them, and how many words each text has.
 
     Args:
-        texts: string, (reviews,), at least one, without nulls.
+        texts: any type of string, (reviews,), at least one, without nulls.
 
     Returns:
         string, (pieces,): word, gap, word, gap, and so on, ending in a word; int64, (reviews,).
     """
     # A space behind each text, so that no word runs on into the next one.
-    lowered = pc.binary_join_element_wise(pc.utf8_lower(texts), "", " ")
+    lowered = pc.binary_join_element_wise(pc.utf8_lower(texts.cast(pa.string())), "", " ")
     rows = np.frombuffer(lowered.buffers()[1], np.int32)[lowered.offset :][: len(lowered) + 1]
     characters = memoryview(lowered.buffers()[2])[rows[0] : rows[-1]]
     in_word = np.frombuffer(bytes(characters).translate(_IN_WORD), np.bool_)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from imdb_classifier.batching import length_buckets, pad_for, pad_right
 from imdb_classifier.config import Recipe
 from imdb_classifier.encoding import TokenSequences
+from imdb_classifier.errors import BundleError
 from imdb_classifier.export import states_after_padding, weights_of
 from imdb_classifier.network import NetworkWeights
 
@@ -65,6 +66,9 @@ class CompiledEngine:
         weights: What the network has learned.
         recipe: What it was built from.
         shape: Lanes and rows of a tile; by default what fits this processor.
+
+    Raises:
+        BundleError: The weights are not those of such a network.
     """
 
     name = "compiled LSTM"
@@ -75,6 +79,14 @@ class CompiledEngine:
         from imdb_classifier import lstm_kernel
 
         self._units = recipe.network.lstm_units
+        if weights.recurrent_kernel.shape != (self._units, 4 * self._units):
+            # Compiled code looks at no shapes.
+            raise BundleError(
+                f"A network of {self._units} units has recurrent weights of "
+                f"{(self._units, 4 * self._units)}.",
+                f"These are {weights.recurrent_kernel.shape}.",
+                "Restore the bundle from a copy, or train the model again.",
+            )
         self._lanes, self._rows = shape or lstm_kernel.tile_shape()
         self._width = -(-self._units // self._lanes) * self._lanes
         self._lstm = lstm_kernel.compile_lstm(self._units, self._lanes, self._rows)

@@ -21,8 +21,8 @@ from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.schema import NEGATIVE, POSITIVE, THRESHOLD
 
 CHUNK_ROWS: Final = 1_024
-"""Reviews that one thread encodes and scores at a time. Batches are cut inside such a chunk, so
-which reviews share a batch depends on the input alone, never on the number of threads."""
+"""Reviews that one thread encodes, sorts by length and scores at a time. Batches are cut inside a
+chunk, so which reviews share one depends on the input alone, never on the number of threads."""
 
 
 class Scorer:

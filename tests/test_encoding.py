@@ -76,7 +76,9 @@ def test_words_do_not_grow_together_at_the_border_of_two_rows() -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", ["whole", "sliced", "chunked", "empty chunks"])
+@pytest.mark.parametrize(
+    "kind", ["whole", "sliced", "chunked", "empty chunks", "large_string", "string_view"]
+)
 def test_the_form_of_the_array_does_not_matter(kind: str) -> None:
     texts = ["good film", "bad", "the bad film"]
     forms = {
@@ -84,6 +86,8 @@ def test_the_form_of_the_array_does_not_matter(kind: str) -> None:
         "sliced": pa.array(["bad bad", *texts, "good"]).slice(1, 3),
         "chunked": pa.chunked_array([texts[:1], texts[1:]]),
         "empty chunks": pa.chunked_array([[], texts, []], pa.string()),
+        "large_string": pa.array(["bad bad", *texts], pa.large_string()).slice(1),
+        "string_view": pa.array(texts, pa.string_view()),
     }
     assert ids_of(encode(forms[kind], VOCABULARY, CONFIG)) == [[1, 9, 7], [1, 13], [1, 4, 13, 7]]
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from imdb_classifier.engine import (
     OnnxEngine,
     fastest_engine,
 )
+from imdb_classifier.errors import BundleError
 from imdb_classifier.export import to_onnx
 from imdb_classifier.network import NetworkWeights
 
@@ -135,6 +138,13 @@ def test_ids_outside_the_vocabulary_are_refused(engines: dict[str, Engine], toke
         engines["16 lanes"].probabilities(sequences)
 
 
+def test_weights_of_another_network_are_refused(small_network: Network) -> None:
+    model, recipe = small_network(masked=True, units=4)
+    other = replace(recipe, network=replace(recipe.network, lstm_units=8))
+    with pytest.raises(BundleError, match=r"8 units has .*\(8, 32\)\. These are \(4, 16\)"):
+        CompiledEngine(NetworkWeights.of(model), other)
+
+
 @pytest.mark.parametrize("missing", [None, "llvmlite", "onnx"])
 def test_without_the_extra_onnx_runtime_scores(
     small_network: Network, monkeypatch: pytest.MonkeyPatch, missing: str | None
@@ -147,8 +157,6 @@ def test_without_the_extra_onnx_runtime_scores(
 
 
 def test_threads_may_share_an_engine(engines: dict[str, Engine]) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     compiled = engines["16 lanes"]
     rows = sequences_of(LENGTHS * 20)
     expected = compiled.probabilities(rows)

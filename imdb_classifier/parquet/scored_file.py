@@ -44,8 +44,8 @@ from imdb_classifier.scoring import (
 )
 
 BATCHES_AHEAD: Final = 16
-"""Batches read while others are being scored, so that no thread waits for a row group to be
-written."""
+"""Batches read while others are being scored, at the least, so that no thread waits for a row group
+to be written."""
 ROW_GROUP_ROWS: Final = 8_192
 """Rows of an output row group."""
 READ_BUFFER_BYTES: Final = 1 << 20
@@ -275,7 +275,8 @@ def _scored(
     schema: pa.Schema,
     source: str,
 ) -> Iterator[pa.RecordBatch]:
-    """The batches with their labels and probabilities; `BATCHES_AHEAD` of them are on their way."""
+    """The batches with their labels and probabilities; some of them are on their way meanwhile."""
+    ahead = max(BATCHES_AHEAD, 2 * scorer.threads)
     begun: deque[tuple[pa.RecordBatch, PendingProbabilities]] = deque()
 
     def finished() -> pa.RecordBatch:
@@ -288,7 +289,7 @@ def _scored(
     for batch in batches:
         texts = as_text(batch.column(options.text_column), options.text_column, source)
         begun.append((batch, scorer.start(texts)))
-        if len(begun) > BATCHES_AHEAD:
+        if len(begun) > ahead:
             yield finished()
     while begun:
         yield finished()

@@ -148,7 +148,9 @@ def test_more_files_than_threads_are_under_way(
     monkeypatch.setattr(run, "score_file", waits_for_the_others)
     planned = plan_files(str(tree), str(tmp_path / "out"))[: scorer.threads + 1]
     results = score_files(planned, scorer, ScoreOptions())
-    assert [file.name for file in results] == [file.name for file in planned]
+    assert [(file.name, file.status) for file in results] == [
+        (file.name, "scored") for file in planned
+    ]
 
 
 def test_rows_are_reported_in_the_callers_thread(

@@ -30,7 +30,7 @@ FILES_KEY: Final = "scored-files"
 MAXIMUM_UNITS: Final = 64
 """Task runs that score, in one flow run: more of them make a Prefect server on SQLite slow."""
 UNIT_ROWS: Final = 50_000
-"""Rows of a unit at the least: some ten seconds of work, beside which a task run costs little."""
+"""Rows of a unit at the least: some five seconds of work, beside which a task run costs little."""
 TABLE_ROWS: Final = 200
 """The most files that the table artifact lists."""
 

@@ -205,6 +205,8 @@ def load_bundle(path: Path) -> Bundle:
     recipe = Recipe.from_dict(manifest["recipe"])
     words = (path / VOCABULARY_FILE).read_bytes()
     onnx_model = (path / ONNX_FILE).read_bytes()
+    if _model_hash(onnx_model, words, recipe) != manifest["model_hash"]:
+        raise _damaged(path, "the model is not the one that its manifest names")
     bundle = Bundle(
         path=path,
         manifest=manifest,
@@ -212,7 +214,7 @@ def load_bundle(path: Path) -> Bundle:
         vocabulary=Vocabulary(words.decode("utf-8").split("\n")[:-1]),
         engine=fastest_engine(onnx_model, recipe),
     )
-    _check_scores(bundle, _model_hash(onnx_model, words, recipe))
+    _check_scores(bundle)
     return bundle
 
 
@@ -287,18 +289,20 @@ def _check_sums(path: Path) -> None:
             raise _damaged(path, f"{name} does not have its SHA-256 sum")
 
 
-def _check_scores(bundle: Bundle, model_hash: str) -> None:
-    if model_hash != bundle.model_hash:
-        raise _damaged(bundle.path, "the model is not the one that its manifest names")
+def _check_scores(bundle: Bundle) -> None:
     texts = pa.array([golden["text"] for golden in bundle.manifest["golden"]], pa.string())
     expected = np.array([golden["probability"] for golden in bundle.manifest["golden"]])
     sequences = encode(texts, bundle.vocabulary, bundle.recipe.encoding)
     difference = np.abs(bundle.engine.probabilities(sequences) - expected).max(initial=0)
     if not difference <= TOLERANCE:
-        raise _damaged(
-            bundle.path,
-            f"its golden texts score up to {difference:.2e} away from their scores "
-            f"({bundle.engine.name})",
+        # The sums are right by now, so what computes is as likely at fault as the model.
+        raise BundleError(
+            "A model bundle must give its golden texts their scores.",
+            f"In {bundle.path}, its golden texts score up to {difference:.2e} away from their "
+            f"scores, computed by: {bundle.engine.name}.",
+            "Restore the bundle from a copy. If that does not help, this processor is computed for "
+            "wrongly: uninstall llvmlite to score with ONNX Runtime, or install another release of "
+            "onnxruntime, and report it.",
         )
 
 

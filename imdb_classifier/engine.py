@@ -79,14 +79,17 @@ class CompiledEngine:
         from imdb_classifier import lstm_kernel
 
         self._units = recipe.network.lstm_units
-        if weights.recurrent_kernel.shape != (self._units, 4 * self._units):
-            # Compiled code looks at no shapes.
-            raise BundleError(
-                f"A network of {self._units} units has recurrent weights of "
-                f"{(self._units, 4 * self._units)}.",
-                f"These are {weights.recurrent_kernel.shape}.",
-                "Restore the bundle from a copy, or train the model again.",
-            )
+        # Compiled code looks at no shapes.
+        for found, expected in (
+            (weights.embedding.shape, (recipe.encoding.num_words, recipe.network.embedding_dim)),
+            (weights.recurrent_kernel.shape, (self._units, 4 * self._units)),
+        ):
+            if found != expected:
+                raise BundleError(
+                    f"The recipe '{recipe.name}' has weights of the shape {expected}.",
+                    f"The model's are of {found}.",
+                    "Restore the bundle from a copy, or train the model again.",
+                )
         self._lanes, self._rows = shape or lstm_kernel.tile_shape()
         self._width = -(-self._units // self._lanes) * self._lanes
         self._lstm = lstm_kernel.compile_lstm(self._units, self._lanes, self._rows)
@@ -128,7 +131,8 @@ class CompiledEngine:
     def _packed(self, gates: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Gates, (count, 4 * units), as the kernel takes them: (count, blocks, 4, lanes)."""
         # Sigmoid needs exp(-x), the candidate's tanh exp(-2x), both as powers of two.
-        scaled = gates.reshape(-1, 4, self._units) * -np.log2(np.exp([[1.0], [1.0], [2.0], [1.0]]))
+        exponents = -np.array([[1.0], [1.0], [2.0], [1.0]]) / np.log(2)
+        scaled = gates.reshape(-1, 4, self._units) * exponents
         padded = np.pad(scaled, ((0, 0), (0, 0), (0, self._width - self._units)))
         blocks = padded.reshape(len(padded), 4, -1, self._lanes).swapaxes(1, 2)
         packed: NDArray[np.float32] = blocks.astype(np.float32)

@@ -140,9 +140,13 @@ def test_ids_outside_the_vocabulary_are_refused(engines: dict[str, Engine], toke
 
 def test_weights_of_another_network_are_refused(small_network: Network) -> None:
     model, recipe = small_network(masked=True, units=4)
-    other = replace(recipe, network=replace(recipe.network, lstm_units=8))
-    with pytest.raises(BundleError, match=r"8 units has .*\(8, 32\)\. These are \(4, 16\)"):
-        CompiledEngine(NetworkWeights.of(model), other)
+    weights = NetworkWeights.of(model)
+    more_units = replace(recipe, network=replace(recipe.network, lstm_units=8))
+    with pytest.raises(BundleError, match=r"shape \(8, 32\)\. The model's are of \(4, 16\)"):
+        CompiledEngine(weights, more_units)
+    more_words = replace(recipe, encoding=replace(recipe.encoding, num_words=13))
+    with pytest.raises(BundleError, match=r"shape \(13, 4\)\. The model's are of \(12, 4\)"):
+        CompiledEngine(weights, more_words)
 
 
 @pytest.mark.parametrize("missing", [None, "llvmlite", "onnx"])

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imdb_classifier.encoding import TokenSequences, encode
-from imdb_classifier.parquet.scored_file import READ_BUFFER_BYTES, ROW_GROUP_ROWS
+from imdb_classifier.parquet.scored_file import ROW_GROUP_ROWS, WRITER_OPTIONS, read_batches
 from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring import CHUNK_ROWS, available_cores
@@ -37,6 +37,7 @@ class Parts:
     def __init__(self) -> None:
         self._bundle = Registry.at().load(CHAMPION)
         self._cores = available_cores()
+        self.remark = self._bundle.engine.name
 
     def measure(self, source: str, target: str) -> dict[str, float]:
         """Seconds of each part, and reviews a second at the limit of the processor."""
@@ -55,10 +56,7 @@ class Parts:
         return seconds | self._limit(sum(len(chunk.ids) for chunk in chunks) / len(table))
 
     def _read(self, source: str) -> pa.Table:
-        with pq.ParquetFile(
-            source, page_checksum_verification=True, buffer_size=READ_BUFFER_BYTES
-        ) as file:
-            return pa.Table.from_batches(list(file.iter_batches(CHUNK_ROWS)))
+        return pa.Table.from_batches(list(read_batches(Path(source))))
 
     def _encode(self, table: pa.Table) -> list[TokenSequences]:
         texts = table[TEXT]
@@ -72,13 +70,7 @@ class Parts:
             list(pool.map(self._bundle.engine.probabilities, chunks))
 
     def _write(self, table: pa.Table, target: str) -> None:
-        pq.write_table(
-            table,
-            target,
-            compression="zstd",
-            row_group_size=ROW_GROUP_ROWS,
-            write_page_checksum=True,
-        )
+        pq.write_table(table, target, row_group_size=ROW_GROUP_ROWS, **WRITER_OPTIONS)
         Path(target).unlink()
 
     def _limit(self, tokens: float) -> dict[str, float]:
@@ -111,7 +103,7 @@ def _matrix_rate(rows: int, units: int) -> float:
 def main() -> None:
     """Follow orders until standard input ends."""
     parts = Parts()
-    print(json.dumps({"remark": parts._bundle.engine.name}), flush=True)
+    print(json.dumps({"remark": parts.remark}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
         print(json.dumps(parts.measure(order["source"], order["target"])), flush=True)

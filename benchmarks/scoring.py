@@ -8,7 +8,6 @@ medians.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.reviews import is_real, reviews
 from benchmarks.table import progress
 from imdb_classifier.schema import LABEL, POSITIVE, TEXT
+from imdb_classifier.scoring import available_cores
 
 TUTORIAL, OURS = "tutorial", "ours"
 
@@ -67,7 +67,7 @@ def measure(rounds: int) -> dict[str, Any]:
     return {
         "text": "IMDB test split" if is_real() else "generated text",
         "rows": len(table),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": available_cores(),
         "rounds": rounds,
         "contenders": [
             {

@@ -11,7 +11,7 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -105,7 +105,9 @@ def _bucketed(reviews: Reviews, recipe: Recipe, seed: int) -> list[tuple[float, 
     """The same of `training.train`."""
     with tempfile.TemporaryDirectory() as folder:
         history = train(reviews, recipe, seed, Path(folder) / "checkpoints").history
-    return [(epoch.seconds, asdict(epoch)["val_accuracy"]) for epoch in history]
+    return [
+        (epoch.seconds, epoch.val_accuracy) for epoch in history if epoch.val_accuracy is not None
+    ]
 
 
 if __name__ == "__main__":

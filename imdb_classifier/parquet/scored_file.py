@@ -6,7 +6,7 @@ import glob
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -49,6 +49,12 @@ to be written."""
 ROW_GROUP_ROWS: Final = 8_192
 """Rows of an output row group."""
 READ_BUFFER_BYTES: Final = 1 << 20
+WRITER_OPTIONS: Final[Mapping[str, Any]] = {
+    "compression": "zstd",
+    # Compliant nested types would rename the items of lists in files that call them "item".
+    "use_compliant_nested_type": False,
+    "write_page_checksum": True,
+}
 
 
 @dataclass(frozen=True)
@@ -137,15 +143,8 @@ def score_file(
     counts = {"all": 0, "positive": 0, "negative": 0, "without_text": 0}
     unfinished = _unfinished(target)
     try:
-        # Compliant nested types would rename the items of lists in files that call them "item".
-        with pq.ParquetWriter(
-            unfinished,
-            schema,
-            compression="zstd",
-            use_compliant_nested_type=False,
-            write_page_checksum=True,
-        ) as writer:
-            scored = _scored(_batches(source), scorer, options, schema, str(source))
+        with pq.ParquetWriter(unfinished, schema, **WRITER_OPTIONS) as writer:
+            scored = _scored(read_batches(source), scorer, options, schema, str(source))
             for group in _row_groups(scored):
                 _count(group.column(group.num_columns - 2), counts)
                 writer.write_table(group)
@@ -260,7 +259,12 @@ def _output_schema(source: Path, options: ScoreOptions) -> pa.Schema:
     return pa.schema([*schema, *fields], metadata=schema.metadata)
 
 
-def _batches(source: Path) -> Iterator[pa.RecordBatch]:
+def read_batches(source: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of a file in batches of `CHUNK_ROWS`, as they are scored.
+
+    Raises:
+        UnreadableFileError: The file is damaged or gone.
+    """
     try:
         with _open(source) as file:
             yield from file.iter_batches(batch_size=CHUNK_ROWS)

@@ -33,6 +33,10 @@ class Scorer:
     Args:
         bundle: The model.
         threads: Threads to score on; by default one for each core that this process may use.
+
+    Attributes:
+        bundle: The model.
+        threads: How many threads score.
     """
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:

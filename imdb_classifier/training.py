@@ -156,7 +156,7 @@ def train(
         started = time.perf_counter()
         figures = model.fit(
             training.epoch(np.random.default_rng([seed, number])),
-            shuffle=False,
+            shuffle=False,  # they come in an order of their own
             validation_data=validation.in_order() if len(validation_rows) else None,
             verbose=0,
             callbacks=[_stepping(keras, observer, number)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,18 @@ def small_network() -> Callable[..., tuple[Any, Recipe]]:
         return model, recipe
 
     return build
+
+
+@pytest.fixture(scope="session")
+def unpack() -> Callable[[tarfile.TarFile, Path], None]:
+    """Unpacks an archive into a folder."""
+
+    def unpack(archive: tarfile.TarFile, folder: Path) -> None:
+        # By attribute: the argument `filter` is newer than Python 3.11.0.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder)
+
+    return unpack
 
 
 @pytest.fixture

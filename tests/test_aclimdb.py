@@ -3,7 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +13,8 @@ from pyarrow import fs
 from imdb_classifier import aclimdb
 from imdb_classifier.aclimdb import find_root, read_archive, read_folder
 from imdb_classifier.errors import BadDataError
+
+Unpack = Callable[[tarfile.TarFile, Path], None]
 
 FILES = {
     "aclImdb/README": "not a review",
@@ -54,11 +56,9 @@ def test_archive_is_ordered_by_label_and_number() -> None:
     assert rows(read_archive(packed(FILES), "a.tar.gz", "unsupervised")) == [("unrated", -1)]
 
 
-def test_folder_is_ordered_by_label_and_number(tmp_path: Path) -> None:
+def test_folder_is_ordered_by_label_and_number(tmp_path: Path, unpack: Unpack) -> None:
     with tarfile.open(fileobj=packed(FILES)) as archive:
-        # By attribute: the argument `filter` is newer than Python 3.11.0.
-        archive.extraction_filter = getattr(tarfile, "data_filter", None)
-        archive.extractall(tmp_path)
+        unpack(archive, tmp_path)
     local = fs.LocalFileSystem()
     for start in (tmp_path, tmp_path / "aclImdb"):
         root = find_root(local, str(start))

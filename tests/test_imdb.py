@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +38,7 @@ from imdb_classifier.imdb import (
 )
 from imdb_classifier.schema import ENCODED_REVIEWS, REVIEWS
 
+Unpack = Callable[[tarfile.TarFile, Path], None]
 TEXTS, LABELS = ["awful caf\u00e9", "dull", "fine", "great"], [0, 0, 1, 1]
 TRAIN = {"text": TEXTS, "label": LABELS}
 TEST = {"text": ["dull", "new"], "label": [0, 1]}
@@ -116,12 +118,10 @@ def test_parquet_is_told_by_its_content(folder: Path) -> None:
     assert load_reviews(str(file), "train").source == "parquet"
 
 
-def test_archive_and_unpacked_folder_have_the_fingerprint_of_the_parquet(tmp_path: Path) -> None:
+def test_archive_and_folder_have_the_fingerprint_of_parquet(tmp_path: Path, unpack: Unpack) -> None:
     archive = write_archive(tmp_path / "own.tgz")
     with tarfile.open(archive) as packed:
-        # By attribute: the argument `filter` is newer than Python 3.11.0.
-        packed.extraction_filter = getattr(tarfile, "data_filter", None)
-        packed.extractall(tmp_path / "unpacked")
+        unpack(packed, tmp_path / "unpacked")
     for data in (archive, tmp_path / "unpacked", tmp_path / "unpacked" / "aclImdb"):
         train = load_reviews(str(data), "train")
         assert train.source == "aclimdb"

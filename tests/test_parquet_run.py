@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 from threading import Barrier, get_ident
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from imdb_classifier.parquet import (
     plan_files,
     row_counts,
     run,
+    score_file,
     score_files,
     score_parquet,
 )
@@ -180,6 +182,23 @@ def test_an_interrupt_ends_the_files_under_way(tree: Path, tmp_path: Path, score
     # What the interrupt left is taken up by the next run.
     assert score_parquet(str(tree), str(tmp_path / "out"), scorer).exit_code == 0
     assert (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_an_error_that_nobody_foresaw_fails_one_file(
+    tree: Path, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(planned: PlannedFile, *arguments: Any, **options: Any) -> FileResult:
+        if planned.name.startswith("day=1"):
+            raise RuntimeError("Lovely.")
+        return score_file(planned, *arguments, **options)
+
+    monkeypatch.setattr(run, "score_file", broken)
+    result = score_parquet(str(tree), str(tmp_path / "out"), scorer)
+    assert [file.status for file in result.files] == ["failed", "scored"]
+    assert result.exit_code == 75
+    assert result.files[0].exit_code == 70
+    assert "met RuntimeError in run.py" in str(result.files[0].error)
+    assert "Lovely" not in str(result.files[0].error)
 
 
 def test_nothing_to_score(tmp_path: Path, scorer: Scorer) -> None:

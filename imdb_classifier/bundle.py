@@ -125,7 +125,7 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: Path) -
         deterministic=True
     )
     golden = encode(pa.array(GOLDEN_TEXTS), trained.vocabulary, recipe.encoding)
-    probabilities = OnnxEngine(onnx_model).probabilities(golden)
+    probabilities = OnnxEngine(onnx_model, recipe).probabilities(golden)
     difference = np.abs(probabilities - KerasEngine(trained.model, recipe).probabilities(golden))
     if not difference.max() <= TOLERANCE:
         raise ExportError(

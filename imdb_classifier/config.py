@@ -48,24 +48,55 @@ class EncodingConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """``Embedding -> LSTM -> Dense(1, sigmoid)``.
+    """One of two layer graphs, see `network.build_network`: last state, or pooled.
 
     Attributes:
         embedding_dim: Size of a word vector.
-        lstm_units: Size of the LSTM's state.
+        lstm_units: Size of the LSTM's state, in each direction.
         masked: True: padding stands behind the tokens and is skipped. False, as the tutorial has
             it: padding stands in front, up to sequence_length, and runs through the LSTM as
             token 0.
+        pair_slots: Rows of the table of word pairs; 0: a single LSTM, whose last state is the
+            review. More: an LSTM in each direction over words and word pairs, pooled over time.
     """
 
     embedding_dim: int
     lstm_units: int
     masked: bool
+    pair_slots: int = 0
 
     def __post_init__(self) -> None:
         for name in ("embedding_dim", "lstm_units"):
             value = getattr(self, name)
             _require(value >= 1, f"{name} must be at least 1.", name, value)
+        _require(
+            self.pair_slots == 0 or (self.pair_slots >= 2 and self.masked),
+            "pair_slots must be 0, or at least 2 in a masked network.",
+            "pair_slots",
+            self.pair_slots,
+        )
+
+
+@dataclass(frozen=True)
+class RegularisationConfig:
+    """What is left out at random while a network of word pairs is trained, shares in [0, 1).
+
+    Attributes:
+        word_dropout: Of the words, which become unknown (Iyyer et al., 2015).
+        input_dropout: Of the elements of vectors, for a whole review (Gal and Ghahramani, 2016).
+        output_dropout: Of the pooled features.
+    """
+
+    word_dropout: float
+    input_dropout: float
+    output_dropout: float
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            _require(0 <= value < 1, f"{name} must lie in [0, 1).", name, value)
+
+
+NO_REGULARISATION: Final = RegularisationConfig(0, 0, 0)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from imdb_classifier.batching import length_buckets, pad_for, pad_right
+from imdb_classifier.batching import length_buckets, network_inputs, pad_right
 from imdb_classifier.config import Recipe
 from imdb_classifier.encoding import TokenSequences
 from imdb_classifier.errors import BundleError
 from imdb_classifier.export import states_after_padding, weights_of
-from imdb_classifier.network import NetworkWeights
+from imdb_classifier.network import LstmWeights, NetworkWeights
 
 if TYPE_CHECKING:
     import keras
@@ -54,7 +54,7 @@ def fastest_engine(model: bytes, recipe: Recipe) -> Engine:
     """
     if find_spec("llvmlite") and find_spec("onnx"):
         return CompiledEngine(weights_of(model), recipe)
-    return OnnxEngine(model)
+    return OnnxEngine(model, recipe)
 
 
 class CompiledEngine:
@@ -76,34 +76,29 @@ class CompiledEngine:
     def __init__(
         self, weights: NetworkWeights, recipe: Recipe, shape: tuple[int, int] | None = None
     ) -> None:
-        from imdb_classifier import lstm_kernel
-
-        self._units = recipe.network.lstm_units
+        network = recipe.network
+        self._units = network.lstm_units
         # Compiled code looks at no shapes.
-        for found, expected in (
-            (weights.embedding.shape, (recipe.encoding.num_words, recipe.network.embedding_dim)),
-            (weights.recurrent_kernel.shape, (self._units, 4 * self._units)),
-        ):
-            if found != expected:
-                raise BundleError(
-                    f"The recipe '{recipe.name}' has weights of the shape {expected}.",
-                    f"The model's are of {found}.",
-                    "Restore the bundle from a copy, or train the model again.",
-                )
-        self._lanes, self._rows = shape or lstm_kernel.tile_shape()
-        self._width = -(-self._units // self._lanes) * self._lanes
-        self._lstm = lstm_kernel.compile_lstm(self._units, self._lanes, self._rows)
-        embedding = weights.embedding.astype(np.float64)
-        self._table = _aligned(self._packed(embedding @ weights.kernel + weights.bias))
-        self._recurrent = _aligned(self._packed(weights.recurrent_kernel).swapaxes(0, 1))
-        self._output_kernel = weights.output_kernel[:, 0].astype(np.float64)
+        expected = NetworkWeights.shapes(recipe.encoding, network)
+        if weights.shape() != expected:
+            raise BundleError(
+                f"The recipe '{recipe.name}' has weights of the shapes {expected}.",
+                f"The model's are {weights.shape()}.",
+                "Restore the bundle from a copy, or train the model again.",
+            )
+        self._words, self._pairs = len(weights.words), len(weights.pairs)
+        vectors = np.concatenate([weights.words, weights.pairs]).astype(np.float64)
+        self._directions = [
+            _Direction(vectors, lstm, 2 if self._pairs else 1, backwards, shape)
+            for lstm, backwards in zip(weights.directions, (False, True), strict=False)
+        ]
+        output_kernel = weights.output_kernel[:, 0].astype(np.float64)
+        self._output_kernel = output_kernel[: 2 * self._units * len(weights.directions)]
         self._output_bias = float(weights.output_bias[0])
-        self._masked = recipe.network.masked
-        longest = 0 if self._masked else recipe.encoding.sequence_length
-        self._hidden, self._cell = (
-            np.pad(states, ((0, 0), (0, self._width - self._units)))
-            for states in states_after_padding(weights, longest)
-        )
+        # What a word or a pair adds to the logit through the mean of the vectors.
+        self._direct = vectors @ output_kernel[-network.embedding_dim :] if self._pairs else None
+        longest = 0 if network.masked else recipe.encoding.sequence_length
+        self._first = np.stack(states_after_padding(weights, longest), axis=1)
 
     def probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
         """See `Engine`.
@@ -114,26 +109,77 @@ class CompiledEngine:
         ids, lengths = sequences.ids, sequences.lengths
         if len(ids) == 0:
             return np.empty(0, np.float32)
-        if ids.min() < 0 or ids.max() >= len(self._table):
-            raise IndexError(f"a token id lies outside [0, {len(self._table)})")
-        padding = np.zeros_like(lengths) if self._masked else len(self._hidden) - 1 - lengths
-        hidden, cell = self._hidden[padding], self._cell[padding]
-        order = np.argsort(-lengths, kind="stable")
+        if ids.min() < 0 or ids.max() >= self._words:
+            raise IndexError(f"a token id lies outside [0, {self._words})")
+        entries = ids[:, None]
+        if self._pairs:
+            entries = np.stack([ids, self._words + sequences.pairs(self._pairs).ids], axis=1)
+        first = self._first[np.maximum(len(self._first) - 1 - lengths, 0)]
+        hidden, _, peaks, totals = np.concatenate(
+            [direction.states(entries, sequences, first) for direction in self._directions], axis=2
+        ).swapaxes(0, 1)
+        means = totals / lengths[:, None]
+        features = np.concatenate([peaks, means], axis=1) if self._pairs else hidden
+        # Summed row by row: a matrix product may add up in another order for other neighbours.
+        logits = (features * self._output_kernel).sum(axis=1) + self._output_bias
+        if self._direct is not None:
+            sums = np.add.reduceat(self._direct[entries].sum(axis=1), sequences.offsets[:-1])
+            logits += sums / lengths
+        probabilities: NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        return probabilities
+
+
+class _Direction:
+    """An LSTM that reads forwards or backwards, packed for `lstm_kernel`."""
+
+    def __init__(
+        self,
+        vectors: NDArray[np.float64],
+        lstm: LstmWeights,
+        lookups: int,
+        backwards: bool,
+        shape: tuple[int, int] | None,
+    ) -> None:
+        from imdb_classifier import lstm_kernel
+
+        self._units = len(lstm.recurrent_kernel)
+        self._lanes, self._rows = shape or lstm_kernel.tile_shape()
+        self._lstm = lstm_kernel.compile_lstm(
+            self._units, self._lanes, self._rows, lookups=lookups, backwards=backwards
+        )
+        # Every token looks up one row of each kind, so that the bias is shared out among them.
+        self._table = _aligned(self._packed(vectors @ lstm.kernel + lstm.bias / lookups))
+        self._recurrent = _aligned(self._packed(lstm.recurrent_kernel).swapaxes(0, 1))
+
+    def states(
+        self, entries: NDArray[np.int32], sequences: TokenSequences, first: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Each review's last hidden state, cell, peaks and totals.
+
+        Args:
+            entries: int32, (tokens, lookups), rows of the table.
+            sequences: Where each review begins and ends.
+            first: float32, (reviews, 2, units): hidden state and cell to begin with.
+
+        Returns:
+            float32, (reviews, 4, units).
+        """
+        width = self._table.shape[1] * self._lanes
+        states = np.zeros((len(sequences), 4, width), np.float32)
+        states[:, :2, : self._units] = first
+        order = np.argsort(-sequences.lengths, kind="stable")
         tiles = -(-len(order) // self._rows)
         order = np.pad(order, (0, tiles * self._rows - len(order)), mode="edge")
-        self._lstm(self._table, self._recurrent, ids, sequences.offsets, order, hidden, cell, tiles)
-        # Summed row by row: a matrix product may add up in another order for other neighbours.
-        weighted = hidden[:, : self._units] * self._output_kernel
-        exponentials = np.exp(-weighted.sum(axis=1) - self._output_bias)
-        probabilities: NDArray[np.float32] = (1 / (1 + exponentials)).astype(np.float32)
-        return probabilities
+        entries = np.ascontiguousarray(entries)
+        self._lstm(self._table, self._recurrent, entries, sequences.offsets, order, states, tiles)
+        return states[:, :, : self._units]
 
     def _packed(self, gates: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Gates, (count, 4 * units), as the kernel takes them: (count, blocks, 4, lanes)."""
         # Sigmoid needs exp(-x), the candidate's tanh exp(-2x), both as powers of two.
         exponents = -np.array([[1.0], [1.0], [2.0], [1.0]]) / np.log(2)
         scaled = gates.reshape(-1, 4, self._units) * exponents
-        padded = np.pad(scaled, ((0, 0), (0, 0), (0, self._width - self._units)))
+        padded = np.pad(scaled, ((0, 0), (0, 0), (0, -self._units % self._lanes)))
         blocks = padded.reshape(len(padded), 4, -1, self._lanes).swapaxes(1, 2)
         packed: NDArray[np.float32] = blocks.astype(np.float32)
         return packed
@@ -144,11 +190,13 @@ class OnnxEngine:
 
     Args:
         model: The serialised graph that `export.to_onnx` built.
+        recipe: What it was built from.
     """
 
     name = "ONNX Runtime"
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, recipe: Recipe) -> None:
+        self._pair_slots = recipe.network.pair_slots
         options = onnxruntime.SessionOptions()
         # Parallelism comes from callers, one chunk of rows a thread: a recurrent step is too
         # little work to be shared out.
@@ -163,13 +211,11 @@ class OnnxEngine:
         result = np.empty(len(sequences), dtype=np.float32)
         for rows in length_buckets(sequences.lengths, BATCH_ROWS):
             batch = sequences.take(rows)
-            (result[rows],) = self._session.run(
-                None,
-                {
-                    "token_ids": np.ascontiguousarray(pad_right(batch).T),
-                    "lengths": batch.lengths.astype(np.int32),
-                },
-            )
+            inputs = {"token_ids": pad_right(batch).T, "lengths": batch.lengths.astype(np.int32)}
+            if self._pair_slots:
+                inputs["pair_slots"] = pad_right(batch.pairs(self._pair_slots)).T
+            contiguous = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
+            (result[rows],) = self._session.run(None, contiguous)
         return result
 
 
@@ -191,8 +237,8 @@ class KerasEngine:
         """See `Engine`."""
         result = np.empty(len(sequences), dtype=np.float32)
         for rows in length_buckets(sequences.lengths, KERAS_BATCH_ROWS):
-            padded = pad_for(self._recipe, sequences.take(rows))
-            result[rows] = self._model.predict_on_batch(padded)[:, 0]
+            inputs = network_inputs(self._recipe, sequences.take(rows))
+            result[rows] = self._model.predict_on_batch(inputs)[:, 0]
         return result
 
 

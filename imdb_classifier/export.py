@@ -9,7 +9,8 @@ state that depends on k alone, so a table of ``sequence_length + 1`` states repl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from imdb_classifier.config import Recipe
 from imdb_classifier.encoding import PADDING
 from imdb_classifier.errors import MissingExtraError
-from imdb_classifier.network import NetworkWeights
+from imdb_classifier.network import LstmWeights, NetworkWeights, eight_bits
 
 if TYPE_CHECKING:
     import onnx
@@ -27,6 +28,7 @@ IR_VERSION: Final = 8
 """Both old enough for every ONNX Runtime that the package admits."""
 
 TOKEN_IDS_INPUT: Final = "token_ids"
+PAIR_SLOTS_INPUT: Final = "pair_slots"
 LENGTHS_INPUT: Final = "lengths"
 OUTPUT: Final = "probability"
 
@@ -34,8 +36,9 @@ OUTPUT: Final = "probability"
 def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
     """The network as a graph from token ids to probabilities.
 
-    Inputs are ``token_ids``, int32, (time, batch), padded at the end, and ``lengths``, int32,
-    (batch,), at least 1; the output is ``probability``, float32, (batch,), of positive.
+    Inputs are ``token_ids``, int32, (time, batch), padded at the end, ``pair_slots`` likewise in a
+    network of word pairs, and ``lengths``, int32, (batch,), at least 1; the output is
+    ``probability``, float32, (batch,), of positive.
 
     Args:
         weights: What the network has learned.
@@ -49,71 +52,135 @@ def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
     except ImportError as error:
         raise MissingExtraError("Exporting a model", "onnx", "train") from error
 
-    units = recipe.network.lstm_units
-    bias = np.concatenate([_gates_to_onnx(weights.bias), np.zeros(4 * units, np.float32)])
-    constants = {
-        "embedding": weights.embedding,
-        "kernel": _gates_to_onnx(weights.kernel).T[None],
-        "recurrent_kernel": _gates_to_onnx(weights.recurrent_kernel).T[None],
-        "bias": bias[None],
+    graph = _Graph()
+    graph.constants |= {
         "output_kernel": weights.output_kernel,
         "output_bias": weights.output_bias,
         "flat": np.array([-1], dtype=np.int64),
-        "state_shape": np.array([-1, units], dtype=np.int64),
     }
-    nodes = [helper.make_node("Gather", ["embedding", TOKEN_IDS_INPUT], ["vectors"])]
-    initial = []
-    if not recipe.network.masked:
-        hidden, cell = states_after_padding(weights, recipe.encoding.sequence_length)
-        constants |= {
-            "hidden_after_padding": hidden,
-            "cell_after_padding": cell,
-            "sequence_length": np.array(recipe.encoding.sequence_length, dtype=np.int32),
-            "direction": np.array([0], dtype=np.int64),
-        }
-        initial = ["initial_hidden", "initial_cell"]
-        nodes += [
-            helper.make_node("Sub", ["sequence_length", LENGTHS_INPUT], ["padding"]),
-            helper.make_node("Gather", ["hidden_after_padding", "padding"], ["hidden"]),
-            helper.make_node("Gather", ["cell_after_padding", "padding"], ["cell"]),
-            helper.make_node("Unsqueeze", ["hidden", "direction"], ["initial_hidden"]),
-            helper.make_node("Unsqueeze", ["cell", "direction"], ["initial_cell"]),
-        ]
-    nodes += [
-        helper.make_node(
-            "LSTM",
-            ["vectors", "kernel", "recurrent_kernel", "bias", LENGTHS_INPUT, *initial],
-            ["", "last_hidden"],
-            hidden_size=units,
-        ),
-        helper.make_node("Reshape", ["last_hidden", "state_shape"], ["review"]),
-        helper.make_node("Gemm", ["review", "output_kernel", "output_bias"], ["logits"]),
-        helper.make_node("Sigmoid", ["logits"], ["column"]),
-        helper.make_node("Reshape", ["column", "flat"], [OUTPUT]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "imdb_classifier",
-        [
-            helper.make_tensor_value_info(TOKEN_IDS_INPUT, TensorProto.INT32, ["time", "batch"]),
-            helper.make_tensor_value_info(LENGTHS_INPUT, TensorProto.INT32, ["batch"]),
-        ],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch"])],
-        [
-            numpy_helper.from_array(np.ascontiguousarray(value), name)
-            for name, value in constants.items()
-        ],
-    )
+    review = (_pooled if recipe.network.pair_slots else _last_state)(graph, weights, recipe)
+    graph.add("Gemm", [review, "output_kernel", "output_bias"], "logits")
+    graph.add("Sigmoid", ["logits"], "column")
+    graph.add("Reshape", ["column", "flat"], OUTPUT)
+
+    ids = [TOKEN_IDS_INPUT, PAIR_SLOTS_INPUT] if recipe.network.pair_slots else [TOKEN_IDS_INPUT]
+    inputs = [(name, ["time", "batch"]) for name in ids] + [(LENGTHS_INPUT, ["batch"])]
     return helper.make_model(
-        graph,
+        helper.make_graph(
+            [
+                helper.make_node(kind, inputs, outputs, **attributes)
+                for kind, inputs, outputs, attributes in graph.nodes
+            ],
+            "imdb_classifier",
+            [
+                helper.make_tensor_value_info(name, TensorProto.INT32, shape)
+                for name, shape in inputs
+            ],
+            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch"])],
+            [
+                numpy_helper.from_array(np.ascontiguousarray(value), name)
+                for name, value in graph.constants.items()
+            ],
+        ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="imdb_classifier",
     )
 
 
+class _Graph:
+    """Nodes and constants of a graph that is being written."""
+
+    def __init__(self) -> None:
+        self.nodes: list[tuple[str, list[str], list[str], dict[str, Any]]] = []
+        self.constants: dict[str, NDArray[Any]] = {}
+
+    def add(self, kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
+        """Append a node; returns its last output."""
+        self.nodes.append((kind, inputs, list(outputs), attributes))
+        return outputs[-1]
+
+
+def _last_state(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
+    units = recipe.network.lstm_units
+    graph.constants |= {
+        "words": weights.words,
+        "state_shape": np.array([-1, units], dtype=np.int64),
+        **_lstm_constants(weights.directions),
+    }
+    graph.add("Gather", ["words", TOKEN_IDS_INPUT], "vectors")
+    inputs = ["vectors", "kernel", "recurrent_kernel", "bias", LENGTHS_INPUT]
+    if not recipe.network.masked:
+        hidden, cell = states_after_padding(weights, recipe.encoding.sequence_length)
+        graph.constants |= {
+            "hidden_after_padding": hidden,
+            "cell_after_padding": cell,
+            "sequence_length": np.array(recipe.encoding.sequence_length, dtype=np.int32),
+            "direction": np.array([0], dtype=np.int64),
+        }
+        graph.add("Sub", ["sequence_length", LENGTHS_INPUT], "padding")
+        for state in ("hidden", "cell"):
+            graph.add("Gather", [f"{state}_after_padding", "padding"], state)
+            inputs.append(graph.add("Unsqueeze", [state, "direction"], f"initial_{state}"))
+    graph.add("LSTM", inputs, "", "last_hidden", hidden_size=units)
+    return graph.add("Reshape", ["last_hidden", "state_shape"], "review")
+
+
+def _pooled(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
+    for name, table, ids in (
+        ("words", weights.words, TOKEN_IDS_INPUT),
+        ("pairs", weights.pairs, PAIR_SLOTS_INPUT),
+    ):
+        codes, scale = eight_bits(table)
+        codes[PADDING] = 0  # so that padding adds nothing to a sum
+        graph.constants |= {f"{name}_codes": codes, f"{name}_scale": scale}
+        graph.add("Gather", [f"{name}_codes", ids], f"{name}_gathered")
+        graph.add("Cast", [f"{name}_gathered"], f"{name}_cast", to=1)  # float32
+        graph.add("Mul", [f"{name}_cast", f"{name}_scale"], f"{name}_vectors")
+    graph.constants |= {
+        "time": np.array([0], dtype=np.int64),
+        "column_shape": np.array([-1, 1], dtype=np.int64),
+        **_lstm_constants(weights.directions),
+    }
+    graph.add("Add", ["words_vectors", "pairs_vectors"], "vectors")
+    graph.add("Cast", [LENGTHS_INPUT], "float_lengths", to=1)
+    graph.add("Reshape", ["float_lengths", "column_shape"], "length_column")
+    # The states past a review's end are 0 by the operator's definition.
+    graph.add(
+        "LSTM",
+        ["vectors", "kernel", "recurrent_kernel", "bias", LENGTHS_INPUT],
+        "states_by_direction",
+        hidden_size=recipe.network.lstm_units,
+        direction="bidirectional",
+    )
+    graph.add("Transpose", ["states_by_direction"], "states_by_review", perm=[0, 2, 1, 3])
+    graph.constants["states_shape"] = np.array([0, 0, -1], dtype=np.int64)
+    graph.add("Reshape", ["states_by_review", "states_shape"], "states")
+    graph.add("ReduceMax", ["states"], "largest", axes=[0], keepdims=0)
+    graph.add("Relu", ["largest"], "peaks")
+    pooled = ["peaks"]
+    for name in ("states", "vectors"):
+        graph.add("ReduceSum", [name, "time"], f"{name}_total", keepdims=0)
+        pooled.append(graph.add("Div", [f"{name}_total", "length_column"], f"{name}_mean"))
+    return graph.add("Concat", pooled, "review", axis=1)
+
+
+def _lstm_constants(directions: Sequence[LstmWeights]) -> dict[str, NDArray[np.float32]]:
+    units = len(directions[0].recurrent_kernel)
+    no_bias = np.zeros(4 * units, np.float32)
+    return {
+        "kernel": np.stack([_gates_to_onnx(lstm.kernel).T for lstm in directions]),
+        "recurrent_kernel": np.stack(
+            [_gates_to_onnx(lstm.recurrent_kernel).T for lstm in directions]
+        ),
+        "bias": np.stack(
+            [np.concatenate([_gates_to_onnx(lstm.bias), no_bias]) for lstm in directions]
+        ),
+    }
+
+
 def weights_of(model: bytes) -> NetworkWeights:
-    """The weights that `to_onnx` put into a graph: its inverse.
+    """The weights that `to_onnx` put into a graph: its inverse, but for the vectors of padding.
 
     Args:
         model: The serialised graph.
@@ -130,16 +197,25 @@ def weights_of(model: bytes) -> NetworkWeights:
         constant.name: numpy_helper.to_array(constant)
         for constant in load_model_from_string(model).graph.initializer
     }
-    kernel, recurrent_kernel = (
-        _gates_to_keras(constants[name][0].T) for name in ("kernel", "recurrent_kernel")
+    if "words" in constants:
+        words = constants["words"]
+        pairs = words[:0]
+    else:
+        words, pairs = (
+            constants[f"{name}_codes"] * constants[f"{name}_scale"] for name in ("words", "pairs")
+        )
+    directions = tuple(
+        LstmWeights(
+            _gates_to_keras(kernel.T),
+            _gates_to_keras(recurrent_kernel.T),
+            _gates_to_keras(bias[: len(bias) // 2]),
+        )
+        for kernel, recurrent_kernel, bias in zip(
+            constants["kernel"], constants["recurrent_kernel"], constants["bias"], strict=True
+        )
     )
     return NetworkWeights(
-        embedding=constants["embedding"],
-        kernel=kernel,
-        recurrent_kernel=recurrent_kernel,
-        bias=_gates_to_keras(constants["bias"][0, : kernel.shape[1]]),
-        output_kernel=constants["output_kernel"],
-        output_bias=constants["output_bias"],
+        words, pairs, directions, constants["output_kernel"], constants["output_bias"]
     )
 
 
@@ -153,9 +229,10 @@ def states_after_padding(
     Returns:
         Hidden and cell states: float32, (longest + 1, units) each.
     """
+    lstm = weights.directions[0]
     # In double precision, so that 500 steps add no rounding of their own.
-    from_input = weights.embedding[PADDING].astype(np.float64) @ weights.kernel + weights.bias
-    recurrent_kernel = weights.recurrent_kernel.astype(np.float64)
+    from_input = weights.words[PADDING].astype(np.float64) @ lstm.kernel + lstm.bias
+    recurrent_kernel = lstm.recurrent_kernel.astype(np.float64)
     hidden = np.zeros((longest + 1, len(recurrent_kernel)))
     cell = np.zeros_like(hidden)
     for step in range(longest):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +22,8 @@ from llvmlite import binding, ir
 
 FLOAT, INT32, INT64, POINTER = ir.FloatType(), ir.IntType(32), ir.IntType(64), ir.PointerType()
 GATES: Final = 4
+STATES: Final = 4
+"""Hidden state, cell, peak and total."""
 LOG2_E: Final = 1.4426950408889634
 ROUND: Final = 1.5 * 2**23
 """Added to a float32 below 2**22 in size, it leaves the nearest integer in the lowest bits."""
@@ -40,24 +42,29 @@ def tile_shape() -> tuple[int, int]:
 
 
 @lru_cache
-def compile_lstm(units: int, lanes: int, rows: int) -> Callable[..., None]:
-    """The function ``lstm(table, recurrent, ids, offsets, order, hidden, cell, tiles)``.
+def compile_lstm(
+    units: int, lanes: int, rows: int, *, lookups: int, backwards: bool
+) -> Callable[..., None]:
+    """The function ``lstm(table, recurrent, ids, offsets, order, states, tiles)``.
 
     It runs reviews through an LSTM of `units` units, each from its own first state to its last
-    token, and lets other Python threads run. With ``width`` for the units rounded up to whole
-    vectors of `lanes` floats, its arguments are:
+    token (`backwards`: from the last token to the first), and lets other Python threads run. With
+    ``width`` for the units rounded up to whole vectors of `lanes` floats, its arguments are:
 
-    - table: float32, (num_words, width / lanes, 4, lanes): what a token adds to the gates, in
-      Keras' order (input, forget, candidate, output), times -log2(e), the candidate twice that;
+    - table: float32, (entries, width / lanes, 4, lanes): what a word, or a pair of them, adds to
+      the gates, in Keras' order (input, forget, candidate, output), times -log2(e), the candidate
+      twice that;
     - recurrent: float32, (width / lanes, units, 4, lanes): the recurrent weights, scaled likewise;
-    - ids: int32, (tokens,), each a row of the table;
+    - ids: int32, (tokens, lookups): the rows of the table that add up to a token;
     - offsets: int64, (reviews + 1,): review i is ``ids[offsets[i]:offsets[i + 1]]``, never empty;
     - order: int64, (tiles * rows,): every review, the longest first; the last may be repeated;
-    - hidden, cell: float32, (reviews, width): the first states; the last take the hidden's place.
+    - states: float32, (reviews, 4, width): the first hidden state, cell, peak and total of each
+      review, whose place the last ones take. A peak is the largest hidden value of all steps and
+      of the first peak, a total their sum and that of the first total.
     """
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    module = binding.parse_assembly(str(_Builder(units, lanes, rows).module))
+    module = binding.parse_assembly(str(_Builder(units, lanes, rows, lookups, backwards).module))
     machine = binding.Target.from_default_triple().create_target_machine(
         binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), opt=3
     )
@@ -69,7 +76,7 @@ def compile_lstm(units: int, lanes: int, rows: int) -> Callable[..., None]:
         np.ctypeslib.ndpointer(kind, flags="C_CONTIGUOUS")
         for kind in (np.float32, np.int32, np.int64)
     )
-    kinds = (floats, floats, ids, longs, longs, floats, floats, ctypes.c_int64)
+    kinds = (floats, floats, ids, longs, longs, floats, ctypes.c_int64)
     lstm: Any = ctypes.CFUNCTYPE(None, *kinds)(library.get_function_address("lstm"))
     lstm.library = library  # the code goes when this does
     return lstm  # type: ignore[no-any-return]
@@ -78,20 +85,22 @@ def compile_lstm(units: int, lanes: int, rows: int) -> Callable[..., None]:
 class _Builder(ir.IRBuilder):  # type: ignore[misc]
     """Writes the function ``lstm`` into a module of its own."""
 
-    def __init__(self, units: int, lanes: int, rows: int) -> None:
+    def __init__(self, units: int, lanes: int, rows: int, lookups: int, backwards: bool) -> None:
         self.units, self.lanes, self.rows = units, lanes, rows
+        self.lookups, self.backwards = lookups, backwards
         self.width = -(-units // lanes) * lanes
         self.vector = ir.VectorType(FLOAT, lanes)
-        kind = ir.FunctionType(ir.VoidType(), [POINTER] * 7 + [INT64])
+        kind = ir.FunctionType(ir.VoidType(), [POINTER] * 6 + [INT64])
         lstm = ir.Function(ir.Module(), kind, "lstm")
         for argument in lstm.args[:-1]:
             argument.add_attribute("noalias")
         super().__init__(lstm.append_basic_block())
         self.table, self.recurrent, self.ids, self.offsets = lstm.args[:4]
-        self.order, self.outer_hidden, self.outer_cell, tiles = lstm.args[4:]
-        # The states of one tile: hidden before and after a step, and cell.
-        self.hidden = self.alloca(self.vector, 2 * rows * self.width // lanes)
-        self.cell = self.alloca(self.vector, rows * self.width // lanes)
+        self.order, self.outer_states, tiles = lstm.args[4:]
+        # The states of one tile: hidden before and after a step, and the other three.
+        vectors = rows * self.width // lanes
+        self.hidden = self.alloca(self.vector, 2 * vectors)
+        self.cell, self.peak, self.total = (self.alloca(self.vector, vectors) for _ in range(3))
         with self.loop(tiles) as (tile, _):
             self.run_tile(self.mul(tile, INT64(rows)))
         self.ret_void()
@@ -100,37 +109,55 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
         """All steps of the reviews ``order[first:first + rows]``, of which the first is longest."""
         reviews = [self.read(self.order, first, r, INT64) for r in range(self.rows)]
         starts = [self.read(self.offsets, review, 0, INT64) for review in reviews]
-        ends = [self.read(self.offsets, review, 1, INT64) for review in reviews]
-        homes = [self.mul(review, INT64(self.width)) for review in reviews]
+        lasts = [
+            self.sub(self.read(self.offsets, review, 1, INT64), self.add(start, INT64(1)))
+            for review, start in zip(reviews, starts, strict=True)
+        ]
+        homes = [self.mul(review, INT64(STATES * self.width)) for review in reviews]
         for r, home in enumerate(homes):
-            self.copy(self.outer_hidden, home, self.hidden, INT64(r * self.width))
-            self.copy(self.outer_cell, home, self.cell, INT64(r * self.width))
-        with self.loop(self.sub(ends[0], starts[0])) as (step, _):
-            positions, inputs = [self.add(start, step) for start in starts], []
-            for position, end in zip(positions, ends, strict=True):
-                # A review that is done repeats its last token; its state has been taken.
-                last = self.sub(end, INT64(1))
-                position = self.select(self.icmp_signed("<", position, last), position, last)
-                token = self.sext(self.read(self.ids, position, 0, INT32), INT64)
-                inputs.append(self.mul(token, INT64(GATES * self.width)))
+            for offset, state in enumerate(self.states_of_tile(INT64(0), r)):
+                self.copy(self.outer_states, self.add(home, INT64(offset * self.width)), *state)
+        with self.loop(self.add(lasts[0], INT64(1))) as (step, _):
+            inputs = []
+            for start, last in zip(starts, lasts, strict=True):
+                # A review that is done repeats its last token; its states have been taken.
+                position = self.select(self.icmp_signed("<", step, last), step, last)
+                if self.backwards:
+                    position = self.sub(last, position)
+                token = self.mul(self.add(start, position), INT64(self.lookups))
+                for lookup in range(self.lookups):
+                    entry = self.sext(self.read(self.ids, token, lookup, INT32), INT64)
+                    inputs.append(self.mul(entry, INT64(GATES * self.width)))
             before = self.mul(self.and_(step, INT64(1)), INT64(self.rows * self.width))
             after = self.sub(INT64(self.rows * self.width), before)
             with self.loop(INT64(self.width // self.lanes)) as (block, _):
                 self.step_block(block, inputs, before, after)
-            for r, (position, end) in enumerate(zip(positions, ends, strict=True)):
-                with self.if_then(self.icmp_signed("==", self.add(position, INT64(1)), end)):
-                    state = self.add(after, INT64(r * self.width))
-                    self.copy(self.hidden, state, self.outer_hidden, homes[r])
+            for r, (home, last) in enumerate(zip(homes, lasts, strict=True)):
+                with self.if_then(self.icmp_signed("==", step, last)):
+                    for offset, state in enumerate(self.states_of_tile(after, r)):
+                        target = self.add(home, INT64(offset * self.width))
+                        self.copy(*state, self.outer_states, target)
+
+    def states_of_tile(self, hidden: ir.Value, row: int) -> list[tuple[ir.Value, ir.Value]]:
+        """Where hidden state, cell, peak and total of a row stand, the hidden past `hidden`."""
+        begin = INT64(row * self.width)
+        others = [(array, begin) for array in (self.cell, self.peak, self.total)]
+        return [(self.hidden, self.add(hidden, begin)), *others]
 
     def step_block(
         self, block: ir.Value, inputs: list[ir.Value], before: ir.Value, after: ir.Value
     ) -> None:
         """One step of `lanes` units of every review of a tile."""
         column = self.mul(block, INT64(GATES * self.lanes))
-        gates = [
-            self.read(self.table, self.add(entry, column), gate * self.lanes, self.vector)
+        entries = [
+            [self.read(self.table, self.add(entry, column), g * self.lanes, self.vector)
+            for g in range(GATES)]
             for entry in inputs
-            for gate in range(GATES)
+        ]
+        gates = [
+            reduce(self.fadd, addends)
+            for r in range(0, len(entries), self.lookups)
+            for addends in zip(*entries[r : r + self.lookups], strict=True)
         ]
         with self.loop(INT64(self.units), gates) as (unit, sums):
             line = self.add(self.mul(block, INT64(self.units)), unit)
@@ -150,6 +177,10 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
             cell, hidden = self.activate(old, *sums[r * GATES : (r + 1) * GATES])
             self.write(cell, self.cell, unit)
             self.write(hidden, self.hidden, self.add(after, unit))
+            peak, total = (self.read(a, unit, 0, self.vector) for a in (self.peak, self.total))
+            higher = self.fcmp_ordered(">", hidden, peak)
+            self.write(self.select(higher, hidden, peak), self.peak, unit)
+            self.write(self.fadd(total, hidden), self.total, unit)
 
     def activate(self, cell: ir.Value, *gates: ir.Value) -> tuple[ir.Value, ir.Value]:
         """The new cell and hidden states of some units.

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.batching import length_buckets, pad_for, shuffled_batches
+from imdb_classifier.batching import length_buckets, network_inputs, shuffled_batches
 from imdb_classifier.config import Recipe
 from imdb_classifier.encoding import TokenSequences, Vocabulary, encode_reviews
 from imdb_classifier.errors import ConfigurationError
@@ -211,7 +211,7 @@ class _Part:
 
         def padded() -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
             for rows in batches:
-                yield pad_for(self.recipe, self.sequences.take(rows)), self.labels[rows]
+                yield network_inputs(self.recipe, self.sequences.take(rows)), self.labels[rows]
 
         # Keras would guess the shapes from the first two batches, and fail at the first wider one
         # where these happen to be of one width.

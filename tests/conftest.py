@@ -37,13 +37,15 @@ def scorer(tiny_bundle: Bundle) -> Iterator[Scorer]:
 @pytest.fixture(scope="session")
 def small_network() -> Callable[..., tuple[Any, Recipe]]:
     """Builds networks whose weights, biases included, are large enough for every gate to matter."""
-    from imdb_classifier.network import build_network
+    from imdb_classifier.network import build_network, round_vectors
 
-    def build(masked: bool, units: int = 3, sequence_length: int = 20) -> tuple[Any, Recipe]:
+    def build(
+        masked: bool, units: int = 3, sequence_length: int = 20, pair_slots: int = 0
+    ) -> tuple[Any, Recipe]:
         recipe = Recipe(
             name="test",
             encoding=EncodingConfig(num_words=12, sequence_length=sequence_length),
-            network=NetworkConfig(embedding_dim=4, lstm_units=units, masked=masked),
+            network=NetworkConfig(4, units, masked, pair_slots),
             training=TrainingConfig(
                 epochs=1, batch_size=4, learning_rate=0.01, validation_fraction=0.5
             ),
@@ -51,6 +53,8 @@ def small_network() -> Callable[..., tuple[Any, Recipe]]:
         model = build_network(recipe.encoding, recipe.network)
         generator = np.random.default_rng(3)
         model.set_weights([generator.normal(0, 0.7, w.shape) for w in model.get_weights()])
+        if pair_slots:
+            round_vectors(model)
         return model, recipe
 
     return build

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from imdb_classifier.batching import (
     POOL_BATCHES,
     length_buckets,
-    pad_for,
+    network_inputs,
     pad_left,
     pad_right,
     shuffled_batches,
@@ -73,6 +73,6 @@ def test_padding_stands_behind_or_in_front() -> None:
 
 def test_masked_recipes_pad_to_the_longest_and_the_tutorial_to_500() -> None:
     sequences = sequences_of([1, 7], [1])
-    assert pad_for(TINY, sequences).tolist() == [[1, 7], [1, 0]]
-    assert pad_for(SEED, sequences).shape == (2, 500)
-    assert pad_for(SEED, sequences)[0, -2:].tolist() == [1, 7]
+    assert network_inputs(TINY, sequences).tolist() == [[1, 7], [1, 0]]
+    assert network_inputs(SEED, sequences).shape == (2, 500)
+    assert network_inputs(SEED, sequences)[0, -2:].tolist() == [1, 7]

@@ -42,21 +42,28 @@ def sequences_of(lengths: list[int]) -> TokenSequences:
     return TokenSequences(ids, offsets)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["padded in front", "masked"])
+NETWORKS = {
+    "padded in front": {"masked": False},
+    "masked": {"masked": True},
+    "word pairs": {"masked": True, "pair_slots": 30},
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
 def engines(request: pytest.FixtureRequest, small_network: Network) -> dict[str, Engine]:
-    return _engines(*small_network(request.param, units=19))
+    return _engines(*small_network(**NETWORKS[request.param], units=19))
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["padded in front", "masked"])
+@pytest.fixture(scope="module", params=NETWORKS)
 def long_engines(request: pytest.FixtureRequest, small_network: Network) -> dict[str, Engine]:
-    return _engines(*small_network(request.param, units=19, sequence_length=2_000))
+    return _engines(*small_network(**NETWORKS[request.param], units=19, sequence_length=2_000))
 
 
 def _engines(model: Any, recipe: Recipe) -> dict[str, Engine]:
     weights = NetworkWeights.of(model)
     return {
         "Keras": KerasEngine(model, recipe),
-        "ONNX Runtime": OnnxEngine(to_onnx(weights, recipe).SerializeToString()),
+        "ONNX Runtime": OnnxEngine(to_onnx(weights, recipe).SerializeToString(), recipe),
         **{name: CompiledEngine(weights, recipe, shape) for name, shape in SHAPES.items()},
     }
 
@@ -142,10 +149,10 @@ def test_weights_of_another_network_are_refused(small_network: Network) -> None:
     model, recipe = small_network(masked=True, units=4)
     weights = NetworkWeights.of(model)
     more_units = replace(recipe, network=replace(recipe.network, lstm_units=8))
-    with pytest.raises(BundleError, match=r"shape \(8, 32\)\. The model's are of \(4, 16\)"):
+    with pytest.raises(BundleError, match=r"\(8, 32\)\)\. The model's are \(.*\(4, 16\)\)"):
         CompiledEngine(weights, more_units)
     more_words = replace(recipe, encoding=replace(recipe.encoding, num_words=13))
-    with pytest.raises(BundleError, match=r"shape \(13, 4\)\. The model's are of \(12, 4\)"):
+    with pytest.raises(BundleError, match=r"\(\(13, 4\), .* The model's are \(\(12, 4\), "):
         CompiledEngine(weights, more_words)
 
 

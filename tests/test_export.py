@@ -13,13 +13,26 @@ from imdb_classifier.network import NetworkWeights, import_keras
 Network = Callable[..., tuple[Any, Recipe]]
 
 
-@pytest.mark.parametrize("masked", [False, True], ids=["padded in front", "masked"])
-def test_weights_come_back_from_the_graph(small_network: Network, masked: bool) -> None:
-    model, recipe = small_network(masked)
+@pytest.mark.parametrize(
+    ("masked", "pair_slots"),
+    [(False, 0), (True, 0), (True, 30)],
+    ids=["padded in front", "masked", "word pairs"],
+)
+def test_weights_come_back_from_the_graph(
+    small_network: Network, masked: bool, pair_slots: int
+) -> None:
+    model, recipe = small_network(masked, pair_slots=pair_slots)
     weights = NetworkWeights.of(model)
-    graph = to_onnx(weights, recipe).SerializeToString()
-    for name, value in vars(weights_of(graph)).items():
-        np.testing.assert_array_equal(value, getattr(weights, name), err_msg=name)
+    found = weights_of(to_onnx(weights, recipe).SerializeToString())
+    for name in ("words", "pairs"):
+        # Row 0 is that of padding, which a network of word pairs never reads.
+        first = 1 if pair_slots else 0
+        np.testing.assert_array_equal(getattr(found, name)[first:], getattr(weights, name)[first:])
+    for ours, theirs in zip(found.directions, weights.directions, strict=True):
+        for name, value in vars(ours).items():
+            np.testing.assert_array_equal(value, getattr(theirs, name), err_msg=name)
+    np.testing.assert_array_equal(found.output_kernel, weights.output_kernel)
+    np.testing.assert_array_equal(found.output_bias, weights.output_bias)
 
 
 def test_states_after_padding_are_those_of_keras(small_network: Network) -> None:

@@ -166,7 +166,9 @@ class Ours:
 
         bundle = Registry.at().load(CHAMPION)
         if onnx_runtime:
-            bundle = replace(bundle, engine=OnnxEngine((bundle.path / ONNX_FILE).read_bytes(), bundle.recipe))
+            bundle = replace(
+                bundle, engine=OnnxEngine((bundle.path / ONNX_FILE).read_bytes(), bundle.recipe)
+            )
         self._scorer, self._score = Scorer(bundle), score_parquet
         self.remark = f"{bundle.model_id}, {bundle.engine.name}"
 

@@ -29,7 +29,7 @@ def train_imdb(
     Args:
         data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or
             'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else a copy fetched before.
-        recipe: What to train: seed or tiny.
+        recipe: What to train: production, seed or tiny.
         seed: Decides first weights, split and order.
         extra_train: Parquet files of your own with text and label to train on too.
         registry: Folder of the models. Default: IMDB_CLASSIFIER_REGISTRY, else the user's own.

@@ -100,25 +100,55 @@ NO_REGULARISATION: Final = RegularisationConfig(0, 0, 0)
 
 
 @dataclass(frozen=True)
+class TeachersConfig:
+    """The models that label reviews without a label for a network, see `teachers.soft_labels`.
+
+    Attributes:
+        minimum_reviews: N-grams that fewer reviews hold are left out.
+        vector_size: Of a review's vector.
+        vector_passes: Over all reviews, to train these vectors.
+    """
+
+    minimum_reviews: int
+    vector_size: int
+    vector_passes: int
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            _require(value >= 1, f"{name} must be at least 1.", name, value)
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """Binary cross-entropy and Adam.
 
     Attributes:
         epochs: Passes over the training part.
         batch_size: Reviews a step.
-        learning_rate: Adam's step size.
+        learning_rate: Adam's step size; at its highest, where it is warmed up.
         validation_fraction: Share of the reviews held out for the validation figures, in [0, 1).
+        warm_up_steps: Steps in which the step size rises from 0; it falls to 0 along a cosine then
+            (Loshchilov and Hutter, 2017). 0: it never changes.
+        averaging: Momentum of the average of the weights that each epoch ends with (Polyak and
+            Juditsky, 1992), in [0, 1); 0: it ends with its last weights.
+        clip_norm: Longest gradient of a weight array; longer ones are shortened to it.
     """
 
     epochs: int
     batch_size: int
     learning_rate: float
     validation_fraction: float
+    warm_up_steps: int = 0
+    averaging: float = 0.0
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("warm_up_steps", 0)):
             value = getattr(self, name)
-            _require(value >= 1, f"{name} must be at least 1.", name, value)
+            _require(value >= least, f"{name} must be at least {least}.", name, value)
+        _require(
+            0 <= self.averaging < 1, "averaging must lie in [0, 1).", "averaging", self.averaging
+        )
         _require(
             self.learning_rate > 0,
             "learning_rate must be positive.",
@@ -135,12 +165,27 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named model: everything but the data and the seed."""
+    """A named model: everything but the data and the seed.
+
+    Attributes:
+        teachers: Where there are any, the network also learns from the unsupervised split, and its
+            probabilities are calibrated on the validation part.
+    """
 
     name: str
     encoding: EncodingConfig
     network: NetworkConfig
     training: TrainingConfig
+    regularisation: RegularisationConfig = NO_REGULARISATION
+    teachers: TeachersConfig | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            self.teachers is None or self.training.validation_fraction > 0,
+            "A recipe with teachers needs a validation part.",
+            "validation_fraction",
+            self.training.validation_fraction,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON values."""
@@ -154,15 +199,22 @@ class Recipe:
             ConfigurationError: A key is missing, unknown, or out of range.
         """
         try:
+            teachers = values.get("teachers")
             return cls(
                 name=values["name"],
                 encoding=EncodingConfig(**values["encoding"]),
                 network=NetworkConfig(**values["network"]),
                 training=TrainingConfig(**values["training"]),
+                # Bundles of the first release have no such keys.
+                regularisation=RegularisationConfig(
+                    **values.get("regularisation", asdict(NO_REGULARISATION))
+                ),
+                teachers=None if teachers is None else TeachersConfig(**teachers),
             )
         except (KeyError, TypeError) as error:
             raise ConfigurationError(
-                "A recipe has the keys name, encoding, network and training.",
+                "A recipe has the keys name, encoding, network, training, regularisation and "
+                "teachers.",
                 f"This one does not fit: {error}.",
                 "Use a bundle of this release, or retrain the model.",
             ) from error
@@ -184,7 +236,25 @@ TINY: Final = Recipe(
 )
 """Small enough to learn something from a few hundred short reviews in seconds."""
 
-RECIPES: Final[Mapping[str, Recipe]] = {recipe.name: recipe for recipe in (SEED, TINY)}
+PRODUCTION: Final = Recipe(
+    name="production",
+    encoding=EncodingConfig(num_words=20_000, sequence_length=400),
+    network=NetworkConfig(embedding_dim=32, lstm_units=64, masked=True, pair_slots=65_536),
+    training=TrainingConfig(
+        epochs=6,
+        batch_size=128,
+        learning_rate=0.003,
+        validation_fraction=0.1,
+        warm_up_steps=200,
+        averaging=0.998,
+        clip_norm=1.0,
+    ),
+    regularisation=RegularisationConfig(word_dropout=0.1, input_dropout=0.3, output_dropout=0.3),
+    teachers=TeachersConfig(minimum_reviews=6, vector_size=400, vector_passes=24),
+)
+"""Made to be used: small enough for a CPU, and taught by stronger models on unlabelled reviews."""
+
+RECIPES: Final[Mapping[str, Recipe]] = {recipe.name: recipe for recipe in (PRODUCTION, SEED, TINY)}
 
 
 def recipe(name: str) -> Recipe:

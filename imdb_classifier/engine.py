@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import math
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import onnxruntime
@@ -87,7 +88,7 @@ class CompiledEngine:
                 "Restore the bundle from a copy, or train the model again.",
             )
         self._words, self._pairs = len(weights.words), len(weights.pairs)
-        vectors = np.concatenate([weights.words, weights.pairs]).astype(np.float64)
+        vectors = np.concatenate([weights.words, weights.pairs])
         self._directions = [
             _Direction(vectors, lstm, 2 if self._pairs else 1, backwards, shape)
             for lstm, backwards in zip(weights.directions, (False, True), strict=False)
@@ -96,7 +97,9 @@ class CompiledEngine:
         self._output_kernel = output_kernel[: 2 * self._units * len(weights.directions)]
         self._output_bias = float(weights.output_bias[0])
         # What a word or a pair adds to the logit through the mean of the vectors.
-        self._direct = vectors @ output_kernel[-network.embedding_dim :] if self._pairs else None
+        self._direct = np.empty(0)
+        if self._pairs:
+            self._direct = vectors.astype(np.float64) @ output_kernel[-network.embedding_dim :]
         longest = 0 if network.masked else recipe.encoding.sequence_length
         self._first = np.stack(states_after_padding(weights, longest), axis=1)
 
@@ -122,7 +125,7 @@ class CompiledEngine:
         features = np.concatenate([peaks, means], axis=1) if self._pairs else hidden
         # Summed row by row: a matrix product may add up in another order for other neighbours.
         logits = (features * self._output_kernel).sum(axis=1) + self._output_bias
-        if self._direct is not None:
+        if self._pairs:
             sums = np.add.reduceat(self._direct[entries].sum(axis=1), sequences.offsets[:-1])
             logits += sums / lengths
         probabilities: NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32)
@@ -134,7 +137,7 @@ class _Direction:
 
     def __init__(
         self,
-        vectors: NDArray[np.float64],
+        vectors: NDArray[np.float32],
         lstm: LstmWeights,
         lookups: int,
         backwards: bool,
@@ -147,9 +150,16 @@ class _Direction:
         self._lstm = lstm_kernel.compile_lstm(
             self._units, self._lanes, self._rows, lookups=lookups, backwards=backwards
         )
+        kernel, bias = self._packed(lstm.kernel), self._packed(lstm.bias)
+        self._table = _aligned((len(vectors), *kernel.shape[1:]))
+        np.matmul(
+            vectors, kernel.reshape(len(kernel), -1), out=self._table.reshape(len(vectors), -1)
+        )
         # Every token looks up one row of each kind, so that the bias is shared out among them.
-        self._table = _aligned(self._packed(vectors @ lstm.kernel + lstm.bias / lookups))
-        self._recurrent = _aligned(self._packed(lstm.recurrent_kernel).swapaxes(0, 1))
+        self._table += bias / lookups
+        recurrent = self._packed(lstm.recurrent_kernel).swapaxes(0, 1)
+        self._recurrent = _aligned(recurrent.shape)
+        self._recurrent[...] = recurrent
 
     def states(
         self, entries: NDArray[np.int32], sequences: TokenSequences, first: NDArray[np.float32]
@@ -174,7 +184,7 @@ class _Direction:
         self._lstm(self._table, self._recurrent, entries, sequences.offsets, order, states, tiles)
         return states[:, :, : self._units]
 
-    def _packed(self, gates: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    def _packed(self, gates: NDArray[np.float32]) -> NDArray[np.float32]:
         """Gates, (count, 4 * units), as the kernel takes them: (count, blocks, 4, lanes)."""
         # Sigmoid needs exp(-x), the candidate's tanh exp(-2x), both as powers of two.
         exponents = -np.array([[1.0], [1.0], [2.0], [1.0]]) / np.log(2)
@@ -242,10 +252,9 @@ class KerasEngine:
         return result
 
 
-def _aligned(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A copy that starts at a cache line, so that no vector load straddles two."""
-    memory = np.empty(values.nbytes + CACHE_LINE_BYTES, np.uint8)
+def _aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """An array that starts at a cache line, so that no vector load straddles two."""
+    size = 4 * math.prod(shape)
+    memory = np.empty(size + CACHE_LINE_BYTES, np.uint8)
     start = -memory.ctypes.data % CACHE_LINE_BYTES
-    copy = memory[start : start + values.nbytes].view(np.float32).reshape(values.shape)
-    copy[...] = values
-    return copy
+    return memory[start : start + size].view(np.float32).reshape(shape)

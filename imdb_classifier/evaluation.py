@@ -6,7 +6,7 @@ It knows no model and no text: whoever has both scores the reviews and hands ove
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -100,6 +100,23 @@ class WrongRow:
 
 
 @dataclass(frozen=True)
+class KindSlice:
+    """How a model did on short texts, negations, product reviews or another kind of text.
+
+    Attributes:
+        name: The kind.
+        rows: Texts of it.
+        positives: Of these, the positive ones.
+        accuracy: Share of these that are labelled correctly.
+    """
+
+    name: str
+    rows: int
+    positives: int
+    accuracy: Figure
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What one model did on one labelled data set; only numbers and the caller's plain values.
 
@@ -116,6 +133,7 @@ class Evaluation:
         roc: The ROC curve.
         histogram: Rows by label and probability.
         worst: The 20 most confidently wrong rows, worst first.
+        by_kind: Of other texts than the evaluated ones: how the model does on each kind of them.
         data: What was evaluated, as the caller says: source, split, fingerprint and the like.
         model: What evaluated it, as the caller says: id, recipe, seed and the like.
         history: One dict an epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds.
@@ -131,6 +149,7 @@ class Evaluation:
     roc: RocCurve
     histogram: ScoreHistogram
     worst: tuple[WrongRow, ...]
+    by_kind: tuple[KindSlice, ...]
     data: Mapping[str, Any]
     model: Mapping[str, Any]
     history: tuple[Mapping[str, Any], ...]
@@ -172,6 +191,11 @@ class Evaluation:
                     **{name: tuple(counts) for name, counts in values["histogram"].items()}
                 ),
                 worst=tuple(WrongRow(**row) for row in values["worst"]),
+                # Evaluations of the first release have no such key.
+                by_kind=tuple(
+                    KindSlice(**{**part, "accuracy": Figure(**part["accuracy"])})
+                    for part in values.get("by_kind", ())
+                ),
                 data=values["data"],
                 model=values["model"],
                 history=tuple(values["history"]),
@@ -192,6 +216,7 @@ def evaluate(
     data: Mapping[str, Any],
     model: Mapping[str, Any],
     history: Iterable[Mapping[str, Any]] = (),
+    by_kind: tuple[KindSlice, ...] = (),
 ) -> Evaluation:
     """Compare labels with probabilities; a row is called positive from `schema.THRESHOLD` on.
 
@@ -208,6 +233,7 @@ def evaluate(
         data: Plain JSON values that say what was evaluated.
         model: Plain JSON values that say which model it was.
         history: Plain JSON values, one dict an epoch of training.
+        by_kind: What `evaluate_kinds` gave of other texts.
 
     Returns:
         The same evaluation for the same arguments, every time.
@@ -281,9 +307,36 @@ def evaluate(
             )
         ),
         worst=tuple(WrongRow(int(i), int(truth[i]), float(scores[i])) for i in worst),
+        by_kind=by_kind,
         data=provenance["data"],
         model=provenance["model"],
         history=tuple(provenance["history"]),
+    )
+
+
+def evaluate_kinds(
+    kinds: Sequence[str],
+    labels: NDArray[np.integer[Any]],
+    probabilities: NDArray[np.floating[Any]],
+) -> tuple[KindSlice, ...]:
+    """Compare labels with probabilities of texts of several kinds.
+
+    Args:
+        kinds: (rows,), the kind of each text.
+        labels: int (rows,), 0 negative, 1 positive.
+        probabilities: float32 (rows,), of positive.
+
+    Returns:
+        A slice of each kind, in alphabetical order.
+    """
+    names, index = np.unique(np.asarray(kinds), return_inverse=True)
+    right = (probabilities >= THRESHOLD) == (labels == 1)
+    rows, hits, positives = (
+        np.bincount(index, weights, minlength=len(names)) for weights in (None, right, labels)
+    )
+    return tuple(
+        KindSlice(str(name), int(rows[i]), int(positives[i]), _share(int(hits[i]), int(rows[i])))
+        for i, name in enumerate(names)
     )
 
 

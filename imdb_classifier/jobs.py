@@ -13,15 +13,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imdb_classifier import samples
 from imdb_classifier.bundle import Bundle, load_bundle, write_bundle
 from imdb_classifier.config import recipe as named_recipe
 from imdb_classifier.encoding import encode_reviews
 from imdb_classifier.errors import ConfigurationError, NoInputError
-from imdb_classifier.evaluation import Evaluation, evaluate
+from imdb_classifier.evaluation import Evaluation, KindSlice, evaluate, evaluate_kinds
 from imdb_classifier.imdb import Reviews, add_reviews, count_overlap, load_reviews
 from imdb_classifier.registry import CHAMPION, Decision, Registry, decide
 from imdb_classifier.report import render_json, render_model_card
-from imdb_classifier.schema import TEXT
+from imdb_classifier.schema import LABEL, TEXT
 from imdb_classifier.scoring import Scorer
 from imdb_classifier.training import TrainingObserver, run_key, train
 
@@ -104,11 +108,19 @@ def train_bundle(
     """
     chosen = named_recipe(recipe)
     reviews, summary = load_training_reviews(data, extra_train, download=download)
-    target = work / run_key(reviews, chosen, seed)
+    unlabelled = None
+    if chosen.teachers is not None and reviews.source != "keras":
+        unlabelled = load_reviews(data, "unsupervised")
+        summary["unlabelled"] = {
+            "rows": len(unlabelled),
+            "left_out": dict(unlabelled.left_out),
+            "fingerprint": unlabelled.fingerprint,
+        }
+    target = work / run_key(reviews, chosen, seed, unlabelled)
     if target.exists():
         return load_bundle(target)
     checkpoints = target.with_suffix(".checkpoints")
-    trained = train(reviews, chosen, seed, checkpoints, observer)
+    trained = train(reviews, chosen, seed, checkpoints, observer, unlabelled)
     bundle = write_bundle(trained, summary, target)
     shutil.rmtree(checkpoints)
     return bundle
@@ -145,6 +157,7 @@ def evaluate_bundle(
     )
     with Scorer(bundle) as scorer:
         probabilities = scorer.sequence_probabilities(uncut.tails(encoding.sequence_length))
+        by_kind = _evaluate_sample(bundle, scorer)
     figures = evaluate(
         reviews.labels,
         probabilities,
@@ -164,8 +177,20 @@ def evaluate_bundle(
             "seed": bundle.manifest["seed"],
         },
         history=bundle.manifest["history"],
+        by_kind=by_kind,
     )
     return figures, reviews
+
+
+def _evaluate_sample(bundle: Bundle, scorer: Scorer) -> tuple[KindSlice, ...]:
+    """How a model does on the kinds of text that the sample holds."""
+    learned = load_reviews(str(samples.FOLDER), "train").fingerprint
+    # A model that learned from the sample has seen the rest of it.
+    part = "test" if bundle.manifest["data"]["fingerprint"] == learned else "*"
+    files = sorted(samples.FOLDER.glob(f"{part}-*.parquet"))
+    texts = pa.concat_tables([pq.read_table(file) for file in files])
+    probabilities = scorer.probabilities(texts[TEXT]).to_numpy()
+    return evaluate_kinds(texts[samples.KIND].to_pylist(), texts[LABEL].to_numpy(), probabilities)
 
 
 def worst_texts(evaluation: Evaluation, reviews: Reviews) -> list[str] | None:

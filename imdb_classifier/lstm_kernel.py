@@ -150,8 +150,10 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
         """One step of `lanes` units of every review of a tile."""
         column = self.mul(block, INT64(GATES * self.lanes))
         entries = [
-            [self.read(self.table, self.add(entry, column), g * self.lanes, self.vector)
-            for g in range(GATES)]
+            [
+                self.read(self.table, self.add(entry, column), g * self.lanes, self.vector)
+                for g in range(GATES)
+            ]
             for entry in inputs
         ]
         gates = [

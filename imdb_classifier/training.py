@@ -12,22 +12,32 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from imdb_classifier.batching import length_buckets, network_inputs, shuffled_batches
-from imdb_classifier.config import Recipe
-from imdb_classifier.encoding import TokenSequences, Vocabulary, encode_reviews
+from imdb_classifier.config import EncodingConfig, Recipe, TrainingConfig
+from imdb_classifier.encoding import (
+    UNKNOWN,
+    TokenSequences,
+    Vocabulary,
+    cap,
+    encode,
+    encode_reviews,
+)
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.imdb import Reviews
-from imdb_classifier.network import build_network, import_keras
+from imdb_classifier.linear import fit_temperature
+from imdb_classifier.network import build_network, import_keras, round_vectors
 from imdb_classifier.schema import TEXT
+from imdb_classifier.teachers import soft_labels
 
 if TYPE_CHECKING:
     import keras
@@ -36,6 +46,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _VALIDATION_BATCH_ROWS = 256
+_WHOLE = 2**31 - 1
+"""A sequence length that no review reaches."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,7 @@ def train(
     seed: int,
     checkpoints: Path,
     observer: TrainingObserver | None = None,
+    unlabelled: Reviews | None = None,
 ) -> TrainedModel:
     """Train a network on reviews, going on from the last checkpoint of the same run, if any.
 
@@ -118,9 +131,11 @@ def train(
         checkpoints: A folder for this run's checkpoints and no other's (see `run_key`), made if
             missing; the caller removes it when done.
         observer: Told of every step; by default log lines are written.
+        unlabelled: The unsupervised split, which a recipe with teachers learns from as well.
 
     Raises:
-        ConfigurationError: The seed is out of range, or the validation share leaves no reviews.
+        ConfigurationError: The seed is out of range, the validation share leaves no reviews, or a
+            recipe with teachers is given no unlabelled reviews with text.
         MissingExtraError: Keras or TensorFlow is not installed.
     """
     if not 0 <= seed < 2**32:
@@ -139,86 +154,202 @@ def train(
     vocabulary = vocabulary_of(reviews, recipe)
     sequences = encode_reviews(reviews.table, vocabulary, recipe.encoding)
     training_rows, validation_rows = split(len(reviews), recipe, seed)
-    training = _Part(sequences.take(training_rows), reviews.labels[training_rows], recipe)
-    validation = _Part(sequences.take(validation_rows), reviews.labels[validation_rows], recipe)
+    vocabulary, sequences, targets = _lessons(
+        reviews, unlabelled, recipe, seed, (training_rows, validation_rows), checkpoints
+    )
+    # What stands behind the labelled reviews was labelled by teachers.
+    learned_rows = np.concatenate([training_rows, np.arange(len(reviews), len(sequences))])
+    training = _Part(sequences.take(learned_rows), targets[learned_rows], recipe)
+    validation = _Part(sequences.take(validation_rows), targets[validation_rows], recipe)
 
-    history, model = _resume(checkpoints)
+    epochs, steps = recipe.training.epochs, -(-len(learned_rows) // recipe.training.batch_size)
+    accuracy = _accuracy(keras)
+    history, model = _resume(checkpoints, accuracy)
     if model is None:
-        model = build_network(recipe.encoding, recipe.network)
+        model = build_network(recipe.encoding, recipe.network, recipe.regularisation)
         model.compile(
-            optimizer=keras.optimizers.Adam(recipe.training.learning_rate),
+            optimizer=_optimizer(keras, recipe.training, epochs * steps),
             loss="binary_crossentropy",
-            metrics=["accuracy"],
+            metrics=[accuracy],
         )
-    epochs = recipe.training.epochs
-    observer.started(_summary(model), epochs, -(-len(training_rows) // recipe.training.batch_size))
+    observer.started(_summary(model), epochs, steps)
     for number in range(len(history) + 1, epochs + 1):
         started = time.perf_counter()
+        _seed_dropout(model, seed, number)
         figures = model.fit(
             training.epoch(np.random.default_rng([seed, number])),
             shuffle=False,  # they come in an order of their own
-            validation_data=validation.in_order() if len(validation_rows) else None,
             verbose=0,
             callbacks=[_stepping(keras, observer, number)],
         ).history
+        # Apart from `fit`, at whose very end the weights become their average.
+        val_loss, val_accuracy = (
+            model.evaluate(validation.in_order(), verbose=0)
+            if len(validation_rows)
+            else (None,) * 2
+        )
         history.append(
             Epoch(
                 number,
                 loss=figures["loss"][0],
                 accuracy=figures["accuracy"][0],
-                val_loss=figures["val_loss"][0] if len(validation_rows) else None,
-                val_accuracy=figures["val_accuracy"][0] if len(validation_rows) else None,
+                val_loss=val_loss,
+                val_accuracy=val_accuracy,
                 seconds=round(time.perf_counter() - started, 2),
             )
         )
         _checkpoint(checkpoints, model, history)
         observer.finished(history[-1], epochs)
+    if recipe.teachers is not None:
+        _finish(model, validation)
     return TrainedModel(model, vocabulary, recipe, seed, tuple(history))
 
 
-def run_key(reviews: Reviews, recipe: Recipe, seed: int) -> str:
+def run_key(reviews: Reviews, recipe: Recipe, seed: int, unlabelled: Reviews | None = None) -> str:
     """Names a training run by all that decides its weights: reviews, recipe and seed."""
     settings = {"recipe": recipe.to_dict(), "seed": seed, "data": reviews.fingerprint}
+    if unlabelled is not None:
+        settings["unlabelled"] = unlabelled.fingerprint
     digest = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return f"{recipe.name}-{seed}-{digest[:12]}"
 
 
 class _Part:
-    """Encoded reviews and labels, handed to Keras as batches."""
+    """Encoded reviews and what is to be learned of them, handed to Keras as batches."""
 
-    def __init__(self, sequences: TokenSequences, labels: NDArray[np.int8], recipe: Recipe) -> None:
+    def __init__(
+        self, sequences: TokenSequences, targets: NDArray[np.float32], recipe: Recipe
+    ) -> None:
         self.sequences = sequences
-        self.labels = labels.astype(np.float32)[:, None]
+        self.targets = targets[:, None]
         self.recipe = recipe
 
     def epoch(self, generator: np.random.Generator) -> tf.data.Dataset:
-        """Every review once, in an order of the generator's."""
-        return self._batches(
-            shuffled_batches(
-                self.sequences.lengths,
-                self.recipe.training.batch_size,
-                generator,
-                bucketed=self.recipe.network.masked,
-            )
+        """Every review once, in an order of the generator's, less some words."""
+        batches = shuffled_batches(
+            self.sequences.lengths,
+            self.recipe.training.batch_size,
+            generator,
+            bucketed=self.recipe.network.masked,
         )
+        ids, share = self.sequences.ids, self.recipe.regularisation.word_dropout
+        if share:
+            dropped = generator.random(len(ids), dtype=np.float32) < share
+            ids = np.where(dropped, np.int32(UNKNOWN), ids)
+        return self._dataset(TokenSequences(ids, self.sequences.offsets), batches)
 
     def in_order(self) -> tf.data.Dataset:
-        """Every review once, in an order that never changes."""
-        return self._batches(length_buckets(self.sequences.lengths, _VALIDATION_BATCH_ROWS))
+        """Every review once, in the order of `ordered_targets`."""
+        return self._dataset(self.sequences, self._ordered_batches())
 
-    def _batches(self, batches: Sequence[NDArray[np.int64]]) -> tf.data.Dataset:
+    def ordered_targets(self) -> NDArray[np.float32]:
+        """What is to be learned: float32, (reviews,), in an order that never changes."""
+        ordered: NDArray[np.float32] = self.targets[np.concatenate(self._ordered_batches()), 0]
+        return ordered
+
+    def _ordered_batches(self) -> list[NDArray[np.int64]]:
+        return length_buckets(self.sequences.lengths, _VALIDATION_BATCH_ROWS)
+
+    def _dataset(
+        self, sequences: TokenSequences, batches: Sequence[NDArray[np.int64]]
+    ) -> tf.data.Dataset:
         import tensorflow as tf
 
-        def padded() -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        def padded() -> Iterator[Any]:
             for rows in batches:
-                yield network_inputs(self.recipe, self.sequences.take(rows)), self.labels[rows]
+                yield network_inputs(self.recipe, sequences.take(rows)), self.targets[rows]
 
         # Keras would guess the shapes from the first two batches, and fail at the first wider one
         # where these happen to be of one width.
         steps = None if self.recipe.network.masked else self.recipe.encoding.sequence_length
-        shapes = tf.TensorSpec((None, steps), tf.int32), tf.TensorSpec((None, 1), tf.float32)
+        ids = tf.TensorSpec((None, steps), tf.int32)
+        inputs = (ids, ids) if self.recipe.network.pair_slots else ids
+        shapes = inputs, tf.TensorSpec((None, 1), tf.float32)
         dataset = tf.data.Dataset.from_generator(padded, output_signature=shapes)
         return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)
+
+
+def _lessons(
+    reviews: Reviews,
+    unlabelled: Reviews | None,
+    recipe: Recipe,
+    seed: int,
+    rows: tuple[NDArray[np.int64], NDArray[np.int64]],
+    checkpoints: Path,
+) -> tuple[Vocabulary, TokenSequences, NDArray[np.float32]]:
+    """Vocabulary, encoded reviews, and the probability of positive to be learned of each.
+
+    In a recipe with teachers, the unlabelled reviews stand behind the others, with what the
+    teachers make of them.
+    """
+    labels = reviews.labels.astype(np.float32)
+    if recipe.teachers is None:
+        vocabulary = vocabulary_of(reviews, recipe)
+        return vocabulary, encode_reviews(reviews.table, vocabulary, recipe.encoding), labels
+    if unlabelled is None or TEXT not in reviews.table.column_names:
+        raise ConfigurationError(
+            f"The recipe '{recipe.name}' learns from reviews with text, some without a label.",
+            f"The {reviews.source} reviews have no unsupervised split with text.",
+            "Name others with --data, or choose another recipe.",
+        )
+    texts = pa.concat_tables([reviews.table, unlabelled.table])[TEXT]
+    words = Vocabulary.count(texts)
+    whole = encode(texts, words, EncodingConfig(len(words) + 4, _WHOLE))
+    taught = soft_labels(
+        whole,
+        np.concatenate([reviews.labels, unlabelled.labels]),
+        *rows,
+        recipe.teachers,
+        seed,
+        checkpoints / "teachers",
+    )
+    targets = np.concatenate([labels, taught[len(labels) :]])
+    return words.head(recipe.encoding.vocabulary_words), cap(whole, recipe.encoding), targets
+
+
+def _optimizer(keras: Any, config: TrainingConfig, steps: int) -> keras.optimizers.Optimizer:
+    rate: Any = config.learning_rate
+    if config.warm_up_steps:
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0,
+            decay_steps=max(steps - config.warm_up_steps, 1),
+            warmup_target=rate,
+            warmup_steps=config.warm_up_steps,
+        )
+    return keras.optimizers.Adam(
+        rate,
+        clipnorm=config.clip_norm,
+        use_ema=config.averaging > 0,
+        ema_momentum=config.averaging,
+    )
+
+
+def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
+    """Let what is dropped in an epoch depend on these two alone, as the order of reviews does."""
+    for position, layer in enumerate(model.layers):
+        if hasattr(layer, "seed_generator"):
+            state = np.random.default_rng([seed, epoch, position]).integers(2**32, size=2)
+            layer.seed_generator.state.assign(state.astype(np.uint32))
+
+
+def _accuracy(keras: Any) -> Callable[[Any, Any], Any]:
+    """The share of reviews on whose side the network comes down, be their labels soft or hard."""
+
+    def accuracy(targets: Any, probabilities: Any) -> Any:
+        return keras.ops.equal(targets > 0.5, probabilities > 0.5)
+
+    return accuracy
+
+
+def _finish(model: keras.Model, validation: _Part) -> None:
+    """Round the vectors to 8 bits, then calibrate the probabilities on the validation part."""
+    round_vectors(model)
+    probabilities = model.predict(validation.in_order(), verbose=0)[:, 0].astype(np.float64)
+    log_odds = np.log(probabilities / np.maximum(1 - probabilities, np.finfo(np.float32).eps))
+    temperature = fit_temperature(log_odds, validation.ordered_targets().astype(np.int8))
+    logger.info("calibrated by a temperature of %.3f", temperature)
+    positive = model.get_layer("positive")
+    positive.set_weights([weights / temperature for weights in positive.get_weights()])
 
 
 def vocabulary_of(reviews: Reviews, recipe: Recipe) -> Vocabulary:
@@ -252,7 +383,7 @@ def _checkpoint(folder: Path, model: keras.Model, history: Sequence[Epoch]) -> N
     os.replace(unfinished, folder / f"epoch-{number}")
 
 
-def _resume(folder: Path) -> tuple[list[Epoch], keras.Model | None]:
+def _resume(folder: Path, accuracy: object) -> tuple[list[Epoch], keras.Model | None]:
     """The figures and the model of the last checkpoint, or nothing where there is none."""
     numbers = [int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*")]
     if not numbers:
@@ -260,7 +391,10 @@ def _resume(folder: Path) -> tuple[list[Epoch], keras.Model | None]:
     latest = folder / f"epoch-{max(numbers)}"
     history = [Epoch(**epoch) for epoch in json.loads((latest / "history.json").read_text())]
     logger.info("going on after epoch %d", len(history))
-    return history, import_keras().models.load_model(latest / "model.keras")
+    keras = import_keras()
+    return history, keras.models.load_model(
+        latest / "model.keras", custom_objects={"accuracy": accuracy}
+    )
 
 
 def _summary(model: keras.Model) -> str:

@@ -42,7 +42,7 @@ def sequences_of(lengths: list[int]) -> TokenSequences:
     return TokenSequences(ids, offsets)
 
 
-NETWORKS = {
+NETWORKS: dict[str, dict[str, Any]] = {
     "padded in front": {"masked": False},
     "masked": {"masked": True},
     "word pairs": {"masked": True, "pair_slots": 30},

@@ -10,9 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier import training
-from imdb_classifier.config import SEED, TINY, Recipe
+from imdb_classifier.config import PRODUCTION, SEED, TINY, Recipe, TeachersConfig
+from imdb_classifier.encoding import encode
+from imdb_classifier.engine import KerasEngine
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.imdb import Reviews, load_reviews
+from imdb_classifier.linear import fit_temperature
+from imdb_classifier.network import NetworkWeights, eight_bits
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.training import Epoch, TrainedModel, TrainingObserver, run_key, train
 
@@ -22,6 +26,17 @@ UNMASKED = replace(
     encoding=replace(RECIPE.encoding, sequence_length=30),
     network=replace(RECIPE.network, masked=False),
 )
+TAUGHT = replace(
+    PRODUCTION,
+    encoding=replace(PRODUCTION.encoding, num_words=1_000, sequence_length=100),
+    network=replace(PRODUCTION.network, embedding_dim=8, lstm_units=8, pair_slots=500),
+    training=replace(
+        PRODUCTION.training, epochs=3, batch_size=16, validation_fraction=0.2, warm_up_steps=5
+    ),
+    teachers=TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3),
+)
+"""The recipe `production` with tiny settings."""
+RECIPES = {"masked": RECIPE, "padded in front": UNMASKED, "taught": TAUGHT}
 
 
 class Recorder(TrainingObserver):
@@ -48,11 +63,27 @@ def reviews() -> Reviews:
     return load_reviews(str(FOLDER), "train")
 
 
-@pytest.fixture(scope="module", params=[RECIPE, UNMASKED], ids=["masked", "padded in front"])
+@pytest.fixture(scope="module")
+def unlabelled(reviews: Reviews) -> Reviews:
+    """The test reviews of the sample, without their labels."""
+    test = load_reviews(str(FOLDER), "test")
+    hidden = pa.array([-1] * len(test), pa.int8())
+    table = test.table.set_column(1, reviews.table.schema.field("label"), hidden)
+    return replace(test, split="unsupervised", table=table)
+
+
+@pytest.fixture(scope="module")
 def undisturbed(
-    request: pytest.FixtureRequest, reviews: Reviews, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    reviews: Reviews,
+    unlabelled: Reviews,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> TrainedModel:
-    return train(reviews, request.param, 5, tmp_path_factory.mktemp("run"), Recorder())
+    folder = tmp_path_factory.mktemp("run")
+    return train(reviews, RECIPES[request.param], 5, folder, Recorder(), unlabelled)
+
+
+every_recipe = pytest.mark.parametrize("undisturbed", RECIPES, indirect=True)
 
 
 def assert_same(left: TrainedModel, right: TrainedModel) -> None:
@@ -63,39 +94,49 @@ def assert_same(left: TrainedModel, right: TrainedModel) -> None:
     ]
 
 
+@every_recipe
 def test_the_same_call_gives_the_same_weights(
-    undisturbed: TrainedModel, reviews: Reviews, tmp_path: Path
+    undisturbed: TrainedModel, reviews: Reviews, unlabelled: Reviews, tmp_path: Path
 ) -> None:
-    assert_same(train(reviews, undisturbed.recipe, 5, tmp_path, Recorder()), undisturbed)
-    other = train(reviews, undisturbed.recipe, 6, tmp_path / "other", Recorder())
+    assert_same(
+        train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabelled), undisturbed
+    )
+    other = train(reviews, undisturbed.recipe, 6, tmp_path / "other", Recorder(), unlabelled)
     assert not np.array_equal(other.model.get_weights()[0], undisturbed.model.get_weights()[0])
 
 
+@every_recipe
 def test_who_else_draws_random_numbers_does_not_matter(
-    undisturbed: TrainedModel, reviews: Reviews, tmp_path: Path
+    undisturbed: TrainedModel, reviews: Reviews, unlabelled: Reviews, tmp_path: Path
 ) -> None:
     class Drawing(Recorder):
         def stepped(self, epoch: int, step: int) -> None:
             random.random()
             np.random.random()
 
-    assert_same(train(reviews, undisturbed.recipe, 5, tmp_path, Drawing()), undisturbed)
+    assert_same(train(reviews, undisturbed.recipe, 5, tmp_path, Drawing(), unlabelled), undisturbed)
 
 
+@every_recipe
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_killed_run_goes_on_to_the_same_weights(
-    undisturbed: TrainedModel, reviews: Reviews, tmp_path: Path, epoch: int
+    undisturbed: TrainedModel, reviews: Reviews, unlabelled: Reviews, tmp_path: Path, epoch: int
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(killed_after=epoch))
+        train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(killed_after=epoch), unlabelled)
     recorder = Recorder()
-    resumed = train(reviews, undisturbed.recipe, 5, tmp_path, recorder)
+    resumed = train(reviews, undisturbed.recipe, 5, tmp_path, recorder, unlabelled)
     assert [seen.epoch for seen in recorder.epochs] == list(range(epoch + 1, 4))
     assert_same(resumed, undisturbed)
 
 
+@every_recipe
 def test_an_unfinished_checkpoint_is_not_taken(
-    undisturbed: TrainedModel, reviews: Reviews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    undisturbed: TrainedModel,
+    reviews: Reviews,
+    unlabelled: Reviews,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def die(*_: object) -> None:
         raise OSError("the disk is gone")
@@ -103,9 +144,11 @@ def test_an_unfinished_checkpoint_is_not_taken(
     with monkeypatch.context() as patch:
         patch.setattr("imdb_classifier.training.os.replace", die)
         with pytest.raises(OSError, match="the disk is gone"):
-            train(reviews, undisturbed.recipe, 5, tmp_path, Recorder())
-    assert [path.name for path in tmp_path.iterdir()] == [".epoch-1"]
-    assert_same(train(reviews, undisturbed.recipe, 5, tmp_path, Recorder()), undisturbed)
+            train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabelled)
+    assert {path.name for path in tmp_path.iterdir()} - {"teachers"} == {".epoch-1"}
+    assert_same(
+        train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabelled), undisturbed
+    )
 
 
 def test_what_an_observer_is_told(reviews: Reviews, tmp_path: Path) -> None:
@@ -157,4 +200,51 @@ def test_run_keys_tell_runs_apart(reviews: Reviews) -> None:
 
     assert key() == key()
     assert len({key(), key(seed=6), key(fingerprint="b"), key(UNMASKED)}) == 4
+    taught = [run_key(reviews, TAUGHT, 5, replace(reviews, fingerprint=name)) for name in "ab"]
+    assert len({*taught}) == 2
     assert key().startswith("tiny-5-")
+
+
+@pytest.mark.parametrize("undisturbed", ["taught"], indirect=True)
+def test_a_taught_network_is_rounded_and_calibrated(
+    undisturbed: TrainedModel, reviews: Reviews
+) -> None:
+    weights = NetworkWeights.of(undisturbed.model)
+    for table in (weights.words, weights.pairs):
+        codes, scale = eight_bits(table)
+        np.testing.assert_array_equal(codes * scale, table)
+    _, rows = training.split(len(reviews), TAUGHT, 5)
+    sequences = encode(reviews.table["text"], undisturbed.vocabulary, TAUGHT.encoding).take(rows)
+    probabilities = KerasEngine(undisturbed.model, TAUGHT).probabilities(sequences)
+    log_odds = np.log(probabilities / (1 - probabilities))
+    # A second temperature would change nothing, unless it ran against the end of its range.
+    again = fit_temperature(log_odds, reviews.labels[rows])
+    assert again == pytest.approx(1, abs=0.05) or np.abs(log_odds).max() < 0.05
+
+
+def test_teachers_need_unlabelled_reviews_with_text(reviews: Reviews, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"'production' learns .* unsupervised split"):
+        train(reviews, TAUGHT, 5, tmp_path)
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_an_epoch_ends_with_the_average_of_its_weights(
+    reviews: Reviews, unlabelled: Reviews, tmp_path: Path, averaging: float
+) -> None:
+    one_epoch = replace(TAUGHT.training, epochs=1, averaging=averaging)
+    recipe = replace(TAUGHT, training=one_epoch)
+    optimizer = train(reviews, recipe, 5, tmp_path, Recorder(), unlabelled).model.optimizer
+    assert optimizer.use_ema is (averaging > 0)
+    # The step size has risen, and fallen to nearly nothing.
+    assert float(optimizer.learning_rate) < 0.1 * recipe.training.learning_rate
+
+
+def test_dropped_words_become_unknown(reviews: Reviews) -> None:
+    vocabulary = training.vocabulary_of(reviews, TAUGHT)
+    sequences = encode(reviews.table["text"], vocabulary, TAUGHT.encoding)
+    part = training._Part(sequences, reviews.labels.astype(np.float32), TAUGHT)
+    unknown = [
+        np.concatenate([(ids == 2)[ids != 0] for (ids, _), _ in batches]).mean()
+        for batches in (part.in_order(), part.epoch(np.random.default_rng(1)))
+    ]
+    assert unknown[1] == pytest.approx(unknown[0] + 0.1 * (1 - unknown[0]), abs=0.02)

@@ -14,3 +14,6 @@ from typing import Final
 FOLDER: Final = Path(__file__).parent
 """Holds ``train-*.parquet`` and ``test-*.parquet``: ``text: string, label: int64, kind: string``,
 with label 0 negative and 1 positive."""
+
+KIND: Final = "kind"
+"""The column that says what kind of text a row holds."""

@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imdb_classifier.errors import BadDataError
-from imdb_classifier.samples import FOLDER
+from imdb_classifier.samples import FOLDER, KIND
 from imdb_classifier.schema import LABEL, NEGATIVE, POSITIVE, TEXT
 
-KIND: Final = "kind"
 KINDS: Final = ("plain", "negation", "irony", "mixed", "short", "long", "product")
 LABELS: Final = {NEGATIVE: 0, POSITIVE: 1}
 SAMPLE: Final = pa.schema([(TEXT, pa.string()), (LABEL, pa.int64()), (KIND, pa.string())])

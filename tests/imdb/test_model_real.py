@@ -58,7 +58,9 @@ def test_every_engine_agrees_with_keras_on_every_review(bundled: Bundle, reviews
     model = import_keras().models.load_model(bundled.path / KERAS_FILE)
     sequences = encode(reviews.table["text"], bundled.vocabulary, bundled.recipe.encoding)
     expected = KerasEngine(model, bundled.recipe).probabilities(sequences)
-    onnx_runtime = replace(bundled, engine=OnnxEngine((bundled.path / ONNX_FILE).read_bytes(), bundled.recipe))
+    onnx_runtime = replace(
+        bundled, engine=OnnxEngine((bundled.path / ONNX_FILE).read_bytes(), bundled.recipe)
+    )
     assert bundled.engine.name != onnx_runtime.engine.name
     for bundle in (bundled, onnx_runtime):
         with Scorer(bundle) as scorer:

@@ -107,15 +107,24 @@ class TeachersConfig:
         minimum_reviews: N-grams that fewer reviews hold are left out.
         vector_size: Of a review's vector.
         vector_passes: Over all reviews, to train these vectors.
+        vector_weight: Of the loss that has the network learn these vectors beside the labels.
     """
 
     minimum_reviews: int
     vector_size: int
     vector_passes: int
+    vector_weight: float
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
+        for name in ("minimum_reviews", "vector_size", "vector_passes"):
+            value = getattr(self, name)
             _require(value >= 1, f"{name} must be at least 1.", name, value)
+        _require(
+            self.vector_weight >= 0,
+            "vector_weight must not be negative.",
+            "vector_weight",
+            self.vector_weight,
+        )
 
 
 @dataclass(frozen=True)
@@ -241,7 +250,7 @@ PRODUCTION: Final = Recipe(
     encoding=EncodingConfig(num_words=20_000, sequence_length=400),
     network=NetworkConfig(embedding_dim=32, lstm_units=64, masked=True, pair_slots=65_536),
     training=TrainingConfig(
-        epochs=6,
+        epochs=8,
         batch_size=128,
         learning_rate=0.003,
         validation_fraction=0.1,
@@ -250,7 +259,9 @@ PRODUCTION: Final = Recipe(
         clip_norm=1.0,
     ),
     regularisation=RegularisationConfig(word_dropout=0.1, input_dropout=0.3, output_dropout=0.3),
-    teachers=TeachersConfig(minimum_reviews=6, vector_size=400, vector_passes=24),
+    teachers=TeachersConfig(
+        minimum_reviews=6, vector_size=400, vector_passes=24, vector_weight=0.5
+    ),
 )
 """Made to be used: small enough for a CPU, and taught by stronger models on unlabelled reviews."""
 

@@ -121,6 +121,25 @@ def build_network(
     )
 
 
+def with_vectors(network: keras.Model, size: int) -> keras.Model:
+    """A network, to be trained, that gives document vectors of length 1 beside its probabilities.
+
+    Args:
+        network: One of word pairs that `build_network` made; the two share their layers.
+        size: Of a vector.
+    """
+    keras = import_keras()
+    head = keras.layers.Dense(size, name="vector")(network.get_layer("positive").input)
+    unit = keras.layers.UnitNormalization(name="vectors_of_teachers")(head)
+    return keras.Model(network.inputs, [network.output, unit], name="with_vectors")
+
+
+def without_vectors(model: keras.Model) -> keras.Model:
+    """The network that `with_vectors` was given."""
+    keras = import_keras()
+    return keras.Model(model.inputs, model.outputs[0], name="imdb_classifier")
+
+
 @dataclass(frozen=True)
 class LstmWeights:
     """One LSTM in Keras' layout; gates stand in the order i, f, c, o.

@@ -1,15 +1,17 @@
-"""Soft labels for reviews without a label, by three models that a network can learn from.
+"""What a network learns from besides labels: what three other models make of every review.
 
 Two are logistic regressions on n-grams, one a logistic regression on document vectors. They err on
 different reviews, so that the mean of their log-odds is better than the best of them, and a network
 that is taught on 50,000 more reviews this way learns more than from the labels alone (Bucila,
-Caruana and Niculescu-Mizil, 2006; Hinton, Vinyals and Dean, 2015).
+Caruana and Niculescu-Mizil, 2006; Hinton, Vinyals and Dean, 2015). The document vectors say more of
+a review than its label does, and a network learns faster that has to give them too.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +32,22 @@ from imdb_classifier.ngrams import (
 logger = logging.getLogger(__name__)
 
 _VECTORS_C = 0.03
-_NAMES = ("log count ratios", "TF-IDF", "document vectors")
 
 
-def soft_labels(
+@dataclass(frozen=True)
+class Teaching:
+    """What teachers make of reviews.
+
+    Attributes:
+        probabilities: Of positive, by the mean of the teachers: float32, (reviews,), in [0, 1].
+        vectors: float32, (reviews, vector_size), see `document_vectors.document_vectors`.
+    """
+
+    probabilities: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+
+
+def teach(
     sequences: TokenSequences,
     labels: NDArray[np.int8],
     training_rows: NDArray[np.int64],
@@ -41,8 +55,8 @@ def soft_labels(
     config: TeachersConfig,
     seed: int,
     folder: Path,
-) -> NDArray[np.float32]:
-    """The probability of positive of each review, by the mean of three teachers.
+) -> Teaching:
+    """Train three teachers, and ask them about every review.
 
     What each teacher found is kept in `folder`, so that a run that was killed starts with the next
     one. Labels are looked at in the training rows; in the validation rows only to say how often
@@ -56,17 +70,14 @@ def soft_labels(
         config: How large the document vectors are, and the like.
         seed: Decides the document vectors.
         folder: For this run's files and no other's, made if missing.
-
-    Returns:
-        float32, (reviews,), in [0, 1].
     """
     folder.mkdir(parents=True, exist_ok=True)
     counts = count_ngrams(sequences, config.minimum_reviews)
     once = present(counts)
     logger.info("teachers: %d n-grams in %d reviews", counts.shape[1], counts.shape[0])
 
-    def by_vectors() -> NDArray[np.float32]:
-        vectors = document_vectors(
+    def to_vectors() -> NDArray[np.float32]:
+        return document_vectors(
             counts,
             log_count_ratios(once, labels, training_rows),
             config.vector_size,
@@ -76,23 +87,28 @@ def soft_labels(
                 "teachers: document vectors, pass %d/%d", number, config.vector_passes
             ),
         )
-        return fit_log_odds(vectors, labels, training_rows, _VECTORS_C)
 
-    ways = (
-        lambda: log_ratio_log_odds(once, labels, training_rows),
-        lambda: tf_idf_log_odds(counts, labels, training_rows),
-        by_vectors,
+    def learned(name: str, log_odds: NDArray[np.float32]) -> NDArray[np.float32]:
+        share = ((log_odds > 0) == labels)[validation_rows].mean()
+        logger.info(
+            "teachers: %s, right in %.2f %% of %d validation reviews",
+            *(name, 100 * share, len(validation_rows)),
+        )
+        return log_odds
+
+    by_ratios = _kept(
+        folder / "log-count-ratios.npy", lambda: log_ratio_log_odds(once, labels, training_rows)
     )
-    log_odds = []
-    for name, way in zip(_NAMES, ways, strict=True):
-        found = _kept(folder / f"{name.replace(' ', '-').lower()}.npy", way)
-        log_odds.append(found)
-        logger.info("teachers: %s, %s", name, _right(found, labels, validation_rows))
-    mean = np.mean(log_odds, axis=0)
-    logger.info("teachers: their mean, %s", _right(mean, labels, validation_rows))
+    learned("log count ratios", by_ratios)
+    by_tf_idf = _kept(folder / "tf-idf.npy", lambda: tf_idf_log_odds(counts, labels, training_rows))
+    learned("TF-IDF", by_tf_idf)
+    vectors = _kept(folder / "document-vectors.npy", to_vectors)
+    by_vectors = learned(
+        "document vectors", fit_log_odds(vectors, labels, training_rows, _VECTORS_C)
+    )
+    mean = learned("their mean", np.mean([by_ratios, by_tf_idf, by_vectors], axis=0))
     temperature = fit_temperature(mean[validation_rows], labels[validation_rows])
-    probabilities: NDArray[np.float32] = (1 / (1 + np.exp(-mean / temperature))).astype(np.float32)
-    return probabilities
+    return Teaching((1 / (1 + np.exp(-mean / temperature))).astype(np.float32), vectors)
 
 
 def _kept(file: Path, way: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -103,8 +119,3 @@ def _kept(file: Path, way: Callable[[], NDArray[np.float32]]) -> NDArray[np.floa
         unfinished.rename(file)
     kept: NDArray[np.float32] = np.load(file)
     return kept
-
-
-def _right(log_odds: NDArray[np.float32], labels: NDArray[np.int8], rows: NDArray[np.int64]) -> str:
-    share = ((log_odds[rows] > 0) == labels[rows]).mean()
-    return f"right in {share:.2%} of {len(rows):,} validation reviews"

@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -35,9 +35,15 @@ from imdb_classifier.encoding import (
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.imdb import Reviews
 from imdb_classifier.linear import fit_temperature
-from imdb_classifier.network import build_network, import_keras, round_vectors
+from imdb_classifier.network import (
+    build_network,
+    import_keras,
+    round_vectors,
+    with_vectors,
+    without_vectors,
+)
 from imdb_classifier.schema import TEXT
-from imdb_classifier.teachers import soft_labels
+from imdb_classifier.teachers import teach
 
 if TYPE_CHECKING:
     import keras
@@ -159,19 +165,16 @@ def train(
     )
     # What stands behind the labelled reviews was labelled by teachers.
     learned_rows = np.concatenate([training_rows, np.arange(len(reviews), len(sequences))])
-    training = _Part(sequences.take(learned_rows), targets[learned_rows], recipe)
-    validation = _Part(sequences.take(validation_rows), targets[validation_rows], recipe)
+    training, validation = (
+        _Part(sequences.take(rows), tuple(target[rows] for target in targets), recipe)
+        for rows in (learned_rows, validation_rows)
+    )
 
     epochs, steps = recipe.training.epochs, -(-len(learned_rows) // recipe.training.batch_size)
     accuracy = _accuracy(keras)
     history, model = _resume(checkpoints, accuracy)
     if model is None:
-        model = build_network(recipe.encoding, recipe.network, recipe.regularisation)
-        model.compile(
-            optimizer=_optimizer(keras, recipe.training, epochs * steps),
-            loss="binary_crossentropy",
-            metrics=[accuracy],
-        )
+        model = _compiled(keras, recipe, epochs * steps, accuracy)
     observer.started(_summary(model), epochs, steps)
     for number in range(len(history) + 1, epochs + 1):
         started = time.perf_counter()
@@ -183,24 +186,18 @@ def train(
             callbacks=[_stepping(keras, observer, number)],
         ).history
         # Apart from `fit`, at whose very end the weights become their average.
-        val_loss, val_accuracy = (
-            model.evaluate(validation.in_order(), verbose=0)
+        loss, right = _figures({name: values[0] for name, values in figures.items()})
+        val_loss, val_right = (
+            _figures(model.evaluate(validation.in_order(), verbose=0, return_dict=True))
             if len(validation_rows)
-            else (None,) * 2
+            else (None, None)
         )
-        history.append(
-            Epoch(
-                number,
-                loss=figures["loss"][0],
-                accuracy=figures["accuracy"][0],
-                val_loss=val_loss,
-                val_accuracy=val_accuracy,
-                seconds=round(time.perf_counter() - started, 2),
-            )
-        )
+        seconds = round(time.perf_counter() - started, 2)
+        history.append(Epoch(number, loss, right, val_loss, val_right, seconds))
         _checkpoint(checkpoints, model, history)
         observer.finished(history[-1], epochs)
     if recipe.teachers is not None:
+        model = without_vectors(model)
         _finish(model, validation)
     return TrainedModel(model, vocabulary, recipe, seed, tuple(history))
 
@@ -218,10 +215,10 @@ class _Part:
     """Encoded reviews and what is to be learned of them, handed to Keras as batches."""
 
     def __init__(
-        self, sequences: TokenSequences, targets: NDArray[np.float32], recipe: Recipe
+        self, sequences: TokenSequences, targets: tuple[NDArray[np.float32], ...], recipe: Recipe
     ) -> None:
         self.sequences = sequences
-        self.targets = targets[:, None]
+        self.targets = targets
         self.recipe = recipe
 
     def epoch(self, generator: np.random.Generator) -> tf.data.Dataset:
@@ -244,7 +241,7 @@ class _Part:
 
     def ordered_targets(self) -> NDArray[np.float32]:
         """What is to be learned: float32, (reviews,), in an order that never changes."""
-        ordered: NDArray[np.float32] = self.targets[np.concatenate(self._ordered_batches()), 0]
+        ordered: NDArray[np.float32] = self.targets[0][np.concatenate(self._ordered_batches()), 0]
         return ordered
 
     def _ordered_batches(self) -> list[NDArray[np.int64]]:
@@ -257,14 +254,16 @@ class _Part:
 
         def padded() -> Iterator[Any]:
             for rows in batches:
-                yield network_inputs(self.recipe, sequences.take(rows)), self.targets[rows]
+                targets = tuple(target[rows] for target in self.targets)
+                yield network_inputs(self.recipe, sequences.take(rows)), targets
 
         # Keras would guess the shapes from the first two batches, and fail at the first wider one
         # where these happen to be of one width.
         steps = None if self.recipe.network.masked else self.recipe.encoding.sequence_length
         ids = tf.TensorSpec((None, steps), tf.int32)
         inputs = (ids, ids) if self.recipe.network.pair_slots else ids
-        shapes = inputs, tf.TensorSpec((None, 1), tf.float32)
+        sizes = (target.shape[1] for target in self.targets)
+        shapes = inputs, tuple(tf.TensorSpec((None, size), tf.float32) for size in sizes)
         dataset = tf.data.Dataset.from_generator(padded, output_signature=shapes)
         return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)
 
@@ -276,16 +275,16 @@ def _lessons(
     seed: int,
     rows: tuple[NDArray[np.int64], NDArray[np.int64]],
     checkpoints: Path,
-) -> tuple[Vocabulary, TokenSequences, NDArray[np.float32]]:
-    """Vocabulary, encoded reviews, and the probability of positive to be learned of each.
+) -> tuple[Vocabulary, TokenSequences, tuple[NDArray[np.float32], ...]]:
+    """Vocabulary, encoded reviews, and what is to be learned of each: (reviews, 1) probabilities.
 
     In a recipe with teachers, the unlabelled reviews stand behind the others, with what the
-    teachers make of them.
+    teachers make of them; and document vectors are to be learned of all.
     """
-    labels = reviews.labels.astype(np.float32)
+    labels = reviews.labels.astype(np.float32)[:, None]
     if recipe.teachers is None:
         vocabulary = vocabulary_of(reviews, recipe)
-        return vocabulary, encode_reviews(reviews.table, vocabulary, recipe.encoding), labels
+        return vocabulary, encode_reviews(reviews.table, vocabulary, recipe.encoding), (labels,)
     if unlabelled is None or TEXT not in reviews.table.column_names:
         raise ConfigurationError(
             f"The recipe '{recipe.name}' learns from reviews with text, some without a label.",
@@ -295,7 +294,7 @@ def _lessons(
     texts = pa.concat_tables([reviews.table, unlabelled.table])[TEXT]
     words = Vocabulary.count(texts)
     whole = encode(texts, words, EncodingConfig(len(words) + 4, _WHOLE))
-    taught = soft_labels(
+    teaching = teach(
         whole,
         np.concatenate([reviews.labels, unlabelled.labels]),
         *rows,
@@ -303,8 +302,29 @@ def _lessons(
         seed,
         checkpoints / "teachers",
     )
-    targets = np.concatenate([labels, taught[len(labels) :]])
-    return words.head(recipe.encoding.vocabulary_words), cap(whole, recipe.encoding), targets
+    taught = np.concatenate([labels, teaching.probabilities[len(labels) :, None]])
+    vocabulary = words.head(recipe.encoding.vocabulary_words)
+    return vocabulary, cap(whole, recipe.encoding), (taught, teaching.vectors)
+
+
+def _compiled(keras: Any, recipe: Recipe, steps: int, accuracy: object) -> keras.Model:
+    model = build_network(recipe.encoding, recipe.network, recipe.regularisation)
+    losses, weights = ["binary_crossentropy"], [1.0]
+    metrics: list[list[object]] = [[accuracy]]
+    if recipe.teachers is not None:
+        model = with_vectors(model, recipe.teachers.vector_size)
+        losses.append("cosine_similarity")
+        weights.append(recipe.teachers.vector_weight)
+        metrics.append([])
+    optimizer = _optimizer(keras, recipe.training, steps)
+    model.compile(optimizer=optimizer, loss=losses, loss_weights=weights, metrics=metrics)
+    return model
+
+
+def _figures(values: Mapping[str, float]) -> tuple[float, float]:
+    """Loss and accuracy of the probabilities, whatever else was learned."""
+    prefix = "positive_" if "positive_loss" in values else ""
+    return values[f"{prefix}loss"], values[f"{prefix}accuracy"]
 
 
 def _optimizer(keras: Any, config: TrainingConfig, steps: int) -> keras.optimizers.Optimizer:

@@ -23,14 +23,27 @@ def test_seed_is_the_tutorial() -> None:
     assert SEED.to_dict() == {
         "name": "seed",
         "encoding": {"num_words": 5_000, "sequence_length": 500},
-        "network": {"embedding_dim": 32, "lstm_units": 100, "masked": False},
+        "network": {"embedding_dim": 32, "lstm_units": 100, "masked": False, "pair_slots": 0},
         "training": {
             "epochs": 3,
             "batch_size": 64,
             "learning_rate": 0.001,
             "validation_fraction": 0.33,
+            "warm_up_steps": 0,
+            "averaging": 0.0,
+            "clip_norm": None,
         },
+        "regularisation": {"word_dropout": 0, "input_dropout": 0, "output_dropout": 0},
+        "teachers": None,
     }
+
+
+def test_recipes_of_the_first_release_are_read() -> None:
+    values = SEED.to_dict()
+    del values["regularisation"], values["teachers"], values["network"]["pair_slots"]
+    for name in ("warm_up_steps", "averaging", "clip_norm"):
+        del values["training"][name]
+    assert Recipe.from_dict(values) == SEED
 
 
 def test_words_with_an_id_of_their_own() -> None:
@@ -46,7 +59,9 @@ def test_recipes_by_name(name: str) -> None:
 
 
 def test_unknown_recipe() -> None:
-    with pytest.raises(ConfigurationError, match=r"'best' is not among: seed, .*--recipe"):
+    with pytest.raises(
+        ConfigurationError, match=r"'best' is not among: production, seed, .*--recipe"
+    ):
         recipe("best")
 
 

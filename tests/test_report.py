@@ -82,7 +82,7 @@ def test_json_is_read_back(evaluation: Evaluation) -> None:
     text = report.render_json(evaluation)
 
     assert Evaluation.from_dict(json.loads(text)) == evaluation
-    assert text.startswith('{\n  "by_length": [\n')
+    assert text.startswith('{\n  "by_kind": [\n')
     assert text.endswith("}\n")
     assert list(json.loads(text)) == sorted(json.loads(text))
 

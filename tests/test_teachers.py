@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from imdb_classifier import teachers
 from imdb_classifier.config import TeachersConfig
 from imdb_classifier.encoding import TokenSequences
-from imdb_classifier.teachers import soft_labels
+from imdb_classifier.teachers import teach
 
-CONFIG = TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3)
+CONFIG = TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3, vector_weight=0.5)
 LABELLED, ALL = 100, 400
 TRAINING_ROWS, VALIDATION_ROWS = np.arange(70), np.arange(70, 100)
 
@@ -40,7 +40,9 @@ def labels(validation: int = 0) -> NDArray[np.int8]:
 
 
 def taught(sequences: TokenSequences, folder: Path, wrong: int = 0) -> NDArray[np.float32]:
-    return soft_labels(sequences, labels(wrong), TRAINING_ROWS, VALIDATION_ROWS, CONFIG, 1, folder)
+    return teach(
+        sequences, labels(wrong), TRAINING_ROWS, VALIDATION_ROWS, CONFIG, 1, folder
+    ).probabilities
 
 
 def test_unlabelled_reviews_get_their_side(
@@ -51,7 +53,7 @@ def test_unlabelled_reviews_get_their_side(
     assert found.dtype == np.float32
     assert ((found > 0.5) == np.arange(ALL) % 2)[LABELLED:].mean() > 0.95
     assert "document vectors, pass 3/3" in caplog.text
-    assert "their mean, right in 100.00% of 30 validation reviews" in caplog.text
+    assert "their mean, right in 100.00 % of 30 validation reviews" in caplog.text
 
 
 def test_labels_to_validate_with_only_make_the_teachers_less_sure(

@@ -33,7 +33,7 @@ TAUGHT = replace(
     training=replace(
         PRODUCTION.training, epochs=3, batch_size=16, validation_fraction=0.2, warm_up_steps=5
     ),
-    teachers=TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3),
+    teachers=TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3, vector_weight=0.5),
 )
 """The recipe `production` with tiny settings."""
 RECIPES = {"masked": RECIPE, "padded in front": UNMASKED, "taught": TAUGHT}
@@ -242,7 +242,7 @@ def test_an_epoch_ends_with_the_average_of_its_weights(
 def test_dropped_words_become_unknown(reviews: Reviews) -> None:
     vocabulary = training.vocabulary_of(reviews, TAUGHT)
     sequences = encode(reviews.table["text"], vocabulary, TAUGHT.encoding)
-    part = training._Part(sequences, reviews.labels.astype(np.float32), TAUGHT)
+    part = training._Part(sequences, (reviews.labels.astype(np.float32)[:, None],), TAUGHT)
     unknown = [
         np.concatenate([(ids == 2)[ids != 0] for (ids, _), _ in batches]).mean()
         for batches in (part.in_order(), part.epoch(np.random.default_rng(1)))

@@ -78,13 +78,14 @@ class Parts:
 
         A step of an LSTM multiplies a state of `units` by weights for four gates.
         """
-        units = self._bundle.recipe.network.lstm_units
+        network = self._bundle.recipe.network
+        units, directions = network.lstm_units, 2 if network.pair_slots else 1
         with ThreadPoolExecutor(self._cores) as pool:
             rates = [
                 sum(pool.map(lambda _, rows=rows: _matrix_rate(rows, units), range(self._cores)))
                 for rows in MATRIX_ROWS
             ]
-        operations = tokens * 2 * units * 4 * units
+        operations = tokens * directions * 2 * units * 4 * units
         return {"matrix_gflops": max(rates) / 1e9, "limit": max(rates) / operations}
 
 

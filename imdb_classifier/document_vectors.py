@@ -103,7 +103,9 @@ def _step(
     slopes *= SHARPNESS
     towards = slopes @ directions - (slopes @ cosines) * review_direction
     steps = _NGRAM_RATE * rate * slopes / lengths
-    ngrams[pairs] += steps[:, None] * review_direction - (steps * cosines)[:, None] * directions
+    directions *= (lengths - steps * cosines)[:, None]
+    directions += steps[:, None] * review_direction
+    ngrams[pairs] = directions
     review += (_REVIEW_RATE * rate / (true * review_length)) * towards
 
 

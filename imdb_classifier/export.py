@@ -104,11 +104,11 @@ class _Graph:
 def _last_state(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
     units = recipe.network.lstm_units
     graph.constants |= {
-        "words": weights.words,
+        "embedding": weights.words,
         "state_shape": np.array([-1, units], dtype=np.int64),
         **_lstm_constants(weights.directions),
     }
-    graph.add("Gather", ["words", TOKEN_IDS_INPUT], "vectors")
+    graph.add("Gather", ["embedding", TOKEN_IDS_INPUT], "vectors")
     inputs = ["vectors", "kernel", "recurrent_kernel", "bias", LENGTHS_INPUT]
     if not recipe.network.masked:
         hidden, cell = states_after_padding(weights, recipe.encoding.sequence_length)
@@ -197,8 +197,8 @@ def weights_of(model: bytes) -> NetworkWeights:
         constant.name: numpy_helper.to_array(constant)
         for constant in load_model_from_string(model).graph.initializer
     }
-    if "words" in constants:
-        words = constants["words"]
+    if "embedding" in constants:
+        words = constants["embedding"]
         pairs = words[:0]
     else:
         words, pairs = (

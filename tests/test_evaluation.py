@@ -15,6 +15,7 @@ from imdb_classifier.evaluation import (
     Evaluation,
     Figure,
     evaluate,
+    evaluate_kinds,
 )
 
 FIGURES = [
@@ -306,3 +307,17 @@ def test_a_column_of_probabilities_is_refused() -> None:
 def test_only_plain_values_are_taken(values: dict[str, Any]) -> None:
     with pytest.raises(BadDataError, match=r"must be plain JSON values\. They are not: "):
         _evaluate(LABELS, PROBABILITIES, **values)
+
+
+def test_kinds_of_text_are_counted_apart() -> None:
+    short, product = evaluate_kinds(
+        ["short", "product", "short", "short"],
+        np.array([1, 0, 0, 1]),
+        np.array([0.5, 0.2, 0.7, 0.9], np.float32),
+    )[::-1]
+    assert (product.name, product.rows, product.positives) == ("product", 1, 0)
+    assert (short.name, short.rows, short.positives) == ("short", 3, 2)
+    assert product.accuracy.value == 1
+    # Half is positive, as everywhere.
+    assert short.accuracy.value == pytest.approx(2 / 3)
+    assert 0 < short.accuracy.low < 2 / 3 < short.accuracy.high < 1

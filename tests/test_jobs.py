@@ -4,6 +4,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.bundle import Bundle
-from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.config import PRODUCTION, TeachersConfig
+from imdb_classifier.errors import ConfigurationError, NoInputError
 from imdb_classifier.imdb import Reviews
 from imdb_classifier.jobs import (
     compare_with_champion,
@@ -93,6 +95,46 @@ def test_evaluation_says_what_was_measured_on_what(tiny_bundle: Bundle) -> None:
     # Lengths are those of whole reviews, though the network reads 100 tokens of each.
     assert max(len(text.split()) for text in reviews.table["text"].to_pylist()) > 100
     assert any(piece.name.startswith(("101", "201")) for piece in evaluation.by_length)
+
+
+def test_an_evaluation_says_where_a_model_fails(tiny_bundle: Bundle) -> None:
+    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
+    kinds = {part.name: part.rows for part in evaluation.by_kind}
+    assert {*kinds} == {"irony", "long", "mixed", "negation", "plain", "product", "short"}
+    # The rest of the sample is what this model has learned from.
+    assert sum(kinds.values()) == 86
+    others = {**tiny_bundle.manifest, "data": {**tiny_bundle.manifest["data"], "fingerprint": "f"}}
+    evaluation, _ = evaluate_bundle(replace(tiny_bundle, manifest=others), str(FOLDER))
+    assert sum(part.rows for part in evaluation.by_kind) == 264
+
+
+def test_recipes_with_teachers_take_the_unsupervised_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(
+        PRODUCTION,
+        encoding=replace(PRODUCTION.encoding, num_words=500, sequence_length=50),
+        network=replace(PRODUCTION.network, embedding_dim=4, lstm_units=4, pair_slots=100),
+        training=replace(PRODUCTION.training, epochs=1, batch_size=32),
+        teachers=TeachersConfig(2, vector_size=4, vector_passes=1, vector_weight=0.5),
+    )
+    monkeypatch.setattr("imdb_classifier.jobs.named_recipe", lambda _: small)
+    for split in ("train", "test"):
+        shutil.copy(FOLDER / f"{split}-00000-of-00001.parquet", tmp_path)
+    with pytest.raises(NoInputError, match="unsupervised"):
+        train_bundle(str(tmp_path), "production", 1, tmp_path / "work")
+    unlabelled = pq.read_table(FOLDER / "test-00000-of-00001.parquet").select(["text"])
+    hidden = unlabelled.append_column("label", pa.array([-1] * len(unlabelled)))
+    pq.write_table(hidden, tmp_path / "unsupervised-0.parquet")
+    bundle = train_bundle(str(tmp_path), "production", 1, tmp_path / "work")
+    assert bundle.recipe == small
+    assert bundle.manifest["data"]["unlabelled"]["rows"] == 86
+    evaluation, _ = evaluate_bundle(bundle, str(tmp_path))
+    card = register_bundle(bundle, evaluation, Registry(tmp_path / "registry")).path / "README.md"
+    text = card.read_text("utf-8")
+    assert "word pairs hashed to 100 slots" in text
+    assert "| sample: negation |" in text
+    assert "--recipe production --seed 1" in text
 
 
 def test_the_champion_is_measured_on_the_challengers_rows(

@@ -13,7 +13,7 @@ import pytest
 from imdb_classifier import report
 from imdb_classifier.config import SEED
 from imdb_classifier.errors import BadDataError, CannotWriteError
-from imdb_classifier.evaluation import Evaluation, evaluate
+from imdb_classifier.evaluation import Evaluation, evaluate, evaluate_kinds
 
 HOSTILE = (
     '<script>alert("x")</script><img src=http://evil.example/x onerror=alert(1)> & {{ 7 * 7 }}'
@@ -44,6 +44,9 @@ def _evaluation(**values: Any) -> Evaluation:
             "data": {"source": "parquet", "split": "test", "left_out": {"empty": 2}},
             "model": {"id": "seed-0a1b2c", "recipe": "seed", "seed": 7},
             "history": HISTORY,
+            "by_kind": evaluate_kinds(
+                ["short", "product | &", "short"], np.array([1, 0, 0]), np.array([0.9, 0.2, 0.7])
+            ),
             **values,
         },
     )
@@ -315,3 +318,14 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, evaluation: Evaluation) ->
 
     with pytest.raises(CannotWriteError, match=r"file/report cannot: Not a directory\. Name"):
         report.write_report(evaluation, tmp_path / "file" / "report")
+
+
+def test_other_texts_are_told_apart_from_the_evaluated_ones(evaluation: Evaluation) -> None:
+    markdown = report.render_markdown(evaluation)
+    assert "## Other texts" in markdown
+    assert "| short | 2 | 50.0 % | 9.5 to 90.5 |" in markdown
+    assert r"| product \| \<b> | 1 | 100.0 % |" in markdown
+    page = report.render_html(evaluation)
+    assert '<th scope="row">short</th><td>2</td><td>50.0&nbsp;%</td>' in page
+    assert "product | &amp;" in page
+    assert "Other texts" not in report.render_html(replace(evaluation, by_kind=()))

@@ -16,7 +16,7 @@ from imdb_classifier import tasks
 @flow(name="train-imdb", flow_run_name="train {recipe} with seed {seed}", persist_result=False)
 def train_imdb(
     data: str | None = None,
-    recipe: str = "seed",
+    recipe: str = "production",
     seed: int = 1,
     extra_train: list[str] | None = None,
     registry: str | None = None,

@@ -93,7 +93,9 @@ def _common(
 @app.command()
 def train(
     data: Data = None,
-    recipe: Annotated[str, typer.Option(help="What to train: production, seed or tiny.")] = "seed",
+    recipe: Annotated[
+        str, typer.Option(help="What to train: production, seed or tiny.")
+    ] = "production",
     seed: Annotated[int, typer.Option(help="Decides first weights, split and order.")] = 1,
     extra_train: Annotated[
         list[str] | None,

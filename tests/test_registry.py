@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,14 @@ def test_the_gate(ours: float, promote: bool) -> None:
 def test_the_gate_compares_only_on_the_same_rows() -> None:
     with pytest.raises(ConfigurationError, match="compared on the same test rows"):
         decide(evaluation_of("new", 0.9), evaluation_of("old", 0.9, fingerprint="other"))
+
+
+def test_the_bundled_model_is_small() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as wheel:
+        for file in bundled_path().iterdir():
+            wheel.write(file)
+    assert packed.tell() < 12_000_000
 
 
 def test_the_bundled_model_ships_its_evaluation() -> None:

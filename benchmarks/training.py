@@ -23,8 +23,9 @@ from imdb_classifier.batching import pad_right
 from imdb_classifier.config import SEED, Recipe
 from imdb_classifier.encoding import encode_reviews
 from imdb_classifier.imdb import Reviews, load_reviews
+from imdb_classifier.lessons import split, vocabulary_of
 from imdb_classifier.network import build_network, import_keras
-from imdb_classifier.training import split, train, vocabulary_of
+from imdb_classifier.training import train
 
 MASKED = replace(SEED, name="masked", network=replace(SEED.network, masked=True))
 

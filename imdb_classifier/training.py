@@ -12,28 +12,19 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
-from imdb_classifier.batching import length_buckets, network_inputs, shuffled_batches
-from imdb_classifier.config import EncodingConfig, Recipe, TrainingConfig
-from imdb_classifier.encoding import (
-    UNKNOWN,
-    TokenSequences,
-    Vocabulary,
-    cap,
-    encode,
-    encode_reviews,
-)
+from imdb_classifier.config import Recipe, TrainingConfig
+from imdb_classifier.encoding import Vocabulary
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.imdb import Reviews
+from imdb_classifier.lessons import Lessons, prepare_lessons
 from imdb_classifier.linear import fit_temperature
 from imdb_classifier.network import (
     build_network,
@@ -42,18 +33,11 @@ from imdb_classifier.network import (
     with_vectors,
     without_vectors,
 )
-from imdb_classifier.schema import TEXT
-from imdb_classifier.teachers import teach
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
 logger = logging.getLogger(__name__)
-
-_VALIDATION_BATCH_ROWS = 256
-_WHOLE = 2**31 - 1
-"""A sequence length that no review reaches."""
 
 
 @dataclass(frozen=True)
@@ -157,20 +141,9 @@ def train(
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
-    vocabulary = vocabulary_of(reviews, recipe)
-    sequences = encode_reviews(reviews.table, vocabulary, recipe.encoding)
-    training_rows, validation_rows = split(len(reviews), recipe, seed)
-    vocabulary, sequences, targets = _lessons(
-        reviews, unlabelled, recipe, seed, (training_rows, validation_rows), checkpoints
-    )
-    # What stands behind the labelled reviews was labelled by teachers.
-    learned_rows = np.concatenate([training_rows, np.arange(len(reviews), len(sequences))])
-    training, validation = (
-        _Part(sequences.take(rows), tuple(target[rows] for target in targets), recipe)
-        for rows in (learned_rows, validation_rows)
-    )
-
-    epochs, steps = recipe.training.epochs, -(-len(learned_rows) // recipe.training.batch_size)
+    lessons = prepare_lessons(reviews, unlabelled, recipe, seed, checkpoints / "teachers")
+    training, validation = lessons.training, lessons.validation
+    epochs, steps = recipe.training.epochs, -(-len(training) // recipe.training.batch_size)
     accuracy = _accuracy(keras)
     history, model = _resume(checkpoints, accuracy)
     if model is None:
@@ -189,7 +162,7 @@ def train(
         loss, right = _figures({name: values[0] for name, values in figures.items()})
         val_loss, val_right = (
             _figures(model.evaluate(validation.in_order(), verbose=0, return_dict=True))
-            if len(validation_rows)
+            if len(validation)
             else (None, None)
         )
         seconds = round(time.perf_counter() - started, 2)
@@ -199,7 +172,7 @@ def train(
     if recipe.teachers is not None:
         model = without_vectors(model)
         _finish(model, validation)
-    return TrainedModel(model, vocabulary, recipe, seed, tuple(history))
+    return TrainedModel(model, lessons.vocabulary, recipe, seed, tuple(history))
 
 
 def run_key(reviews: Reviews, recipe: Recipe, seed: int, unlabelled: Reviews | None = None) -> str:
@@ -209,102 +182,6 @@ def run_key(reviews: Reviews, recipe: Recipe, seed: int, unlabelled: Reviews | N
         settings["unlabelled"] = unlabelled.fingerprint
     digest = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return f"{recipe.name}-{seed}-{digest[:12]}"
-
-
-class _Part:
-    """Encoded reviews and what is to be learned of them, handed to Keras as batches."""
-
-    def __init__(
-        self, sequences: TokenSequences, targets: tuple[NDArray[np.float32], ...], recipe: Recipe
-    ) -> None:
-        self.sequences = sequences
-        self.targets = targets
-        self.recipe = recipe
-
-    def epoch(self, generator: np.random.Generator) -> tf.data.Dataset:
-        """Every review once, in an order of the generator's, less some words."""
-        batches = shuffled_batches(
-            self.sequences.lengths,
-            self.recipe.training.batch_size,
-            generator,
-            bucketed=self.recipe.network.masked,
-        )
-        ids, share = self.sequences.ids, self.recipe.regularisation.word_dropout
-        if share:
-            dropped = generator.random(len(ids), dtype=np.float32) < share
-            ids = np.where(dropped, np.int32(UNKNOWN), ids)
-        return self._dataset(TokenSequences(ids, self.sequences.offsets), batches)
-
-    def in_order(self) -> tf.data.Dataset:
-        """Every review once, in the order of `ordered_targets`."""
-        return self._dataset(self.sequences, self._ordered_batches())
-
-    def ordered_targets(self) -> NDArray[np.float32]:
-        """What is to be learned: float32, (reviews,), in an order that never changes."""
-        ordered: NDArray[np.float32] = self.targets[0][np.concatenate(self._ordered_batches()), 0]
-        return ordered
-
-    def _ordered_batches(self) -> list[NDArray[np.int64]]:
-        return length_buckets(self.sequences.lengths, _VALIDATION_BATCH_ROWS)
-
-    def _dataset(
-        self, sequences: TokenSequences, batches: Sequence[NDArray[np.int64]]
-    ) -> tf.data.Dataset:
-        import tensorflow as tf
-
-        def padded() -> Iterator[Any]:
-            for rows in batches:
-                targets = tuple(target[rows] for target in self.targets)
-                yield network_inputs(self.recipe, sequences.take(rows)), targets
-
-        # Keras would guess the shapes from the first two batches, and fail at the first wider one
-        # where these happen to be of one width.
-        steps = None if self.recipe.network.masked else self.recipe.encoding.sequence_length
-        ids = tf.TensorSpec((None, steps), tf.int32)
-        inputs = (ids, ids) if self.recipe.network.pair_slots else ids
-        sizes = (target.shape[1] for target in self.targets)
-        shapes = inputs, tuple(tf.TensorSpec((None, size), tf.float32) for size in sizes)
-        dataset = tf.data.Dataset.from_generator(padded, output_signature=shapes)
-        return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)
-
-
-def _lessons(
-    reviews: Reviews,
-    unlabelled: Reviews | None,
-    recipe: Recipe,
-    seed: int,
-    rows: tuple[NDArray[np.int64], NDArray[np.int64]],
-    checkpoints: Path,
-) -> tuple[Vocabulary, TokenSequences, tuple[NDArray[np.float32], ...]]:
-    """Vocabulary, encoded reviews, and what is to be learned of each: (reviews, 1) probabilities.
-
-    In a recipe with teachers, the unlabelled reviews stand behind the others, with what the
-    teachers make of them; and document vectors are to be learned of all.
-    """
-    labels = reviews.labels.astype(np.float32)[:, None]
-    if recipe.teachers is None:
-        vocabulary = vocabulary_of(reviews, recipe)
-        return vocabulary, encode_reviews(reviews.table, vocabulary, recipe.encoding), (labels,)
-    if unlabelled is None or TEXT not in reviews.table.column_names:
-        raise ConfigurationError(
-            f"The recipe '{recipe.name}' learns from reviews with text, some without a label.",
-            f"The {reviews.source} reviews have no unsupervised split with text.",
-            "Name others with --data, or choose another recipe.",
-        )
-    texts = pa.concat_tables([reviews.table, unlabelled.table])[TEXT]
-    words = Vocabulary.count(texts)
-    whole = encode(texts, words, EncodingConfig(len(words) + 4, _WHOLE))
-    teaching = teach(
-        whole,
-        np.concatenate([reviews.labels, unlabelled.labels]),
-        *rows,
-        recipe.teachers,
-        seed,
-        checkpoints / "teachers",
-    )
-    taught = np.concatenate([labels, teaching.probabilities[len(labels) :, None]])
-    vocabulary = words.head(recipe.encoding.vocabulary_words)
-    return vocabulary, cap(whole, recipe.encoding), (taught, teaching.vectors)
 
 
 def _compiled(keras: Any, recipe: Recipe, steps: int, accuracy: object) -> keras.Model:
@@ -361,7 +238,7 @@ def _accuracy(keras: Any) -> Callable[[Any, Any], Any]:
     return accuracy
 
 
-def _finish(model: keras.Model, validation: _Part) -> None:
+def _finish(model: keras.Model, validation: Lessons) -> None:
     """Round the vectors to 8 bits, then calibrate the probabilities on the validation part."""
     round_vectors(model)
     probabilities = model.predict(validation.in_order(), verbose=0)[:, 0].astype(np.float64)
@@ -370,26 +247,6 @@ def _finish(model: keras.Model, validation: _Part) -> None:
     logger.info("calibrated by a temperature of %.3f", temperature)
     positive = model.get_layer("positive")
     positive.set_weights([weights / temperature for weights in positive.get_weights()])
-
-
-def vocabulary_of(reviews: Reviews, recipe: Recipe) -> Vocabulary:
-    """The words with ids of their own: those that the reviews come with, else the most frequent."""
-    if reviews.words is not None:
-        return Vocabulary(reviews.words[: recipe.encoding.vocabulary_words])
-    return Vocabulary.count(reviews.table[TEXT]).head(recipe.encoding.vocabulary_words)
-
-
-def split(rows: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows to train on and rows to validate on, drawn by the seed."""
-    order = np.random.default_rng(seed).permutation(rows)
-    training_rows = round(rows * (1 - recipe.training.validation_fraction))
-    if training_rows == 0:
-        raise ConfigurationError(
-            "At least one review must be left to train on.",
-            f"There are {rows} labelled reviews.",
-            "Name more with --data or --extra-train.",
-        )
-    return order[:training_rows], order[training_rows:]
 
 
 def _checkpoint(folder: Path, model: keras.Model, history: Sequence[Epoch]) -> None:

@@ -15,6 +15,7 @@ from imdb_classifier.encoding import encode
 from imdb_classifier.engine import KerasEngine
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.imdb import Reviews, load_reviews
+from imdb_classifier.lessons import Lessons, split, vocabulary_of
 from imdb_classifier.linear import fit_temperature
 from imdb_classifier.network import NetworkWeights, eight_bits, import_keras
 from imdb_classifier.samples import FOLDER
@@ -163,12 +164,12 @@ def test_what_an_observer_is_told(reviews: Reviews, tmp_path: Path) -> None:
 
 
 def test_seed_splits_train_as_the_tutorial_does() -> None:
-    training_rows, validation_rows = training.split(25_000, SEED, 1)
+    training_rows, validation_rows = split(25_000, SEED, 1)
     assert (len(training_rows), len(validation_rows)) == (16_750, 8_250)
     assert sorted([*training_rows, *validation_rows]) == list(range(25_000))
     # Rows come ordered by label: both parts must hold both.
     assert 0.45 < (training_rows < 12_500).mean() < 0.55
-    assert not np.array_equal(training_rows, training.split(25_000, SEED, 2)[0])
+    assert not np.array_equal(training_rows, split(25_000, SEED, 2)[0])
 
 
 def test_without_a_validation_part(reviews: Reviews, tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_a_taught_network_is_rounded_and_calibrated(
     for table in (weights.words, weights.pairs):
         codes, scale = eight_bits(table)
         np.testing.assert_array_equal(codes * scale, table)
-    _, rows = training.split(len(reviews), TAUGHT, 5)
+    _, rows = split(len(reviews), TAUGHT, 5)
     sequences = encode(reviews.table["text"], undisturbed.vocabulary, TAUGHT.encoding).take(rows)
     probabilities = KerasEngine(undisturbed.model, TAUGHT).probabilities(sequences)
     log_odds = np.log(probabilities / (1 - probabilities))
@@ -249,9 +250,9 @@ def test_an_epoch_ends_with_the_average_of_its_weights(
 
 
 def test_dropped_words_become_unknown(reviews: Reviews) -> None:
-    vocabulary = training.vocabulary_of(reviews, TAUGHT)
+    vocabulary = vocabulary_of(reviews, TAUGHT)
     sequences = encode(reviews.table["text"], vocabulary, TAUGHT.encoding)
-    part = training._Part(sequences, (reviews.labels.astype(np.float32)[:, None],), TAUGHT)
+    part = Lessons(sequences, (reviews.labels.astype(np.float32)[:, None],), TAUGHT)
     unknown = [
         np.concatenate([(ids == 2)[ids != 0] for (ids, _), _ in batches]).mean()
         for batches in (part.in_order(), part.epoch(np.random.default_rng(1)))

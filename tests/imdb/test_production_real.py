@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from imdb_classifier.config import PRODUCTION, TeachersConfig
 from imdb_classifier.imdb import Reviews, load_reviews
-from imdb_classifier.training import split, train
+from imdb_classifier.lessons import split
+from imdb_classifier.training import train
 
 ROWS = 3_000
 SMALL = replace(

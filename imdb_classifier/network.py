@@ -31,6 +31,10 @@ _START_UP_MESSAGE = re.compile(
 )
 
 
+_SMALLEST_SCALE = 1e-30
+"""Of a table that is all zero."""
+
+
 def import_keras() -> Any:
     """The package keras, on TensorFlow: the backend that models are trained and checked with.
 
@@ -212,7 +216,8 @@ def eight_bits(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np
         int8, of the table's shape; float32, (). Their product gives the same codes and scale again.
     """
     # A scale of 16 significant bits, rounded up: 127 times it is exact.
-    bits = np.array(np.abs(table).max() / 127, np.float32).view(np.int32)
+    largest = max(np.abs(table).max() / 127, _SMALLEST_SCALE)
+    bits = np.array(largest, np.float32).view(np.int32)
     scale = ((bits + 0xFF) & ~0xFF).view(np.float32)
     return np.rint(table / scale).astype(np.int8), scale
 

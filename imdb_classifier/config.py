@@ -247,7 +247,7 @@ TINY: Final = Recipe(
 
 PRODUCTION: Final = Recipe(
     name="production",
-    encoding=EncodingConfig(num_words=20_000, sequence_length=400),
+    encoding=EncodingConfig(num_words=20_000, sequence_length=3_000),
     network=NetworkConfig(embedding_dim=32, lstm_units=64, masked=True, pair_slots=65_536),
     training=TrainingConfig(
         epochs=8,

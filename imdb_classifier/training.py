@@ -242,7 +242,9 @@ def _finish(model: keras.Model, validation: Lessons) -> None:
     """Round the vectors to 8 bits, then calibrate the probabilities on the validation part."""
     round_vectors(model)
     probabilities = model.predict(validation.in_order(), verbose=0)[:, 0].astype(np.float64)
-    log_odds = np.log(probabilities / np.maximum(1 - probabilities, np.finfo(np.float32).eps))
+    smallest = np.finfo(np.float32).eps
+    probabilities = np.clip(probabilities, smallest, 1 - smallest)
+    log_odds = np.log(probabilities / (1 - probabilities))
     temperature = fit_temperature(log_odds, validation.ordered_targets().astype(np.int8))
     logger.info("calibrated by a temperature of %.3f", temperature)
     positive = model.get_layer("positive")

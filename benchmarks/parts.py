@@ -22,7 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imdb_classifier.encoding import TokenSequences, encode
-from imdb_classifier.parquet.scored_file import ROW_GROUP_ROWS, WRITER_OPTIONS, read_batches
+from imdb_classifier.parquet.rows import open_rows
+from imdb_classifier.parquet.scored_file import ROW_GROUP_ROWS, WRITER_OPTIONS
 from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring import CHUNK_ROWS, available_cores
@@ -56,7 +57,8 @@ class Parts:
         return seconds | self._limit(sum(len(chunk.ids) for chunk in chunks) / len(table))
 
     def _read(self, source: str) -> pa.Table:
-        return pa.Table.from_batches(list(read_batches(Path(source))))
+        with open_rows(source, source) as reader:
+            return pa.Table.from_batches(list(reader.batches()))
 
     def _encode(self, table: pa.Table) -> list[TokenSequences]:
         texts = table[TEXT]

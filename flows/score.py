@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -26,13 +26,19 @@ def score_parquet(
     model: str = "@champion",
     text_column: str = "text",
     prefix: str = "sentiment_",
+    on_null: Literal["label", "skip", "error"] = "label",
+    quarantine: bool = False,
     registry: str | None = None,
+    only: str | None = None,
     force: bool = False,
+    deadline: str | None = None,
+    max_bad_files: int | None = None,
 ) -> State[Any]:
     """Write a sentiment label and a probability next to each text of Parquet files.
 
     Outputs that are finished and still fit are kept. Where a file cannot be scored, the others are,
-    and the run fails; started again, it goes on with what is missing.
+    and the run fails; started again, it goes on with what is missing. Two runs never write to one
+    output: the later one fails.
 
     Args:
         source: A Parquet file, a folder of them, or a pattern such as reviews/**/*.parquet.
@@ -40,17 +46,32 @@ def score_parquet(
         model: @champion, @challenger, @previous, a version's id, or a bundle's path.
         text_column: The column that holds the text.
         prefix: Begins the new columns' names.
+        on_null: Rows whose text is null, empty or blank: label keeps them with nulls, skip leaves
+            them out, error refuses the file.
+        quarantine: List what could not be scored below _quarantine in the output.
         registry: Folder of the models. Default: IMDB_CLASSIFIER_REGISTRY, else the user's own.
-        force: Replace outputs that an older model or input gave.
+        only: new, stale or new,stale: files without an output; files whose output an older model,
+            input or options gave. Default: new, and an error where one is stale.
+        force: Score all files anew; files that are not ours are never replaced.
+        deadline: Such as 45m: what is finished by then stays, the rest is left for the next run.
+        max_bad_files: A unit of work of which more files fail than this ends early.
     """
+    options = {
+        "text_column": text_column,
+        "prefix": prefix,
+        "on_null": on_null,
+        "quarantine": quarantine,
+    }
     resolved = tasks.resolve_model(model, registry)
-    plan = tasks.plan_scoring(source, output)
-    units = plan.pop("units")
-    futures = [
-        tasks.score_files.submit(unit, plan, resolved, text_column, prefix, force) for unit in units
-    ]
-    results = [future.result() for future in futures]
-    committed = tasks.commit_scores(output, plan, resolved, results, text_column, prefix)
+    with tasks.alone_in(output):
+        plan = tasks.plan_scoring(source, output, deadline, max_bad_files)
+        shared = {name: value for name, value in plan.items() if name != "units"}
+        futures = [
+            tasks.score_files.submit(unit, shared, resolved, options, only, force)
+            for unit in plan["units"]
+        ]
+        results = [future.result() for future in futures]
+        committed = tasks.commit_scores(output, plan, resolved, results, options)
     totals = committed["totals"]
     message = (
         f"{totals['rows']:,} rows in {totals['files']:,} files scored by {committed['model_id']}: "

@@ -160,25 +160,64 @@ def evaluate(
 
 @app.command()
 def score(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A Parquet file, folder or glob.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A Parquet file, folder or glob; here or s3://.")
+    ],
     output: Annotated[str, typer.Argument(metavar="OUTPUT", help="The file or folder to write.")],
     model: ModelOption = CHAMPION,
     text_column: Annotated[str, typer.Option(help="The column that holds the text.")] = TEXT,
     prefix: Annotated[str, typer.Option(help="Begins the new columns' names.")] = DEFAULT_PREFIX,
+    on_null: Annotated[
+        Literal["label", "skip", "error"],
+        typer.Option(
+            help="Rows whose text is null, empty or blank: keep them with nulls, leave them out, "
+            "or refuse the file."
+        ),
+    ] = "label",
+    only: Annotated[
+        str | None,
+        typer.Option(
+            help="new, stale or new,stale: files without an output; files whose output an older "
+            "model, input or options gave. Default: new, and an error where one is stale."
+        ),
+    ] = None,
     force: Annotated[
-        bool, typer.Option(help="Replace outputs that an older model or input gave.")
+        bool, typer.Option(help="Score all files anew; only outputs of ours are replaced.")
+    ] = False,
+    deadline: Annotated[
+        str | None,
+        typer.Option(help="Such as 45m: what is finished by then stays, the rest is left."),
+    ] = None,
+    max_bad_files: Annotated[
+        int | None, typer.Option(help="Stop once more files than this have failed.")
+    ] = None,
+    quarantine: Annotated[
+        bool, typer.Option(help="List what could not be scored below OUTPUT/_quarantine.")
     ] = False,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a sentiment label and a probability next to each text of Parquet files."""
-    from imdb_classifier.parquet import ScoreOptions, plan_files, row_counts, score_parquet
+    from imdb_classifier.parquet import (
+        Limits,
+        ScoreOptions,
+        Selection,
+        plan_files,
+        row_counts,
+        score_parquet,
+    )
     from imdb_classifier.scoring import Scorer
 
+    options = ScoreOptions(text_column, prefix, on_null, quarantine)
+    selection, limits = Selection.of(only, force=force), Limits.of(deadline, max_bad_files)
     total = sum(row_counts(plan_files(source, output)))
     with Scorer.load(model, Registry.at(registry)) as scorer, row_progress(total) as on_rows:
-        options = ScoreOptions(text_column, prefix)
-        result = score_parquet(source, output, scorer, options, force=force, on_rows=on_rows)
+        result = score_parquet(
+            *(source, output, scorer, options),
+            selection=selection,
+            limits=limits,
+            on_rows=on_rows,
+        )
     totals = result.totals()
     shown = table(
         f"Scored by {result.model_id} ({scorer.bundle.engine.name})",
@@ -191,6 +230,8 @@ def score(
         shown.add_section()
         columns = ("rows", "positive", "negative", "without_text")
         shown.add_row("all", "", *(f"{totals[column]:,}" for column in columns))
+    if result.left:
+        err.print(f"Left for another run: {len(result.left):,} files.", highlight=False)
     for file in result.failed:
         err.print(
             f"Error: {file.error}", style="red", markup=False, highlight=False, soft_wrap=True

@@ -174,10 +174,11 @@ class AmbiguousColumnError(BadDataError):
 class TextTypeError(BadDataError):
     """The text column holds something that is not text."""
 
-    def __init__(self, column: str, source: str, received: str) -> None:
+    def __init__(self, column: str, source: str, received: str, where: str = "") -> None:
+        self.received = received
         super().__init__(
             f"Column '{column}' of {source} must hold text (an Arrow or pandas string type).",
-            f"It is {received}.",
+            f"It is {received}{where and f' in {where}'}.",
             "Cast it to text first, or name another column.",
         )
 
@@ -246,6 +247,17 @@ class OutputExistsError(CannotWriteError):
         )
 
 
+class OutputInUseError(CannotWriteError):
+    """Another run is writing to the same output."""
+
+    def __init__(self, output: str) -> None:
+        super().__init__(
+            "Only one run at a time may write to an output.",
+            f"Another one is at work on {output}.",
+            "Wait until it has ended, or name another OUTPUT.",
+        )
+
+
 class UnknownModelError(NoInputError):
     """A model reference names neither a path, a version nor an alias."""
 
@@ -258,20 +270,24 @@ class UnknownModelError(NoInputError):
 
 
 class PartlyScoredError(ImdbClassifierError):
-    """Of several files some could not be scored.
+    """Of several files some could not be scored, or were left for another run.
 
     Args:
         failed: Each failed file's name and error.
+        left: How many were left.
         files: How many files there were.
         exit_code: 75, or a file's own code when none could be scored.
     """
 
-    def __init__(self, failed: Mapping[str, str], files: int, exit_code: int) -> None:
+    def __init__(self, failed: Mapping[str, str], left: int, files: int, exit_code: int) -> None:
         self.exit_code = exit_code
         shown = "; ".join(f"{name}: {error}" for name, error in list(failed.items())[:5])
         rest = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
+        received = [f"{left} of {files} were left"] if left else []
+        if failed:
+            received.append(f"{len(failed)} of {files} were not: {shown.rstrip('.')}{rest}")
         super().__init__(
             "Every file of the input must be scored.",
-            f"{len(failed)} of {files} were not: {shown.rstrip('.')}{rest}.",
-            "Mend or remove them and run it again: what is finished is kept.",
+            f"{', and '.join(received)}.",
+            "Mend or remove bad files and run it again: what is finished is kept.",
         )

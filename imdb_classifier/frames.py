@@ -34,8 +34,8 @@ def score_dataframe(
     ``df.pipe(score_dataframe)`` works too.
 
     Args:
-        data: A frame with a column of text, or a series of text. Any string type will do: object,
-            string, category or Arrow-backed. It is not changed.
+        data: A frame with a column of text, or a series of text. Any string type will do: object
+            (of strings, or of UTF-8 bytes), string, category or Arrow-backed. It is not changed.
         text_column: The column of the frame that holds the text.
         model: ``@champion``, a version's id, the path of a bundle, or a scorer that is loaded.
         prefix: What the names of the two new columns begin with.

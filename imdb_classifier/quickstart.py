@@ -57,7 +57,7 @@ def run(folder: Path) -> int:
         inputs["imdb"] = str(Path(reviews) / "test-*.parquet")
     runs = [("train.py", recipe)]
     runs += [
-        ("score.py", ["--source", source, "--output", str(output / name), "--force"])
+        ("score.py", ["--source", source, "--output", str(output / name), "--only", "new,stale"])
         for name, source in inputs.items()
     ]
     environment = _environment(folder)

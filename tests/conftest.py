@@ -75,7 +75,9 @@ def unpack() -> Callable[[tarfile.TarFile, Path], None]:
 @pytest.fixture
 def score(scorer: Scorer, tmp_path: Path) -> Callable[..., FileResult]:
     """Scores ``in.parquet`` to ``out.parquet`` in the test's folder."""
-    planned = PlannedFile(tmp_path / "in.parquet", tmp_path / "out.parquet", "in.parquet")
+    source, target = (str(tmp_path / name) for name in ("in.parquet", "out.parquet"))
+    listed = str(tmp_path / "_quarantine" / "in.parquet")
+    planned = PlannedFile(source, target, "in.parquet", listed)
 
     def score(options: ScoreOptions | None = None, **named: Any) -> FileResult:
         chosen = named.pop("scorer", scorer)

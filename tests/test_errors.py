@@ -22,6 +22,7 @@ from imdb_classifier.errors import (
     NoInputError,
     NoReviewsError,
     OutputExistsError,
+    OutputInUseError,
     PartlyScoredError,
     TextTypeError,
     UnforeseenError,
@@ -88,11 +89,23 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "Rename them, or name another column with --text-column.",
     ),
     (
-        PartlyScoredError({"a.parquet": "It is damaged.", "b.parquet": "It is gone."}, 5, 75),
+        PartlyScoredError({"a.parquet": "It is damaged.", "b.parquet": "It is gone."}, 0, 5, 75),
         75,
         "Every file of the input must be scored. "
         "2 of 5 were not: a.parquet: It is damaged.; b.parquet: It is gone. "
-        "Mend or remove them and run it again: what is finished is kept.",
+        "Mend or remove bad files and run it again: what is finished is kept.",
+    ),
+    (
+        OutputInUseError("scored"),
+        73,
+        "Only one run at a time may write to an output. Another one is at work on scored. "
+        "Wait until it has ended, or name another OUTPUT.",
+    ),
+    (
+        PartlyScoredError({}, 3, 5, 75),
+        75,
+        "Every file of the input must be scored. 3 of 5 were left. "
+        "Mend or remove bad files and run it again: what is finished is kept.",
     ),
     (
         TextTypeError("id", "reviews.parquet", "of type int64"),

@@ -115,7 +115,7 @@ def test_every_index_is_kept(scorer: Scorer, index: pd.Index[Any]) -> None:
     [
         ["canary", 1],
         [1, 2],
-        [b"canary"],
+        [b"canary \xff"],
         [["canary"]],
         [{"canary": 1}],
         [GOOD, 2.5],

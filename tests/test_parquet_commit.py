@@ -20,7 +20,7 @@ from imdb_classifier.errors import (
     UnreadableFileError,
 )
 from imdb_classifier.files import sha256_of
-from imdb_classifier.parquet import FileResult, PlannedFile, ScoreOptions, score_file
+from imdb_classifier.parquet import FileResult, ScoreOptions, Selection, plan_files, score_file
 from imdb_classifier.registry import bundled_path
 from imdb_classifier.scoring import Scorer
 
@@ -54,7 +54,12 @@ def test_the_footer_says_what_it_was_made_of(score: Score, scorer: Scorer, tmp_p
     assert footer == {
         "model_id": scorer.bundle.model_id,
         "model_hash": scorer.bundle.model_hash,
-        "options": {"text_column": "text", "prefix": "sentiment_"},
+        "options": {
+            "text_column": "text",
+            "prefix": "sentiment_",
+            "on_null": "label",
+            "quarantine": False,
+        },
     }
 
 
@@ -78,7 +83,7 @@ def test_a_finished_output_is_reused(score: Score, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["model", "options", "input"])
-def test_an_older_output_is_replaced_only_by_force(
+def test_an_older_output_is_replaced_only_when_asked_for(
     score: Score, tmp_path: Path, change: str
 ) -> None:
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
@@ -92,10 +97,11 @@ def test_an_older_output_is_replaced_only_by_force(
     else:
         pq.write_table(pa.table({"text": [*TEXTS, "more"]}), tmp_path / "in.parquet")
     came = {"model": r"another model \(tiny-", "options": "other options", "input": "older state"}
-    with pytest.raises(OutputExistsError, match=f"{came[change]}.* Replace it with --force"):
+    with pytest.raises(OutputExistsError, match=f"{came[change]}.* with --only new,stale"):
         score(**named)
+    assert score(**named, selection=Selection.of("new")).status == "left"
     assert (tmp_path / "out.parquet").read_bytes() == before
-    assert score(**named, force=True).status == "scored"
+    assert score(**named, selection=Selection.of("stale")).status == "scored"
     assert (tmp_path / "out.parquet").read_bytes() != before
     assert leftovers(tmp_path) == ["out.parquet"]
 
@@ -116,7 +122,7 @@ def test_a_foreign_file_is_never_replaced(
         pq.write_table(table, tmp_path / "out.parquet")
     before = (tmp_path / "out.parquet").read_bytes()
     with pytest.raises(OutputExistsError, match="imdb-classifier did not write it"):
-        score(force=force)
+        score(selection=Selection.of(None, force=force))
     assert (tmp_path / "out.parquet").read_bytes() == before
 
 
@@ -219,9 +225,9 @@ def test_a_full_disk_leaves_what_was_there(
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     score()
     before = (tmp_path / "out.parquet").read_bytes()
-    monkeypatch.setattr("imdb_classifier.parquet.scored_file.os.replace", full)
+    monkeypatch.setattr("imdb_classifier.storage.os.replace", full)
     with pytest.raises(CannotWriteError, match=r"out\.parquet failed: No space left on device"):
-        score(ScoreOptions(prefix="mood_"), force=True)
+        score(ScoreOptions(prefix="mood_"), selection=Selection.of("stale"))
     assert (tmp_path / "out.parquet").read_bytes() == before
     assert leftovers(tmp_path) == ["out.parquet"]
 
@@ -230,8 +236,10 @@ def test_an_output_without_all_rows_is_not_committed(
     score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
-    monkeypatch.setattr("imdb_classifier.parquet.scored_file._count", lambda *_: None)
-    with pytest.raises(CannotWriteError, match="6 rows were written, 0 were read"):
+    monkeypatch.setattr(
+        "imdb_classifier.parquet.scored_file._row_groups", lambda batches: list(batches)[:0]
+    )
+    with pytest.raises(CannotWriteError, match="0 rows were written of 6, and the file has 6"):
         score()
     assert leftovers(tmp_path) == []
 
@@ -239,19 +247,6 @@ def test_an_output_without_all_rows_is_not_committed(
 def test_a_folder_that_cannot_be_made(scorer: Scorer, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     (tmp_path / "file").touch()
-    planned = PlannedFile(tmp_path / "in.parquet", tmp_path / "file" / "out.parquet", "in.parquet")
+    (planned,) = plan_files(str(tmp_path / "in.parquet"), str(tmp_path / "file" / "out.parquet"))
     with pytest.raises(CannotWriteError, match=r"Writing .* failed: File exists"):
         score_file(planned, scorer, ScoreOptions())
-
-
-def test_what_dead_runs_left_is_removed_and_what_living_ones_write_is_not(
-    score: Score, tmp_path: Path
-) -> None:
-    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
-    dead = tmp_path / f".out.parquet.{2**22 + 1}.unfinished"
-    living = tmp_path / f".out.parquet.{os.getppid()}.unfinished"
-    foreign = tmp_path / ".out.parquet.draft.unfinished"
-    for path in (dead, living, foreign):
-        path.touch()
-    score()
-    assert leftovers(tmp_path) == sorted([living.name, foreign.name, "out.parquet"])

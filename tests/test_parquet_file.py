@@ -116,7 +116,13 @@ def test_a_pandas_file_stays_a_pandas_file(score: Score, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "kind",
-    [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())],
+    [
+        pa.string(),
+        pa.large_string(),
+        pa.string_view(),
+        pa.binary(),
+        pa.dictionary(pa.int32(), pa.string()),
+    ],
     ids=str,
 )
 def test_text_of_any_type_gets_the_same_scores(
@@ -135,7 +141,12 @@ def test_text_of_any_type_gets_the_same_scores(
 
 @pytest.mark.parametrize(
     "column",
-    [pa.array([b"bytes"]), pa.array([1]), pa.array([["text"]]), pa.array([{"t": "text"}])],
+    [
+        pa.array([bytes(16)], pa.uuid()),
+        pa.array([1]),
+        pa.array([["text"]]),
+        pa.array([{"t": "text"}]),
+    ],
     ids=lambda column: str(column.type)[:12],
 )
 def test_a_column_of_another_type_is_refused(

@@ -42,8 +42,8 @@ def test_a_tree_keeps_its_names(tree: Path, tmp_path: Path) -> None:
         "folder.parquet/c.parquet",
     ]
     assert [file.name for file in planned] == names
-    assert [file.source for file in planned] == [tree / name for name in names]
-    assert [file.target for file in planned] == [tmp_path / "out" / name for name in names]
+    assert [file.source for file in planned] == [str(tree / name) for name in names]
+    assert [file.target for file in planned] == [str(tmp_path / "out" / name) for name in names]
 
 
 def test_a_pattern_keeps_names_from_its_first_wildcard_on(tree: Path, tmp_path: Path) -> None:
@@ -73,13 +73,13 @@ def test_a_file_goes_to_a_file_or_into_a_folder(
     (tmp_path / "there").mkdir()
     (tmp_path / "there.parquet").mkdir()
     (planned,) = plan_files(str(tree / "a.parquet"), str(tmp_path / output))
-    assert planned.target == tmp_path / target
+    assert planned.target == str(tmp_path / target)
     assert planned.name == "a.parquet"
 
 
 def test_a_file_named_outright_may_begin_with_a_dot(tree: Path, tmp_path: Path) -> None:
     (planned,) = plan_files(str(tree / ".hidden.parquet"), str(tmp_path / "out.parquet"))
-    assert planned.source == tree / ".hidden.parquet"
+    assert planned.source == str(tree / ".hidden.parquet")
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,9 @@ def test_load_takes_a_reference(
         pa.array(["ä", None]).dictionary_encode(),
         pa.array(["ä", None], pa.large_string()).dictionary_encode(),
         pa.chunked_array([["ä"], [None]], pa.large_string()),
+        pa.array(["ä".encode(), None], pa.binary()),
+        pa.array(["ä".encode(), None], pa.large_binary()),
+        pa.array(["ä", None], pa.json_(pa.string())),
     ],
     ids=lambda column: str(column.type)[:24],
 )
@@ -121,7 +124,7 @@ def test_a_column_of_nulls_is_text_that_is_missing() -> None:
     "column",
     [
         pa.array([1]),
-        pa.array([b"bytes"]),
+        pa.array([bytes(16)], pa.uuid()),
         pa.array([["list"]]),
         pa.array([True]),
         pa.array([1]).dictionary_encode(),

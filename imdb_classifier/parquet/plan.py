@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import glob
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from pathlib import Path
 from typing import Final
 
-from imdb_classifier.errors import CannotWriteError, NoInputError
+from imdb_classifier.errors import CannotWriteError, NoInputError, UnreadableFileError
+from imdb_classifier.parquet.wording import cannot_write, first_line, printable
+from imdb_classifier.storage import OBJECT_STORE, SUFFIX, Kind, static_part, storage_of
 
-SUFFIX: Final = ".parquet"
+QUARANTINE: Final = "_quarantine"
+"""The folder in an output that lists what could not be scored."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,19 @@ class PlannedFile:
         source: The file to score.
         target: Where its scored copy goes.
         name: Its path relative to the input, with forward slashes, as reports show it.
+        quarantine: Where rows are listed that cannot be scored, if that is asked for.
     """
 
-    source: Path
-    target: Path
+    source: str
+    target: str
     name: str
+    quarantine: str
 
 
 def plan_files(source: str, output: str) -> list[PlannedFile]:
     """The files of an input in the order of their names, each with its output.
+
+    Both may lie on this machine or, as ``s3://bucket/...``, in an object store.
 
     Args:
         source: A Parquet file; a folder, searched through with all its folders (Hive keys such as
@@ -42,50 +48,53 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
 
     Raises:
         NoInputError: There is no such file or folder, or no Parquet file in it.
+        UnreadableFileError: The place of the input cannot be reached.
         CannotWriteError: An output would lie inside the input, or the output is of the wrong
             kind.
     """
-    path = Path(source)
-    if path.is_file():
-        to_file = output.endswith(SUFFIX) and not Path(output).is_dir()
-        target = Path(output) if to_file else Path(output) / path.name
-        _check_apart(path, target, source)
-        return [PlannedFile(path, target, path.name)]
-
-    if path.is_dir():
-        root = path
-        found = path.rglob(f"*{SUFFIX}")
-    else:
-        root = _static_part(source)
-        found = (Path(name) for name in glob.iglob(source, recursive=True))
-    sources = sorted(
-        file
-        for file in found
-        if file.is_file() and not any(part[0] in "._" for part in file.relative_to(root).parts)
+    storage = storage_of(source)
+    try:
+        kind = storage.kind(source)
+        if kind == "file":
+            return [_planned_file(source, output)]
+        root = source if kind == "folder" else static_part(source)
+        names = (
+            storage.find(source)
+            if kind == "folder"
+            else [os.path.relpath(path, root or ".") for path in storage.match(source)]
+        )
+    except OSError as error:
+        raise UnreadableFileError(source, first_line(error)) from error
+    # Only a folder is looked through for names; a pattern says which it wants.
+    names = sorted(
+        name
+        for name in names
+        if (kind is None or name.endswith(SUFFIX))
+        and not any(part[0] in "._" for part in name.split("/"))
     )
-    if not sources:
+    if not names:
         raise NoInputError(
             "The input must be a Parquet file, a folder of them, or a glob pattern.",
-            f"{source} {'holds no ' + SUFFIX + ' file' if path.is_dir() else 'matches no file'}.",
+            f"{source} {'holds no ' + SUFFIX + ' file' if kind else 'matches no file'}.",
             "Check the path; names that start with '.' or '_' are left out.",
         )
-    if output.endswith(SUFFIX) or Path(output).is_file():
+    if output.endswith(SUFFIX) or _kind_of_output(output) == "file":
         raise CannotWriteError(
             "The output of a folder or a glob pattern is a folder.",
             f"{output} names a file.",
             "Name a folder as OUTPUT.",
         )
-    planned = [
+    for name in names:
+        _check_apart(root, os.path.join(output, name), source)
+    return [
         PlannedFile(
-            file,
-            Path(output) / file.relative_to(root),
-            file.relative_to(root).as_posix(),
+            os.path.join(root, name),
+            os.path.join(output, name),
+            printable(name),
+            os.path.join(output, QUARANTINE, name),
         )
-        for file in sources
+        for name in names
     ]
-    for file in planned:
-        _check_apart(root, file.target, source)
-    return planned
 
 
 def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:
@@ -107,19 +116,30 @@ def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:
     return [range(start, end) for start, end in pairwise([*starts, len(rows)])]
 
 
-def _static_part(pattern: str) -> Path:
-    """The folder in front of a pattern's first wildcard."""
-    folder = Path(pattern).parent
-    while glob.has_magic(str(folder)):
-        folder = folder.parent
-    return folder
+def _planned_file(source: str, output: str) -> PlannedFile:
+    name = os.path.basename(source)
+    to_file = output.endswith(SUFFIX) and _kind_of_output(output) != "folder"
+    target = output if to_file else os.path.join(output, name)
+    _check_apart(source, target, source)
+    quarantine = os.path.join(os.path.dirname(target), QUARANTINE, name)
+    return PlannedFile(source, target, printable(name), quarantine)
 
 
-def _check_apart(source: Path, target: Path, source_name: str) -> None:
-    inner, outer = target.resolve(), source.resolve()
-    if inner == outer or outer in inner.parents:
+def _kind_of_output(output: str) -> Kind | None:
+    try:
+        return storage_of(output).kind(output)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+
+
+def _check_apart(source: str, target: str, source_name: str) -> None:
+    inner, outer = (
+        path if path.startswith(OBJECT_STORE) else os.path.realpath(path)
+        for path in (target, source)
+    )
+    if inner == outer or inner.startswith(outer.rstrip("/") + "/"):
         raise CannotWriteError(
             "The output must lie outside the input, or the next run would score it too.",
-            f"{target} lies in {source_name}.",
+            f"{printable(target)} lies in {printable(source_name)}.",
             "Name another OUTPUT.",
         )

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from itertools import count
 from queue import SimpleQueue
 from threading import Event
-from typing import Any, Final
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imdb_classifier.bundle import to_json
 from imdb_classifier.errors import (
     EXIT_DONE,
     EXIT_PARTIAL,
+    ConfigurationError,
     ImdbClassifierError,
     UnforeseenError,
 )
-from imdb_classifier.files import sha256_of, write_whole
+from imdb_classifier.parquet.footer import Selection
+from imdb_classifier.parquet.manifest import declare, withdraw
 from imdb_classifier.parquet.plan import PlannedFile, plan_files
-from imdb_classifier.parquet.scored_file import (
-    FileResult,
-    ScoreOptions,
-    cannot_write,
-    score_file,
-)
+from imdb_classifier.parquet.quarantine import Quarantine
+from imdb_classifier.parquet.scored_file import FileResult, ScoreOptions, score_file
+from imdb_classifier.parquet.wording import cannot_write
 from imdb_classifier.scoring import Scorer
-
-MANIFEST_FILE: Final = "_MANIFEST.json"
-SUCCESS_FILE: Final = "_SUCCESS"
+from imdb_classifier.storage import storage_of
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,16 @@ class RunResult:
         return tuple(file for file in self.files if file.status == "failed")
 
     @property
+    def left(self) -> tuple[FileResult, ...]:
+        """The files that are left for another run."""
+        return tuple(file for file in self.files if file.status == "left")
+
+    @property
     def exit_code(self) -> int:
-        """0 when all is done; 75 when some files failed; a failed file's own code when all did."""
-        if not self.failed:
-            return EXIT_DONE
-        return EXIT_PARTIAL if len(self.failed) < len(self.files) else self.failed[0].exit_code
+        """0 when all is done; a failed file's own code when all failed; else 75."""
+        if len(self.failed) == len(self.files) > 0:
+            return self.failed[0].exit_code
+        return EXIT_PARTIAL if self.failed or self.left else EXIT_DONE
 
     def totals(self) -> dict[str, int]:
         """Files and rows in all."""
@@ -64,6 +68,7 @@ class RunResult:
         return {
             "files": len(self.files),
             "failed": len(self.failed),
+            "left": len(self.left),
             **{column: sum(getattr(file, column) for file in self.files) for column in columns},
         }
 
@@ -76,56 +81,124 @@ class RunResult:
         }
 
 
+@dataclass(frozen=True)
+class Limits:
+    """When a run ends before all is done; what is finished by then stays.
+
+    Attributes:
+        seconds: Time that it may take. Files under way at its end are left as they were.
+        bad_files: Files that may fail; one more, and no other is begun.
+    """
+
+    seconds: float | None = None
+    bad_files: int | None = None
+
+    @classmethod
+    def of(cls, deadline: str | None, max_bad_files: int | None) -> Self:
+        """Limits as users name them.
+
+        Args:
+            deadline: A number and a unit, such as ``45m`` or ``1h30m``; None for no end.
+            max_bad_files: At least 0; None for any number.
+
+        Raises:
+            ConfigurationError: One of them is out of range or cannot be read.
+        """
+        if max_bad_files is not None and max_bad_files < 0:
+            raise ConfigurationError(
+                "The number of bad files that a run bears is at least 0.",
+                f"It is {max_bad_files}.",
+                "Choose another --max-bad-files.",
+            )
+        if deadline is None:
+            return cls(None, max_bad_files)
+        from pandas import Timedelta
+
+        try:
+            if deadline.strip().replace(".", "").isdigit():
+                raise ValueError
+            seconds = Timedelta(deadline).total_seconds()
+            if not seconds > 0:
+                raise ValueError
+        except ValueError:
+            raise ConfigurationError(
+                "A deadline is a number and a unit, and later than now.",
+                f"'{deadline}' is none.",
+                "Say for example --deadline 45m or --deadline 1h30m.",
+            ) from None
+        return cls(seconds, max_bad_files)
+
+
 def score_parquet(
     source: str,
     output: str,
     scorer: Scorer,
     options: ScoreOptions | None = None,
     *,
-    force: bool = False,
+    selection: Selection | None = None,
+    limits: Limits | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> RunResult:
     """Score a Parquet file, a folder of them, or a glob pattern.
 
     A single file either succeeds or raises. Of several, one that fails does not stop the others: it
     is named in the result. A folder gets a manifest and a ``_SUCCESS`` file once all of it is done.
+    No other run may write to the output meanwhile; what dead runs left there is removed.
 
     Args:
         source: What to score, see `plan_files`.
         output: Where the scored copies go, see `plan_files`.
         scorer: The model.
-        options: Column names.
-        force: Replace outputs that an older model or input gave.
+        options: Columns, and rows without text.
+        selection: Which files are asked for, by what is there already.
+        limits: When to end before all is done.
         on_rows: Told after each batch how many rows more are done.
 
     Raises:
         NoInputError: There is nothing to score.
+        OutputInUseError: Another run is writing there.
         CannotWriteError: Input and output overlap, or the output folder cannot be written.
         ImdbClassifierError: The input is a single file and cannot be scored, see `score_file`.
     """
     options = options or ScoreOptions()
     planned = plan_files(source, output)
-    if Path(source).is_file():
-        only = score_file(planned[0], scorer, options, force=force, on_rows=on_rows)
-        return RunResult(scorer.bundle.model_id, (only,))
-    start_run(output)
-    files = score_files(planned, scorer, options, force=force, on_rows=on_rows)
-    result = RunResult(scorer.bundle.model_id, tuple(files))
-    finish_run(output, result, options)
+    alone = storage_of(source).kind(source) == "file"
+    with alone_in(output):
+        alone = planned[0].source == source
+        if not alone:
+            withdraw(output)
+        files = score_files(
+            planned,
+            scorer,
+            options,
+            selection=selection,
+            limits=limits,
+            on_rows=on_rows,
+            raising=alone,
+        )
+        result = RunResult(scorer.bundle.model_id, tuple(files))
+        if not alone and result.exit_code == EXIT_DONE:
+            model = {"model_id": result.model_id, "model_hash": scorer.bundle.model_hash}
+            declare(output, source, model, options, planned, result.files)
     return result
 
 
-def start_run(output: str) -> None:
-    """Take back the promise that a folder is complete, until `finish_run` gives it again.
+@contextmanager
+def alone_in(output: str) -> Iterator[None]:
+    """Keep other runs away from an output, see `Storage.alone`.
 
     Raises:
-        CannotWriteError: The folder does not let us.
+        OutputInUseError: Another run is writing there.
+        CannotWriteError: The place does not let us.
     """
     try:
-        for name in (SUCCESS_FILE, MANIFEST_FILE):
-            (Path(output) / name).unlink(missing_ok=True)
+        with ExitStack() as stack:
+            stack.enter_context(storage_of(output).alone(output))
+            held = stack.pop_all()
     except OSError as error:
-        raise cannot_write(Path(output), error) from error
+        raise cannot_write(output, error) from error
+    with held:
+        yield
 
 
 def score_files(
@@ -133,8 +206,10 @@ def score_files(
     scorer: Scorer,
     options: ScoreOptions,
     *,
-    force: bool = False,
+    selection: Selection | None = None,
+    limits: Limits | None = None,
     on_rows: Callable[[int], None] | None = None,
+    raising: bool = False,
 ) -> list[FileResult]:
     """Score files; one that fails becomes a result like the others.
 
@@ -144,28 +219,50 @@ def score_files(
     Args:
         planned: The files.
         scorer: The model.
-        options: Column names.
-        force: See `score_file`.
+        options: Columns, and rows without text.
+        selection: Which files are asked for, by what is there already.
+        limits: When to end before all is done.
         on_rows: Told, in the caller's thread, how many rows more are done. If it raises, the files
             under way are left as they were before.
+        raising: Raise the error of a file instead.
+
+    Raises:
+        ImdbClassifierError: See `score_file`.
     """
+    limits = limits or Limits()
+    ends = math.inf if limits.seconds is None else time.monotonic() + limits.seconds
+    bad_files = count(1)
     progress: SimpleQueue[int | None] = SimpleQueue()
     stopped = Event()
 
     def report(rows: int) -> None:
-        if stopped.is_set():
+        if stopped.is_set() or time.monotonic() >= ends:
             raise _StoppedError
         progress.put(rows)
 
+    def failed(file: PlannedFile, error: ImdbClassifierError) -> FileResult:
+        if limits.bad_files is not None and next(bad_files) > limits.bad_files:
+            stopped.set()
+        if options.quarantine:
+            listed = Quarantine(file.quarantine, file.name)
+            listed.add_file(str(error))
+            listed.commit()
+        return FileResult(file.name, "failed", error=str(error), exit_code=error.exit_code)
+
     def score(file: PlannedFile) -> FileResult:
         try:
-            return score_file(file, scorer, options, force=force, on_rows=report)
+            report(0)
+            return score_file(file, scorer, options, selection=selection, on_rows=report)
         except ImdbClassifierError as error:
-            return _failed(file, error)
+            if raising:
+                raise
+            return failed(file, error)
         except _StoppedError:
-            raise
+            return FileResult(file.name, "left")
         except Exception as error:
-            return _failed(file, UnforeseenError(error))
+            if raising:
+                raise
+            return failed(file, UnforeseenError(error))
         finally:
             progress.put(None)
 
@@ -184,44 +281,7 @@ def score_files(
 
 
 class _StoppedError(Exception):
-    """Ends the scoring of a file when the run is interrupted."""
-
-
-def _failed(file: PlannedFile, error: ImdbClassifierError) -> FileResult:
-    return FileResult(file.name, "failed", error=str(error), exit_code=error.exit_code)
-
-
-def finish_run(output: str, result: RunResult, options: ScoreOptions) -> None:
-    """Write the manifest of a folder, then ``_SUCCESS``; nothing where a file failed.
-
-    Nothing in the manifest tells two runs over the same input apart.
-
-    Raises:
-        CannotWriteError: The folder does not let us.
-    """
-    if result.failed:
-        return
-    manifest = {
-        "model_id": result.model_id,
-        "options": asdict(options),
-        "totals": result.totals(),
-        "files": [
-            {
-                "name": file.name,
-                "rows": file.rows,
-                "positive": file.positive,
-                "negative": file.negative,
-                "without_text": file.without_text,
-                "sha256": sha256_of(Path(output) / file.name),
-            }
-            for file in result.files
-        ],
-    }
-    try:
-        write_whole(Path(output) / MANIFEST_FILE, to_json(manifest))
-        write_whole(Path(output) / SUCCESS_FILE, "")
-    except OSError as error:
-        raise cannot_write(Path(output), error) from error
+    """Ends the scoring of a file when the run is to end."""
 
 
 def row_counts(planned: Iterable[PlannedFile]) -> list[int]:
@@ -229,8 +289,9 @@ def row_counts(planned: Iterable[PlannedFile]) -> list[int]:
     return [_row_count(file.source) for file in planned]
 
 
-def _row_count(source: Path) -> int:
+def _row_count(source: str) -> int:
     try:
-        return int(pq.read_metadata(source).num_rows)
+        with storage_of(source).open(source) as file:
+            return int(pq.read_metadata(file).num_rows)
     except (OSError, pa.ArrowException):
         return 0

@@ -1,54 +1,44 @@
-"""One Parquet file, scored: read in batches, written under a temporary name, checked, renamed."""
+"""One Parquet file, scored: read in batches, written under another name, checked, committed."""
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imdb_classifier import __version__
 from imdb_classifier.errors import (
-    AmbiguousColumnError,
     BadDataError,
-    CannotWriteError,
     ColumnExistsError,
-    MissingColumnError,
     NoInputError,
-    OutputExistsError,
     UnreadableFileError,
 )
-from imdb_classifier.files import flush, sha256_of
+from imdb_classifier.files import sha256_of
+from imdb_classifier.parquet.footer import Selection, finished
 from imdb_classifier.parquet.plan import PlannedFile
-from imdb_classifier.schema import (
-    DEFAULT_PREFIX,
-    FOOTER_KEY,
-    POSITIVE,
-    TEXT,
-    scored_fields,
-)
-from imdb_classifier.scoring import (
-    CHUNK_ROWS,
-    PendingProbabilities,
-    Scorer,
-    as_text,
-    labels,
-)
+from imdb_classifier.parquet.quarantine import Quarantine
+from imdb_classifier.parquet.rows import RowReader, open_rows
+from imdb_classifier.parquet.wording import cannot_write, first_line, printable
+from imdb_classifier.schema import DEFAULT_PREFIX, FOOTER_KEY, POSITIVE, TEXT, scored_fields
+from imdb_classifier.scoring import PendingProbabilities, Scorer, labels
+from imdb_classifier.storage import storage_of
 
 BATCHES_AHEAD: Final = 16
 """Batches read while others are being scored, at the least, so that no thread waits for a row group
 to be written."""
 ROW_GROUP_ROWS: Final = 8_192
 """Rows of an output row group."""
-READ_BUFFER_BYTES: Final = 1 << 20
 WRITER_OPTIONS: Final[Mapping[str, Any]] = {
     "compression": "zstd",
     # Compliant nested types would rename the items of lists in files that call them "item".
@@ -62,12 +52,17 @@ class ScoreOptions:
     """What decides an output besides the model and the input.
 
     Attributes:
-        text_column: The column that holds the text.
+        text_column: The column that holds the text, or the path to a field of a struct, with dots.
         prefix: What the names of the two new columns begin with.
+        on_null: What becomes of rows whose text is null, empty or blank: ``label`` keeps them with
+            nulls, ``skip`` leaves them out, ``error`` refuses the file.
+        quarantine: Whether they are listed below ``_quarantine`` in the output.
     """
 
     text_column: str = TEXT
     prefix: str = DEFAULT_PREFIX
+    on_null: Literal["label", "skip", "error"] = "label"
+    quarantine: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,18 +72,19 @@ class FileResult:
     Attributes:
         name: Its path relative to the input.
         status: ``scored``; ``reused`` when a finished output of the same model, options and input
-            was there already; ``failed``.
-        rows: Rows in it, and in its output.
+            was there already; ``left`` for another run, being not asked for or too late; or
+            ``failed``.
+        rows: Rows in it.
         positive: Rows labelled positive.
         negative: Rows labelled negative.
-        without_text: Rows whose text was null, empty or blank; their label is null.
-        output: Its output, or None when it failed.
+        without_text: Rows whose text was null, empty or blank.
+        output: Its output, or None when it was left or failed.
         error: Why it failed, else None.
         exit_code: The exit code for that, else 0.
     """
 
     name: str
-    status: Literal["scored", "reused", "failed"]
+    status: Literal["scored", "reused", "left", "failed"]
     rows: int = 0
     positive: int = 0
     negative: int = 0
@@ -103,7 +99,7 @@ def score_file(
     scorer: Scorer,
     options: ScoreOptions,
     *,
-    force: bool = False,
+    selection: Selection | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> FileResult:
     """Score one Parquet file; afterwards its output is complete, or as it was before.
@@ -114,8 +110,9 @@ def score_file(
     Args:
         planned: The file and its output.
         scorer: The model.
-        options: Column names.
-        force: Replace an output that an older model or input gave. Other files are never replaced.
+        options: Columns, and rows without text.
+        selection: Whether it is asked for where there is an output already. Files that scoring did
+            not write are never replaced.
         on_rows: Told after each batch how many rows more are done.
 
     Raises:
@@ -124,186 +121,152 @@ def score_file(
             while it was read, or has a column that an output column would overwrite.
         CannotWriteError: The output cannot be written, or exists and may not be replaced.
     """
-    source, target = planned.source, planned.target
+    source = storage_of(planned.source)
     on_rows = on_rows or (lambda rows: None)
-    identity = _identity(source)
-    origin = {
-        "model_id": scorer.bundle.model_id,
-        "model_hash": scorer.bundle.model_hash,
-        "options": asdict(options),
-        "input_sha256": _fingerprint(source),
-        "package_version": __version__,
-    }
-    footer = _finished(target, origin, force)
-    if footer is not None:
-        on_rows(footer["rows"]["all"])
-        return _result(planned, "reused", footer)
-
-    schema = _output_schema(source, options)
-    counts = {"all": 0, "positive": 0, "negative": 0, "without_text": 0}
-    unfinished = _unfinished(target)
     try:
-        with pq.ParquetWriter(unfinished, schema, **WRITER_OPTIONS) as writer:
-            scored = _scored(read_batches(source), scorer, options, schema, str(source))
-            for group in _row_groups(scored):
-                _count(group.column(group.num_columns - 2), counts)
-                writer.write_table(group)
-                on_rows(group.num_rows)
-            footer = {**origin, "rows": counts}
-            writer.add_key_value_metadata({FOOTER_KEY: json.dumps(footer, sort_keys=True)})
-        if _identity(source) != identity:
-            raise BadDataError(
-                f"{source} must not change while it is scored.",
-                "It did.",
-                "Run it again once the file is complete.",
-            )
-        _check(unfinished, footer)
-        os.replace(unfinished, target)
-        flush(target.parent)
+        state = source.state(planned.source)
+        with source.reading(planned.source) as copy:
+            origin = {
+                "model_id": scorer.bundle.model_id,
+                "model_hash": scorer.bundle.model_hash,
+                "options": asdict(options),
+                "input_sha256": sha256_of(Path(copy)),
+                "package_version": __version__,
+            }
+            there = finished(planned.target, origin, selection or Selection())
+            if there == "left":
+                return FileResult(planned.name, "left")
+            if there is not None:
+                on_rows(there["rows"]["all"])
+                return _result(planned, "reused", there)
+            footer = _write(copy, state, planned, scorer, options, origin, on_rows)
+    except FileNotFoundError as error:
+        raise NoInputError(
+            "An input file must exist.", f"{printable(planned.source)} does not.", "Check the path."
+        ) from error
     except OSError as error:
-        raise cannot_write(target, error) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+        raise UnreadableFileError(printable(planned.source), first_line(error)) from error
     return _result(planned, "scored", footer)
 
 
-def read_footer(path: Path) -> dict[str, Any] | None:
-    """What scoring wrote into a file's footer, or None where it did not write that file.
+def _write(
+    copy: str,
+    state: tuple[object, ...],
+    planned: PlannedFile,
+    scorer: Scorer,
+    options: ScoreOptions,
+    origin: Mapping[str, Any],
+    on_rows: Callable[[int], None],
+) -> dict[str, Any]:
+    """Read, score, write and commit one file.
 
     Args:
-        path: A file; if it is not Parquet, it was not written by scoring.
+        copy: The input's name on this machine.
+        state: What the input's storage said of it before any of it was read.
+        planned: The file and its output.
+        scorer: The model.
+        options: Columns, and rows without text.
+        origin: What the footer says of model, options and input.
+        on_rows: Told after each batch how many rows more are done.
+
+    Returns:
+        The footer.
     """
-    try:
-        metadata = pq.read_metadata(path).metadata or {}
-        footer = json.loads(metadata.get(FOOTER_KEY, b"null"))
-    except (OSError, ValueError, pa.ArrowException):
-        return None
-    return footer if isinstance(footer, dict) and "rows" in footer else None
+    quarantine = Quarantine(planned.quarantine, planned.name)
+    counts = dict.fromkeys(("all", "positive", "negative", "without_text"), 0)
+    with open_rows(copy, printable(planned.source)) as reader:
+        path = reader.text_path(options.text_column)
+        schema = _output_schema(reader, options)
+        scored = _scored(reader, path, scorer, options, schema, counts, quarantine, on_rows)
+        # A file that is refused at its beginning should not leave so much as a folder.
+        groups = _row_groups(scored)
+        groups = chain(list(islice(groups, 1)), groups)
+        try:
+            with storage_of(planned.target).writing(planned.target) as unfinished:
+                with (
+                    pa.OSFile(os.fsencode(unfinished), "wb") as sink,
+                    pq.ParquetWriter(sink, schema, **WRITER_OPTIONS) as writer,
+                ):
+                    for group in groups:
+                        writer.write_table(group)
+                    footer = {**origin, "rows": counts}
+                    writer.add_key_value_metadata({FOOTER_KEY: json.dumps(footer, sort_keys=True)})
+                _check_source(planned.source, state)
+                _check_rows(unfinished, reader.rows, counts, options)
+                if options.quarantine:
+                    quarantine.commit()
+        except OSError as error:
+            raise cannot_write(planned.target, error) from error
+    return footer
 
 
-def _fingerprint(source: Path) -> str:
-    try:
-        return sha256_of(source)
-    except FileNotFoundError as error:
-        raise NoInputError(
-            "An input file must exist.", f"{source} does not.", "Check the path."
-        ) from error
-    except OSError as error:
-        raise UnreadableFileError(str(source), error.strerror or "input/output error") from error
-
-
-def _identity(source: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = source.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-def _finished(target: Path, origin: dict[str, Any], force: bool) -> dict[str, Any] | None:
-    """The footer of an output that need not be written again, or None where it must be.
-
-    Raises:
-        OutputExistsError: The output exists and may not be replaced.
-    """
-    if not target.exists():
-        return None
-    footer = read_footer(target)
-    if footer is None:
-        raise OutputExistsError(
-            str(target), "imdb-classifier did not write it", "Name another OUTPUT."
-        )
-    # A newer release of the package gives the same scores from the same model.
-    changed = [
-        key for key in ("model_hash", "options", "input_sha256") if footer.get(key) != origin[key]
-    ]
-    if not changed:
-        return footer
-    if force:
-        return None
-    came_from = {
-        "model_hash": f"another model ({footer.get('model_id')})",
-        "options": "other options",
-        "input_sha256": "an older state of the input",
-    }
-    raise OutputExistsError(
-        str(target),
-        f"it was scored from {' and '.join(came_from[key] for key in changed)}",
-        "Replace it with --force, or name another OUTPUT.",
-    )
-
-
-def _open(source: Path) -> pq.ParquetFile:
-    # Checksums: damaged pages read as good data otherwise. A buffer and no pre-buffering: a column
-    # of a huge row group is held in memory whole otherwise.
-    return pq.ParquetFile(
-        source, page_checksum_verification=True, pre_buffer=False, buffer_size=READ_BUFFER_BYTES
-    )
-
-
-def _output_schema(source: Path, options: ScoreOptions) -> pa.Schema:
-    try:
-        with _open(source) as file:
-            schema = file.schema_arrow
-    except (OSError, pa.ArrowException) as error:
-        raise UnreadableFileError(str(source), _first_line(error)) from error
-    found = len(schema.get_all_field_indices(options.text_column))
-    if found == 0:
-        raise MissingColumnError(options.text_column, str(source), schema.names, "--text-column")
-    if found > 1:
-        raise AmbiguousColumnError(options.text_column, str(source), found, "--text-column")
+def _output_schema(reader: RowReader, options: ScoreOptions) -> pa.Schema:
     fields = scored_fields(options.prefix)
-    taken = [field.name for field in fields if field.name in schema.names]
+    taken = [field.name for field in fields if field.name in reader.schema.names]
     if taken:
-        raise ColumnExistsError(taken, str(source), "--prefix")
-    return pa.schema([*schema, *fields], metadata=schema.metadata)
-
-
-def read_batches(source: Path) -> Iterator[pa.RecordBatch]:
-    """The rows of a file in batches of `CHUNK_ROWS`, as they are scored.
-
-    Raises:
-        UnreadableFileError: The file is damaged or gone.
-    """
-    try:
-        with _open(source) as file:
-            yield from file.iter_batches(batch_size=CHUNK_ROWS)
-    except (OSError, pa.ArrowException) as error:
-        raise UnreadableFileError(str(source), _first_line(error)) from error
+        raise ColumnExistsError(taken, reader.name, "--prefix")
+    return pa.schema([*reader.schema, *fields], metadata=reader.schema.metadata)
 
 
 def _scored(
-    batches: Iterable[pa.RecordBatch],
+    reader: RowReader,
+    path: Sequence[str],
     scorer: Scorer,
     options: ScoreOptions,
     schema: pa.Schema,
-    source: str,
+    counts: dict[str, int],
+    quarantine: Quarantine,
+    on_rows: Callable[[int], None],
 ) -> Iterator[pa.RecordBatch]:
-    """The batches with their labels and probabilities; some of them are on their way meanwhile."""
+    """A file's batches with labels and probabilities; some of them are on their way meanwhile."""
     ahead = max(BATCHES_AHEAD, 2 * scorer.threads)
-    begun: deque[tuple[pa.RecordBatch, PendingProbabilities]] = deque()
+    begun: deque[tuple[pa.RecordBatch, pa.Array, PendingProbabilities]] = deque()
 
-    def finished() -> pa.RecordBatch:
-        batch, pending = begun.popleft()
+    def finish() -> pa.RecordBatch:
+        batch, texts, pending = begun.popleft()
         probabilities = pending.result()
-        return pa.RecordBatch.from_arrays(
-            [*batch.columns, labels(probabilities), probabilities], schema=schema
-        )
+        without_text = np.flatnonzero(probabilities.is_null().to_numpy(zero_copy_only=False))
+        if len(without_text):
+            rows = counts["all"] + without_text
+            if options.on_null == "error":
+                raise BadDataError(
+                    "With --on-null error, every row must have a text.",
+                    f"Row {rows[0]} of {reader.name} has none.",
+                    "Mend it, or choose --on-null label or --on-null skip.",
+                )
+            quarantine.add_rows(rows, texts.take(without_text))
+        named = labels(probabilities)
+        counts["all"] += len(named)
+        counts["positive"] += (positive := pc.sum(pc.equal(named, POSITIVE)).as_py() or 0)
+        counts["negative"] += len(named) - len(without_text) - positive
+        counts["without_text"] += len(without_text)
+        on_rows(len(named))
+        scored = pa.RecordBatch.from_arrays([*batch.columns, named, probabilities], schema=schema)
+        return scored.filter(probabilities.is_valid()) if options.on_null == "skip" else scored
 
-    for batch in batches:
-        texts = as_text(batch.column(options.text_column), options.text_column, source)
-        begun.append((batch, scorer.start(texts)))
+    begins = 0
+    for batch in reader.batches():
+        texts = reader.texts(batch, path, begins)
+        begins += batch.num_rows
+        begun.append((batch, texts, scorer.start(texts)))
         if len(begun) > ahead:
-            yield finished()
+            yield finish()
     while begun:
-        yield finished()
+        yield finish()
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The rows of the batches in tables of `ROW_GROUP_ROWS`; the last one may be smaller."""
+    """The rows of the batches in tables of `ROW_GROUP_ROWS`.
+
+    Only the last one is smaller, and one behind which a column's dictionary changes that is too
+    narrow to be put together with the next one.
+    """
     waiting: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:
+        if waiting and not _go_together(waiting[-1], batch):
+            yield pa.Table.from_batches(waiting)
+            waiting, rows = [], 0
         waiting.append(batch)
         rows += batch.num_rows
         if rows >= ROW_GROUP_ROWS:
@@ -315,66 +278,40 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting)
 
 
-def _count(label_column: pa.ChunkedArray, counts: dict[str, int]) -> None:
-    without_text = label_column.null_count
-    positive = pc.sum(pc.equal(label_column, POSITIVE)).as_py() or 0
-    counts["all"] += len(label_column)
-    counts["positive"] += positive
-    counts["negative"] += len(label_column) - without_text - positive
-    counts["without_text"] += without_text
-
-
-def _unfinished(target: Path) -> Path:
-    """A name beside the target that readers of Parquet folders leave out, with its folder made.
-
-    What runs that were killed left there under such a name is removed.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.unfinished"):
-            process_id = leftover.name.split(".")[-2]
-            if process_id.isdecimal() and not _is_running(int(process_id)):
-                leftover.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(target, error) from error
-    return target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-
-
-def _is_running(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def _check(unfinished: Path, footer: dict[str, Any]) -> None:
-    """Flush what was written, then make sure that it can be read and holds every row."""
-    flush(unfinished)
-    written = pq.read_metadata(unfinished)
-    counts = footer["rows"]
-    labelled = counts["positive"] + counts["negative"]
-    if not written.num_rows == counts["all"] == labelled + counts["without_text"]:
-        raise OSError(f"{written.num_rows} rows were written, {counts['all']} were read")
-
-
-def cannot_write(target: Path, error: OSError) -> CannotWriteError:
-    """The error that says what an operating system's error means for an output."""
-    return CannotWriteError(
-        "The output must be writable.",
-        f"Writing {target} failed: {error.strerror or error}.",
-        "Free some space, or name another OUTPUT.",
+def _go_together(one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
+    """Whether the dictionaries of narrow columns are the same, so that none can overflow."""
+    return all(
+        before.dictionary.equals(after.dictionary)
+        for before, after in zip(one.columns, other.columns, strict=True)
+        if pa.types.is_dictionary(before.type) and before.type.index_type.bit_width < 32
     )
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+def _check_source(source: str, state: tuple[object, ...]) -> None:
+    """Make sure that an input is still what it was when it was opened."""
+    with suppress(FileNotFoundError):
+        if storage_of(source).state(source) == state:
+            return
+    raise BadDataError(
+        f"{printable(source)} must not change while it is scored.",
+        "It did.",
+        "Run it again once the file is complete.",
+    )
+
+
+def _check_rows(
+    unfinished: str, read: int, counts: Mapping[str, int], options: ScoreOptions
+) -> None:
+    """Make sure that what was written can be read again, and that every row is accounted for."""
+    written = pq.read_metadata(pa.OSFile(os.fsencode(unfinished))).num_rows
+    labelled = counts["positive"] + counts["negative"]
+    kept = labelled if options.on_null == "skip" else labelled + counts["without_text"]
+    if not (written == kept and read == counts["all"] == labelled + counts["without_text"]):
+        raise OSError(f"{written} rows were written of {counts['all']}, and the file has {read}")
 
 
 def _result(
-    planned: PlannedFile, status: Literal["scored", "reused"], footer: dict[str, Any]
+    planned: PlannedFile, status: Literal["scored", "reused"], footer: Mapping[str, Any]
 ) -> FileResult:
     rows = footer["rows"]
     return FileResult(
@@ -384,5 +321,5 @@ def _result(
         positive=rows["positive"],
         negative=rows["negative"],
         without_text=rows["without_text"],
-        output=str(planned.target),
+        output=printable(planned.target),
     )

@@ -44,6 +44,7 @@ def run_as_command(
                 option,
                 action="append" if "array" in kinds else "store",
                 type=int if "integer" in kinds else str,
+                choices=entry.get("enum"),
                 default=entry.get("default"),
                 required=name in (schema.required or ()),
                 help=help_text,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -15,7 +16,14 @@ from prefect.cache_policies import NO_CACHE
 from imdb_classifier import parquet
 from imdb_classifier.bundle import load_bundle
 from imdb_classifier.errors import BundleError, PartlyScoredError
-from imdb_classifier.parquet import FileResult, PlannedFile, RunResult, ScoreOptions
+from imdb_classifier.parquet import (
+    FileResult,
+    Limits,
+    PlannedFile,
+    RunResult,
+    ScoreOptions,
+    Selection,
+)
 from imdb_classifier.scoring import Scorer
 from imdb_classifier.tasks.artifacts import Progress, publish
 from imdb_classifier.tasks.failures import (
@@ -44,7 +52,9 @@ TABLE_ROWS: Final = 200
     retry_condition_fn=is_unforeseen,
 )
 @without_texts()
-def plan_scoring(source: str, output: str) -> dict[str, Any]:
+def plan_scoring(
+    source: str, output: str, deadline: str | None = None, max_bad_files: int | None = None
+) -> dict[str, Any]:
     """Find the files to score and put them together into units of work.
 
     An output folder is marked as incomplete from here on, until `commit_scores`.
@@ -52,28 +62,29 @@ def plan_scoring(source: str, output: str) -> dict[str, Any]:
     Args:
         source: A Parquet file, a folder of them, or a pattern, see `parquet.plan_files`.
         output: Where the scored copies go.
+        deadline: Such as ``45m``, from now: what is finished by then stays, the rest is left.
+        max_bad_files: A unit of which more files fail than this ends early.
 
     Returns:
-        files and rows (in all), alone (whether `source` is a single file), progress (the id of a
-        progress artifact, or None), and units: for each its number, its files (source, target and
-        name), and rows_before (rows of all units in front of it).
+        source; ends_at (seconds since 1970, or None); max_bad_files; files and rows (in all); alone
+        (whether `source` is a single file); progress (the id of a progress artifact, or None); and
+        units: for each its number, its files (the fields of `parquet.PlannedFile`), and
+        rows_before (rows of all units in front of it).
 
     Raises:
         NoInputError: There is nothing to score.
         CannotWriteError: Input and output overlap.
     """
+    limits = parquet.Limits.of(deadline, max_bad_files)
     planned = parquet.plan_files(source, output)
-    alone = Path(source).is_file()
+    alone = planned[0].source == source
     if not alone:
-        parquet.start_run(output)
+        parquet.withdraw(output)
     rows = parquet.row_counts(planned)
     units = [
         {
             "number": number,
-            "files": [
-                {"source": str(file.source), "target": str(file.target), "name": file.name}
-                for file in planned[positions.start : positions.stop]
-            ],
+            "files": [asdict(file) for file in planned[positions.start : positions.stop]],
             "rows_before": sum(rows[: positions.start]),
         }
         for number, positions in enumerate(parquet.group_files(rows, MAXIMUM_UNITS, UNIT_ROWS), 1)
@@ -85,6 +96,9 @@ def plan_scoring(source: str, output: str) -> dict[str, Any]:
         len(units),
     )
     return {
+        "source": source,
+        "ends_at": limits.seconds and time.time() + limits.seconds,
+        "max_bad_files": limits.bad_files,
         "files": len(planned),
         "rows": sum(rows),
         "alone": alone,
@@ -104,8 +118,8 @@ def score_files(
     unit: dict[str, Any],
     plan: dict[str, Any],
     model: dict[str, Any],
-    text_column: str,
-    prefix: str,
+    options: dict[str, Any],
+    only: str | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Score the files of a unit; what cannot be scored becomes a result like the others.
@@ -114,9 +128,9 @@ def score_files(
         unit: One of the plan's units.
         plan: What `plan_scoring` gave; its units are not looked at and may be left out.
         model: What `resolve_model` gave.
-        text_column: The column that holds the text.
-        prefix: What the names of the two new columns begin with.
-        force: Replace outputs that an older model or input gave.
+        options: The fields of `parquet.ScoreOptions`.
+        only: ``new``, ``stale`` or ``new,stale``, see `parquet.Selection.of`.
+        force: Score finished files anew.
 
     Returns:
         files: the fields of `parquet.FileResult` for each file.
@@ -126,7 +140,8 @@ def score_files(
         ImdbClassifierError: The input is a single file and cannot be scored.
     """
     scorer = _scorer(model["path"], model["model_hash"])
-    options = ScoreOptions(text_column, prefix)
+    ends_at = plan["ends_at"]
+    limits = Limits(ends_at and ends_at - time.time(), plan["max_bad_files"])
     progress = Progress(plan["progress"], plan["rows"], "rows")
     done: int = unit["rows_before"]
 
@@ -135,18 +150,19 @@ def score_files(
         done += rows
         progress.show(done)
 
-    planned = [
-        PlannedFile(Path(file["source"]), Path(file["target"]), file["name"])
-        for file in unit["files"]
-    ]
-    # A single file raises its own error; of several, one that fails does not stop the others.
-    if plan["alone"]:
-        results = [parquet.score_file(planned[0], scorer, options, force=force, on_rows=on_rows)]
-    else:
-        results = parquet.score_files(planned, scorer, options, force=force, on_rows=on_rows)
+    results = parquet.score_files(
+        [PlannedFile(**file) for file in unit["files"]],
+        scorer,
+        ScoreOptions(**options),
+        selection=Selection.of(only, force=force),
+        limits=limits,
+        on_rows=on_rows,
+        # A single file raises its own error; of several, a bad one does not stop the others.
+        raising=plan["alone"],
+    )
     counts = {
         status: sum(result.status == status for result in results)
-        for status in ("scored", "reused", "failed")
+        for status in ("scored", "reused", "left", "failed")
     }
     get_run_logger().info(
         "%s rows in %s files: %s",
@@ -171,24 +187,22 @@ def commit_scores(
     plan: dict[str, Any],
     model: dict[str, Any],
     results: Sequence[dict[str, Any]],
-    text_column: str,
-    prefix: str,
+    options: dict[str, Any],
 ) -> dict[str, Any]:
     """Publish what became of the files; where all went well, mark the output folder as complete.
 
     Args:
         output: As for `plan_scoring`.
-        plan: What `plan_scoring` gave; its units are not looked at and may be left out.
+        plan: What `plan_scoring` gave, whole.
         model: What `resolve_model` gave.
         results: What `score_files` gave for each unit, in their order.
-        text_column: As for `score_files`.
-        prefix: As for `score_files`.
+        options: As for `score_files`.
 
     Returns:
-        model_id and totals (files, failed, rows, positive, negative, without_text).
+        model_id and totals (files, failed, left, rows, positive, negative, without_text).
 
     Raises:
-        PartlyScoredError: A file could not be scored. The others are done and stay.
+        PartlyScoredError: A file could not be scored or was left. The others are done and stay.
         CannotWriteError: The output folder cannot be written.
     """
     files = tuple(FileResult(**file) for result in results for file in result["files"])
@@ -212,17 +226,19 @@ def commit_scores(
             for file in shown
         ],
         description=(
-            f"{totals['files']:,} files, {totals['failed']:,} of them failed; {totals['rows']:,} "
+            f"{totals['files']:,} files, of them {totals['failed']:,} failed and "
+            f"{totals['left']:,} left; {totals['rows']:,} "
             f"rows: {totals['positive']:,} positive, {totals['negative']:,} negative, "
             f"{totals['without_text']:,} without text. Scored by {run.model_id} into {output}."
             + (f" The first {len(shown):,} files are shown." if len(shown) < len(files) else "")
         ),
     )
-    if run.failed:
+    if run.exit_code:
         errors = {file.name: file.error or "" for file in run.failed}
-        raise PartlyScoredError(errors, len(files), run.exit_code)
+        raise PartlyScoredError(errors, len(run.left), len(files), run.exit_code)
     if not plan["alone"]:
-        parquet.finish_run(output, run, ScoreOptions(text_column, prefix))
+        planned = [PlannedFile(**file) for unit in plan["units"] for file in unit["files"]]
+        parquet.declare(output, plan["source"], model, ScoreOptions(**options), planned, files)
     return {"model_id": run.model_id, "totals": totals}
 
 

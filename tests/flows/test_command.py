@@ -48,7 +48,7 @@ def test_options_are_the_parameters(score: Any, capsys: pytest.CaptureFixture[st
         tasks.run_as_command(score, "score", ["--help"])
     usage = capsys.readouterr().out
     assert usage.index("Write a sentiment label and a probability") > 0
-    for name in ("source", "output", "model", "text-column", "prefix", "registry", "force"):
+    for name in ("source", "output", "model", "text-column", "prefix", "registry", "only"):
         assert f"--{name}" in usage
     with pytest.raises(SystemExit, match="2"):
         tasks.run_as_command(score, "score", ["--output", "scored"])

@@ -184,7 +184,7 @@ def test_many_files_make_few_units(
 def test_one_run_has_one_model(tmp_path: Path) -> None:
     model = tasks.resolve_model.fn("@champion", str(tmp_path))
     with pytest.raises(BundleError, match="was 000000000000 at first, and is"):
-        tasks.score_files.fn({}, {}, {**model, "model_hash": "0" * 64}, "text", "sentiment_")
+        tasks.score_files.fn({}, {}, {**model, "model_hash": "0" * 64}, {})
 
 
 def test_the_table_shows_failed_files_first_and_no_more_than_200(
@@ -198,8 +198,8 @@ def test_the_table_shows_failed_files_first_and_no_more_than_200(
     files[249] = {"name": "249", "status": "failed", "error": "It is damaged.", "exit_code": 65}
     plan, model = {"alone": False}, {"model_id": "seed-1"}
     with pytest.raises(PartlyScoredError, match="1 of 250 were not: 249: It is damaged"):
-        tasks.commit_scores.fn("out", plan, model, [{"files": files}], "text", "sentiment_")
+        tasks.commit_scores.fn("out", plan, model, [{"files": files}], {})
     assert [row["name"] for row in published["table"][:2]] == ["249", "000"]
     assert len(published["table"]) == 200
-    assert published["description"].startswith("250 files, 1 of them failed; 498 rows: ")
+    assert published["description"].startswith("250 files, of them 1 failed and 0 left; 498 rows: ")
     assert published["description"].endswith("The first 200 files are shown.")

@@ -36,7 +36,7 @@ def test_both_deployments_are_served(
             assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
             assert deployment["global_concurrency_limit"]["limit"] == 1
         nightly = server.deployment("score-parquet/nightly")
-        assert nightly["parameters"]["force"] is True
+        assert nightly["parameters"]["only"] == "new,stale"
         assert nightly["parameters"]["source"] == str(source)
         run = server.post(f"/deployments/{nightly['id']}/create_flow_run", parameters={})["id"]
         wait("the run ended", lambda: server.has_ended(run))

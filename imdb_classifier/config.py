@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from imdb_classifier.errors import ConfigurationError
@@ -100,6 +100,36 @@ NO_REGULARISATION: Final = RegularisationConfig(0, 0, 0)
 
 
 @dataclass(frozen=True)
+class LanguageModelConfig:
+    """An LSTM that learns to name the next word, then to tell sentiment, see `language_model`.
+
+    Attributes:
+        num_words: Ids with vectors of their own, see `EncodingConfig`.
+        sequence_length: Tokens of a review; longer ones keep their end.
+        embedding_dim: Of a word's vector.
+        lstm_units: Of the LSTM's state.
+        drawn_words: Words beside the next one that a step chooses among.
+        reading_passes: Over all reviews, naming words.
+        telling_passes: Over the labelled reviews, telling sentiment.
+        backwards: Whether it reads reviews from their end.
+    """
+
+    num_words: int
+    sequence_length: int
+    embedding_dim: int
+    lstm_units: int
+    drawn_words: int
+    reading_passes: int
+    telling_passes: int
+    backwards: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            least = 0 if name == "backwards" else 1
+            _require(value >= least, f"{name} must be at least {least}.", name, value)
+
+
+@dataclass(frozen=True)
 class TeachersConfig:
     """The models that label reviews without a label for a network, see `teachers.soft_labels`.
 
@@ -108,12 +138,14 @@ class TeachersConfig:
         vector_size: Of a review's vector.
         vector_passes: Over all reviews, to train these vectors.
         vector_weight: Of the loss that has the network learn these vectors beside the labels.
+        language_models: Each one more teacher.
     """
 
     minimum_reviews: int
     vector_size: int
     vector_passes: int
     vector_weight: float
+    language_models: tuple[LanguageModelConfig, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("minimum_reviews", "vector_size", "vector_passes"):
@@ -208,17 +240,20 @@ class Recipe:
             ConfigurationError: A key is missing, unknown, or out of range.
         """
         try:
+            # Bundles of earlier releases lack some keys.
             teachers = values.get("teachers")
+            if teachers is not None:
+                models = (LanguageModelConfig(**m) for m in teachers.get("language_models", ()))
+                teachers = TeachersConfig(**{**teachers, "language_models": tuple(models)})
             return cls(
                 name=values["name"],
                 encoding=EncodingConfig(**values["encoding"]),
                 network=NetworkConfig(**values["network"]),
                 training=TrainingConfig(**values["training"]),
-                # Bundles of the first release have no such keys.
                 regularisation=RegularisationConfig(
                     **values.get("regularisation", asdict(NO_REGULARISATION))
                 ),
-                teachers=None if teachers is None else TeachersConfig(**teachers),
+                teachers=teachers,
             )
         except (KeyError, TypeError) as error:
             raise ConfigurationError(
@@ -245,6 +280,16 @@ TINY: Final = Recipe(
 )
 """Small enough to learn something from a few hundred short reviews in seconds."""
 
+_LANGUAGE_MODEL: Final = LanguageModelConfig(
+    num_words=30_000,
+    sequence_length=400,
+    embedding_dim=256,
+    lstm_units=512,
+    drawn_words=1_024,
+    reading_passes=4,
+    telling_passes=2,
+)
+
 PRODUCTION: Final = Recipe(
     name="production",
     encoding=EncodingConfig(num_words=20_000, sequence_length=3_000),
@@ -260,7 +305,11 @@ PRODUCTION: Final = Recipe(
     ),
     regularisation=RegularisationConfig(word_dropout=0.1, input_dropout=0.3, output_dropout=0.3),
     teachers=TeachersConfig(
-        minimum_reviews=6, vector_size=400, vector_passes=24, vector_weight=0.5
+        minimum_reviews=6,
+        vector_size=400,
+        vector_passes=24,
+        vector_weight=0.5,
+        language_models=(_LANGUAGE_MODEL, replace(_LANGUAGE_MODEL, backwards=True)),
     ),
 )
 """Made to be used: small enough for a CPU, and taught by stronger models on unlabelled reviews."""

@@ -120,7 +120,9 @@ def train_bundle(
     if target.exists():
         return load_bundle(target)
     checkpoints = target.with_suffix(".checkpoints")
-    trained = train(reviews, chosen, seed, checkpoints, observer, unlabelled)
+    trained = train(
+        reviews, chosen, seed, checkpoints, observer, unlabelled, readings=work / "readings"
+    )
     bundle = write_bundle(trained, summary, target)
     shutil.rmtree(checkpoints)
     return bundle

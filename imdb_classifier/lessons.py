@@ -121,7 +121,12 @@ class Curriculum:
 
 
 def prepare_lessons(
-    reviews: Reviews, unlabelled: Reviews | None, recipe: Recipe, seed: int, folder: Path
+    reviews: Reviews,
+    unlabelled: Reviews | None,
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    readings: Path,
 ) -> Curriculum:
     """Split and encode reviews, and have teachers label the others if the recipe has any.
 
@@ -131,6 +136,7 @@ def prepare_lessons(
         recipe: What is to be trained.
         seed: Decides the split and what teachers draw.
         folder: Keeps what each teacher found, see `teachers.teach`.
+        readings: Keeps what language models learn without labels, likewise.
 
     Raises:
         ConfigurationError: The validation share leaves no reviews, or a recipe with teachers is
@@ -138,7 +144,7 @@ def prepare_lessons(
     """
     training_rows, validation_rows = split(len(reviews), recipe, seed)
     vocabulary, sequences, targets = _encoded_and_taught(
-        reviews, unlabelled, recipe, seed, (training_rows, validation_rows), folder
+        reviews, unlabelled, recipe, seed, (training_rows, validation_rows), folder, readings
     )
     learned_rows = np.concatenate([training_rows, np.arange(len(reviews), len(sequences))])
     training, validation = (
@@ -155,6 +161,7 @@ def _encoded_and_taught(
     seed: int,
     rows: tuple[NDArray[np.int64], NDArray[np.int64]],
     folder: Path,
+    readings: Path,
 ) -> tuple[Vocabulary, TokenSequences, tuple[NDArray[np.float32], ...]]:
     """Vocabulary, encoded reviews, and what is to be learned of each: (reviews, 1) probabilities.
 
@@ -180,6 +187,7 @@ def _encoded_and_taught(
         recipe.teachers,
         seed,
         folder,
+        readings,
     )
     taught = np.concatenate([labels, teaching.probabilities[len(labels) :, None]])
     vocabulary = words.head(recipe.encoding.vocabulary_words)

@@ -1,10 +1,11 @@
-"""What a network learns from besides labels: what three other models make of every review.
+"""What a network learns from besides labels: what other models make of every review.
 
-Two are logistic regressions on n-grams, one a logistic regression on document vectors. They err on
-different reviews, so that the mean of their log-odds is better than the best of them, and a network
-that is taught on 50,000 more reviews this way learns more than from the labels alone (Bucila,
-Caruana and Niculescu-Mizil, 2006; Hinton, Vinyals and Dean, 2015). The document vectors say more of
-a review than its label does, and a network learns faster that has to give them too.
+Two are logistic regressions on n-grams, one a logistic regression on document vectors, the others
+language models that learned to tell sentiment. They err on different reviews, so that the mean of
+their log-odds is better than the best of them, and a network that is taught on 50,000 more reviews
+this way learns more than from the labels alone (Bucila, Caruana and Niculescu-Mizil, 2006; Hinton,
+Vinyals and Dean, 2015). The document vectors say more of a review than its label does, and a
+network learns faster that has to give them too.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.config import TeachersConfig
+from imdb_classifier.config import EncodingConfig, TeachersConfig
 from imdb_classifier.document_vectors import document_vectors
-from imdb_classifier.encoding import TokenSequences
+from imdb_classifier.encoding import TokenSequences, cap
+from imdb_classifier.language_model import language_model_log_odds
 from imdb_classifier.linear import fit_log_odds, fit_temperature
 from imdb_classifier.ngrams import (
     count_ngrams,
@@ -55,8 +58,9 @@ def teach(
     config: TeachersConfig,
     seed: int,
     folder: Path,
+    readings: Path,
 ) -> Teaching:
-    """Train three teachers, and ask them about every review.
+    """Train teachers, and ask them about every review.
 
     What each teacher found is kept in `folder`, so that a run that was killed starts with the next
     one. Labels are looked at in the training rows; in the validation rows only to say how often
@@ -68,8 +72,9 @@ def teach(
         training_rows: The reviews to learn from.
         validation_rows: At least one.
         config: How large the document vectors are, and the like.
-        seed: Decides the document vectors.
+        seed: Decides the document vectors, and how language models learn of the labels.
         folder: For this run's files and no other's, made if missing.
+        readings: Keeps what language models learn without labels, for other runs too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     counts = count_ngrams(sequences, config.minimum_reviews)
@@ -106,7 +111,20 @@ def teach(
     by_vectors = learned(
         "document vectors", fit_log_odds(vectors, labels, training_rows, _VECTORS_C)
     )
-    mean = learned("their mean", np.mean([by_ratios, by_tf_idf, by_vectors], axis=0))
+    by_reading = []
+    for model in config.language_models:
+        direction = "backwards" if model.backwards else "forwards"
+        read = cap(sequences, EncodingConfig(model.num_words, model.sequence_length))
+        log_odds = _kept(
+            folder / f"language-model-{direction}.npy",
+            partial(
+                language_model_log_odds,
+                *(read, labels, training_rows, model, seed, readings),
+                folder / f"telling-{direction}.npz",
+            ),
+        )
+        by_reading.append(learned(f"language model, {direction}", log_odds))
+    mean = learned("their mean", np.mean([by_ratios, by_tf_idf, by_vectors, *by_reading], axis=0))
     temperature = fit_temperature(mean[validation_rows], labels[validation_rows])
     return Teaching((1 / (1 + np.exp(-mean / temperature))).astype(np.float32), vectors)
 

@@ -108,6 +108,7 @@ def train(
     checkpoints: Path,
     observer: TrainingObserver | None = None,
     unlabelled: Reviews | None = None,
+    readings: Path | None = None,
 ) -> TrainedModel:
     """Train a network on reviews, going on from the last checkpoint of the same run, if any.
 
@@ -122,6 +123,8 @@ def train(
             missing; the caller removes it when done.
         observer: Told of every step; by default log lines are written.
         unlabelled: The unsupervised split, which a recipe with teachers learns from as well.
+        readings: A folder that keeps what language models learn of reviews without their labels,
+            for other runs too; by default it is kept with the checkpoints.
 
     Raises:
         ConfigurationError: The seed is out of range, the validation share leaves no reviews, or a
@@ -138,10 +141,12 @@ def train(
     keras = import_keras()
     import tensorflow as tf
 
-    keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-
-    lessons = prepare_lessons(reviews, unlabelled, recipe, seed, checkpoints / "teachers")
+    lessons = prepare_lessons(
+        reviews, unlabelled, recipe, seed, checkpoints / "teachers", readings or checkpoints
+    )
+    # Behind the teachers, who draw random numbers or have drawn them in a run before.
+    keras.utils.set_random_seed(seed)
     training, validation = lessons.training, lessons.validation
     epochs, steps = recipe.training.epochs, -(-len(training) // recipe.training.batch_size)
     accuracy = _accuracy(keras)

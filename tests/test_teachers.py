@@ -9,11 +9,17 @@ import pytest
 from numpy.typing import NDArray
 
 from imdb_classifier import teachers
-from imdb_classifier.config import TeachersConfig
+from imdb_classifier.config import LanguageModelConfig, TeachersConfig
 from imdb_classifier.encoding import TokenSequences
 from imdb_classifier.teachers import teach
 
-CONFIG = TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3, vector_weight=0.5)
+CONFIG = TeachersConfig(
+    minimum_reviews=2,
+    vector_size=8,
+    vector_passes=3,
+    vector_weight=0.5,
+    language_models=(LanguageModelConfig(40, 15, 4, 4, 8, 1, 1, backwards=True),),
+)
 LABELLED, ALL = 100, 400
 TRAINING_ROWS, VALIDATION_ROWS = np.arange(70), np.arange(70, 100)
 
@@ -40,8 +46,9 @@ def labels(validation: int = 0) -> NDArray[np.int8]:
 
 
 def taught(sequences: TokenSequences, folder: Path, wrong: int = 0) -> NDArray[np.float32]:
+    rows = TRAINING_ROWS, VALIDATION_ROWS
     return teach(
-        sequences, labels(wrong), TRAINING_ROWS, VALIDATION_ROWS, CONFIG, 1, folder
+        sequences, labels(wrong), *rows, CONFIG, 1, folder, folder / "readings"
     ).probabilities
 
 
@@ -53,6 +60,7 @@ def test_unlabelled_reviews_get_their_side(
     assert found.dtype == np.float32
     assert ((found > 0.5) == np.arange(ALL) % 2)[LABELLED:].mean() > 0.95
     assert "document vectors, pass 3/3" in caplog.text
+    assert "language model, backwards, right in" in caplog.text
     assert "their mean, right in 100.00 % of 30 validation reviews" in caplog.text
 
 

@@ -240,6 +240,76 @@ def score(
     raise typer.Exit(result.exit_code)
 
 
+@app.command()
+def plan(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="A Parquet file, folder or glob.")],
+    output: Annotated[
+        str, typer.Argument(metavar="OUTPUT", help="Where the scored files would go, or are.")
+    ],
+    model: ModelOption = CHAMPION,
+    text_column: Annotated[str, typer.Option(help="The column that holds the text.")] = TEXT,
+    prefix: Annotated[str, typer.Option(help="Begins the new columns' names.")] = DEFAULT_PREFIX,
+    only: Annotated[
+        str | None, typer.Option(help="new, stale or new,stale, as for score; default: both.")
+    ] = None,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what scoring would do, and about how long and how much memory it would take."""
+    from imdb_classifier.parquet import ScoreOptions, Selection, estimate
+    from imdb_classifier.scoring import Scorer
+
+    with Scorer.load(model, Registry.at(registry)) as scorer:
+        found = estimate(
+            *(source, output, scorer, ScoreOptions(text_column, prefix)),
+            selection=Selection.of(only or "new,stale"),
+        )
+    totals = found.totals()
+    minutes, seconds = divmod(round(found.seconds), 60)
+    shown = table(
+        f"{totals['rows_to_score']:,} of {totals['rows']:,} rows to score, in about "
+        f"{minutes} min {seconds} s and {found.memory_bytes / 2**20:,.0f} MiB, "
+        f"by {found.model_id} ({scorer.bundle.engine.name})",
+        *("file", "#rows", "what it is"),
+    )
+    for file in found.files:
+        shown.add_row(file.name, f"{file.rows:,}", file.status)
+    show(as_json, found.to_dict(), shown)
+
+
+@app.command()
+def verify(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="A scored file or folder.")],
+    source: Annotated[
+        str | None,
+        typer.Option("--input", help="What it was scored from. Default: what its manifest says."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model it should be of. Default: what it says itself.")
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Rows of each file to score again.", min=0)] = 32,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that scored files are still what scoring wrote; exit code 65 if something is off."""
+    from imdb_classifier.parquet import Promise
+    from imdb_classifier.parquet import verify as verify_output
+    from imdb_classifier.scoring import Scorer
+
+    with Scorer.load(model or Promise(output).model_id, Registry.at(registry)) as scorer:
+        found = verify_output(output, scorer, source=source, rows_again=rows)
+    verdict = "something is off" if found.problems else "all is well"
+    shown = table(
+        f"{found.files:,} files with {found.rows:,} rows, {found.scored_again:,} of them scored "
+        f"again by {scorer.bundle.model_id}: {verdict}",
+        *("file", "#row", "what is off"),
+    )
+    for problem in found.problems:
+        shown.add_row(problem.file, "" if problem.row is None else f"{problem.row:,}", problem.what)
+    show(as_json, found.to_dict(), shown)
+    raise typer.Exit(found.exit_code)
+
+
 @models_app.command("list")
 def list_models(registry: RegistryOption = None, as_json: AsJson = False) -> None:
     """List the versions of the registry, and the bundled model."""

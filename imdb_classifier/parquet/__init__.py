@@ -1,5 +1,6 @@
 """Parquet in, Parquet out: plan, score, commit."""
 
+from imdb_classifier.parquet.estimate import Estimate, FileEstimate, estimate
 from imdb_classifier.parquet.footer import Selection
 from imdb_classifier.parquet.manifest import declare, withdraw
 from imdb_classifier.parquet.plan import PlannedFile, group_files, plan_files
@@ -12,21 +13,29 @@ from imdb_classifier.parquet.run import (
     score_parquet,
 )
 from imdb_classifier.parquet.scored_file import FileResult, ScoreOptions, score_file
+from imdb_classifier.parquet.verify import Problem, Promise, Verification, verify
 
 __all__ = [
+    "Estimate",
+    "FileEstimate",
     "FileResult",
     "Limits",
     "PlannedFile",
+    "Problem",
+    "Promise",
     "RunResult",
     "ScoreOptions",
     "Selection",
+    "Verification",
     "alone_in",
     "declare",
+    "estimate",
     "group_files",
     "plan_files",
     "row_counts",
     "score_file",
     "score_files",
     "score_parquet",
+    "verify",
     "withdraw",
 ]

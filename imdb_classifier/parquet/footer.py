@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final, Literal, Self
 
 import pyarrow as pa
@@ -77,6 +78,23 @@ def read_footer(path: str) -> dict[str, Any] | None:
     except (OSError, ValueError, pa.ArrowException):
         return None
     return footer if isinstance(footer, dict) and "rows" in footer else None
+
+
+def footer_digest(path: str) -> str:
+    """SHA-256 (hexadecimal) of a Parquet file's length and footer.
+
+    It nearly always differs where the content does, and is quickly read; to be sure, all of the
+    file has to be.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with storage_of(path).open(path) as file:
+        size = file.size()
+        file.seek(max(size - 8, 0))
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(max(size - 8 - length, 0))
+        return sha256(f"{size}".encode() + file.read()).hexdigest()
 
 
 def finished(

@@ -25,7 +25,7 @@ from imdb_classifier.errors import (
     UnreadableFileError,
 )
 from imdb_classifier.files import sha256_of
-from imdb_classifier.parquet.footer import Selection, finished
+from imdb_classifier.parquet.footer import Selection, finished, footer_digest
 from imdb_classifier.parquet.plan import PlannedFile
 from imdb_classifier.parquet.quarantine import Quarantine
 from imdb_classifier.parquet.rows import RowReader, open_rows
@@ -130,6 +130,7 @@ def score_file(
                 "model_id": scorer.bundle.model_id,
                 "model_hash": scorer.bundle.model_hash,
                 "options": asdict(options),
+                "input_footer": footer_digest(copy),
                 "input_sha256": sha256_of(Path(copy)),
                 "package_version": __version__,
             }

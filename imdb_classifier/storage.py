@@ -303,8 +303,10 @@ def _locked(lock: Path, output: str) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
-        os.close(descriptor)
+        try:
+            lock.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
 
 
 def _raise(error: OSError) -> None:

@@ -19,16 +19,18 @@ import pyarrow.parquet as pq
 from imdb_classifier.errors import (
     EXIT_DONE,
     EXIT_PARTIAL,
+    BadDataError,
     ConfigurationError,
     ImdbClassifierError,
+    NoInputError,
     UnforeseenError,
 )
 from imdb_classifier.parquet.footer import Selection
 from imdb_classifier.parquet.manifest import declare, withdraw
-from imdb_classifier.parquet.plan import PlannedFile, plan_files
+from imdb_classifier.parquet.plan import QUARANTINE, PlannedFile, plan_files
 from imdb_classifier.parquet.quarantine import Quarantine
 from imdb_classifier.parquet.scored_file import FileResult, ScoreOptions, score_file
-from imdb_classifier.parquet.wording import cannot_write
+from imdb_classifier.parquet.wording import cannot_write, first_line
 from imdb_classifier.scoring import Scorer
 from imdb_classifier.storage import storage_of
 
@@ -191,14 +193,18 @@ def alone_in(output: str) -> Iterator[None]:
         OutputInUseError: Another run is writing there.
         CannotWriteError: The place does not let us.
     """
+    held = ExitStack()
     try:
-        with ExitStack() as stack:
-            stack.enter_context(storage_of(output).alone(output))
-            held = stack.pop_all()
+        held.enter_context(storage_of(output).alone(output))
     except OSError as error:
         raise cannot_write(output, error) from error
-    with held:
+    try:
         yield
+    finally:
+        try:
+            held.close()
+        except OSError as error:
+            raise cannot_write(output, error) from error
 
 
 def score_files(
@@ -243,11 +249,16 @@ def score_files(
     def failed(file: PlannedFile, error: ImdbClassifierError) -> FileResult:
         if limits.bad_files is not None and next(bad_files) > limits.bad_files:
             stopped.set()
-        if options.quarantine:
+        message = str(error)
+        # Not where the output is at fault.
+        if options.quarantine and isinstance(error, BadDataError | NoInputError):
             listed = Quarantine(file.quarantine, file.name)
-            listed.add_file(str(error))
-            listed.commit()
-        return FileResult(file.name, "failed", error=str(error), exit_code=error.exit_code)
+            listed.add_file(message)
+            try:
+                listed.commit()
+            except OSError as fault:
+                message += f" It could not be listed below {QUARANTINE}: {first_line(fault)}."
+        return FileResult(file.name, "failed", error=message, exit_code=error.exit_code)
 
     def score(file: PlannedFile) -> FileResult:
         try:

@@ -14,7 +14,6 @@ from imdb_classifier.config import (
     PRODUCTION,
     SEED,
     TINY,
-    LanguageModelConfig,
     Recipe,
     TeachersConfig,
 )
@@ -41,13 +40,7 @@ TAUGHT = replace(
     training=replace(
         PRODUCTION.training, epochs=3, batch_size=16, validation_fraction=0.2, warm_up_steps=5
     ),
-    teachers=TeachersConfig(
-        minimum_reviews=2,
-        vector_size=8,
-        vector_passes=3,
-        vector_weight=0.5,
-        language_models=(LanguageModelConfig(300, 40, 4, 4, 16, 1, 1),),
-    ),
+    teachers=TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3, vector_weight=0.5),
 )
 """The recipe `production` with tiny settings."""
 RECIPES = {"masked": RECIPE, "padded in front": UNMASKED, "taught": TAUGHT}

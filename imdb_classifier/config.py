@@ -293,7 +293,7 @@ _LANGUAGE_MODEL: Final = LanguageModelConfig(
 PRODUCTION: Final = Recipe(
     name="production",
     encoding=EncodingConfig(num_words=20_000, sequence_length=3_000),
-    network=NetworkConfig(embedding_dim=32, lstm_units=64, masked=True, pair_slots=65_536),
+    network=NetworkConfig(embedding_dim=48, lstm_units=96, masked=True, pair_slots=65_536),
     training=TrainingConfig(
         epochs=8,
         batch_size=128,

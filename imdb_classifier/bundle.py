@@ -193,7 +193,7 @@ def load_bundle(path: Path) -> Bundle:
         BundleError: A file is missing, damaged, or points elsewhere; the format is newer than this
             release; or the golden texts do not get their scores.
     """
-    _check_sums(path)
+    names = _check_sums(path)
     manifest = json.loads((path / MANIFEST_FILE).read_bytes())
     if manifest["format_version"] != FORMAT_VERSION:
         raise BundleError(
@@ -202,6 +202,8 @@ def load_bundle(path: Path) -> Bundle:
             "Install the release of imdb-classifier that wrote it "
             f"({manifest.get('package_version', 'unknown')}).",
         )
+    if not _REQUIRED <= names <= _REQUIRED | _OPTIONAL:
+        raise _damaged(path, f"{SUMS_FILE} lists {', '.join(sorted(names))}")
     recipe = Recipe.from_dict(manifest["recipe"])
     words = (path / VOCABULARY_FILE).read_bytes()
     onnx_model = (path / ONNX_FILE).read_bytes()
@@ -267,8 +269,12 @@ class _Unfinished:
         flush(self.target.parent)
 
 
-def _check_sums(path: Path) -> None:
-    """Every file is the one that was written, none is missing, none lies outside the folder."""
+def _check_sums(path: Path) -> set[str]:
+    """Every file is the one that was written, none is missing, none lies outside the folder.
+
+    Returns:
+        Their names, which in another format may be others than in this one.
+    """
     sums_file = path / SUMS_FILE
     if not sums_file.is_file():
         raise BundleError(
@@ -279,7 +285,7 @@ def _check_sums(path: Path) -> None:
     lines = sums_file.read_text("utf-8", errors="replace").splitlines()
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     names = set(sums)
-    if not _REQUIRED <= names <= _REQUIRED | _OPTIONAL:
+    if MANIFEST_FILE not in names or not all(name == Path(name).name for name in names):
         raise _damaged(path, f"{SUMS_FILE} lists {', '.join(sorted(names)) or 'nothing'}")
     for name in sorted(names):
         file = path / name
@@ -287,6 +293,7 @@ def _check_sums(path: Path) -> None:
             raise _damaged(path, f"{name} is missing or no ordinary file")
         if sha256_of(file) != sums[name]:
             raise _damaged(path, f"{name} does not have its SHA-256 sum")
+    return names
 
 
 def _check_scores(bundle: Bundle) -> None:

@@ -101,10 +101,18 @@ def test_a_folder_without_sums_is_no_bundle(copy: Path) -> None:
         load_bundle(copy)
 
 
-@pytest.mark.parametrize("name", ["../outside.txt", "extra.py", "/etc/hostname"])
-def test_sums_name_only_the_files_of_a_bundle(copy: Path, name: str) -> None:
+def test_sums_name_only_the_files_of_a_bundle(copy: Path) -> None:
+    (copy / "extra.py").write_text("more")
+    rewrite_sums(copy)
+    with pytest.raises(BundleError, match=r"SHA256SUMS lists .*extra\.py"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("name", ["../outside.txt", "/etc/hostname"])
+def test_sums_name_nothing_outside_the_bundle(copy: Path, name: str) -> None:
+    (copy.parent / "outside.txt").write_text("more")
     with (copy / SUMS_FILE).open("a") as file:
-        file.write(f"{'0' * 64}  {name}\n")
+        file.write(f"{hashlib.sha256(b'more').hexdigest()}  {name}\n")
     with pytest.raises(BundleError, match="SHA256SUMS lists"):
         load_bundle(copy)
 
@@ -116,7 +124,10 @@ def test_a_link_is_refused_though_its_sum_is_right(copy: Path, tiny_bundle: Bund
         load_bundle(copy)
 
 
-def test_a_newer_format_is_refused(copy: Path) -> None:
+@pytest.mark.parametrize("more", [False, True], ids=["the same files", "more files"])
+def test_a_newer_format_is_refused(copy: Path, more: bool) -> None:
+    if more:
+        (copy / "tokenizer.json").write_text("{}")
     change_manifest(copy, lambda manifest: manifest.update(format_version=2, package_version="9.0"))
     with pytest.raises(BundleError, match=r"format version 2. Install the release .* \(9.0\)"):
         load_bundle(copy)

@@ -15,6 +15,7 @@ from imdb_classifier.errors import (
     BundleError,
     MissingColumnError,
     NoInputError,
+    OutputInUseError,
     PartlyScoredError,
 )
 from imdb_classifier.parquet import FileResult
@@ -87,6 +88,31 @@ def test_progress_ends_with_all_rows(
     assert progress["key"] is None
     assert float(progress["data"]) == 100.0
     assert progress["description"] == "3 of 3 rows"
+
+
+def test_a_deadline_and_another_run_leave_files_for_the_next_one(
+    score: Callable[..., Any], reviews: Path, tmp_path: Path
+) -> None:
+    (reviews / "day=2026-11-02" / "b.parquet").unlink()
+    output = str(tmp_path / "scored")
+    parameters = {"source": str(reviews), "output": output, "quarantine": True}
+    state, _ = score(**parameters, deadline="1ns", max_bad_files=0)
+    with pytest.raises(PartlyScoredError, match="2 of 2 were left") as caught:
+        state.result()
+    assert caught.value.exit_code == 75
+
+    with parquet.alone_in(output):
+        state, _ = score(**parameters)
+        with pytest.raises(OutputInUseError, match="Another one is at work"):
+            state.result()
+
+    state, _ = score(**parameters, deadline="1h", on_null="skip")
+    assert state.is_completed()
+    assert _written(tmp_path / "scored")[2] == "_quarantine/day=2026-11-01/a.parquet"
+    assert pq.read_metadata(tmp_path / "scored/day=2026-11-01/a.parquet").num_rows == 2
+    state, _ = score(**parameters, only="stale")
+    assert state.is_completed()
+    assert pq.read_metadata(tmp_path / "scored/day=2026-11-01/a.parquet").num_rows == 3
 
 
 def test_a_single_file_fails_with_its_own_error(

@@ -11,6 +11,7 @@ from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from imdb_classifier import tasks
+from imdb_classifier.parquet import alone_in
 
 
 # One unit at a time: a scorer works on all cores by itself.
@@ -63,7 +64,7 @@ def score_parquet(
         "quarantine": quarantine,
     }
     resolved = tasks.resolve_model(model, registry)
-    with tasks.alone_in(output):
+    with alone_in(output):
         plan = tasks.plan_scoring(source, output, deadline, max_bad_files)
         shared = {name: value for name, value in plan.items() if name != "units"}
         futures = [

@@ -95,6 +95,7 @@ def test_other_labels_are_not_looked_at_and_what_was_read_is_shared(
     changed[40:] = 1 - changed[40:]
     one = told(sequences, tmp_path, rows=rows)
     (tmp_path / "telling.npz").unlink()
+    caplog.clear()
     with caplog.at_level(logging.INFO, "imdb_classifier"):
         assert np.array_equal(one, told(sequences, tmp_path, rows=rows, labels=changed))
     assert "reading: step" not in caplog.text

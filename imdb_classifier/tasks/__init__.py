@@ -12,7 +12,6 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("A Prefect task", error.name or "prefect", "flows") from error
 
-from imdb_classifier.parquet import alone_in
 from imdb_classifier.tasks.command import run_as_command
 from imdb_classifier.tasks.models import (
     evaluate_model,
@@ -25,7 +24,6 @@ from imdb_classifier.tasks.models import (
 from imdb_classifier.tasks.scores import commit_scores, plan_scoring, score_files
 
 __all__ = [
-    "alone_in",
     "commit_scores",
     "evaluate_model",
     "load_reviews",

@@ -150,15 +150,15 @@ class LocalStorage(Storage):
         target = Path(output)
         if output.endswith(SUFFIX) and not target.is_dir():
             lock, leftovers = target.with_name(f".{target.name}.lock"), target.parent.glob
-            pattern = f".{glob.escape(target.name)}.*{_UNFINISHED}"
+            name = glob.escape(target.name)
         else:
             lock, leftovers = target / LOCK_FILE, target.rglob
-            pattern = f".*{SUFFIX}.*{_UNFINISHED}"
+            name = "*"
         made = not lock.parent.exists()
         lock.parent.mkdir(parents=True, exist_ok=True)
         try:
             with _locked(lock, output):
-                for leftover in leftovers(pattern):
+                for leftover in leftovers(f".{name}.{'[0-9a-f]' * 8}{_UNFINISHED}"):
                     leftover.unlink(missing_ok=True)
                 yield
         finally:

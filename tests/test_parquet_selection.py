@@ -134,12 +134,14 @@ def test_a_dead_run_locks_nobody_out_and_what_it_left_is_removed(
         process.stdout.readline()
         with pytest.raises(OutputInUseError):
             score_parquet(folder, str(output), scorer)
-        (output / ".a.parquet.0011aabb.unfinished").touch()
-        (output / ".mine").touch()
+        for name in ("a.parquet", "_MANIFEST.json"):
+            (output / f".{name}.0011aabb.unfinished").touch()
+        (output / ".a.parquet.draft.unfinished").touch()
         os.kill(process.pid, signal.SIGKILL)
     assert score_parquet(folder, str(output), scorer).exit_code == 0
     assert sorted(path.name for path in output.iterdir()) == [
-        ".mine", "_MANIFEST.json", "_SUCCESS", "a.parquet", "b.parquet", "c.parquet",
+        ".a.parquet.draft.unfinished", "_MANIFEST.json", "_SUCCESS", "a.parquet",
+        "b.parquet", "c.parquet",
     ]  # fmt: skip
 
 

@@ -131,7 +131,7 @@ class LanguageModelConfig:
 
 @dataclass(frozen=True)
 class TeachersConfig:
-    """The models that label reviews without a label for a network, see `teachers.soft_labels`.
+    """The models that label reviews without a label for a network, see `teachers.teach`.
 
     Attributes:
         minimum_reviews: N-grams that fewer reviews hold are left out.

@@ -13,6 +13,7 @@ number of the step alone.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -320,7 +321,8 @@ def _fit(
 
 def _keep(state: Sequence[Any], step: int, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".unfinished.npz")
+    # Runs with other seeds may keep the same at the same time.
+    unfinished = file.with_suffix(f".{os.getpid()}.unfinished.npz")
     arrays = {str(i): np.asarray(variable) for i, variable in enumerate(state)}
     arrays["step"] = np.array(step)
     np.savez(unfinished, **arrays)  # type: ignore[arg-type]  # no name is one of its own options

@@ -77,7 +77,7 @@ def score_parquet(
     message = (
         f"{totals['rows']:,} rows in {totals['files']:,} files scored by {committed['model_id']}: "
         f"{totals['positive']:,} positive, {totals['negative']:,} negative, "
-        f"{totals['without_text']:,} without text."
+        f"{totals['without_text']:,} without text, {totals['truncated']:,} truncated."
     )
     return Completed(message=message, data=committed)
 

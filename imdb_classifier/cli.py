@@ -199,6 +199,7 @@ def score(
 ) -> None:
     """Write a sentiment label and a probability next to each text of Parquet files."""
     from imdb_classifier.parquet import (
+        COUNTS,
         Limits,
         ScoreOptions,
         Selection,
@@ -221,15 +222,14 @@ def score(
     totals = result.totals()
     shown = table(
         f"Scored by {result.model_id} ({scorer.bundle.engine.name})",
-        *("file", "status", "#rows", "#positive", "#negative", "#without text"),
+        *("file", "status", *(f"#{column.replace('_', ' ')}" for column in COUNTS)),
     )
     for file in result.files:
-        counts = (file.rows, file.positive, file.negative, file.without_text)
+        counts = (getattr(file, column) for column in COUNTS)
         shown.add_row(file.name, file.status, *(f"{count:,}" for count in counts))
     if totals["files"] > 1:
         shown.add_section()
-        columns = ("rows", "positive", "negative", "without_text")
-        shown.add_row("all", "", *(f"{totals[column]:,}" for column in columns))
+        shown.add_row("all", "", *(f"{totals[column]:,}" for column in COUNTS))
     if result.left:
         err.print(f"Left for another run: {len(result.left):,} files.", highlight=False)
     for file in result.failed:
@@ -296,8 +296,9 @@ def verify(
     from imdb_classifier.parquet import verify as verify_output
     from imdb_classifier.scoring import Scorer
 
-    with Scorer.load(model or Promise(output).model_id, Registry.at(registry)) as scorer:
-        found = verify_output(output, scorer, source=source, rows_again=rows)
+    promise = Promise(output)
+    with Scorer.load(model or promise.model_id, Registry.at(registry)) as scorer:
+        found = verify_output(promise, scorer, source=source, rows_again=rows)
     verdict = "something is off" if found.problems else "all is well"
     shown = table(
         f"{found.files:,} files with {found.rows:,} rows, {found.scored_again:,} of them scored "

@@ -45,6 +45,11 @@ class EncodingConfig:
         """Words that have an id of their own."""
         return self.num_words - 4
 
+    @property
+    def uncut(self) -> EncodingConfig:
+        """The same scheme for reviews of any length."""
+        return replace(self, sequence_length=2**31 - 1)
+
 
 @dataclass(frozen=True)
 class NetworkConfig:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,6 @@ from imdb_classifier.scoring import Scorer
 from imdb_classifier.training import TrainingObserver, run_key, train
 
 logger = logging.getLogger(__name__)
-
-_UNCUT = 2**31 - 1
 
 
 def load_training_reviews(
@@ -154,9 +151,7 @@ def evaluate_bundle(
             "Name reviews with text with --data.",
         )
     encoding = bundle.recipe.encoding
-    uncut = encode_reviews(
-        reviews.table, bundle.vocabulary, replace(encoding, sequence_length=_UNCUT)
-    )
+    uncut = encode_reviews(reviews.table, bundle.vocabulary, encoding.uncut)
     with Scorer(bundle) as scorer:
         probabilities = scorer.sequence_probabilities(uncut.tails(encoding.sequence_length))
         by_kind = _evaluate_sample(bundle, scorer)

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _VALIDATION_BATCH_ROWS = 256
-_WHOLE = 2**31 - 1
-"""A sequence length that no review reaches."""
 
 
 class Lessons:
@@ -179,7 +177,7 @@ def _encoded_and_taught(
         )
     texts = pa.concat_tables([reviews.table, unlabelled.table])[TEXT]
     words = Vocabulary.count(texts)
-    whole = encode(texts, words, EncodingConfig(len(words) + 4, _WHOLE))
+    whole = encode(texts, words, EncodingConfig(len(words) + 4, 1).uncut)
     teaching = teach(
         whole,
         np.concatenate([reviews.labels, unlabelled.labels]),

@@ -108,24 +108,30 @@ class Scorer:
         scored = list(self._pool.map(self.bundle.engine.probabilities, chunks))
         return np.concatenate(scored) if scored else np.empty(0, np.float32)
 
-    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> pa.Array:
-        bundle = self.bundle
+    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, int]:
+        bundle, encoding = self.bundle, self.bundle.recipe.encoding
         scorable = pc.fill_null(has_text(texts), False).to_numpy(zero_copy_only=False)
-        sequences = encode(texts.filter(scorable), bundle.vocabulary, bundle.recipe.encoding)
+        whole = encode(texts.filter(scorable), bundle.vocabulary, encoding.uncut)
         result = np.zeros(len(texts), dtype=np.float32)
-        result[scorable] = bundle.engine.probabilities(sequences)
-        return pa.array(result, mask=~scorable)
+        result[scorable] = bundle.engine.probabilities(whole.tails(encoding.sequence_length))
+        truncated = int(np.count_nonzero(whole.lengths > encoding.sequence_length))
+        return pa.array(result, mask=~scorable), truncated
 
 
 @dataclass(frozen=True)
 class PendingProbabilities:
     """Probabilities on their way, see `Scorer.start`."""
 
-    _chunks: list[Future[pa.Array]]
+    _chunks: list[Future[tuple[pa.Array, int]]]
 
     def result(self) -> pa.Array:
         """Wait for them: float32, (rows,); null where there is no text."""
-        return pa.concat_arrays([pa.array([], pa.float32()), *(c.result() for c in self._chunks)])
+        scored = (chunk.result()[0] for chunk in self._chunks)
+        return pa.concat_arrays([pa.array([], pa.float32()), *scored])
+
+    def truncated(self) -> int:
+        """Wait, and count the texts that are longer than the model reads: it reads their end."""
+        return sum(chunk.result()[1] for chunk in self._chunks)
 
 
 def available_cores() -> int:

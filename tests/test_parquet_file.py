@@ -82,6 +82,16 @@ def test_every_column_comes_out_as_it_went_in(score: Score, tmp_path: Path) -> N
     assert column.compression == "ZSTD"
 
 
+def test_texts_longer_than_the_model_reads_are_counted(
+    score: Score, scorer: Scorer, tmp_path: Path
+) -> None:
+    # A start token stands in front of the words.
+    longest = scorer.bundle.recipe.encoding.sequence_length - 1
+    texts = ["word " * longest, "word " * (longest + 1), None, " ", "dull " + "word " * 5_000]
+    pq.write_table(pa.table({"text": texts * 500}), tmp_path / "in.parquet")
+    assert (score().truncated, score().truncated) == (1_000, 1_000)
+
+
 @pytest.mark.parametrize("compliant", [True, False], ids=["element", "item"])
 def test_the_items_of_lists_keep_their_name(score: Score, tmp_path: Path, compliant: bool) -> None:
     table = pa.table({"text": ["x"], "tags": [["a"]], "nested": [{"tags": [1]}]})

@@ -12,10 +12,11 @@ from imdb_classifier.parquet.run import (
     score_files,
     score_parquet,
 )
-from imdb_classifier.parquet.scored_file import FileResult, ScoreOptions, score_file
+from imdb_classifier.parquet.scored_file import COUNTS, FileResult, ScoreOptions, score_file
 from imdb_classifier.parquet.verify import Problem, Promise, Verification, verify
 
 __all__ = [
+    "COUNTS",
     "Estimate",
     "FileEstimate",
     "FileResult",

@@ -16,6 +16,8 @@ from imdb_classifier.parquet.wording import cannot_write, printable
 from imdb_classifier.schema import FOOTER_KEY
 from imdb_classifier.storage import storage_of
 
+_PIECE_BYTES: Final = 1 << 20
+
 CAME_FROM: Final[Mapping[str, str]] = {
     "model_hash": "another model ({model_id})",
     "options": "other options",
@@ -91,10 +93,14 @@ def footer_digest(path: str) -> str:
     """
     with storage_of(path).open(path) as file:
         size = file.size()
+        digest = sha256(f"{size}".encode())
         file.seek(max(size - 8, 0))
         length = int.from_bytes(file.read(4), "little")
         file.seek(max(size - 8 - length, 0))
-        return sha256(f"{size}".encode() + file.read()).hexdigest()
+        # In pieces: a damaged file may claim that all of it is footer.
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+        return digest.hexdigest()
 
 
 def finished(

@@ -13,7 +13,7 @@ from imdb_classifier.errors import BadDataError
 from imdb_classifier.files import sha256_of
 from imdb_classifier.parquet.footer import read_footer
 from imdb_classifier.parquet.plan import PlannedFile
-from imdb_classifier.parquet.scored_file import FileResult, ScoreOptions
+from imdb_classifier.parquet.scored_file import COUNTS, FileResult, ScoreOptions
 from imdb_classifier.parquet.wording import cannot_write, printable
 from imdb_classifier.storage import storage_of
 
@@ -58,7 +58,7 @@ def declare(
         BadDataError: An output is no longer what this run made or found.
         CannotWriteError: The folder does not let us.
     """
-    storage, columns = storage_of(output), ("rows", "positive", "negative", "without_text")
+    storage = storage_of(output)
     try:
         listed = [
             _listed(file, became, model["model_hash"])
@@ -71,7 +71,7 @@ def declare(
             "options": asdict(options),
             "totals": {
                 "files": len(listed),
-                **{column: sum(file[column] for file in listed) for column in columns},
+                **{column: sum(file[column] for file in listed) for column in COUNTS},
             },
             "files": listed,
         }
@@ -93,9 +93,6 @@ def _listed(file: PlannedFile, became: FileResult, model_hash: str) -> dict[str,
         sha256 = sha256_of(Path(copy))
     return {
         "name": file.name,
-        "rows": became.rows,
-        "positive": became.positive,
-        "negative": became.negative,
-        "without_text": became.without_text,
+        **{column: getattr(became, column) for column in COUNTS},
         "sha256": sha256,
     }

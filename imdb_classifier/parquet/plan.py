@@ -67,10 +67,7 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
         raise UnreadableFileError(source, first_line(error)) from error
     # Only a folder is looked through for names; a pattern says which it wants.
     names = sorted(
-        name
-        for name in names
-        if (kind is None or name.endswith(SUFFIX))
-        and not any(part[0] in "._" for part in name.split("/"))
+        name for name in names if (kind is None or name.endswith(SUFFIX)) and not is_hidden(name)
     )
     if not names:
         raise NoInputError(
@@ -95,6 +92,11 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
         )
         for name in names
     ]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a path relative to its folder is left out, as Spark and Arrow do."""
+    return any(part[0] in "._" for part in name.split("/"))
 
 
 def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:

@@ -29,7 +29,7 @@ from imdb_classifier.parquet.footer import Selection
 from imdb_classifier.parquet.manifest import declare, withdraw
 from imdb_classifier.parquet.plan import QUARANTINE, PlannedFile, plan_files
 from imdb_classifier.parquet.quarantine import Quarantine
-from imdb_classifier.parquet.scored_file import FileResult, ScoreOptions, score_file
+from imdb_classifier.parquet.scored_file import COUNTS, FileResult, ScoreOptions, score_file
 from imdb_classifier.parquet.wording import cannot_write, first_line
 from imdb_classifier.scoring import Scorer
 from imdb_classifier.storage import storage_of
@@ -66,12 +66,11 @@ class RunResult:
 
     def totals(self) -> dict[str, int]:
         """Files and rows in all."""
-        columns = ("rows", "positive", "negative", "without_text")
         return {
             "files": len(self.files),
             "failed": len(self.failed),
             "left": len(self.left),
-            **{column: sum(getattr(file, column) for file in self.files) for column in columns},
+            **{column: sum(getattr(file, column) for file in self.files) for column in COUNTS},
         }
 
     def to_dict(self) -> dict[str, Any]:

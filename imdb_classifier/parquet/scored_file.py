@@ -37,6 +37,8 @@ from imdb_classifier.storage import storage_of
 BATCHES_AHEAD: Final = 16
 """Batches read while others are being scored, at the least, so that no thread waits for a row group
 to be written."""
+COUNTS: Final = ("rows", "positive", "negative", "without_text", "truncated")
+"""What is counted of each file, see `FileResult`."""
 ROW_GROUP_ROWS: Final = 8_192
 """Rows of an output row group."""
 WRITER_OPTIONS: Final[Mapping[str, Any]] = {
@@ -78,6 +80,7 @@ class FileResult:
         positive: Rows labelled positive.
         negative: Rows labelled negative.
         without_text: Rows whose text was null, empty or blank.
+        truncated: Rows whose text is longer than the model reads, so that only its end was read.
         output: Its output, or None when it was left or failed.
         error: Why it failed, else None.
         exit_code: The exit code for that, else 0.
@@ -89,6 +92,7 @@ class FileResult:
     positive: int = 0
     negative: int = 0
     without_text: int = 0
+    truncated: int = 0
     output: str | None = None
     error: str | None = None
     exit_code: int = 0
@@ -174,7 +178,7 @@ def _write(
         The footer.
     """
     quarantine = Quarantine(planned.quarantine, planned.name)
-    counts = dict.fromkeys(("all", "positive", "negative", "without_text"), 0)
+    counts = dict.fromkeys(("all", *COUNTS[1:]), 0)
     with open_rows(copy, printable(planned.source)) as reader:
         path = reader.text_path(options.text_column)
         schema = _output_schema(reader, options)
@@ -241,6 +245,7 @@ def _scored(
         counts["positive"] += (positive := pc.sum(pc.equal(named, POSITIVE)).as_py() or 0)
         counts["negative"] += len(named) - len(without_text) - positive
         counts["without_text"] += len(without_text)
+        counts["truncated"] += pending.truncated()
         on_rows(len(named))
         scored = pa.RecordBatch.from_arrays([*batch.columns, named, probabilities], schema=schema)
         return scored.filter(probabilities.is_valid()) if options.on_null == "skip" else scored
@@ -322,5 +327,6 @@ def _result(
         positive=rows["positive"],
         negative=rows["negative"],
         without_text=rows["without_text"],
+        truncated=rows["truncated"],
         output=printable(planned.target),
     )

@@ -12,14 +12,20 @@ from typing import Any, Final
 import numpy as np
 import pyarrow.compute as pc
 
-from imdb_classifier.errors import EXIT_BAD_DATA, EXIT_DONE, BadDataError, NoInputError
+from imdb_classifier.errors import (
+    EXIT_BAD_DATA,
+    EXIT_DONE,
+    BadDataError,
+    NoInputError,
+    UnreadableFileError,
+)
 from imdb_classifier.files import sha256_of
 from imdb_classifier.parquet.footer import read_footer
 from imdb_classifier.parquet.manifest import MANIFEST_FILE, SUCCESS_FILE
-from imdb_classifier.parquet.plan import PlannedFile, plan_files
+from imdb_classifier.parquet.plan import PlannedFile, is_hidden, plan_files
 from imdb_classifier.parquet.rows import open_rows
 from imdb_classifier.parquet.scored_file import ScoreOptions
-from imdb_classifier.parquet.wording import printable
+from imdb_classifier.parquet.wording import first_line, printable
 from imdb_classifier.schema import POSITIVE, scored_fields
 from imdb_classifier.scoring import Scorer, has_text, labels
 from imdb_classifier.storage import SUFFIX, storage_of
@@ -78,29 +84,24 @@ class Promise:
         output: A scored file, or a folder that a run completed.
 
     Attributes:
+        output: What was given.
         model_id: The model that all of it is of.
         source: The input, or None where that is not said.
         files: What is said of each file, by its name.
 
     Raises:
         NoInputError: It is neither.
+        UnreadableFileError: Its place cannot be reached.
     """
 
     def __init__(self, output: str) -> None:
-        storage = storage_of(output)
+        self.output = output
         self.source: str | None = None
-        if storage.kind(output) == "folder":
-            self._root, said = output, None
-            if storage.kind(os.path.join(output, SUCCESS_FILE)) is not None:
-                with storage.open(os.path.join(output, MANIFEST_FILE)) as file:
-                    said = json.loads(file.read())
-                self.source = said["input"]
-                self.files: dict[str, dict[str, Any]] = {f["name"]: f for f in said["files"]}
-            self._found = storage.find(output)
-        else:
-            self._root, said = os.path.dirname(output), read_footer(output)
-            self._found = [os.path.basename(output)]
-            self.files = {printable(name): {} for name in self._found}
+        self.files: dict[str, dict[str, Any]] = {}
+        try:
+            said = self._said()
+        except OSError as error:
+            raise UnreadableFileError(printable(output), first_line(error)) from error
         if said is None:
             raise NoInputError(
                 "What is verified is a scored file, or a folder with _SUCCESS and _MANIFEST.json.",
@@ -109,35 +110,49 @@ class Promise:
             )
         self.model_id = str(said["model_id"])
 
+    def _said(self) -> dict[str, Any] | None:
+        storage = storage_of(self.output)
+        if storage.kind(self.output) != "folder":
+            self._root, self._found = os.path.dirname(self.output), [os.path.basename(self.output)]
+            self.files = {printable(name): {} for name in self._found}
+            return read_footer(self.output)
+        self._root, self._found = self.output, storage.find(self.output)
+        if SUCCESS_FILE not in self._found:
+            return None
+        with storage.open(os.path.join(self.output, MANIFEST_FILE)) as file:
+            said: dict[str, Any] = json.loads(file.read())
+        self.source = said["input"]
+        self.files = {listed["name"]: listed for listed in said["files"]}
+        return said
+
     def paths(self) -> dict[str, str]:
         """Where each scored file is that is there, by its name."""
         return {
             printable(name): os.path.join(self._root, name)
             for name in self._found
-            if name.endswith(SUFFIX) and not any(part[0] in "._" for part in name.split("/"))
+            if name.endswith(SUFFIX) and not is_hidden(name)
         }
 
 
 def verify(
-    output: str, scorer: Scorer, *, source: str | None = None, rows_again: int = 32
+    promise: Promise, scorer: Scorer, *, source: str | None = None, rows_again: int = 32
 ) -> Verification:
     """Check scored files: sums, counts, columns, inputs, and some rows scored again.
 
     Args:
-        output: A scored file, or a folder that a run completed.
+        promise: What the output says of itself.
         scorer: The model that it should be of.
         source: The input that it should be of. By default what a folder's manifest says; a single
             file's input is looked at only if it is named.
         rows_again: How many rows of each file are scored again, spread over it.
 
     Raises:
-        NoInputError: The output is neither, or its input is gone altogether.
-        OSError: Its place cannot be reached.
+        NoInputError: Its input is gone altogether.
+        UnreadableFileError: The input's place cannot be reached.
     """
-    promise = Promise(output)
     paths = promise.paths()
     source = source or promise.source
-    inputs = {file.name: file for file in plan_files(source, output)} if source else None
+    inputs = {file.name: file for file in plan_files(source, promise.output)} if source else None
     problems = [
         Problem(name, None, "The manifest does not list it.")
         for name in sorted(paths.keys() - promise.files.keys())
@@ -180,13 +195,16 @@ class _FileCheck:
         if self._footer["model_hash"] != self._scorer.bundle.model_hash:
             yield Problem(self.name, None, f"Another model scored it: {self._footer['model_id']}.")
             return
-        with storage_of(self._path).reading(self._path) as copy:
-            if listed and sha256_of(Path(copy)) != listed["sha256"]:
-                yield Problem(self.name, None, "Its bytes are not those that the manifest is of.")
-            try:
+        try:
+            with storage_of(self._path).reading(self._path) as copy:
+                if listed and sha256_of(Path(copy)) != listed["sha256"]:
+                    what = "Its bytes are not those that the manifest is of."
+                    yield Problem(self.name, None, what)
                 yield from self._problems_of_rows(copy, self._footer)
-            except BadDataError as error:
-                yield Problem(self.name, None, str(error))
+        except BadDataError as error:
+            yield Problem(self.name, None, str(error))
+        except OSError as error:
+            yield Problem(self.name, None, f"It cannot be read: {first_line(error)}.")
 
     def _problems_of_rows(self, copy: str, footer: Mapping[str, Any]) -> Iterator[Problem]:
         """The first row whose label is off, the first whose score is, and counts that are."""
@@ -227,7 +245,7 @@ class _FileCheck:
             yield Problem(self.name, mislabelled, "Its label, probability and text do not agree.")
         if misscored is not None:
             yield Problem(self.name, misscored, "The model gives its text another probability.")
-        said_counts = dict(footer["rows"])
+        said_counts = {column: footer["rows"][column] for column in counts}
         if options.on_null == "skip":
             said_counts["without_text"] = 0
         counts["all"] = said_counts["all"] = 0
@@ -239,6 +257,9 @@ class _FileCheck:
         if planned is None:
             yield Problem(self.name, None, "Its input is gone.")
         elif self._footer is not None:
-            with storage_of(planned.source).reading(planned.source) as copy:
-                if sha256_of(Path(copy)) != self._footer["input_sha256"]:
-                    yield Problem(self.name, None, "Its input is no longer what was scored.")
+            try:
+                with storage_of(planned.source).reading(planned.source) as copy:
+                    if sha256_of(Path(copy)) != self._footer["input_sha256"]:
+                        yield Problem(self.name, None, "Its input is no longer what was scored.")
+            except OSError as error:
+                yield Problem(self.name, None, f"Its input cannot be read: {first_line(error)}.")

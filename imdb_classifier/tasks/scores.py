@@ -199,7 +199,8 @@ def commit_scores(
         options: As for `score_files`.
 
     Returns:
-        model_id and totals (files, failed, left, rows, positive, negative, without_text).
+        model_id and totals (files, failed, left, rows, positive, negative, without_text,
+        truncated).
 
     Raises:
         PartlyScoredError: A file could not be scored or was left. The others are done and stay.
@@ -221,6 +222,7 @@ def commit_scores(
                 "positive": file.positive,
                 "negative": file.negative,
                 "without text": file.without_text,
+                "truncated": file.truncated,
                 "error": file.error or "",
             }
             for file in shown
@@ -229,7 +231,8 @@ def commit_scores(
             f"{totals['files']:,} files, of them {totals['failed']:,} failed and "
             f"{totals['left']:,} left; {totals['rows']:,} "
             f"rows: {totals['positive']:,} positive, {totals['negative']:,} negative, "
-            f"{totals['without_text']:,} without text. Scored by {run.model_id} into {output}."
+            f"{totals['without_text']:,} without text, {totals['truncated']:,} truncated. "
+            f"Scored by {run.model_id} into {output}."
             + (f" The first {len(shown):,} files are shown." if len(shown) < len(files) else "")
         ),
     )

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -35,8 +35,9 @@ from imdb_classifier.errors import (
     OutputExistsError,
 )
 from imdb_classifier.export import to_onnx
-from imdb_classifier.files import flush, sha256_of
+from imdb_classifier.files import sha256_of
 from imdb_classifier.network import NetworkWeights, build_network
+from imdb_classifier.storage import storage_of
 
 if TYPE_CHECKING:
     from imdb_classifier.training import TrainedModel
@@ -77,13 +78,15 @@ class Bundle:
     """A bundle that was loaded: checked, and ready to score.
 
     Attributes:
-        path: Its folder.
+        location: Its folder, as it was named: on this machine or in an object store.
+        path: Its folder on this machine; of one in an object store, a copy.
         manifest: What ``manifest.json`` says.
         recipe: How the model is encoded and built.
         vocabulary: The words that have ids of their own.
         engine: Its network.
     """
 
+    location: str
     path: Path
     manifest: Mapping[str, Any]
     recipe: Recipe
@@ -107,7 +110,7 @@ class Bundle:
         return json.loads(file.read_text("utf-8")) if file.exists() else None
 
 
-def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: Path) -> Bundle:
+def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: str | Path) -> Bundle:
     """Export a trained model and write its bundle.
 
     Args:
@@ -118,6 +121,7 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: Path) -
     Raises:
         ExportError: Keras and ONNX Runtime differ by more than `TOLERANCE` on a golden text.
         OutputExistsError: Something stands at `target`.
+        CannotWriteError: The place of `target` does not let us.
         MissingExtraError: The package onnx is not installed.
     """
     recipe = trained.recipe
@@ -152,7 +156,7 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: Path) -
         "package_version": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with _Unfinished(target) as folder:
+    with _writing(str(target)) as folder:
         # A fresh network: Adam's state is of no use to a reader and twice the weights' size.
         bare = build_network(recipe.encoding, recipe.network)
         bare.set_weights(trained.model.get_weights())
@@ -163,7 +167,7 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: Path) -
     return load_bundle(target)
 
 
-def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: Path) -> Bundle:
+def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: str | Path) -> Bundle:
     """A copy of a bundle that also holds what its evaluation found.
 
     Args:
@@ -174,8 +178,9 @@ def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: Path) ->
 
     Raises:
         OutputExistsError: Something stands at `target`.
+        CannotWriteError: The place of `target` does not let us.
     """
-    with _Unfinished(target) as folder:
+    with _writing(str(target)) as folder:
         for name in _REQUIRED:
             shutil.copyfile(bundle.path / name, folder / name)
         (folder / EVALUATION_FILE).write_text(evaluation, "utf-8")
@@ -183,16 +188,18 @@ def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: Path) ->
     return load_bundle(target)
 
 
-def load_bundle(path: Path) -> Bundle:
+def load_bundle(location: str | Path) -> Bundle:
     """Check a bundle and make it ready to score.
 
     Args:
-        path: Its folder.
+        location: Its folder, on this machine or in an object store.
 
     Raises:
         BundleError: A file is missing, damaged, or points elsewhere; the format is newer than this
             release; or the golden texts do not get their scores.
+        OSError: Its place cannot be reached.
     """
+    path = storage_of(str(location)).reading_folder(str(location))
     names = _check_sums(path)
     manifest = json.loads((path / MANIFEST_FILE).read_bytes())
     if manifest["format_version"] != FORMAT_VERSION:
@@ -210,6 +217,7 @@ def load_bundle(path: Path) -> Bundle:
     if _model_hash(onnx_model, words, recipe) != manifest["model_hash"]:
         raise _damaged(path, "the model is not the one that its manifest names")
     bundle = Bundle(
+        location=str(location),
         path=path,
         manifest=manifest,
         recipe=recipe,
@@ -231,42 +239,28 @@ def _model_hash(onnx_model: bytes, words: bytes, recipe: Recipe) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-class _Unfinished:
-    """A folder beside the target that becomes the target once everything in it is on disk."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.folder = target.parent / f".{target.name}.{os.getpid()}.unfinished"
-
-    def __enter__(self) -> Path:
-        if self.target.exists():
+@contextmanager
+def _writing(target: str) -> Iterator[Path]:
+    """A folder for the files of a bundle, which gets its sums and is written once it has them."""
+    storage = storage_of(target)
+    try:
+        if storage.kind(f"{target}/{SUMS_FILE}") is not None:
             raise OutputExistsError(
-                str(self.target),
+                target,
                 "a model bundle is written only once",
                 "Name another folder, or remove this one first.",
             )
-        try:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True)
-        except OSError as error:
-            raise CannotWriteError(
-                "The folder of a model bundle must be writable.",
-                f"{self.target.parent} is not: {error.strerror}.",
-                "Name another folder.",
-            ) from error
-        return self.folder
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            return
-        names = sorted(path.name for path in self.folder.iterdir())
-        sums = "".join(f"{sha256_of(self.folder / name)}  {name}\n" for name in names)
-        (self.folder / SUMS_FILE).write_text(sums, "utf-8")
-        for path in (*self.folder.iterdir(), self.folder):
-            flush(path)
-        self.folder.rename(self.target)
-        flush(self.target.parent)
+        with storage.writing_folder(target, SUMS_FILE) as folder:
+            yield folder
+            names = sorted(path.name for path in folder.iterdir())
+            sums = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
+            (folder / SUMS_FILE).write_text(sums, "utf-8")
+    except OSError as error:
+        raise CannotWriteError(
+            "The folder of a model bundle must be writable.",
+            f"{target} is not: {error.strerror or error}.",
+            "Name another folder.",
+        ) from error
 
 
 def _check_sums(path: Path) -> set[str]:

@@ -50,9 +50,10 @@ ModelOption = Annotated[
     str, typer.Option(help="@champion, @challenger, @previous, a version's id, or a bundle's path.")
 ]
 RegistryOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        help="Folder of the model registry. Default: IMDB_CLASSIFIER_REGISTRY, else the user's own."
+        help="Folder of the model registry, here or s3://. Default: IMDB_CLASSIFIER_REGISTRY, "
+        "else the user's own."
     ),
 ]
 
@@ -109,27 +110,26 @@ def train(
     from imdb_classifier.report import write_report
 
     where = Registry.at(registry)
-    work = where.root / "work"
     with TrainingBar() if err.is_terminal else nullcontext() as observer:
         trained = jobs.train_bundle(
             data,
             recipe,
             seed,
-            work,
+            where.work,
             extra_train=extra_train or (),
             download=data is not None,
             observer=observer,
         )
     evaluation, _ = jobs.evaluate_bundle(trained, data)
     bundle = jobs.register_bundle(trained, evaluation, where)
-    report = write_report(evaluation, where.root / "reports" / bundle.model_id)
+    report = write_report(evaluation, where.report_folder(bundle.model_id))
     shutil.rmtree(trained.path)
     err.print(
         f"Registered as @challenger. To score with it: "
         f"imdb-classifier models promote {bundle.model_id}",
         highlight=False,
     )
-    _show_figures(as_json, bundle, evaluation.to_dict(), {k: str(p) for k, p in report.items()})
+    _show_figures(as_json, bundle, evaluation.to_dict(), report)
 
 
 @app.command()
@@ -137,7 +137,7 @@ def evaluate(
     model: ModelOption = CHAMPION,
     data: Data = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the report as JSON, Markdown and HTML.")
+        str | None, typer.Option(help="Folder for the report as JSON, Markdown and HTML.")
     ] = None,
     with_texts: Annotated[
         bool, typer.Option(help="Print the worst reviews in the HTML report.")
@@ -154,7 +154,7 @@ def evaluate(
     report = {}
     if output is not None:
         texts = jobs.worst_texts(evaluation, reviews) if with_texts else None
-        report = {k: str(p) for k, p in write_report(evaluation, output, texts=texts).items()}
+        report = write_report(evaluation, output, texts=texts)
     _show_figures(as_json, bundle, evaluation.to_dict(), report)
 
 
@@ -321,7 +321,7 @@ def list_models(registry: RegistryOption = None, as_json: AsJson = False) -> Non
         accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
         aliases = " ".join(f"@{alias}" for alias in row["aliases"])
         shown.add_row(row["id"], aliases, row["recipe"], accuracy, row["created_at"])
-    show(as_json, {"registry": str(where.root), "models": rows}, shown)
+    show(as_json, {"registry": where.root, "models": rows}, shown)
 
 
 @models_app.command("show")
@@ -334,7 +334,7 @@ def show_model(
     where = Registry.at(registry)
     bundle = where.load(model)
     values = _describe(bundle, where) | {
-        "path": str(bundle.path),
+        "path": bundle.location,
         "manifest": {k: v for k, v in bundle.manifest.items() if k != "golden"},
         "evaluation": bundle.evaluation,
     }
@@ -346,7 +346,7 @@ def show_model(
     shown.add_row("trained", values["created_at"])
     for name, figure in (bundle.evaluation or {}).get("figures", {}).items():
         shown.add_row(name.replace("_", " "), _interval(figure))
-    shown.add_row("folder", str(bundle.path))
+    shown.add_row("folder", bundle.location)
     show(as_json, values, shown)
 
 

@@ -35,6 +35,7 @@ from imdb_classifier.errors import (
     NoReviewsError,
 )
 from imdb_classifier.schema import ENCODED_REVIEWS, LABEL
+from imdb_classifier.storage import OBJECT_STORE, object_store
 
 __all__ = [
     "DATA_VARIABLE",
@@ -237,7 +238,10 @@ def _reason(error: Exception) -> str:
 def _locate(data: str) -> tuple[fs.FileSystem, str, fs.FileType]:
     """The file system, the path in it, and whether that is a file or a folder."""
     try:
-        if "://" in data:
+        if data.startswith(OBJECT_STORE) and not {"@", "?"} & set(data):
+            filesystem, path = object_store().filesystem, data.removeprefix(OBJECT_STORE)
+        elif "://" in data:
+            # A URI of Arrow's, which may say where the store is and who asks.
             filesystem, path = fs.FileSystem.from_uri(data)
         else:
             filesystem, path = fs.LocalFileSystem(), str(Path(data).expanduser())

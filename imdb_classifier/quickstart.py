@@ -66,7 +66,7 @@ def run(folder: Path) -> int:
         code = subprocess.call(command, env=environment)
         if code:
             return code
-    _show_result(Registry(registry), output)
+    _show_result(Registry.at(registry), output)
     return 0
 
 
@@ -122,7 +122,7 @@ def _show_result(registry: Registry, output: Path) -> None:
         shown.add_row(name, f"{value:.3f}", text)
     out.print(shown)
     challenger = registry.aliases()["challenger"]
-    report = registry.root / "reports" / challenger / "report.html"
+    report = f"{registry.report_folder(challenger)}/report.html"
     out.print(f"Report of {challenger}: {report}", highlight=False, soft_wrap=True)
     out.print(f"Scored files: {output}", highlight=False, soft_wrap=True)
 

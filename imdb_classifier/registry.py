@@ -1,4 +1,4 @@
-"""Trained models by version and alias, in a folder.
+"""Trained models by version and alias, in a folder on this machine or in an object store.
 
 ``versions/<model id>/`` holds one bundle each, written once. The aliases ``champion`` (what
 scores), ``challenger`` (what was trained last) and ``previous`` (what was champion before) are
@@ -9,7 +9,8 @@ promoted, the model that is bundled with the package is the champion.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,13 +18,13 @@ from typing import Any, Final, Literal
 
 import platformdirs
 
-from imdb_classifier.bundle import Bundle, load_bundle, with_evaluation
+from imdb_classifier.bundle import SUMS_FILE, Bundle, load_bundle, with_evaluation
 from imdb_classifier.errors import (
     CannotWriteError,
     ConfigurationError,
     UnknownModelError,
 )
-from imdb_classifier.files import write_whole
+from imdb_classifier.storage import OBJECT_STORE, storage_of
 
 Alias = Literal["champion", "challenger", "previous"]
 ALIASES: Final[tuple[Alias, ...]] = ("champion", "challenger", "previous")
@@ -41,35 +42,56 @@ class Registry:
     """The folder that holds versions and aliases; it need not exist to be read.
 
     Attributes:
-        root: That folder.
+        root: That folder: a path, or ``s3://bucket/...``.
     """
 
-    root: Path
+    root: str
 
     @classmethod
     def at(cls, root: str | Path | None = None) -> Registry:
         """The registry at `root`, else ``IMDB_CLASSIFIER_REGISTRY``, else the user's own."""
         chosen = root or os.environ.get(REGISTRY_VARIABLE)
-        return cls(Path(chosen or platformdirs.user_data_path("imdb-classifier") / "registry"))
+        chosen = chosen or platformdirs.user_data_path("imdb-classifier") / "registry"
+        return cls(str(chosen).rstrip("/"))
 
     @property
-    def _versions(self) -> Path:
-        return self.root / "versions"
+    def work(self) -> Path:
+        """The folder of this machine in which models are trained before they are registered."""
+        if self.root.startswith(OBJECT_STORE):
+            return platformdirs.user_cache_path("imdb-classifier") / "work"
+        return Path(self.root) / "work"
+
+    def report_folder(self, model_id: str) -> str:
+        """Where the report of a model's evaluation goes."""
+        return f"{self.root}/reports/{model_id}"
 
     def ids(self) -> list[str]:
-        """The ids of all versions, sorted; the bundled model is not among them."""
-        if not self._versions.is_dir():
-            return []
-        return sorted(path.name for path in self._versions.iterdir() if path.name[0] != ".")
+        """The ids of all versions, sorted; the bundled model is not among them.
+
+        Raises:
+            ConfigurationError: The registry cannot be reached.
+        """
+        storage, versions = storage_of(self.root), f"{self.root}/versions"
+        with self._reading():
+            if storage.kind(versions) is None:
+                return []
+            parts = [name.split("/") for name in storage.find(versions)]
+        return sorted(name for name, *file in parts if file == [SUMS_FILE] and name[0] != ".")
 
     def aliases(self) -> dict[str, str]:
-        """Each alias that is set, with the id it stands for."""
-        files = {alias: self.root / alias for alias in ALIASES}
-        return {
-            alias: file.read_text("utf-8").strip()
-            for alias, file in files.items()
-            if file.is_file()
-        }
+        """Each alias that is set, with the id it stands for.
+
+        Raises:
+            ConfigurationError: The registry cannot be reached.
+        """
+        storage = storage_of(self.root)
+        files = {alias: f"{self.root}/{alias}" for alias in ALIASES}
+        with self._reading():
+            return {
+                alias: storage.read_text(file).strip()
+                for alias, file in files.items()
+                if storage.kind(file) == "file"
+            }
 
     def aliases_of(self, model_id: str) -> list[str]:
         """The aliases that stand for a model, the bundled one included."""
@@ -83,22 +105,26 @@ class Registry:
 
         Raises:
             BundleError: One of them is damaged.
+            ConfigurationError: The registry cannot be reached.
         """
-        return [
-            *(load_bundle(self._versions / name) for name in self.ids()),
-            load_bundle(bundled_path()),
-        ]
+        ids = self.ids()
+        with self._reading():
+            return [
+                *(load_bundle(self._version(name)) for name in ids),
+                load_bundle(bundled_path()),
+            ]
 
     def load(self, reference: str | Path) -> Bundle:
         """The model that a reference names.
 
         Args:
             reference: ``@champion``, ``@challenger`` or ``@previous``; a version's id; or the path
-                of a bundle.
+                of a bundle, here or in an object store.
 
         Raises:
             UnknownModelError: It names nothing here.
             BundleError: It names a bundle that is damaged.
+            ConfigurationError: The registry or the bundle cannot be reached.
         """
         name = str(reference)
         aliases: Mapping[str, str] = self.aliases()
@@ -106,10 +132,10 @@ class Registry:
             return load_bundle(bundled_path())
         if name.startswith("@"):
             name = aliases.get(name[1:], name)
-        if name in self.ids():
-            return load_bundle(self._versions / name)
-        if not name.startswith("@") and Path(name).is_dir():
-            return load_bundle(Path(name))
+        location = self._version(name) if name in self.ids() else name
+        with self._reading():
+            if not name.startswith("@") and storage_of(location).kind(location) == "folder":
+                return load_bundle(location)
         bundled = load_bundle(bundled_path())
         if name == bundled.model_id:
             return bundled
@@ -133,8 +159,8 @@ class Registry:
         Raises:
             CannotWriteError: The registry's folder cannot be written.
         """
-        target = self._versions / bundle.model_id
-        if not target.exists():
+        target = self._version(bundle.model_id)
+        if bundle.model_id not in self.ids():
             with_evaluation(bundle, evaluation, card, target)
         self._point("challenger", bundle.model_id)
         return load_bundle(target)
@@ -153,10 +179,10 @@ class Registry:
             ConfigurationError: It names a bundle outside the registry.
         """
         promoted = self.load(reference)
-        if promoted.path not in (self._versions / promoted.model_id, bundled_path()):
+        if promoted.location not in (self._version(promoted.model_id), str(bundled_path())):
             raise ConfigurationError(
                 "Only a version of the registry can be promoted.",
-                f"{promoted.path} lies outside {self.root}.",
+                f"{promoted.location} lies outside {self.root}.",
                 "Register the model first: `imdb-classifier train` does.",
             )
         # A champion that is damaged or gone is not loaded: promotion is the way out of that.
@@ -167,14 +193,27 @@ class Registry:
             self._point("champion", promoted.model_id)
         return promoted.model_id
 
+    def _version(self, model_id: str) -> str:
+        return f"{self.root}/versions/{model_id}"
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConfigurationError(
+                "The registry must be readable.",
+                f"{self.root} is not: {error.strerror or error}.",
+                f"Check your access, or name another with --registry or {REGISTRY_VARIABLE}.",
+            ) from error
+
     def _point(self, alias: Alias, model_id: str) -> None:
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            write_whole(self.root / alias, f"{model_id}\n")
+            storage_of(self.root).write_text(f"{self.root}/{alias}", f"{model_id}\n")
         except OSError as error:
             raise CannotWriteError(
                 "The registry's folder must be writable.",
-                f"{self.root} is not: {error.strerror}.",
+                f"{self.root} is not: {error.strerror or error}.",
                 f"Name another with --registry or {REGISTRY_VARIABLE}.",
             ) from error
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from imdb_classifier.errors import BadDataError, CannotWriteError, MissingExtraError
 from imdb_classifier.evaluation import Evaluation
-from imdb_classifier.files import write_whole
 from imdb_classifier.schema import THRESHOLD
+from imdb_classifier.storage import storage_of
 
 try:
     import jinja2
@@ -93,13 +93,14 @@ def render_model_card(manifest: Mapping[str, Any], evaluation: Evaluation | None
 
 
 def write_report(
-    evaluation: Evaluation, folder: Path, *, texts: Sequence[str] | None = None
-) -> dict[str, Path]:
+    evaluation: Evaluation, folder: str | Path, *, texts: Sequence[str] | None = None
+) -> dict[str, str]:
     """Write evaluation.json, report.md and report.html, each whole or not at all.
 
     Args:
         evaluation: What to write.
-        folder: Created where missing; reports of an earlier run in it are replaced.
+        folder: On this machine or in an object store; created where missing, and reports of an
+            earlier run in it are replaced.
         texts: See `render_html`; the other two files never hold text.
 
     Returns:
@@ -114,17 +115,17 @@ def write_report(
         "report.md": render_markdown(evaluation),
         "report.html": render_html(evaluation, texts=texts),
     }
+    paths = {name: f"{folder}/{name}" for name in contents}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            write_whole(folder / name, content)
+            storage_of(paths[name]).write_text(paths[name], content)
     except OSError as error:
         raise CannotWriteError(
             "A report needs a folder that can be written.",
-            f"{folder} cannot: {error.strerror}.",
+            f"{folder} cannot: {error.strerror or error}.",
             "Name another folder, or make room in this one.",
         ) from error
-    return {name: folder / name for name in contents}
+    return paths
 
 
 def _render(template: str, *, evaluation: Evaluation | None, **context: Any) -> str:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pyarrow import fs
 
+from imdb_classifier import cli, storage
 from imdb_classifier.bundle import Bundle
 from imdb_classifier.config import EncodingConfig, NetworkConfig, Recipe, TrainingConfig
 from imdb_classifier.parquet import FileResult, PlannedFile, ScoreOptions, score_file
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring import Scorer
+from tests.command_line import Outcome, Run
 
 TINY_SEED = 7
 
@@ -84,3 +91,61 @@ def score(scorer: Scorer, tmp_path: Path) -> Callable[..., FileResult]:
         return score_file(planned, chosen, options or ScoreOptions(), **named)
 
     return score
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """The address of an S3-compatible server."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        try:
+            for _ in range(600):
+                try:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def bucket(object_store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """A bucket of this test's own, as users name it."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": object_store,
+    }.items():
+        monkeypatch.setenv(name, value)
+    storage.object_store.cache_clear()
+    name = tmp_path.name.replace("_", "-")[-40:].strip("-")
+    fs.S3FileSystem(endpoint_override=object_store, allow_bucket_creation=True).create_dir(name)
+    yield f"s3://{name}"
+    storage.object_store.cache_clear()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """The command line in this process, with a registry and a cache of its own."""
+    monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", str(tmp_path / "registry"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.delenv("IMDB_CLASSIFIER_DATA", raising=False)
+
+    def run(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["imdb-classifier", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return Outcome(code, *capsys.readouterr())
+
+    return run

@@ -181,7 +181,7 @@ def test_an_interrupt_leaves_no_half_bundle(
 
 def test_a_folder_that_cannot_be_made_is_named(tiny_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CannotWriteError, match="file is not: Not a directory"):
+    with pytest.raises(CannotWriteError, match="file/bundle is not: Not a directory"):
         with_evaluation(tiny_bundle, "{}", "card", tmp_path / "file" / "bundle")
 
 

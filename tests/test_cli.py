@@ -1,60 +1,25 @@
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from imdb_classifier import __version__, cli
+from imdb_classifier import __version__
 from imdb_classifier.bundle import Bundle
 from imdb_classifier.evaluation import Evaluation
 from imdb_classifier.jobs import evaluate_bundle, register_bundle
 from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.samples import FOLDER
+from tests.command_line import Outcome, Run
 
 SAMPLE = FOLDER / "test-00000-of-00001.parquet"
 CANARY = "xylophone canary of a review"
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """The command line in this process, with a registry and a cache of its own."""
-    monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", str(tmp_path / "registry"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.delenv("IMDB_CLASSIFIER_DATA", raising=False)
-
-    def run(*arguments: str | Path) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["imdb-classifier", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        code = ended.value.code
-        assert isinstance(code, int)
-        return Outcome(code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +30,7 @@ def evaluation(tiny_bundle: Bundle) -> Evaluation:
 @pytest.fixture
 def registry(tiny_bundle: Bundle, evaluation: Evaluation, tmp_path: Path) -> Registry:
     """The registry of `run`, with the tiny model as its challenger."""
-    registry = Registry(tmp_path / "registry")
+    registry = Registry.at(tmp_path / "registry")
     register_bundle(tiny_bundle, evaluation, registry)
     return registry
 
@@ -209,10 +174,10 @@ def test_train_registers_a_challenger_with_its_report(run: Run, tmp_path: Path) 
     assert outcome.json["evaluation"]["rows"] == 86
     assert "epoch 4/4" in outcome.err
     assert "lstm (LSTM)" in outcome.err
-    registry = Registry(tmp_path / "registry")
+    registry = Registry.at(tmp_path / "registry")
     assert registry.aliases() == {"challenger": model_id}
     assert Path(outcome.json["report"]["report.html"]).is_file()
-    assert list((registry.root / "work").iterdir()) == []
+    assert list(registry.work.iterdir()) == []
 
     listed = run("models", "list", "--json").json["models"]
     assert [(model["recipe"], model["aliases"]) for model in listed] == [

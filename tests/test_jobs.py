@@ -130,7 +130,8 @@ def test_recipes_with_teachers_take_the_unsupervised_split(
     assert bundle.recipe == small
     assert bundle.manifest["data"]["unlabelled"]["rows"] == 86
     evaluation, _ = evaluate_bundle(bundle, str(tmp_path))
-    card = register_bundle(bundle, evaluation, Registry(tmp_path / "registry")).path / "README.md"
+    registered = register_bundle(bundle, evaluation, Registry.at(tmp_path / "registry"))
+    card = registered.path / "README.md"
     text = card.read_text("utf-8")
     assert "word pairs hashed to 100 slots" in text
     assert "| sample: negation |" in text
@@ -140,7 +141,7 @@ def test_recipes_with_teachers_take_the_unsupervised_split(
 def test_the_champion_is_measured_on_the_challengers_rows(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    registry = Registry(tmp_path)
+    registry = Registry.at(tmp_path)
     evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
     registered = register_bundle(tiny_bundle, evaluation, registry)
     assert f"# {tiny_bundle.model_id}" in (registered.path / "README.md").read_text("utf-8")
@@ -155,7 +156,7 @@ def test_a_champion_that_was_evaluated_on_the_same_rows_is_not_evaluated_again(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMDB_CLASSIFIER_DATA", str(tmp_path / "nowhere"))
-    registry = Registry(tmp_path)
+    registry = Registry.at(tmp_path)
     evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
     registered = register_bundle(tiny_bundle, evaluation, registry)
     registry.promote("@challenger")
@@ -192,6 +193,6 @@ def test_a_model_is_compared_on_the_rows_that_are_named(
     # Neither has been evaluated on these rows: the tiny model not at all, the other one on IMDB.
     half = pq.read_table(FOLDER / "test-00000-of-00001.parquet").slice(0, 40)
     pq.write_table(half, tmp_path / "test-0.parquet")
-    decision = compare_with_champion(tiny_bundle, Registry(tmp_path / "none"), str(tmp_path))
+    decision = compare_with_champion(tiny_bundle, Registry.at(tmp_path / "none"), str(tmp_path))
     assert decision.rows == 40
     assert decision.challenger == tiny_bundle.model_id

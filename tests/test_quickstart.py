@@ -33,7 +33,7 @@ def test_without_reviews_the_gate_refuses_tiny_and_the_bundled_model_scores(
     assert "IMDB_CLASSIFIER_DATA is not set" in ran.stderr
     assert "NotPromoted" in ran.stderr
 
-    registry = Registry(folder / "registry")
+    registry = Registry.at(folder / "registry")
     assert list(registry.aliases()) == ["challenger"]
     champion = registry.load(CHAMPION)
     assert champion.path == bundled_path()

@@ -16,13 +16,13 @@ from imdb_classifier.errors import (
     ConfigurationError,
     UnknownModelError,
 )
-from imdb_classifier.files import write_whole
 from imdb_classifier.registry import CHAMPION, Registry, bundled_path, decide
+from imdb_classifier.storage import LocalStorage
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    return Registry(tmp_path / "registry")
+    return Registry.at(tmp_path / "registry")
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_an_empty_registry_has_the_bundled_champion(registry: Registry) -> None:
     assert registry.load(champion.model_id).path == bundled_path()
     assert registry.aliases_of(champion.model_id) == ["champion"]
     assert [bundle.model_id for bundle in registry.bundles()] == [champion.model_id]
-    assert not registry.root.exists()
+    assert not Path(registry.root).exists()
 
 
 def test_register_makes_a_challenger_once(
@@ -88,14 +88,14 @@ def test_killed_between_two_aliases_the_old_champion_scores(
     registry: Registry, registered: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundled = registry.load(CHAMPION).model_id
-    write = write_whole
+    write = LocalStorage.write_text
 
-    def die_at_champion(path: Path, text: str) -> None:
-        if path.name == "champion":
+    def die_at_champion(storage: LocalStorage, path: str, text: str) -> None:
+        if path.endswith("champion"):
             raise KeyboardInterrupt
-        write(path, text)
+        write(storage, path, text)
 
-    monkeypatch.setattr("imdb_classifier.registry.write_whole", die_at_champion)
+    monkeypatch.setattr(LocalStorage, "write_text", die_at_champion)
     with pytest.raises(KeyboardInterrupt):
         registry.promote("@challenger")
     assert registry.load(CHAMPION).model_id == bundled
@@ -121,18 +121,18 @@ def test_a_bundle_outside_can_score_but_not_be_champion(
 
 def test_a_registry_that_cannot_be_written_says_so(tmp_path: Path, registered: Bundle) -> None:
     (tmp_path / "file").touch()
-    broken = Registry(tmp_path / "file" / "registry")
+    broken = Registry.at(tmp_path / "file" / "registry")
     with pytest.raises(CannotWriteError, match="Name another"):
         broken.register(registered, "{}", "")
 
 
 def test_where_the_registry_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", str(tmp_path / "variable"))
-    assert Registry.at().root == tmp_path / "variable"
-    assert Registry.at(tmp_path / "given").root == tmp_path / "given"
+    assert Registry.at().root == str(tmp_path / "variable")
+    assert Registry.at(tmp_path / "given").root == str(tmp_path / "given")
     monkeypatch.delenv("IMDB_CLASSIFIER_REGISTRY")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert Registry.at().root.name == "registry"
+    assert Registry.at().root == str(tmp_path / "imdb-classifier" / "registry")
 
 
 def evaluation_of(model: str, accuracy: float, fingerprint: str = "f") -> dict[str, Any]:
@@ -172,7 +172,7 @@ def test_the_bundled_model_is_small() -> None:
 
 
 def test_the_bundled_model_ships_its_evaluation() -> None:
-    bundled = Registry(Path("nowhere")).load(CHAMPION)
+    bundled = Registry.at(Path("nowhere")).load(CHAMPION)
     assert bundled.recipe.name == "seed"
     assert bundled.evaluation is not None
     assert bundled.evaluation["rows"] == 25_000

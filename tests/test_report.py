@@ -291,9 +291,12 @@ def test_write_report(tmp_path: Path, evaluation: Evaluation, page: str) -> None
     paths = report.write_report(evaluation, folder)
 
     assert sorted(path.name for path in folder.iterdir()) == sorted(paths)
-    assert paths["report.html"].read_text("utf-8") == page
-    assert paths["report.md"].read_bytes() == report.render_markdown(evaluation).encode()
-    assert paths["evaluation.json"].read_bytes() == report.render_json(evaluation).encode()
+    written = {name: Path(path).read_bytes().decode() for name, path in paths.items()}
+    assert written == {
+        "report.html": page,
+        "report.md": report.render_markdown(evaluation),
+        "evaluation.json": report.render_json(evaluation),
+    }
 
 
 def test_texts_reach_the_page_only(tmp_path: Path, evaluation: Evaluation) -> None:
@@ -301,7 +304,7 @@ def test_texts_reach_the_page_only(tmp_path: Path, evaluation: Evaluation) -> No
 
     paths = report.write_report(evaluation, tmp_path, texts=texts)
 
-    holding = [name for name, path in paths.items() if SECRET in path.read_text("utf-8")]
+    holding = [name for name, path in paths.items() if SECRET in Path(path).read_text("utf-8")]
     assert holding == ["report.html"]
 
 

@@ -88,7 +88,7 @@ def test_labels_change_at_one_half() -> None:
 def test_load_takes_a_reference(
     tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    empty = Registry(tmp_path_factory.mktemp("registry"))
+    empty = Registry.at(tmp_path_factory.mktemp("registry"))
     with Scorer.load(CHAMPION, empty) as scorer:
         assert scorer.bundle.recipe.name == "seed"
     with Scorer.load(tiny_bundle.path, empty) as scorer:

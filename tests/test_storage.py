@@ -4,19 +4,14 @@ import os
 import select
 import socket
 import socketserver
-import subprocess
-import sys
 import tempfile
 import threading
-import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyarrow import fs
 
 from imdb_classifier import storage
 from imdb_classifier.errors import (
@@ -29,44 +24,6 @@ from imdb_classifier.scoring import Scorer
 from imdb_classifier.storage import storage_of
 
 TEXTS = ["A wonderful film.", None, "", "Dull and badly acted."]
-
-
-@pytest.fixture(scope="module")
-def object_store() -> Iterator[str]:
-    """The address of an S3-compatible server."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
-        try:
-            for _ in range(600):
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.kill()
-
-
-@pytest.fixture
-def bucket(object_store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """A bucket of this test's own, as users name it."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ENDPOINT_URL": object_store,
-    }.items():
-        monkeypatch.setenv(name, value)
-    storage._object_store.cache_clear()
-    name = tmp_path.name.replace("_", "-")[-40:].strip("-")
-    fs.S3FileSystem(endpoint_override=object_store, allow_bucket_creation=True).create_dir(name)
-    yield f"s3://{name}"
-    storage._object_store.cache_clear()
 
 
 def put(path: str, table: pa.Table) -> None:
@@ -107,7 +64,7 @@ def test_a_tree_in_an_object_store(tree: str, bucket: str, tmp_path: Path, score
         assert get(f"{output}/{name}") == (tmp_path / "out" / name).read_bytes()
     score_parquet(str(tmp_path / "out"), f"{bucket}/twice", scorer, ScoreOptions(prefix="again_"))
     assert names(f"{bucket}/twice") == SCORED
-    assert not list(Path(tempfile.gettempdir()).glob(f"imdb-classifier-{os.getpid()}-*"))
+    assert not list(Path(tempfile.gettempdir()).glob(f"imdb-classifier-{os.getpid()}-*/*put"))
 
 
 @pytest.mark.parametrize(
@@ -207,12 +164,12 @@ def test_connections_that_break_lose_nothing(
     with CutProxy(object_store, most) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_address[1]}")
-        storage._object_store.cache_clear()
+        storage.object_store.cache_clear()
         with suppress(UnreadableFileError, CannotWriteError):
             assert score_parquet(tree, output, scorer).exit_code != 0
         proxy.shutdown()
     monkeypatch.setenv("AWS_ENDPOINT_URL", object_store)
-    storage._object_store.cache_clear()
+    storage.object_store.cache_clear()
     there = names(output) if storage_of(output).kind(output) else []
     assert "_SUCCESS" not in there
     for name in there:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Final
 
 from prefect import get_run_logger, task
@@ -14,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier.bundle import Bundle, load_bundle
 from imdb_classifier.registry import Registry
+from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks.artifacts import Progress, publish
 from imdb_classifier.tasks.failures import (
     RETRIES,
@@ -101,7 +101,7 @@ def train_model(
     """
     from imdb_classifier import jobs
 
-    work = Registry.at(registry).root / "work"
+    work = Registry.at(registry).work
     bundle = jobs.train_bundle(
         data, recipe, seed, work, extra_train=extra_train, observer=_TrainingProgress()
     )
@@ -130,10 +130,9 @@ def evaluate_model(
     from imdb_classifier import jobs
     from imdb_classifier.report import render_markdown, write_report
 
-    bundle = load_bundle(Path(path))
+    bundle = load_bundle(path)
     evaluation, _ = jobs.evaluate_bundle(bundle, data)
-    root = Registry.at(registry).root
-    folder = Path(output) if output else root / "reports" / bundle.model_id
+    folder = output or Registry.at(registry).report_folder(bundle.model_id)
     write_report(evaluation, folder)
     publish(
         "The evaluation",
@@ -146,7 +145,7 @@ def evaluate_model(
         "model_id": bundle.model_id,
         "accuracy": evaluation.figures["accuracy"].value,
         "rows": evaluation.rows,
-        "report": str(folder),
+        "report": folder,
     }
 
 
@@ -171,9 +170,9 @@ def register_model(path: str, report: str, registry: str | None = None) -> dict[
     from imdb_classifier.evaluation import Evaluation
 
     evaluation = Evaluation.from_dict(
-        json.loads((Path(report) / "evaluation.json").read_text("utf-8"))
+        json.loads(storage_of(report).read_text(f"{report}/evaluation.json"))
     )
-    bundle = jobs.register_bundle(load_bundle(Path(path)), evaluation, Registry.at(registry))
+    bundle = jobs.register_bundle(load_bundle(path), evaluation, Registry.at(registry))
     return _described(bundle)
 
 
@@ -242,5 +241,5 @@ def _described(bundle: Bundle) -> dict[str, Any]:
     return {
         "model_id": bundle.model_id,
         "model_hash": bundle.model_hash,
-        "path": str(bundle.path),
+        "path": bundle.location,
     }

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 from prefect import get_run_logger, task
@@ -248,7 +247,7 @@ def commit_scores(
 @lru_cache(maxsize=1)
 def _scorer(path: str, model_hash: str) -> Scorer:
     """The scorer of a model, loaded once a process."""
-    bundle = load_bundle(Path(path))
+    bundle = load_bundle(path)
     if bundle.model_hash != model_hash:
         raise BundleError(
             "One run scores with one model.",

@@ -45,7 +45,7 @@ def promoted(
     """A registry whose champion was trained by the flow, and that run."""
     root = tmp_path_factory.mktemp("registry")
     state, run = server.flow_run(TRAIN, data=made_up[0], recipe="tiny", seed=3, registry=str(root))
-    return Registry(root), state, run
+    return Registry.at(root), state, run
 
 
 def test_the_sample_does_not_beat_the_bundled_model(server: Any, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_the_sample_does_not_beat_the_bundled_model(server: Any, tmp_path: Path)
     assert seen["name"] == "train tiny with seed 1"
     assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "NotPromoted")
     assert seen["state"]["message"].endswith(": refused.")
-    registry = Registry(tmp_path)
+    registry = Registry.at(tmp_path)
     (version,) = registry.ids()
     assert registry.aliases() == {"challenger": version}
     assert list((tmp_path / "work").iterdir()) == []

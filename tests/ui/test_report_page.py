@@ -33,7 +33,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page_file(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
-    return write_report(evaluation, tmp_path_factory.mktemp("report"))["report.html"]
+    return Path(write_report(evaluation, tmp_path_factory.mktemp("report"))["report.html"])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,0 +1,147 @@
+"""Files on the file systems of this machine.
+
+Names may be bytes that are no UTF-8; they come as Python has them (PEP 383).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
+
+import pyarrow as pa
+
+from imdb_classifier.errors import OutputInUseError
+from imdb_classifier.files import flush
+from imdb_classifier.storage.base import SUFFIX, Kind, Storage
+
+LOCK_FILE: Final = ".imdb_classifier.lock"
+
+_UNFINISHED: Final = ".unfinished"
+
+
+class LocalStorage(Storage):
+    """The file systems of this machine."""
+
+    def kind(self, path: str) -> Kind | None:
+        if os.path.isdir(path):
+            return "folder"
+        return "file" if Path(path).exists() else None
+
+    def find(self, folder: str) -> list[str]:
+        return [
+            os.path.relpath(path, folder)
+            for parent, _, names in os.walk(folder, onerror=_raise)
+            for path in (os.path.join(parent, name) for name in names)
+            # Reading a pipe would wait for ever.
+            if os.path.isfile(path)
+        ]
+
+    def match(self, pattern: str) -> list[str]:
+        return [path for path in glob.iglob(pattern, recursive=True) if Path(path).is_file()]
+
+    def state(self, path: str) -> tuple[object, ...]:
+        found = os.stat(path)
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    def open(self, path: str) -> pa.NativeFile:
+        # As bytes: pyarrow takes no other names that are no UTF-8.
+        return pa.OSFile(os.fsencode(path))
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[str]:
+        yield path
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[str]:
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f".{target.name}.{token_hex(4)}{_UNFINISHED}")
+        try:
+            yield str(unfinished)
+            flush(unfinished)
+            os.replace(unfinished, target)
+            flush(target.parent)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def reading_folder(self, path: str) -> Path:
+        return Path(path)
+
+    @contextmanager
+    def writing_folder(self, path: str, last: str) -> Iterator[Path]:
+        target = Path(path)
+        # What a process that died left is replaced by the next one with its id, as in a container.
+        unfinished = target.with_name(f".{target.name}.{os.getpid()}{_UNFINISHED}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        try:
+            yield unfinished
+            for written in (*unfinished.iterdir(), unfinished):
+                flush(written)
+            unfinished.rename(target)
+            flush(target.parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    def delete(self, path: str) -> None:
+        Path(path).unlink(missing_ok=True)
+
+    @contextmanager
+    def alone(self, output: str) -> Iterator[None]:
+        target = Path(output)
+        if output.endswith(SUFFIX) and not target.is_dir():
+            lock, leftovers = target.with_name(f".{target.name}.lock"), target.parent.glob
+            name = glob.escape(target.name)
+        else:
+            lock, leftovers = target / LOCK_FILE, target.rglob
+            name = "*"
+        made = not lock.parent.exists()
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with _locked(lock, output):
+                for leftover in leftovers(f".{name}.{'[0-9a-f]' * 8}{_UNFINISHED}"):
+                    leftover.unlink(missing_ok=True)
+                yield
+        finally:
+            if made:
+                with suppress(OSError):  # there is something in it
+                    lock.parent.rmdir()
+
+
+@contextmanager
+def _locked(lock: Path, output: str) -> Iterator[None]:
+    """Hold a lock that ends with the process that holds it, however that ends."""
+    while True:
+        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The run before removes its lock at its end; a removed one keeps nobody out.
+            if os.path.samestat(os.fstat(descriptor), os.stat(lock)):
+                break
+        except BlockingIOError:
+            os.close(descriptor)
+            raise OutputInUseError(output) from None
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        try:
+            lock.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,152 @@
+"""Files in an S3-compatible object store.
+
+It knows no renaming: what is read there is copied to this machine first, and what goes there is
+sent in one piece once it is complete here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from errno import ENOENT
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+from pyarrow import fs
+
+from imdb_classifier.storage.base import Kind, Storage, static_part
+
+OBJECT_STORE: Final = "s3://"
+
+_COPIES: Final = "imdb-classifier-"
+_COPY_BYTES: Final = 1 << 23
+
+
+class ObjectStorage(Storage):
+    """An S3-compatible object store. Credentials and region come from where AWS' tools look."""
+
+    def __init__(self, filesystem: fs.FileSystem) -> None:
+        self.filesystem = filesystem
+        self._folders: dict[tuple[object, ...], Path] = {}
+
+    def kind(self, path: str) -> Kind | None:
+        found = self.filesystem.get_file_info(_key(path))
+        if found.is_file:
+            return "file"
+        return "folder" if found.type == fs.FileType.Directory else None
+
+    def find(self, folder: str) -> list[str]:
+        key = _key(folder)
+        found = self.filesystem.get_file_info(fs.FileSelector(key, recursive=True))
+        return [os.path.relpath(info.path, key) for info in found if info.is_file]
+
+    def match(self, pattern: str) -> list[str]:
+        root = static_part(pattern)
+        wanted = os.path.relpath(_key(pattern), _key(root)).split("/")
+        return [
+            os.path.join(root, name) for name in self.find(root) if _named(name.split("/"), wanted)
+        ]
+
+    def state(self, path: str) -> tuple[object, ...]:
+        found = self.filesystem.get_file_info(_key(path))
+        if not found.is_file:
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), path)
+        return found.size, found.mtime_ns
+
+    def open(self, path: str) -> pa.NativeFile:
+        return self.filesystem.open_input_file(_key(path))
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[str]:
+        with _copies() as folder:
+            copy = folder / "input"
+            self._fetch(_key(path), copy)
+            yield str(copy)
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[str]:
+        with _copies() as folder:
+            copy = folder / "output"
+            yield str(copy)
+            self._send(copy, _key(path))
+
+    def reading_folder(self, path: str) -> Path:
+        infos = self.filesystem.get_file_info(fs.FileSelector(_key(path)))
+        files = sorted((i.path, i.base_name, i.size, i.mtime_ns) for i in infos if i.is_file)
+        state = tuple(files)
+        if state not in self._folders:
+            with ExitStack() as kept:
+                folder = kept.enter_context(_copies())
+                for key, name, *_ in files:
+                    self._fetch(key, folder / name)
+                atexit.register(kept.pop_all().close)
+            self._folders[state] = folder
+        return self._folders[state]
+
+    @contextmanager
+    def writing_folder(self, path: str, last: str) -> Iterator[Path]:
+        with _copies() as folder:
+            yield folder
+            names = sorted((file.name for file in folder.iterdir()), key=lambda name: name == last)
+            for name in names:
+                self._send(folder / name, f"{_key(path)}/{name}")
+
+    def delete(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self.filesystem.delete_file(_key(path))
+
+    @contextmanager
+    def alone(self, output: str) -> Iterator[None]:
+        # There are no locks. Objects are whole whoever writes them, and `manifest.declare` makes
+        # sure that all of them are of one model.
+        yield
+
+    def _fetch(self, key: str, copy: Path) -> None:
+        with self.filesystem.open_input_stream(key) as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target, _COPY_BYTES)
+
+    def _send(self, copy: Path, key: str) -> None:
+        # In one call: a stream that ends between two leaves what it was given as an object.
+        with pa.memory_map(str(copy)) as whole:
+            content = whole.read_buffer()
+            with self.filesystem.open_output_stream(key) as stream:
+                stream.write(content)
+
+
+def _key(path: str) -> str:
+    return path.removeprefix(OBJECT_STORE).rstrip("/")
+
+
+def _named(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a glob pattern names a path; both come in the parts between their slashes."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return _named(parts, pattern[1:]) or (bool(parts) and _named(parts[1:], pattern))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _named(parts[1:], pattern[1:])
+
+
+@contextmanager
+def _copies() -> Iterator[Path]:
+    """A folder of this process' for copies; those of processes that are gone are removed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_COPIES}[0-9]*-*"):
+        if not _is_running(int(folder.name.split("-")[2])):
+            shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_COPIES}{os.getpid()}-") as ours:
+        yield Path(ours)
+
+
+def _is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

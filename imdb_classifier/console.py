@@ -107,3 +107,8 @@ class TrainingBar(TrainingObserver):
         self._progress.console.print(epoch_line(epoch, epochs), highlight=False)
         if self._task is not None and epoch.epoch < epochs:
             self._progress.reset(self._task, epoch=epoch.epoch + 1, epochs=epochs)
+
+
+def interval(figure: dict[str, float]) -> str:
+    """A figure with its 95 % interval, for people."""
+    return f"{figure['value']:.4f}  [{figure['low']:.4f}, {figure['high']:.4f}]"

@@ -147,7 +147,7 @@ def test_an_unforeseen_error_says_where_but_not_what(
     outcome = run("score", SAMPLE, tmp_path / "out.parquet")
     assert outcome.code == 70
     assert "Internal error: RuntimeError" in outcome.err
-    assert "cli.py" in outcome.err
+    assert "cli/scoring.py" in outcome.err
     assert CANARY not in outcome.err
 
 
@@ -156,7 +156,7 @@ def test_on_a_terminal_there_are_bars(
 ) -> None:
     terminal = Console(stderr=True, force_terminal=True, width=100)
     monkeypatch.setattr("imdb_classifier.console.err", terminal)
-    monkeypatch.setattr("imdb_classifier.cli.err", terminal)
+    monkeypatch.setattr("imdb_classifier.cli.training.err", terminal)
     outcome = run("train", "--data", FOLDER, "--recipe", "tiny", "--json")
     assert outcome.code == 0
     assert "epoch 1/4  loss" in outcome.err

@@ -1,0 +1,88 @@
+"""The command line. One result on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imdb_classifier import __version__
+from imdb_classifier.cli.data import data_app
+from imdb_classifier.cli.models import models_app
+from imdb_classifier.cli.scoring import plan, score, verify
+from imdb_classifier.cli.training import evaluate, train
+from imdb_classifier.console import err, show_log
+from imdb_classifier.errors import EXIT_INTERNAL, ImdbClassifierError
+
+# Tracebacks of typer's would print local variables, and with them review text.
+app = typer.Typer(
+    name="imdb-classifier",
+    help="Sentiment labels and probabilities for Parquet files of review text.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (train, evaluate, score, plan, verify):
+    app.command()(command)
+app.add_typer(models_app, name="models")
+app.add_typer(data_app, name="data")
+
+
+def main() -> None:
+    """Run a command; errors end it with their text and exit code."""
+    try:
+        app()
+    except ImdbClassifierError as error:
+        if "--json" in sys.argv:
+            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
+        err.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        # Without the message: of an error that nobody foresaw, it may quote a review.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        err.print(f"{frames}Internal error: {type(error).__name__}", markup=False, highlight=False)
+        sys.exit(EXIT_INTERNAL)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    show_log()
+
+
+@app.command()
+def quickstart(
+    folder: Annotated[
+        Path, typer.Option(help="Where registry, report and scored files go.")
+    ] = Path("quickstart"),
+) -> None:
+    """Run the training and the scoring flow once: on IMDB where it is configured, else a sample."""
+    from imdb_classifier.quickstart import run
+
+    raise typer.Exit(run(folder))
+
+
+@app.command()
+def serve(
+    source: Annotated[str | None, typer.Option(help="What is scored every night.")] = None,
+    output: Annotated[str | None, typer.Option(help="Where the scored files go.")] = None,
+) -> None:
+    """Retrain every week and score every night from this process, until it is stopped."""
+    from imdb_classifier.quickstart import serve as serve_deployments
+
+    serve_deployments(source, output)

@@ -1,0 +1,99 @@
+"""The commands that list, show and promote models."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import typer
+
+from imdb_classifier.bundle import Bundle
+from imdb_classifier.cli.options import AsJson, Data, RegistryOption
+from imdb_classifier.console import interval, show, table
+from imdb_classifier.errors import EXIT_REFUSED
+from imdb_classifier.registry import Registry
+
+models_app = typer.Typer(no_args_is_help=True, help="List, show and promote models.")
+
+
+@models_app.command("list")
+def list_models(registry: RegistryOption = None, as_json: AsJson = False) -> None:
+    """List the versions of the registry, and the bundled model."""
+    where = Registry.at(registry)
+    rows = [_describe(bundle, where) for bundle in where.bundles()]
+    shown = table(f"Models in {where.root}", "id", "alias", "recipe", "#accuracy", "trained")
+    for row in rows:
+        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
+        aliases = " ".join(f"@{alias}" for alias in row["aliases"])
+        shown.add_row(row["id"], aliases, row["recipe"], accuracy, row["created_at"])
+    show(as_json, {"registry": where.root, "models": rows}, shown)
+
+
+@models_app.command("show")
+def show_model(
+    model: Annotated[str, typer.Argument(help="@alias, a version's id, or a bundle's path.")],
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a model came about and what its evaluation found."""
+    where = Registry.at(registry)
+    bundle = where.load(model)
+    values = _describe(bundle, where) | {
+        "path": bundle.location,
+        "manifest": {k: v for k, v in bundle.manifest.items() if k != "golden"},
+        "evaluation": bundle.evaluation,
+    }
+    shown = table(bundle.model_id, "what", "value")
+    data = bundle.manifest["data"]
+    shown.add_row("alias", " ".join(f"@{alias}" for alias in values["aliases"]))
+    shown.add_row("recipe", f"{bundle.recipe.name}, seed {bundle.manifest['seed']}")
+    shown.add_row("trained on", f"{data['rows']:,} reviews ({data['source']})")
+    shown.add_row("trained", values["created_at"])
+    for name, figure in (bundle.evaluation or {}).get("figures", {}).items():
+        shown.add_row(name.replace("_", " "), interval(figure))
+    shown.add_row("folder", bundle.location)
+    show(as_json, values, shown)
+
+
+@models_app.command()
+def promote(
+    model: Annotated[str | None, typer.Argument(help="A version's id or @challenger.")] = None,
+    to: Annotated[
+        Literal["previous"] | None,
+        typer.Option(help="Roll back to what was champion before, without a comparison."),
+    ] = None,
+    data: Data = None,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model the champion if it is not worse on the same test rows; exit code 3 if it is."""
+    where = Registry.at(registry)
+    if (model is None) == (to is None):
+        raise typer.BadParameter("Name either a MODEL, or --to previous.")
+    if model is None:
+        promoted = where.promote("@previous")
+        shown = table("Rolled back", "champion", "previous")
+        shown.add_row(promoted, where.aliases()["previous"])
+        show(as_json, {"promote": True, "champion": promoted}, shown)
+        return
+    from imdb_classifier import jobs
+
+    decision = jobs.compare_with_champion(where.load(model), where, data)
+    if decision.promote:
+        where.promote(model)
+    shown = table(decision.reason, "", "id", "#accuracy")
+    shown.add_row("challenger", decision.challenger, f"{decision.challenger_accuracy:.2%}")
+    shown.add_row("champion", decision.champion, f"{decision.champion_accuracy:.2%}")
+    show(as_json, asdict(decision), shown)
+    raise typer.Exit(0 if decision.promote else EXIT_REFUSED)
+
+
+def _describe(bundle: Bundle, registry: Registry) -> dict[str, Any]:
+    evaluation = bundle.evaluation
+    return {
+        "id": bundle.model_id,
+        "aliases": registry.aliases_of(bundle.model_id),
+        "recipe": bundle.recipe.name,
+        "accuracy": evaluation and evaluation["figures"]["accuracy"]["value"],
+        "created_at": bundle.manifest["created_at"],
+    }

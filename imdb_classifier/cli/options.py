@@ -1,0 +1,27 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI; or "
+        "'keras' or 'aclimdb' for the published copy, downloaded if need be. "
+        "Default: IMDB_CLASSIFIER_DATA, else a copy fetched before."
+    ),
+]
+ModelOption = Annotated[
+    str, typer.Option(help="@champion, @challenger, @previous, a version's id, or a bundle's path.")
+]
+RegistryOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder of the model registry, here or s3://. Default: IMDB_CLASSIFIER_REGISTRY, "
+        "else the user's own."
+    ),
+]

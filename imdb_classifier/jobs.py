@@ -20,8 +20,9 @@ from imdb_classifier.bundle import Bundle, load_bundle, write_bundle
 from imdb_classifier.config import recipe as named_recipe
 from imdb_classifier.encoding import encode_reviews
 from imdb_classifier.errors import ConfigurationError, NoInputError
-from imdb_classifier.evaluation import Evaluation, KindSlice, evaluate, evaluate_kinds
+from imdb_classifier.evaluation import Evaluation, KindSlice
 from imdb_classifier.imdb import Reviews, add_reviews, count_overlap, load_reviews
+from imdb_classifier.metrics import evaluate, evaluate_kinds
 from imdb_classifier.registry import CHAMPION, Decision, Registry, decide
 from imdb_classifier.report import render_json, render_model_card
 from imdb_classifier.schema import LABEL, TEXT

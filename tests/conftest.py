@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import subprocess
 import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ import numpy as np
 import pytest
 from pyarrow import fs
 
-from imdb_classifier import cli, storage
+from imdb_classifier import cli, download, storage
 from imdb_classifier.bundle import Bundle
 from imdb_classifier.config import EncodingConfig, NetworkConfig, Recipe, TrainingConfig
+from imdb_classifier.imdb import DATA_VARIABLE
 from imdb_classifier.parquet import FileResult, PlannedFile, ScoreOptions, score_file
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring import Scorer
@@ -132,12 +135,14 @@ def bucket(object_store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def run(
+    empty_caches: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> Run:
     """The command line in this process, with a registry and a cache of its own."""
     monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", str(tmp_path / "registry"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.delenv("IMDB_CLASSIFIER_DATA", raising=False)
 
     def run(*arguments: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["imdb-classifier", *map(str, arguments)])
@@ -149,3 +154,23 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         return Outcome(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def empty_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+
+
+@pytest.fixture
+def publish(empty_caches: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str], None]:
+    """Lets a file be the published one of that name, offered where nobody listens."""
+
+    def publish(path: Path, name: str) -> None:
+        file = getattr(download, name)
+        digest = hashlib.new(file.algorithm, path.read_bytes()).hexdigest()
+        here = replace(file, url="http://127.0.0.1:1/", size=path.stat().st_size, digest=digest)
+        monkeypatch.setattr(download, name, here)
+
+    return publish

@@ -10,13 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from imdb_classifier.errors import BadDataError, BundleError
-from imdb_classifier.evaluation import (
-    Confusion,
-    Evaluation,
-    Figure,
-    evaluate,
-    evaluate_kinds,
-)
+from imdb_classifier.evaluation import Confusion, Evaluation, Figure
+from imdb_classifier.metrics import evaluate, evaluate_kinds
 
 FIGURES = [
     "accuracy",

@@ -2,14 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-import os
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +19,6 @@ from imdb_classifier.errors import (
     BadDataError,
     ChecksumError,
     ConfigurationError,
-    MissingExtraError,
     NoInputError,
     NoReviewsError,
     UnreadableFileError,
@@ -38,6 +34,9 @@ from imdb_classifier.imdb import (
 )
 from imdb_classifier.schema import ENCODED_REVIEWS, REVIEWS
 
+pytestmark = pytest.mark.usefixtures("empty_caches")
+
+Publish = Callable[[Path, str], None]
 Unpack = Callable[[tarfile.TarFile, Path], None]
 TEXTS, LABELS = ["awful caf\u00e9", "dull", "fine", "great"], [0, 0, 1, 1]
 TRAIN = {"text": TEXTS, "label": LABELS}
@@ -52,13 +51,6 @@ CANONICAL = (
 )
 FINGERPRINT = hashlib.sha256(CANONICAL).hexdigest()
 NOTHING = {"null": 0, "blank": 0, "unlabelled": 0}
-
-
-@pytest.fixture(autouse=True)
-def empty_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(DATA_VARIABLE, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
 
 
 @pytest.fixture
@@ -80,14 +72,6 @@ def write_archive(path: Path) -> Path:
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     return path
-
-
-def publish(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this file be the published one, offered where nobody listens."""
-    file = getattr(download, name)
-    digest = hashlib.new(file.algorithm, path.read_bytes()).hexdigest()
-    here = replace(file, url="http://127.0.0.1:1/", size=path.stat().st_size, digest=digest)
-    monkeypatch.setattr(download, name, here)
 
 
 def reviews(text: list[str], label: list[int]) -> Reviews:
@@ -173,11 +157,11 @@ def test_variable_names_the_reviews_and_the_argument_beats_it(
     assert load_reviews(str(write_archive(tmp_path / "a.tar.gz")), "train").source == "aclimdb"
 
 
-def test_cached_archive_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_archive_is_the_last_resort(tmp_path: Path, publish: Publish) -> None:
     archive = write_archive(tmp_path / "cache" / "imdb-classifier" / "aclImdb_v1.tar.gz")
     with pytest.raises(ChecksumError, match=r"aclImdb_v1\.tar\.gz must have the published"):
         load_reviews(None, "train")
-    publish(archive, "ACLIMDB", monkeypatch)
+    publish(archive, "ACLIMDB")
     for data in (None, "aclimdb"):
         for allowed in (False, True):
             train = load_reviews(data, "train", download=allowed)
@@ -296,7 +280,9 @@ def test_token_ids_of_equal_length_become_lists() -> None:
     assert table.to_pydict() == {"token_ids": [[1, 4], [1, 5]], "label": [1, 0]}
 
 
-def test_describe_sources(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_describe_sources(
+    folder: Path, tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = tmp_path / "cache" / "imdb-classifier"
     keras = tmp_path / "keras" / "datasets"
     archive = write_archive(cache / "aclImdb_v1.tar.gz")
@@ -304,7 +290,7 @@ def test_describe_sources(folder: Path, tmp_path: Path, monkeypatch: pytest.Monk
         SourceStatus("keras", str(keras), "missing", None),
         SourceStatus("aclimdb", str(cache), "damaged", None),
     ]
-    publish(archive, "ACLIMDB", monkeypatch)
+    publish(archive, "ACLIMDB")
     monkeypatch.setenv(DATA_VARIABLE, str(folder))
     size = sum(path.stat().st_size for path in folder.iterdir())
     assert describe_sources() == [
@@ -315,83 +301,6 @@ def test_describe_sources(folder: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv(DATA_VARIABLE, "s3://key:secret@bucket/reviews")
     status = describe_sources()[0]
     assert status == SourceStatus(DATA_VARIABLE, "s3://bucket/reviews", "configured", None)
-
-
-def write_keras_files(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    rows = np.empty(3, dtype=object)
-    rows[:] = [[1, 2], [88584], [3, 1, 2]]
-    np.savez(folder / "imdb.npz", x_train=rows, y_train=[0, 1, 1], x_test=rows[:1], y_test=[0])
-    (folder / "imdb_word_index.json").write_text('{"a": 2, "the": 1, "caf\\u00e9": 3}')
-
-
-def test_missing_keras_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "keras" / "datasets"
-    write_keras_files(folder)
-    publish(folder / "imdb.npz", "KERAS_IDS", monkeypatch)
-    publish(folder / "imdb_word_index.json", "KERAS_WORDS", monkeypatch)
-    monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(
-        MissingExtraError, match=r"keras source needs .* keras\..*classifier\[train"
-    ):
-        load_reviews("keras", "train")
-
-
-# In a process of its own: Keras takes KERAS_HOME when it is imported, and its loader compares with
-# the published checksum, which only the published file has.
-KERAS_SCRIPT = """
-import hashlib, json, os, sys
-from dataclasses import replace
-from pathlib import Path
-import keras
-from keras.src.datasets import imdb as keras_imdb
-from keras.src.utils import file_utils
-from imdb_classifier import download
-from imdb_classifier.imdb import load_reviews
-
-def retrieve(url, *args):
-    assert url.startswith("file:"), url
-    return original(url, *args)
-
-original, file_utils.urlretrieve = file_utils.urlretrieve, retrieve
-keras_imdb.get_file = lambda fname, origin, file_hash: file_utils.get_file(fname, origin)
-files = Path(sys.argv[1])
-for name in ("KERAS_IDS", "KERAS_WORDS"):
-    file = getattr(download, name)
-    digest = hashlib.new(file.algorithm, (files / file.name).read_bytes()).hexdigest()
-    setattr(download, name, replace(file, digest=digest))
-
-os.environ["KERAS_HOME"] = str(files.parent)
-train, test = load_reviews("keras", "train"), load_reviews("keras", "test", download=True)
-shown = [train.source, train.words, train.table.to_pydict(), test.table.to_pydict()]
-print(json.dumps([*shown, str(train.table.schema), train.left_out, len(train.fingerprint)]))
-"""
-
-
-@pytest.mark.skipif(find_spec("keras") is None, reason="Keras is not installed (extra: train)")
-def test_keras_source(tmp_path: Path) -> None:
-    write_keras_files(tmp_path / "filled" / "datasets")
-    home = tmp_path / "home"
-    environment = {**os.environ, "KERAS_HOME": str(home)}
-    finished = subprocess.run(
-        [sys.executable, "-c", KERAS_SCRIPT, str(tmp_path / "filled" / "datasets")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    source, words, train, test, schema, left_out, digits = json.loads(
-        finished.stdout.splitlines()[-1]
-    )
-    assert (source, words, left_out, digits) == ("keras", ["the", "a", "caf\u00e9"], NOTHING, 64)
-    assert schema == str(ENCODED_REVIEWS)
-    # Start 1, the word of rank r is r + 3, and no id is capped; rows as Keras shuffles them.
-    rows = list(zip(train["token_ids"], train["label"], strict=True))
-    assert sorted(rows) == [([1, 4, 5], 0), ([1, 6, 4, 5], 1), ([1, 88587], 1)]
-    assert test == {"token_ids": [[1, 4, 5]], "label": [0]}
-    # Keras was imported with another home: it got a copy, and did not go to the network.
-    assert (home / "datasets" / "imdb.npz").is_file()
 
 
 def test_import_is_light() -> None:

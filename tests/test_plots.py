@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from imdb_classifier import plots
-from imdb_classifier.evaluation import Evaluation, evaluate
+from imdb_classifier.evaluation import Evaluation
+from imdb_classifier.metrics import evaluate
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import pytest
 from imdb_classifier import report
 from imdb_classifier.config import SEED
 from imdb_classifier.errors import BadDataError, CannotWriteError
-from imdb_classifier.evaluation import Evaluation, evaluate, evaluate_kinds
+from imdb_classifier.evaluation import Evaluation
+from imdb_classifier.metrics import evaluate, evaluate_kinds
 
 HOSTILE = (
     '<script>alert("x")</script><img src=http://evil.example/x onerror=alert(1)> & {{ 7 * 7 }}'

@@ -22,8 +22,10 @@ from rich.table import Table
 
 from imdb_classifier.training import Epoch, TrainingObserver, epoch_line
 
-out: Final = Console()
-err: Final = Console(stderr=True)
+# Names of files and columns are not ours: they are shown as they are, and mean nothing to rich.
+_PLAIN: Final[Mapping[str, Any]] = {"markup": False, "emoji": False, "highlight": False}
+out: Final = Console(**_PLAIN)
+err: Final = Console(stderr=True, **_PLAIN)
 
 
 def show_log() -> None:
@@ -94,7 +96,7 @@ class TrainingBar(TrainingObserver):
 
     def started(self, summary: str, epochs: int, steps: int) -> None:
         """See `TrainingObserver`."""
-        self._progress.console.print(summary, highlight=False)
+        self._progress.console.print(summary)
         self._task = self._progress.add_task("", total=steps, epoch=1, epochs=epochs)
 
     def stepped(self, epoch: int, step: int) -> None:
@@ -104,7 +106,7 @@ class TrainingBar(TrainingObserver):
 
     def finished(self, epoch: Epoch, epochs: int) -> None:
         """See `TrainingObserver`."""
-        self._progress.console.print(epoch_line(epoch, epochs), highlight=False)
+        self._progress.console.print(epoch_line(epoch, epochs))
         if self._task is not None and epoch.epoch < epochs:
             self._progress.reset(self._task, epoch=epoch.epoch + 1, epochs=epochs)
 

@@ -2,7 +2,8 @@
 
 Each class builds its own text from what went wrong, always in three parts: the rule that was
 broken, what came instead, and the way out. Each carries the exit code (after BSD ``sysexits.h``)
-with which the command line ends. No message ever holds review text.
+with which the command line ends. No message ever holds review text, and whatever names it holds,
+it is one line of printable characters.
 """
 
 from __future__ import annotations
@@ -25,6 +26,22 @@ EXIT_CONFIGURATION = 78
 _PACKAGE: Final = Path(__file__).parent
 
 
+def printable(text: str) -> str:
+    r"""A name or a text of unknown origin on one line that does nothing to a terminal or a log.
+
+    Control and formatting characters become escapes such as ``\n``, ``\x1b`` or ``\u202e``; so do
+    the bytes of a file's name that are no UTF-8, which Python has as lone surrogates (PEP 383).
+    """
+    return "".join(
+        character if character.isprintable() else _escaped(character) for character in text
+    )
+
+
+def _escaped(character: str) -> str:
+    is_byte = 0xDC80 <= ord(character) <= 0xDCFF
+    return ascii(chr(ord(character) - 0xDC00) if is_byte else character)[1:-1]
+
+
 class ImdbClassifierError(ValueError):
     """Base of all errors below: ``except ImdbClassifierError`` catches whatever this library says.
 
@@ -37,7 +54,7 @@ class ImdbClassifierError(ValueError):
     exit_code: int = EXIT_INTERNAL
 
     def __init__(self, rule: str, received: str, way_out: str) -> None:
-        super().__init__(f"{rule} {received} {way_out}")
+        super().__init__(printable(f"{rule} {received} {way_out}"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process borders (Dask, process pools); pickle's default would call the

@@ -123,9 +123,9 @@ def _show_result(registry: Registry, output: Path) -> None:
     out.print(shown)
     challenger = registry.aliases()["challenger"]
     report = f"{registry.report_folder(challenger)}/report.html"
-    out.print(f"Report of {challenger}: {report}", highlight=False, soft_wrap=True)
-    out.print(f"Scored files: {output}", highlight=False, soft_wrap=True)
+    out.print(f"Report of {challenger}: {report}", soft_wrap=True)
+    out.print(f"Scored files: {output}", soft_wrap=True)
 
 
 def _say(text: str) -> None:
-    err.print(text, style="bold", highlight=False)
+    err.print(text, style="bold")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from imdb_classifier import __version__
 from imdb_classifier.bundle import Bundle
+from imdb_classifier.errors import printable
 from imdb_classifier.evaluation import Evaluation
 from imdb_classifier.jobs import evaluate_bundle, register_bundle
 from imdb_classifier.registry import CHAMPION, Registry
@@ -151,10 +153,59 @@ def test_an_unforeseen_error_says_where_but_not_what(
     assert CANARY not in outcome.err
 
 
+HOSTILE = [
+    "[red]a[link=x]",
+    "\x1b[31mb\x1b[0m",
+    "c\nError: forged",
+    "<script>d",
+    "\u202ee",
+    ":warning:",
+]
+
+
+@pytest.mark.parametrize("arguments", [("--json",), ()], ids=["json", "table"])
+def test_hostile_names_are_shown_as_they_are_and_do_nothing(
+    run: Run, registry: Registry, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number, name in enumerate(HOSTILE):
+        column = "text" if number % 2 else f"t {name}"
+        table = pa.table({column: [f"{CANARY} {name}", None]})
+        pq.write_table(table, pa.OSFile(bytes(tmp_path / "in" / f"{name}.parquet"), "wb"))
+    command = (tmp_path / "in", tmp_path / "out", "--model", "@challenger", *arguments)
+    scored, planned = run("score", *command), run("plan", *command)
+    # One file fails no more, so that there is something to verify.
+    for number, name in enumerate(HOSTILE):
+        if number % 2 == 0:
+            (tmp_path / "in" / f"{name}.parquet").unlink()
+    assert run("score", *command).code == 0
+    verified = run("verify", tmp_path / "out", *arguments)
+    assert (scored.code, planned.code, verified.code) == (75, 0, 0)
+    for outcome in (scored, planned, verified):
+        shown = outcome.out + outcome.err
+        assert all(letter.isprintable() or letter == "\n" for letter in shown)
+        assert CANARY not in shown
+    assert not [line for line in scored.err.splitlines() if "fake" in line and "c\\n" not in line]
+    for name in HOSTILE:
+        shown = f"{printable(name)}.parquet".replace(" ", "")
+        assert shown in names_in(scored.out)
+        assert shown in names_in(planned.out)
+    for name in HOSTILE[::2]:
+        assert f"t {printable(name)}" in scored.err
+
+
+def names_in(shown: str) -> str:
+    """The names of files in JSON or in a table's first column, without the spaces and folds."""
+    if shown.startswith("{"):
+        return " ".join(file["name"] for file in json.loads(shown)["files"]).replace(" ", "")
+    rows = [line for line in shown.splitlines() if line.startswith("\u2502")]
+    return "".join(line.split("\u2502")[1].replace(" ", "") for line in rows)
+
+
 def test_on_a_terminal_there_are_bars(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terminal = Console(stderr=True, force_terminal=True, width=100)
+    terminal = Console(stderr=True, force_terminal=True, width=100, highlight=False)
     monkeypatch.setattr("imdb_classifier.console.err", terminal)
     monkeypatch.setattr("imdb_classifier.cli.training.err", terminal)
     outcome = run("train", "--data", FOLDER, "--recipe", "tiny", "--json")

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import pickle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imdb_classifier import errors
 from imdb_classifier.errors import (
@@ -28,6 +31,7 @@ from imdb_classifier.errors import (
     UnforeseenError,
     UnknownModelError,
     UnreadableFileError,
+    printable,
 )
 
 THREE_WAYS = "name a local copy with --data or IMDB_CLASSIFIER_DATA; "
@@ -195,3 +199,15 @@ def test_subclasses_are_caught_by_what_they_are() -> None:
     assert issubclass(MissingReviewColumnError, MissingColumnError)
     assert issubclass(BundleError, BadDataError)
     assert issubclass(OutputExistsError, CannotWriteError)
+
+
+@given(st.text(st.characters(codec=None)))
+def test_a_text_is_made_one_line_of_printable_characters(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert printable(shown) == shown
+    assert shown == text or not text.isprintable()
+
+
+def test_bytes_of_a_name_that_are_no_utf_8_are_spelled_out() -> None:
+    assert printable(os.fsdecode(b"caf\xe9 \xc3\xa9\n\x1b[0m")) == r"caf\xe9 é\n\x1b[0m"

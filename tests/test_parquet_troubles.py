@@ -134,7 +134,7 @@ def test_any_other_file_is_refused_alone(
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_is_said_of_a_file_can_be_printed(corpus: Corpus, case: Case) -> None:
     result = corpus.results[case.name]
-    assert f"{result.name} {result.output} {result.error}".encode()
+    assert f"{result.name} {result.output} {result.error}".isprintable()
 
 
 def test_a_folder_of_odd_names_is_finished(corpus: Corpus, scorer: Scorer, tmp_path: Path) -> None:

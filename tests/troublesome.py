@@ -69,8 +69,8 @@ class Case:
 
 
 def printable(name: str) -> str:
-    """A file name with its bytes that are no UTF-8 spelled out."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """A file name with line breaks and bytes that are no UTF-8 spelled out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace").replace("\n", r"\n")
 
 
 def place(column: str, group: int = 0) -> str:

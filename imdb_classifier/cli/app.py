@@ -39,14 +39,14 @@ def main() -> None:
     except ImdbClassifierError as error:
         if "--json" in sys.argv:
             print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
-        err.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        err.print(f"Error: {error}", style="red", soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         # Without the message: of an error that nobody foresaw, it may quote a review.
         frames = "".join(traceback.format_tb(error.__traceback__))
-        err.print(f"{frames}Internal error: {type(error).__name__}", markup=False, highlight=False)
+        err.print(f"{frames}Internal error: {type(error).__name__}")
         sys.exit(EXIT_INTERNAL)
 
 

@@ -73,22 +73,21 @@ def score(
             on_rows=on_rows,
         )
     totals = result.totals()
+    columns = [column for column in COUNTS if column != "truncated" or totals[column]]
     shown = table(
         f"Scored by {result.model_id} ({scorer.bundle.engine.name})",
-        *("file", "status", *(f"#{column.replace('_', ' ')}" for column in COUNTS)),
+        *("file", "status", *(f"#{column.replace('_', ' ')}" for column in columns)),
     )
     for file in result.files:
-        counts = (getattr(file, column) for column in COUNTS)
+        counts = (getattr(file, column) for column in columns)
         shown.add_row(file.name, file.status, *(f"{count:,}" for count in counts))
     if totals["files"] > 1:
         shown.add_section()
-        shown.add_row("all", "", *(f"{totals[column]:,}" for column in COUNTS))
+        shown.add_row("all", "", *(f"{totals[column]:,}" for column in columns))
     if result.left:
-        err.print(f"Left for another run: {len(result.left):,} files.", highlight=False)
+        err.print(f"Left for another run: {len(result.left):,} files.")
     for file in result.failed:
-        err.print(
-            f"Error: {file.error}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
+        err.print(f"Error: {file.error}", style="red", soft_wrap=True)
     show(as_json, result.to_dict(), shown)
     raise typer.Exit(result.exit_code)
 

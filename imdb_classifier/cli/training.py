@@ -49,7 +49,6 @@ def train(
     err.print(
         f"Registered as @challenger. To score with it: "
         f"imdb-classifier models promote {bundle.model_id}",
-        highlight=False,
     )
     _show_figures(as_json, bundle, evaluation.to_dict(), report)
 
@@ -87,4 +86,4 @@ def _show_figures(
         shown.add_row(name.replace("_", " "), interval(figure))
     show(as_json, {"model_id": bundle.model_id, "evaluation": evaluation, "report": report}, shown)
     if "report.html" in report:
-        err.print(f"Report: {report['report.html']}", highlight=False, soft_wrap=True)
+        err.print(f"Report: {report['report.html']}", soft_wrap=True)

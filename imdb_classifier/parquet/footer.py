@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imdb_classifier.errors import ConfigurationError, OutputExistsError
-from imdb_classifier.parquet.wording import cannot_write, printable
+from imdb_classifier.parquet.wording import cannot_write
 from imdb_classifier.schema import FOOTER_KEY
 from imdb_classifier.storage import storage_of
 
@@ -124,16 +124,14 @@ def finished(
         return None if selection.new else "left"
     footer = read_footer(target)
     if footer is None:
-        raise OutputExistsError(
-            printable(target), "imdb-classifier did not write it", "Name another OUTPUT."
-        )
+        raise OutputExistsError(target, "imdb-classifier did not write it", "Name another OUTPUT.")
     changed = [key for key in CAME_FROM if footer.get(key) != origin[key]]
     if not changed:
         return None if selection.finished else footer
     if selection.stale == "refuse":
         came_from = (CAME_FROM[key].format(model_id=footer.get("model_id")) for key in changed)
         raise OutputExistsError(
-            printable(target),
+            target,
             f"it was scored from {' and '.join(came_from)}",
             "Replace such outputs with --only new,stale, or name another OUTPUT.",
         )

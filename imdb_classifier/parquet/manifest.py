@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from imdb_classifier.bundle import to_json
-from imdb_classifier.errors import BadDataError
+from imdb_classifier.errors import BadDataError, printable
 from imdb_classifier.files import sha256_of
 from imdb_classifier.parquet.footer import read_footer
 from imdb_classifier.parquet.plan import PlannedFile
 from imdb_classifier.parquet.scored_file import COUNTS, FileResult, ScoreOptions
-from imdb_classifier.parquet.wording import cannot_write, printable
+from imdb_classifier.parquet.wording import cannot_write
 from imdb_classifier.storage import storage_of
 
 MANIFEST_FILE: Final = "_MANIFEST.json"
@@ -86,7 +86,7 @@ def _listed(file: PlannedFile, became: FileResult, model_hash: str) -> dict[str,
     if footer is None or footer["model_hash"] != model_hash:
         raise BadDataError(
             "All outputs of a run must be of one model.",
-            f"{printable(file.target)} was changed while the run was at work.",
+            f"{file.target} was changed while the run was at work.",
             "Let one run at a time write there, and run it again.",
         )
     with storage_of(file.target).reading(file.target) as copy:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Final
 
-from imdb_classifier.errors import CannotWriteError, NoInputError, UnreadableFileError
-from imdb_classifier.parquet.wording import cannot_write, first_line, printable
+from imdb_classifier.errors import CannotWriteError, NoInputError, UnreadableFileError, printable
+from imdb_classifier.parquet.wording import cannot_write, first_line
 from imdb_classifier.storage import OBJECT_STORE, SUFFIX, Kind, static_part, storage_of
 
 QUARANTINE: Final = "_quarantine"
@@ -142,6 +142,6 @@ def _check_apart(source: str, target: str, source_name: str) -> None:
     if inner == outer or inner.startswith(outer.rstrip("/") + "/"):
         raise CannotWriteError(
             "The output must lie outside the input, or the next run would score it too.",
-            f"{printable(target)} lies in {printable(source_name)}.",
+            f"{target} lies in {source_name}.",
             "Name another OUTPUT.",
         )

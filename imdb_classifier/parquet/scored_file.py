@@ -23,13 +23,14 @@ from imdb_classifier.errors import (
     ColumnExistsError,
     NoInputError,
     UnreadableFileError,
+    printable,
 )
 from imdb_classifier.files import sha256_of
 from imdb_classifier.parquet.footer import Selection, finished, footer_digest
 from imdb_classifier.parquet.plan import PlannedFile
 from imdb_classifier.parquet.quarantine import Quarantine
 from imdb_classifier.parquet.rows import RowReader, open_rows
-from imdb_classifier.parquet.wording import cannot_write, first_line, printable
+from imdb_classifier.parquet.wording import cannot_write, first_line
 from imdb_classifier.schema import DEFAULT_PREFIX, FOOTER_KEY, POSITIVE, TEXT, scored_fields
 from imdb_classifier.scoring import PendingProbabilities, Scorer, labels
 from imdb_classifier.storage import storage_of
@@ -147,10 +148,10 @@ def score_file(
             footer = _write(copy, state, planned, scorer, options, origin, on_rows)
     except FileNotFoundError as error:
         raise NoInputError(
-            "An input file must exist.", f"{printable(planned.source)} does not.", "Check the path."
+            "An input file must exist.", f"{planned.source} does not.", "Check the path."
         ) from error
     except OSError as error:
-        raise UnreadableFileError(printable(planned.source), first_line(error)) from error
+        raise UnreadableFileError(planned.source, first_line(error)) from error
     return _result(planned, "scored", footer)
 
 
@@ -179,7 +180,7 @@ def _write(
     """
     quarantine = Quarantine(planned.quarantine, planned.name)
     counts = dict.fromkeys(("all", *COUNTS[1:]), 0)
-    with open_rows(copy, printable(planned.source)) as reader:
+    with open_rows(copy, planned.source) as reader:
         path = reader.text_path(options.text_column)
         schema = _output_schema(reader, options)
         scored = _scored(reader, path, scorer, options, schema, counts, quarantine, on_rows)
@@ -299,7 +300,7 @@ def _check_source(source: str, state: tuple[object, ...]) -> None:
         if storage_of(source).state(source) == state:
             return
     raise BadDataError(
-        f"{printable(source)} must not change while it is scored.",
+        f"{source} must not change while it is scored.",
         "It did.",
         "Run it again once the file is complete.",
     )

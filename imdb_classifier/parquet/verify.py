@@ -18,6 +18,7 @@ from imdb_classifier.errors import (
     BadDataError,
     NoInputError,
     UnreadableFileError,
+    printable,
 )
 from imdb_classifier.files import sha256_of
 from imdb_classifier.parquet.footer import read_footer
@@ -25,7 +26,7 @@ from imdb_classifier.parquet.manifest import MANIFEST_FILE, SUCCESS_FILE
 from imdb_classifier.parquet.plan import PlannedFile, is_hidden, plan_files
 from imdb_classifier.parquet.rows import open_rows
 from imdb_classifier.parquet.scored_file import ScoreOptions
-from imdb_classifier.parquet.wording import first_line, printable
+from imdb_classifier.parquet.wording import first_line
 from imdb_classifier.schema import POSITIVE, scored_fields
 from imdb_classifier.scoring import Scorer, has_text, labels
 from imdb_classifier.storage import SUFFIX, storage_of
@@ -101,11 +102,11 @@ class Promise:
         try:
             said = self._said()
         except OSError as error:
-            raise UnreadableFileError(printable(output), first_line(error)) from error
+            raise UnreadableFileError(output, first_line(error)) from error
         if said is None:
             raise NoInputError(
                 "What is verified is a scored file, or a folder with _SUCCESS and _MANIFEST.json.",
-                f"{printable(output)} is neither.",
+                f"{output} is neither.",
                 "Finish it with imdb-classifier score, or name another OUTPUT.",
             )
         self.model_id = str(said["model_id"])

@@ -1,15 +1,8 @@
-"""How errors and reports call files, and what was wrong with them."""
+"""How errors say what was wrong with files."""
 
 from __future__ import annotations
 
-import os
-
 from imdb_classifier.errors import CannotWriteError
-
-
-def printable(path: str) -> str:
-    r"""A path as it can be shown and stored: bytes that are no UTF-8 as ``\xff``."""
-    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def first_line(error: BaseException) -> str:
@@ -21,6 +14,6 @@ def cannot_write(target: str, error: OSError) -> CannotWriteError:
     """The error that says what an operating system's error means for an output."""
     return CannotWriteError(
         "The output must be writable.",
-        f"Writing {printable(target)} failed: {error.strerror or first_line(error)}.",
+        f"Writing {target} failed: {error.strerror or first_line(error)}.",
         "Free some space, or name another OUTPUT.",
     )

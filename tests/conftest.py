@@ -27,6 +27,14 @@ from imdb_classifier.scoring import Scorer
 from tests.command_line import Outcome, Run
 
 TINY_SEED = 7
+FLOWS = Path(__file__).parent / "flows"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes, one runs all tests of a file, and all that need the Prefect server."""
+    for item in items:
+        group = FLOWS if item.path.is_relative_to(FLOWS) else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group)))
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ def score_parquet(
     force: bool = False,
     deadline: str | None = None,
     max_bad_files: int | None = None,
+    undecided: bool = False,
 ) -> State[Any]:
     """Write a sentiment label and a probability next to each text of Parquet files.
 
@@ -56,6 +57,7 @@ def score_parquet(
         force: Score all files anew; files that are not ours are never replaced.
         deadline: Such as 45m: what is finished by then stays, the rest is left for the next run.
         max_bad_files: A unit of work of which more files fail than this ends early.
+        undecided: Score with a version even if it has not passed its decision.
     """
     options = {
         "text_column": text_column,
@@ -63,7 +65,7 @@ def score_parquet(
         "on_null": on_null,
         "quarantine": quarantine,
     }
-    resolved = tasks.resolve_model(model, registry)
+    resolved = tasks.resolve_model(model, registry, undecided)
     with alone_in(output):
         plan = tasks.plan_scoring(source, output, deadline, max_bad_files)
         shared = {name: value for name, value in plan.items() if name != "units"}

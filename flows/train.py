@@ -20,11 +20,15 @@ def train_imdb(
     seed: int = 1,
     extra_train: list[str] | None = None,
     registry: str | None = None,
+    gates: dict[str, float] | None = None,
+    force: bool = False,
 ) -> State[Any]:
-    """Train a model, and make it the champion unless it is worse on the same test rows.
+    """Train a model, and make it the champion if it passes every check beside the old one.
 
-    A model that is refused is a normal end: the run completes as NotPromoted. A run that was killed
-    goes on from its last epoch when it is started again with the same parameters.
+    A model that is refused is a normal end: the run completes as NotPromoted. So is one that has
+    nothing to learn, because a version was trained on the same reviews with the same recipe and
+    seed: NothingToLearn. A run that was killed goes on from its last epoch when it is started again
+    with the same parameters.
 
     Args:
         data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or
@@ -33,14 +37,24 @@ def train_imdb(
         seed: Decides first weights, split and order.
         extra_train: Parquet files of your own with text and label to train on too.
         registry: Folder of the models. Default: IMDB_CLASSIFIER_REGISTRY, else the user's own.
+        gates: Limits of your own: accuracy (at least), log_loss, calibration_error and
+            accuracy_lost (at most).
+        force: Train even where there is nothing to learn.
     """
     extra = extra_train or []
-    tasks.load_reviews(data, extra)
+    reviews = tasks.load_reviews(data, recipe, seed, extra, registry)
+    if (trained_before := reviews["trained"]) and not force:
+        return Completed(
+            name="NothingToLearn",
+            message=f"{trained_before} was trained on the same reviews, with the same recipe and "
+            "seed. Change one of them, or set force.",
+            data={"model_id": trained_before},
+        )
     trained = tasks.train_model(data, recipe, seed, extra, registry)
     evaluation = tasks.evaluate_model(trained["path"], data, registry)
     registered = tasks.register_model(trained["path"], evaluation["report"], registry)
     shutil.rmtree(trained["path"])
-    decision = tasks.promote_model(registered["model_id"], data, registry)
+    decision = tasks.promote_model(registered["model_id"], data, registry, gates)
     result = {**decision, "report": evaluation["report"]}
     if decision["promote"]:
         return Completed(message=decision["reason"], data=result)

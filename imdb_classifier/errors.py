@@ -275,6 +275,20 @@ class OutputInUseError(CannotWriteError):
         )
 
 
+class UndecidedModelError(ImdbClassifierError):
+    """A version has not passed the decision whether it may replace the champion."""
+
+    exit_code = EXIT_CONFIGURATION
+
+    def __init__(self, model_id: str) -> None:
+        super().__init__(
+            "A version scores once it has passed its decision.",
+            f"{model_id} has not.",
+            f"Have it decided with imdb-classifier models promote {model_id}, or score with it all "
+            "the same with --undecided.",
+        )
+
+
 class UnknownModelError(NoInputError):
     """A model reference names neither a path, a version nor an alias."""
 

@@ -98,6 +98,23 @@ def f1(
     return float(low), float(high)
 
 
+def paired_difference(better: int, worse: int, rows: int) -> Interval:
+    """The percentile bootstrap interval of the difference of two accuracies on the same rows.
+
+    Drawn as in `f1`: a row is one that only the first model labels correctly, one that only the
+    second does, or neither.
+
+    Args:
+        better: Rows that only the first model labels correctly.
+        worse: Rows that only the second does.
+        rows: All rows, at least one.
+    """
+    shares = np.array([better, worse, rows - better - worse]) / rows
+    draws = np.random.default_rng(_SEED).multinomial(rows, shares, _REPLICATES)
+    low, high = np.quantile((draws[:, 0] - draws[:, 1]) / rows, _TAILS)
+    return float(low), float(high)
+
+
 def expected_calibration_error(
     counts: NDArray[np.int64], sums: NDArray[np.float64]
 ) -> NDArray[np.float64]:

@@ -6,46 +6,82 @@ are paths, references and figures.
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from imdb_classifier import samples
 from imdb_classifier.bundle import Bundle, load_bundle, write_bundle
+from imdb_classifier.config import Recipe
 from imdb_classifier.config import recipe as named_recipe
-from imdb_classifier.encoding import encode_reviews
+from imdb_classifier.encoding import TokenSequences, encode_reviews
 from imdb_classifier.errors import ConfigurationError, NoInputError
 from imdb_classifier.evaluation import Evaluation, KindSlice
 from imdb_classifier.imdb import Reviews, add_reviews, count_overlap, load_reviews
 from imdb_classifier.metrics import evaluate, evaluate_kinds
-from imdb_classifier.registry import CHAMPION, Decision, Registry, decide
+from imdb_classifier.promotion import Check, Decision, Gates, compare, decide
+from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.report import render_json, render_model_card
 from imdb_classifier.schema import LABEL, TEXT
 from imdb_classifier.scoring import Scorer
+from imdb_classifier.slices import slices_of
 from imdb_classifier.training import TrainingObserver, run_key, train
 
 logger = logging.getLogger(__name__)
 
 
-def load_training_reviews(
-    data: str | None, extra_train: Sequence[str] = (), *, download: bool = False
-) -> tuple[Reviews, dict[str, Any]]:
-    """The reviews to train on, and what is known of them.
+def describe_training(
+    data: str | None,
+    recipe: str,
+    seed: int,
+    registry: Registry,
+    *,
+    extra_train: Sequence[str] = (),
+    download: bool = False,
+) -> tuple[dict[str, Any], str | None]:
+    """What there is to train on, and the version that was already trained on it.
 
     Args:
         data: Where the reviews are, see `imdb.load_reviews`.
+        recipe: The name of a recipe.
+        seed: From 0 to 2**32 - 1.
+        registry: Where versions are.
         extra_train: Labelled Parquet files to add.
-        download: Whether they may be downloaded.
+        download: Whether the reviews may be downloaded.
 
     Returns:
-        The reviews; and their source, rows, rows left out, fingerprint, and how many rows of the
-        test split stand among them too (None where there is no test split).
+        The reviews' source, rows, rows left out, fingerprint, how many rows of the test split stand
+        among them too (None where there is no test split), and for a recipe with teachers the same
+        of the unlabelled ones; and the id of a version of the same reviews, recipe and seed, with
+        which there is nothing to learn, or None.
+
+    Raises:
+        ImdbClassifierError: See `imdb.load_reviews` and `Registry.manifests`.
     """
+    chosen = named_recipe(recipe)
+    _, _, summary = _training_reviews(data, chosen, extra_train, download)
+    asked = json.loads(json.dumps([chosen.to_dict(), seed, summary]))
+    for manifest in registry.manifests():
+        if [manifest["recipe"], manifest["seed"], manifest["data"]] == asked:
+            return summary, str(manifest["model_id"])
+    return summary, None
+
+
+def _training_reviews(
+    data: str | None, recipe: Recipe, extra_train: Sequence[str], download: bool
+) -> tuple[Reviews, Reviews | None, dict[str, Any]]:
+    """The reviews with and without labels, and what is known of them."""
     reviews = load_reviews(data, "train", download=download)
     if extra_train:
         reviews = add_reviews(reviews, extra_train)
@@ -60,12 +96,19 @@ def load_training_reviews(
         "fingerprint": reviews.fingerprint,
         "overlap_with_test": overlap,
     }
-    logger.info("%s", reviews_line(summary))
-    return reviews, summary
+    if recipe.teachers is None or reviews.source == "keras":
+        return reviews, None, summary
+    unlabelled = load_reviews(data, "unsupervised")
+    summary["unlabelled"] = {
+        "rows": len(unlabelled),
+        "left_out": dict(unlabelled.left_out),
+        "fingerprint": unlabelled.fingerprint,
+    }
+    return reviews, unlabelled, summary
 
 
 def reviews_line(summary: Mapping[str, Any]) -> str:
-    """What `load_training_reviews` found, as one line for people."""
+    """What `describe_training` found, as one line for people."""
     left_out = [f"{count:,} {why}" for why, count in summary["left_out"].items() if count]
     overlap = summary["overlap_with_test"]
     return (
@@ -105,15 +148,8 @@ def train_bundle(
         ImdbClassifierError: See `imdb.load_reviews`, `training.train`, `bundle.write_bundle`.
     """
     chosen = named_recipe(recipe)
-    reviews, summary = load_training_reviews(data, extra_train, download=download)
-    unlabelled = None
-    if chosen.teachers is not None and reviews.source != "keras":
-        unlabelled = load_reviews(data, "unsupervised")
-        summary["unlabelled"] = {
-            "rows": len(unlabelled),
-            "left_out": dict(unlabelled.left_out),
-            "fingerprint": unlabelled.fingerprint,
-        }
+    reviews, unlabelled, summary = _training_reviews(data, chosen, extra_train, download)
+    logger.info("%s", reviews_line(summary))
     target = work / run_key(reviews, chosen, seed, unlabelled)
     if target.exists():
         return load_bundle(target)
@@ -144,13 +180,20 @@ def evaluate_bundle(
         ImdbClassifierError: See `imdb.load_reviews`.
     """
     reviews = load_reviews(data, "test", download=download)
-    trained_on = bundle.manifest["data"]
-    if reviews.words is not None and trained_on["source"] != "keras":
-        raise ConfigurationError(
-            "Keras' token ids can only be scored by a model that was trained on them.",
-            f"{bundle.model_id} was trained on {trained_on['source']} reviews.",
-            "Name reviews with text with --data.",
-        )
+    _check_ids(bundle, reviews)
+    return _examine(bundle, reviews).evaluation, reviews
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """A model's evaluation, and what it said of each row."""
+
+    evaluation: Evaluation
+    probabilities: NDArray[np.float32]
+    uncut: TokenSequences
+
+
+def _examine(bundle: Bundle, reviews: Reviews) -> _Examined:
     encoding = bundle.recipe.encoding
     uncut = encode_reviews(reviews.table, bundle.vocabulary, encoding.uncut)
     with Scorer(bundle) as scorer:
@@ -166,7 +209,7 @@ def evaluate_bundle(
             "split": reviews.split,
             "fingerprint": reviews.fingerprint,
             "left_out": dict(reviews.left_out),
-            "overlap_with_train": trained_on["overlap_with_test"],
+            "overlap_with_train": bundle.manifest["data"]["overlap_with_test"],
         },
         model={
             "id": bundle.model_id,
@@ -177,7 +220,7 @@ def evaluate_bundle(
         history=bundle.manifest["history"],
         by_kind=by_kind,
     )
-    return figures, reviews
+    return _Examined(figures, probabilities, uncut)
 
 
 def _evaluate_sample(bundle: Bundle, scorer: Scorer) -> tuple[KindSlice, ...]:
@@ -205,32 +248,58 @@ def register_bundle(bundle: Bundle, evaluation: Evaluation, registry: Registry) 
     return registry.register(bundle, render_json(evaluation), card)
 
 
-def compare_with_champion(challenger: Bundle, registry: Registry, data: str | None) -> Decision:
-    """Whether a model is good enough to become the champion, judged on the same test rows.
+def decide_promotion(
+    challenger: Bundle, registry: Registry, data: str | None, gates: Gates | None = None
+) -> Decision:
+    """Decide whether a model becomes the champion, do so if it does, and keep the decision.
 
     Args:
-        challenger: The model.
+        challenger: A version of the registry.
         registry: Where the champion is.
-        data: Where the test rows are. None: the rows that both were evaluated on when they were
-            registered; where these differ, as in `imdb.load_reviews`.
+        data: Where the test rows are that both are compared on, see `imdb.load_reviews`.
+        gates: What must be reached.
 
     Raises:
+        ConfigurationError: The model is no version of the registry, or the reviews come as Keras'
+            token ids and one of the models has other ids.
+        CannotWriteError: The registry's folder cannot be written.
         ImdbClassifierError: See `imdb.load_reviews`.
     """
+    registry.check_version(challenger)
     champion = registry.load(CHAMPION)
-    ours, theirs = challenger.evaluation, champion.evaluation
-    if data is None and ours and theirs and _rows_of(ours) == _rows_of(theirs):
-        return decide(ours, theirs)
-    rows = load_reviews(data, "test").fingerprint
-    return decide(*(_evaluation_on(rows, bundle, data) for bundle in (challenger, champion)))
+    reviews = load_reviews(data, "test")
+    for bundle in (challenger, champion):
+        _check_ids(bundle, reviews)
+    new, old = (_examine(bundle, reviews) for bundle in (challenger, champion))
+    rows = slices_of(new.uncut, challenger.vocabulary, challenger.recipe.encoding.sequence_length)
+    labels, ours, theirs = reviews.labels, new.probabilities, old.probabilities
+    decision = decide(
+        new.evaluation,
+        old.evaluation,
+        compare("all test rows", labels, ours, theirs),
+        tuple(compare(name, labels[at], ours[at], theirs[at]) for name, at in rows.items()),
+        gates or Gates(),
+        (_load_afresh(challenger),),
+    )
+    registry.record(challenger.model_id, decision.to_dict())
+    if decision.promote:
+        registry.promote(challenger.model_id)
+    return decision
 
 
-def _evaluation_on(rows: str, bundle: Bundle, data: str | None) -> Mapping[str, Any]:
-    stored = bundle.evaluation
-    if stored and _rows_of(stored) == rows:
-        return stored
-    return evaluate_bundle(bundle, data)[0].to_dict()
+def _load_afresh(bundle: Bundle) -> Check:
+    """Whether another process can load a model, which has it score its golden texts."""
+    program = "import sys; from imdb_classifier.bundle import load_bundle; load_bundle(sys.argv[1])"
+    command = [sys.executable, "-c", program, bundle.location]
+    loaded = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    said = "A fresh process loads the exported model and gets its golden scores again."
+    return Check("golden scores", loaded, said if loaded else said.replace("loads", "cannot load"))
 
 
-def _rows_of(evaluation: Mapping[str, Any]) -> str:
-    return str(evaluation["data"]["fingerprint"])
+def _check_ids(bundle: Bundle, reviews: Reviews) -> None:
+    if reviews.words is not None and bundle.manifest["data"]["source"] != "keras":
+        raise ConfigurationError(
+            "Keras' token ids can only be scored by a model that was trained on them.",
+            f"{bundle.model_id} was trained on {bundle.manifest['data']['source']} reviews.",
+            "Name reviews with text with --data.",
+        )

@@ -3,11 +3,13 @@
 ``versions/<model id>/`` holds one bundle each, written once. The aliases ``champion`` (what
 scores), ``challenger`` (what was trained last) and ``previous`` (what was champion before) are
 small files with a version's id in them, each replaced atomically. While no champion was ever
-promoted, the model that is bundled with the package is the champion.
+promoted, the model that is bundled with the package is the champion. What was decided of a version
+stands beside it, in ``versions/<model id>.decision.json``.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,10 +20,18 @@ from typing import Any, Final, Literal
 
 import platformdirs
 
-from imdb_classifier.bundle import SUMS_FILE, Bundle, load_bundle, with_evaluation
+from imdb_classifier.bundle import (
+    MANIFEST_FILE,
+    SUMS_FILE,
+    Bundle,
+    load_bundle,
+    to_json,
+    with_evaluation,
+)
 from imdb_classifier.errors import (
     CannotWriteError,
     ConfigurationError,
+    UndecidedModelError,
     UnknownModelError,
 )
 from imdb_classifier.storage import OBJECT_STORE, storage_of
@@ -77,6 +87,17 @@ class Registry:
                 return []
             parts = [name.split("/") for name in storage.find(versions)]
         return sorted(name for name, *file in parts if file == [SUMS_FILE] and name[0] != ".")
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """What each version says of itself; quicker than `bundles`, as nothing is checked.
+
+        Raises:
+            ConfigurationError: The registry cannot be reached.
+        """
+        storage = storage_of(self.root)
+        files = [f"{self._version(name)}/{MANIFEST_FILE}" for name in self.ids()]
+        with self._reading():
+            return [json.loads(storage.read_text(file)) for file in files]
 
     def aliases(self) -> dict[str, str]:
         """Each alias that is set, with the id it stands for.
@@ -146,6 +167,52 @@ class Registry:
         ]
         raise UnknownModelError(str(reference), [*known, bundled.model_id])
 
+    def check_version(self, bundle: Bundle) -> None:
+        """Make sure that a model can be promoted.
+
+        Raises:
+            ConfigurationError: It is neither a version of this registry nor the bundled model.
+        """
+        if bundle.location not in (self._version(bundle.model_id), str(bundled_path())):
+            raise ConfigurationError(
+                "Only a version of the registry can be promoted.",
+                f"{bundle.location} lies outside {self.root}.",
+                "Register the model first: `imdb-classifier train` does.",
+            )
+
+    def check_decided(self, bundle: Bundle) -> None:
+        """Make sure that a version has passed its decision, or is or was champion.
+
+        Models outside this registry are taken as they are.
+
+        Raises:
+            UndecidedModelError: It has not.
+        """
+        aliases = self.aliases()
+        if (
+            bundle.location == self._version(bundle.model_id)
+            and bundle.model_id not in (aliases.get("champion"), aliases.get("previous"))
+            and not (self.decision(bundle.model_id) or {}).get("promote")
+        ):
+            raise UndecidedModelError(bundle.model_id)
+
+    def decision(self, model_id: str) -> dict[str, Any] | None:
+        """What was decided of a version last, see `promotion.Decision`; None if nothing was."""
+        file = f"{self._version(model_id)}.decision.json"
+        with self._reading():
+            if storage_of(file).kind(file) is None:
+                return None
+            decided: dict[str, Any] = json.loads(storage_of(file).read_text(file))
+            return decided
+
+    def record(self, model_id: str, decision: Mapping[str, Any]) -> None:
+        """Keep what was decided of a version, beside it.
+
+        Raises:
+            CannotWriteError: The registry's folder cannot be written.
+        """
+        self._write(f"versions/{model_id}.decision.json", to_json(decision))
+
     def register(self, bundle: Bundle, evaluation: str, card: str) -> Bundle:
         """Keep a model as a version, and call it the challenger.
 
@@ -179,12 +246,7 @@ class Registry:
             ConfigurationError: It names a bundle outside the registry.
         """
         promoted = self.load(reference)
-        if promoted.location not in (self._version(promoted.model_id), str(bundled_path())):
-            raise ConfigurationError(
-                "Only a version of the registry can be promoted.",
-                f"{promoted.location} lies outside {self.root}.",
-                "Register the model first: `imdb-classifier train` does.",
-            )
+        self.check_version(promoted)
         # A champion that is damaged or gone is not loaded: promotion is the way out of that.
         champion = self.aliases().get("champion") or self.load(CHAMPION).model_id
         if champion != promoted.model_id:
@@ -208,69 +270,14 @@ class Registry:
             ) from error
 
     def _point(self, alias: Alias, model_id: str) -> None:
+        self._write(alias, f"{model_id}\n")
+
+    def _write(self, name: str, text: str) -> None:
         try:
-            storage_of(self.root).write_text(f"{self.root}/{alias}", f"{model_id}\n")
+            storage_of(self.root).write_text(f"{self.root}/{name}", text)
         except OSError as error:
             raise CannotWriteError(
                 "The registry's folder must be writable.",
                 f"{self.root} is not: {error.strerror or error}.",
                 f"Name another with --registry or {REGISTRY_VARIABLE}.",
             ) from error
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether a challenger may become the champion, and the figures that say so.
-
-    Attributes:
-        promote: The verdict.
-        reason: The verdict as one sentence.
-        challenger: The challenger's id.
-        champion: The champion's id.
-        challenger_accuracy: Share of the test rows labelled correctly, in [0, 1].
-        champion_accuracy: The same of the champion, on the same rows.
-        rows: How many rows these are.
-    """
-
-    promote: bool
-    reason: str
-    challenger: str
-    champion: str
-    challenger_accuracy: float
-    champion_accuracy: float
-    rows: int
-
-
-def decide(challenger: Mapping[str, Any], champion: Mapping[str, Any]) -> Decision:
-    """The gate: a challenger is promoted when it is not worse than the champion on the same rows.
-
-    Args:
-        challenger: Its ``evaluation.json``.
-        champion: The champion's.
-
-    Raises:
-        ConfigurationError: The two were evaluated on different rows.
-    """
-    data = [evaluation["data"]["fingerprint"] for evaluation in (challenger, champion)]
-    if data[0] != data[1]:
-        raise ConfigurationError(
-            "Two models are compared on the same test rows.",
-            f"{challenger['model']['id']} and {champion['model']['id']} were evaluated on "
-            "different ones.",
-            "Name the rows for both with --data.",
-        )
-    ours, theirs = (e["figures"]["accuracy"]["value"] for e in (challenger, champion))
-    promote = ours >= theirs
-    return Decision(
-        promote=promote,
-        reason=(
-            f"Challenger {challenger['model']['id']} labels {ours:.2%} of {challenger['rows']:,} "
-            f"test rows correctly, champion {champion['model']['id']} {theirs:.2%}: "
-            f"{'promoted' if promote else 'refused'}."
-        ),
-        challenger=challenger["model"]["id"],
-        champion=champion["model"]["id"],
-        challenger_accuracy=ours,
-        champion_accuracy=theirs,
-        rows=challenger["rows"],
-    )

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from imdb_classifier.errors import BadDataError, CannotWriteError, MissingExtraError
 from imdb_classifier.evaluation import Evaluation
+from imdb_classifier.promotion import Decision
 from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.storage import storage_of
 
@@ -77,6 +78,11 @@ def render_html(evaluation: Evaluation, *, texts: Sequence[str] | None = None) -
     return _render(
         "report.html.j2", evaluation=evaluation, texts=texts, plots=plots.draw(evaluation)
     )
+
+
+def render_decision(decision: Decision) -> str:
+    """A decision as Markdown that reads like a verdict."""
+    return _render("decision.md.j2", evaluation=None, decision=decision)
 
 
 def render_model_card(manifest: Mapping[str, Any], evaluation: Evaluation | None) -> str:

@@ -45,14 +45,30 @@ class Scorer:
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="scorer")
 
     @classmethod
-    def load(cls, model: str | Path = CHAMPION, registry: Registry | None = None) -> Scorer:
+    def load(
+        cls,
+        model: str | Path = CHAMPION,
+        registry: Registry | None = None,
+        *,
+        undecided: bool = False,
+    ) -> Scorer:
         """A scorer for the model that a reference names: ``@champion``, a version's id or a path.
+
+        Args:
+            model: The reference.
+            registry: Where it is looked up; by default in `Registry.at()`.
+            undecided: Whether a version will do that has not passed its decision.
 
         Raises:
             UnknownModelError: The reference names nothing.
+            UndecidedModelError: It names a version that has not passed its decision.
             BundleError: The model is damaged.
         """
-        return cls((registry or Registry.at()).load(model))
+        registry = registry or Registry.at()
+        bundle = registry.load(model)
+        if not undecided:
+            registry.check_decided(bundle)
+        return cls(bundle)
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -173,12 +174,12 @@ def test_hostile_names_are_shown_as_they_are_and_do_nothing(
         table = pa.table({column: [f"{CANARY} {name}", None]})
         pq.write_table(table, pa.OSFile(bytes(tmp_path / "in" / f"{name}.parquet"), "wb"))
     command = (tmp_path / "in", tmp_path / "out", "--model", "@challenger", *arguments)
-    scored, planned = run("score", *command), run("plan", *command)
+    scored, planned = run("score", *command, "--undecided"), run("plan", *command)
     # One file fails no more, so that there is something to verify.
     for number, name in enumerate(HOSTILE):
         if number % 2 == 0:
             (tmp_path / "in" / f"{name}.parquet").unlink()
-    assert run("score", *command).code == 0
+    assert run("score", *command, "--undecided").code == 0
     verified = run("verify", tmp_path / "out", *arguments)
     assert (scored.code, planned.code, verified.code) == (75, 0, 0)
     for outcome in (scored, planned, verified):
@@ -244,15 +245,52 @@ def test_a_worse_challenger_is_refused(run: Run, registry: Registry) -> None:
     outcome = run("models", "promote", "@challenger", "--data", FOLDER, "--json")
     assert outcome.code == 3
     assert outcome.json["promote"] is False
-    assert outcome.json["challenger_accuracy"] < outcome.json["champion_accuracy"]
+    overall = outcome.json["overall"]
+    assert overall["challenger_accuracy"] < overall["champion_accuracy"]
     assert "champion" not in registry.aliases()
+    shown = run("models", "promote", "@challenger", "--data", FOLDER)
+    assert shown.code == 3
+    assert "refused, because of" in " ".join(shown.out.split())
+    assert re.search(r"golden scores +. yes +. A fresh process loads", shown.out)
+
+
+def test_a_version_that_is_not_decided_does_not_score(
+    run: Run, registry: Registry, tmp_path: Path
+) -> None:
+    command = ("score", SAMPLE, tmp_path / "out.parquet", "--model", "@challenger")
+    outcome = run(*command)
+    assert outcome.code == 78
+    assert "or score with it all the same with --undecided" in outcome.err
+    assert not (tmp_path / "out.parquet").exists()
+    assert run(*command, "--undecided").code == 0
+
+
+def test_there_is_nothing_to_learn_twice_unless_forced(run: Run, registry: Registry) -> None:
+    # The model in the registry was trained just so.
+    command = ("train", "--data", FOLDER, "--recipe", "tiny", "--seed", "7", "--json")
+    outcome = run(*command)
+    assert outcome.code == 0
+    assert outcome.json["model_id"] == registry.aliases()["challenger"]
+    assert outcome.json["evaluation"]["rows"] == 86
+    assert "nothing to learn. Change one of them, or say --force" in outcome.err
+    assert "epoch" not in outcome.err
+    forced = run(*command, "--force")
+    assert forced.json["model_id"] == outcome.json["model_id"]
+    assert "epoch 4/4" in forced.err
+
+
+@pytest.mark.parametrize(("gate", "code"), [("speed=1", 78), ("accuracy", 2), ("accuracy=x", 2)])
+def test_what_is_no_gate(run: Run, registry: Registry, gate: str, code: int) -> None:
+    assert run("models", "promote", "@challenger", "--gate", gate).code == code
 
 
 def test_promotion_and_roll_back(run: Run, registry: Registry, tiny_bundle: Bundle) -> None:
     bundled = registry.load(CHAMPION).model_id
     registry.promote("@challenger")
     # A champion is not worse than itself.
-    outcome = run("models", "promote", tiny_bundle.model_id, "--json")
+    gates = [f"--gate={name}" for name in ("accuracy=0.5", "log_loss=1", "calibration_error=1")]
+    promote = ("models", "promote", tiny_bundle.model_id, "--data", FOLDER)
+    outcome = run(*promote, *gates, "--json")
     assert outcome.code == 0
     assert outcome.json["champion"] == tiny_bundle.model_id
     assert run("models", "promote", "--to", "previous", "--json").json["champion"] == bundled

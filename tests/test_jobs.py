@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,17 +15,18 @@ import pytest
 
 from imdb_classifier.bundle import Bundle
 from imdb_classifier.config import PRODUCTION, TeachersConfig
-from imdb_classifier.errors import ConfigurationError, NoInputError
+from imdb_classifier.errors import BundleError, ConfigurationError, NoInputError
 from imdb_classifier.imdb import Reviews
 from imdb_classifier.jobs import (
-    compare_with_champion,
+    decide_promotion,
+    describe_training,
     evaluate_bundle,
-    load_training_reviews,
     register_bundle,
     reviews_line,
     train_bundle,
     worst_texts,
 )
+from imdb_classifier.promotion import Check, Gates
 from imdb_classifier.registry import Registry
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.schema import ENCODED_REVIEWS
@@ -54,15 +57,16 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
 
 
 def test_extra_reviews_are_trained_on_and_overlap_is_counted(tmp_path: Path) -> None:
-    _, before = load_training_reviews(str(FOLDER))
+    registry = Registry.at(tmp_path)
+    before, _ = describe_training(str(FOLDER), "tiny", 7, registry)
     test = pq.read_table(FOLDER / "test-00000-of-00001.parquet").slice(0, 3)
     own = pa.table({"text": ["Mine, and good.", None, "  "], "label": [1, 1, 0]})
-    pq.write_table(test, tmp_path / "from-test.parquet")
-    pq.write_table(own, tmp_path / "own.parquet")
-    reviews, summary = load_training_reviews(
-        str(FOLDER), [str(tmp_path / "from-test.parquet"), str(tmp_path / "own.parquet")]
-    )
-    assert len(reviews) == summary["rows"] == 178 + 3 + 1
+    extra = [str(tmp_path / "from-test.parquet"), str(tmp_path / "own.parquet")]
+    pq.write_table(test, extra[0])
+    pq.write_table(own, extra[1])
+    summary, known = describe_training(str(FOLDER), "tiny", 7, registry, extra_train=extra)
+    assert known is None
+    assert summary["rows"] == 178 + 3 + 1
     assert summary["overlap_with_test"] == 3
     assert summary["fingerprint"] != before["fingerprint"]
     assert reviews_line(summary) == (
@@ -73,9 +77,24 @@ def test_extra_reviews_are_trained_on_and_overlap_is_counted(tmp_path: Path) -> 
 
 def test_without_a_test_split_the_overlap_is_unknown(tmp_path: Path) -> None:
     shutil.copy(FOLDER / "train-00000-of-00001.parquet", tmp_path)
-    _, summary = load_training_reviews(str(tmp_path))
+    summary, _ = describe_training(str(tmp_path), "tiny", 7, Registry.at(tmp_path / "registry"))
     assert summary["overlap_with_test"] is None
     assert "unknown how many test reviews" in reviews_line(summary)
+
+
+def test_there_is_nothing_to_learn_twice(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    registry = Registry.at(tmp_path / "registry")
+    register_bundle(tiny_bundle, evaluate_bundle(tiny_bundle, str(FOLDER))[0], registry)
+
+    def known(recipe: str = "tiny", seed: int = 7, **options: Any) -> str | None:
+        return describe_training(str(FOLDER), recipe, seed, registry, **options)[1]
+
+    assert known() == tiny_bundle.model_id
+    assert known(seed=8) is None
+    assert known(recipe="seed") is None
+    own = tmp_path / "own.parquet"
+    pq.write_table(pa.table({"text": ["Mine, and good."], "label": [1]}), own)
+    assert known(extra_train=[str(own)]) is None
 
 
 def test_evaluation_says_what_was_measured_on_what(tiny_bundle: Bundle) -> None:
@@ -138,31 +157,54 @@ def test_recipes_with_teachers_take_the_unsupervised_split(
     assert "--recipe production --seed 1" in text
 
 
-def test_the_champion_is_measured_on_the_challengers_rows(
+def test_a_worse_model_is_refused_and_the_decision_says_why(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     registry = Registry.at(tmp_path)
     evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
     registered = register_bundle(tiny_bundle, evaluation, registry)
     assert f"# {tiny_bundle.model_id}" in (registered.path / "README.md").read_text("utf-8")
-    # The bundled champion was evaluated on IMDB, so it is evaluated again.
-    decision = compare_with_champion(registered, registry, str(FOLDER))
-    assert decision.rows == 86
-    assert decision.challenger_accuracy == evaluation.figures["accuracy"].value
-    assert decision.promote is (decision.challenger_accuracy >= decision.champion_accuracy)
+    decision = decide_promotion(registered, registry, str(FOLDER))
+    assert not decision.promote
+    assert decision.overall.rows == 86
+    assert decision.overall.challenger_accuracy == evaluation.figures["accuracy"].value
+    assert {part.name for part in decision.slices} > {"0-50 words", "negation", "truncated"}
+    assert decision.checks[-1] == Check("golden scores", True, decision.checks[-1].said)
+    kept = tmp_path / "versions" / f"{tiny_bundle.model_id}.decision.json"
+    assert json.loads(kept.read_bytes()) == json.loads(json.dumps(decision.to_dict()))
+    assert registry.aliases() == {"challenger": tiny_bundle.model_id}
+    # No text is in it.
+    texts = pq.read_table(FOLDER / "test-00000-of-00001.parquet")["text"].to_pylist()
+    assert not any(text[:40] in kept.read_text("utf-8") for text in texts)
 
 
-def test_a_champion_that_was_evaluated_on_the_same_rows_is_not_evaluated_again(
-    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("IMDB_CLASSIFIER_DATA", str(tmp_path / "nowhere"))
+def test_a_model_is_no_worse_than_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
     registry = Registry.at(tmp_path)
     evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
     registered = register_bundle(tiny_bundle, evaluation, registry)
     registry.promote("@challenger")
-    decision = compare_with_champion(registered, registry, None)
+    gates = Gates(accuracy=0, log_loss=9, calibration_error=1)
+    decision = decide_promotion(registered, registry, str(FOLDER), gates)
     assert decision.promote
     assert decision.challenger == decision.champion == tiny_bundle.model_id
+    assert decision.overall.difference == 0
+
+
+def test_a_model_that_another_process_cannot_load_is_refused(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    registry = Registry.at(tmp_path)
+    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
+    registered = register_bundle(tiny_bundle, evaluation, registry)
+    registry.promote("@challenger")
+    (registered.path / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(BundleError):
+        decide_promotion(registered, registry, str(FOLDER))
+    shutil.copy(tiny_bundle.path / "model.onnx", registered.path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", shutil.which("false"))
+        decision = decide_promotion(registered, registry, str(FOLDER))
+    assert "golden scores" in [check.name for check in decision.checks if not check.passed]
 
 
 def test_ids_of_keras_are_not_scored_by_a_model_with_other_ids(
@@ -187,12 +229,6 @@ def test_another_process_trains_the_same_model(tiny_bundle: Bundle, tmp_path: Pa
     assert ran.stdout.split() == [tiny_bundle.model_hash]
 
 
-def test_a_model_is_compared_on_the_rows_that_are_named(
-    tiny_bundle: Bundle, tmp_path: Path
-) -> None:
-    # Neither has been evaluated on these rows: the tiny model not at all, the other one on IMDB.
-    half = pq.read_table(FOLDER / "test-00000-of-00001.parquet").slice(0, 40)
-    pq.write_table(half, tmp_path / "test-0.parquet")
-    decision = compare_with_champion(tiny_bundle, Registry.at(tmp_path / "none"), str(tmp_path))
-    assert decision.rows == 40
-    assert decision.challenger == tiny_bundle.model_id
+def test_only_a_version_of_the_registry_is_decided(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Only a version of the registry"):
+        decide_promotion(tiny_bundle, Registry.at(tmp_path), str(FOLDER))

@@ -5,7 +5,6 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,9 +13,11 @@ from imdb_classifier.errors import (
     BundleError,
     CannotWriteError,
     ConfigurationError,
+    UndecidedModelError,
     UnknownModelError,
 )
-from imdb_classifier.registry import CHAMPION, Registry, bundled_path, decide
+from imdb_classifier.registry import CHAMPION, Registry, bundled_path
+from imdb_classifier.scoring import Scorer
 from imdb_classifier.storage import LocalStorage
 
 
@@ -135,32 +136,30 @@ def test_where_the_registry_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert Registry.at().root == str(tmp_path / "imdb-classifier" / "registry")
 
 
-def evaluation_of(model: str, accuracy: float, fingerprint: str = "f") -> dict[str, Any]:
-    return {
-        "rows": 1_000,
-        "figures": {"accuracy": {"value": accuracy}},
-        "data": {"fingerprint": fingerprint},
-        "model": {"id": model},
-    }
+def test_a_version_scores_once_it_is_decided(registry: Registry, registered: Bundle) -> None:
+    assert registry.decision(registered.model_id) is None
+    with pytest.raises(UndecidedModelError, match=f"{registered.model_id} has not.*--undecided"):
+        Scorer.load("@challenger", registry)
+    registry.record(registered.model_id, {"promote": False})
+    with pytest.raises(UndecidedModelError):
+        Scorer.load(registered.model_id, registry)
+    Scorer.load("@challenger", registry, undecided=True).close()
+    registry.record(registered.model_id, {"promote": True})
+    assert registry.decision(registered.model_id) == {"promote": True}
+    assert registry.ids() == [registered.model_id]
+    Scorer.load(registered.model_id, registry).close()
 
 
-@pytest.mark.parametrize(
-    ("ours", "promote"),
-    [(0.901, True), (0.900, True), (0.899, False)],
-    ids=["better", "equal", "worse"],
-)
-def test_the_gate(ours: float, promote: bool) -> None:
-    decision = decide(evaluation_of("new", ours), evaluation_of("old", 0.9))
-    assert decision.promote is promote
-    assert decision.reason == (
-        f"Challenger new labels {ours:.2%} of 1,000 test rows correctly, champion old 90.00%: "
-        f"{'promoted' if promote else 'refused'}."
-    )
+def test_who_was_champion_may_score(registry: Registry, registered: Bundle) -> None:
+    registry.promote("@challenger")
+    Scorer.load(CHAMPION, registry).close()
+    registry.promote(registry.aliases()["previous"])
+    Scorer.load("@previous", registry).close()
 
 
-def test_the_gate_compares_only_on_the_same_rows() -> None:
-    with pytest.raises(ConfigurationError, match="compared on the same test rows"):
-        decide(evaluation_of("new", 0.9), evaluation_of("old", 0.9, fingerprint="other"))
+def test_manifests_are_read_without_the_models(registry: Registry, registered: Bundle) -> None:
+    (registered.path / "model.onnx").unlink()
+    assert registry.manifests() == [registered.manifest]
 
 
 def test_the_bundled_model_is_small() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 import typer
@@ -62,11 +61,19 @@ def promote(
         Literal["previous"] | None,
         typer.Option(help="Roll back to what was champion before, without a comparison."),
     ] = None,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LIMIT",
+            help="A limit of your own: accuracy (at least), log_loss, calibration_error and "
+            "accuracy_lost (at most).",
+        ),
+    ] = None,
     data: Data = None,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a model the champion if it is not worse on the same test rows; exit code 3 if it is."""
+    """Make a model the champion if it passes every check beside the old one; else exit code 3."""
     where = Registry.at(registry)
     if (model is None) == (to is None):
         raise typer.BadParameter("Name either a MODEL, or --to previous.")
@@ -77,15 +84,23 @@ def promote(
         show(as_json, {"promote": True, "champion": promoted}, shown)
         return
     from imdb_classifier import jobs
+    from imdb_classifier.promotion import Gates
 
-    decision = jobs.compare_with_champion(where.load(model), where, data)
-    if decision.promote:
-        where.promote(model)
-    shown = table(decision.reason, "", "id", "#accuracy")
-    shown.add_row("challenger", decision.challenger, f"{decision.challenger_accuracy:.2%}")
-    shown.add_row("champion", decision.champion, f"{decision.champion_accuracy:.2%}")
-    show(as_json, asdict(decision), shown)
+    gates = Gates.of(dict(map(_limit, gate or ())))
+    decision = jobs.decide_promotion(where.load(model), where, data, gates)
+    shown = table(decision.reason, "check", "passed", "what was found")
+    for check in decision.checks:
+        shown.add_row(check.name, "yes" if check.passed else "NO", check.said)
+    show(as_json, decision.to_dict(), shown)
     raise typer.Exit(0 if decision.promote else EXIT_REFUSED)
+
+
+def _limit(gate: str) -> tuple[str, float]:
+    name, _, limit = gate.partition("=")
+    try:
+        return name, float(limit)
+    except ValueError:
+        raise typer.BadParameter(f"'{gate}' is no NAME=LIMIT.") from None
 
 
 def _describe(bundle: Bundle, registry: Registry) -> dict[str, Any]:

@@ -11,6 +11,10 @@ from imdb_classifier.console import err, row_progress, show, table
 from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT
 
+Undecided = Annotated[
+    bool, typer.Option(help="Score with a version even if it has not passed its decision.")
+]
+
 
 def score(
     source: Annotated[
@@ -44,6 +48,7 @@ def score(
     max_bad_files: Annotated[
         int | None, typer.Option(help="Stop once more files than this have failed.")
     ] = None,
+    undecided: Undecided = False,
     quarantine: Annotated[
         bool, typer.Option(help="List what could not be scored below OUTPUT/_quarantine.")
     ] = False,
@@ -65,7 +70,8 @@ def score(
     options = ScoreOptions(text_column, prefix, on_null, quarantine)
     selection, limits = Selection.of(only, force=force), Limits.of(deadline, max_bad_files)
     total = sum(row_counts(plan_files(source, output)))
-    with Scorer.load(model, Registry.at(registry)) as scorer, row_progress(total) as on_rows:
+    scorer = Scorer.load(model, Registry.at(registry), undecided=undecided)
+    with scorer, row_progress(total) as on_rows:
         result = score_parquet(
             *(source, output, scorer, options),
             selection=selection,
@@ -110,7 +116,7 @@ def plan(
     from imdb_classifier.parquet import ScoreOptions, Selection, estimate
     from imdb_classifier.scoring import Scorer
 
-    with Scorer.load(model, Registry.at(registry)) as scorer:
+    with Scorer.load(model, Registry.at(registry), undecided=True) as scorer:
         found = estimate(
             *(source, output, scorer, ScoreOptions(text_column, prefix)),
             selection=Selection.of(only or "new,stale"),
@@ -147,7 +153,8 @@ def verify(
     from imdb_classifier.scoring import Scorer
 
     promise = Promise(output)
-    with Scorer.load(model or promise.model_id, Registry.at(registry)) as scorer:
+    named = model or promise.model_id
+    with Scorer.load(named, Registry.at(registry), undecided=True) as scorer:
         found = verify_output(promise, scorer, source=source, rows_again=rows)
     verdict = "something is off" if found.problems else "all is well"
     shown = table(

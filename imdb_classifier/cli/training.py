@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Annotated, Any
 
@@ -24,6 +25,9 @@ def train(
         list[str] | None,
         typer.Option(help="Parquet files of your own with text and label to train on too."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option(help="Train even if a version has learned just the same already.")
+    ] = False,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,15 +35,26 @@ def train(
     from imdb_classifier import jobs
     from imdb_classifier.report import write_report
 
-    where = Registry.at(registry)
+    where, extra, download = Registry.at(registry), extra_train or (), data is not None
+    _, known = jobs.describe_training(
+        data, recipe, seed, where, extra_train=extra, download=download
+    )
+    if known and not force:
+        bundle = where.load(known)
+        err.print(
+            f"{known} was trained on the same reviews, with the same recipe and seed: there is "
+            "nothing to learn. Change one of them, or say --force."
+        )
+        _show_figures(as_json, bundle, bundle.evaluation or {}, {})
+        return
     with TrainingBar() if err.is_terminal else nullcontext() as observer:
         trained = jobs.train_bundle(
             data,
             recipe,
             seed,
             where.work,
-            extra_train=extra_train or (),
-            download=data is not None,
+            extra_train=extra,
+            download=download,
             observer=observer,
         )
     evaluation, _ = jobs.evaluate_bundle(trained, data)
@@ -79,7 +94,7 @@ def evaluate(
 
 
 def _show_figures(
-    as_json: bool, bundle: Bundle, evaluation: dict[str, Any], report: dict[str, str]
+    as_json: bool, bundle: Bundle, evaluation: Mapping[str, Any], report: dict[str, str]
 ) -> None:
     shown = table(f"{bundle.model_id} on {evaluation['rows']:,} test reviews", "figure", "#value")
     for name, figure in evaluation["figures"].items():

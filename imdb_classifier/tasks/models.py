@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from prefect import get_run_logger, task
@@ -29,21 +28,29 @@ PROMOTION_KEY: Final = "imdb-promotion"
 
 @task(name="resolve-model", cache_policy=NO_CACHE, persist_result=False)
 @without_texts()
-def resolve_model(model: str, registry: str | None = None) -> dict[str, Any]:
+def resolve_model(
+    model: str, registry: str | None = None, undecided: bool = False
+) -> dict[str, Any]:
     """What a reference stands for now; everything later in a run takes this, not the reference.
 
     Args:
         model: ``@champion`` or another alias, a version's id, or the path of a bundle.
         registry: The registry's folder; None as in `Registry.at`.
+        undecided: Whether a version will do that has not passed its decision.
 
     Returns:
         model_id, model_hash and path of the bundle.
 
     Raises:
         UnknownModelError: The reference names nothing.
+        UndecidedModelError: It names a version that has not passed its decision.
         BundleError: The model is damaged.
     """
-    return _described(Registry.at(registry).load(model))
+    where = Registry.at(registry)
+    bundle = where.load(model)
+    if not undecided:
+        where.check_decided(bundle)
+    return _described(bundle)
 
 
 @task(
@@ -55,24 +62,36 @@ def resolve_model(model: str, registry: str | None = None) -> dict[str, Any]:
     retry_condition_fn=is_unforeseen,
 )
 @without_texts()
-def load_reviews(data: str | None, extra_train: Sequence[str] = ()) -> dict[str, Any]:
-    """Read the reviews to train on, and say what they are.
+def load_reviews(
+    data: str | None,
+    recipe: str,
+    seed: int,
+    extra_train: Sequence[str] = (),
+    registry: str | None = None,
+) -> dict[str, Any]:
+    """Read the reviews to train on, and say what they are and whether they were learned from.
 
     Args:
         data: Where they are, see `imdb.load_reviews`.
+        recipe: The name of a recipe.
+        seed: From 0 to 2**32 - 1.
         extra_train: Labelled Parquet files to add.
+        registry: The registry's folder; None as in `Registry.at`.
 
     Returns:
-        source, rows, left_out (rows by reason), fingerprint, overlap_with_test.
+        source, rows, left_out (rows by reason), fingerprint, overlap_with_test, unlabelled (only of
+        a recipe with teachers), and trained: the id of the version that was trained on just these
+        with this recipe and seed, or None.
 
     Raises:
         ImdbClassifierError: They are missing or not as they must be, see `imdb.load_reviews`.
     """
     from imdb_classifier import jobs
 
-    _, summary = jobs.load_training_reviews(data, extra_train)
+    where = Registry.at(registry)
+    summary, trained = jobs.describe_training(data, recipe, seed, where, extra_train=extra_train)
     get_run_logger().info("%s", jobs.reviews_line(summary))
-    return summary
+    return {**summary, "trained": trained}
 
 
 @task(name="train-model", cache_policy=NO_CACHE, persist_result=False)
@@ -178,42 +197,50 @@ def register_model(path: str, report: str, registry: str | None = None) -> dict[
 
 @task(name="promote-model", cache_policy=NO_CACHE, persist_result=False)
 @without_texts()
-def promote_model(model: str, data: str | None, registry: str | None = None) -> dict[str, Any]:
-    """Make a model the champion unless it is worse on the same test rows, and publish the verdict.
+def promote_model(
+    model: str,
+    data: str | None,
+    registry: str | None = None,
+    gates: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Make a model the champion if it passes every check, and publish the verdict.
 
     Args:
         model: A version's id or ``@challenger``.
-        data: Where the reviews are, for a champion that was evaluated on others.
+        data: Where the test rows are, see `imdb.load_reviews`.
         registry: The registry's folder; None as in `Registry.at`.
+        gates: Those of `promotion.Gates` that are not to have their usual values.
 
     Returns:
-        The fields of `registry.Decision`; ``promote`` is the verdict.
+        promote (the verdict), reason, challenger and champion (ids), challenger_accuracy and
+        champion_accuracy (shares of the test rows), and rows.
 
     Raises:
-        ImdbClassifierError: See `jobs.compare_with_champion` and `Registry.promote`.
+        ImdbClassifierError: See `jobs.decide_promotion`.
     """
     from imdb_classifier import jobs
+    from imdb_classifier.promotion import Gates
+    from imdb_classifier.report import render_decision
 
     where = Registry.at(registry)
-    challenger = where.load(model)
-    decision = jobs.compare_with_champion(challenger, where, data)
-    if decision.promote:
-        where.promote(challenger.model_id)
+    decision = jobs.decide_promotion(where.load(model), where, data, Gates.of(gates or {}))
     get_run_logger().info("%s", decision.reason)
     publish(
         "The verdict",
         create_markdown_artifact,
         key=PROMOTION_KEY,
-        markdown=f"""\
-**{decision.reason}**
-
-| | model | right of {decision.rows:,} test rows |
-|---|---|---:|
-| challenger | {decision.challenger} | {decision.challenger_accuracy:.2%} |
-| champion | {decision.champion} | {decision.champion_accuracy:.2%} |
-""",
+        markdown=render_decision(decision),
+        description=decision.reason,
     )
-    return asdict(decision)
+    return {
+        "promote": decision.promote,
+        "reason": decision.reason,
+        "challenger": decision.challenger,
+        "champion": decision.champion,
+        "challenger_accuracy": decision.overall.challenger_accuracy,
+        "champion_accuracy": decision.overall.champion_accuracy,
+        "rows": decision.overall.rows,
+    }
 
 
 class _TrainingProgress(TrainingObserver):

@@ -63,7 +63,7 @@ def test_files_that_fail_and_then_do_not(
     seen = server.get(f"/flow_runs/{run}")
     assert seen["state"]["type"] == "COMPLETED"
     assert seen["state"]["message"].startswith("5 rows in 2 files scored by seed-")
-    assert seen["state"]["message"].endswith(" 2 without text.")
+    assert seen["state"]["message"].endswith(" 2 without text, 0 truncated.")
     assert _written(output) == [
         "_MANIFEST.json",
         "_SUCCESS",

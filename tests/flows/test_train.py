@@ -14,6 +14,7 @@ from imdb_classifier.registry import Registry, bundled_path
 from imdb_classifier.samples import FOLDER
 
 TRAIN = "flows/train.py:train_imdb"
+SCORE = "flows/score.py:score_parquet"
 EVALUATE = "flows/evaluate.py:evaluate_imdb"
 
 
@@ -54,7 +55,7 @@ def test_the_sample_does_not_beat_the_bundled_model(server: Any, tmp_path: Path)
     seen = server.get(f"/flow_runs/{run}")
     assert seen["name"] == "train tiny with seed 1"
     assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "NotPromoted")
-    assert seen["state"]["message"].endswith(": refused.")
+    assert ": refused, because of " in seen["state"]["message"]
     registry = Registry.at(tmp_path)
     (version,) = registry.ids()
     assert registry.aliases() == {"challenger": version}
@@ -67,8 +68,10 @@ def test_the_sample_does_not_beat_the_bundled_model(server: Any, tmp_path: Path)
     ]
     assert server.artifact(run, "imdb-evaluation")["data"] == (report / "report.md").read_text()
     verdict = server.artifact(run, "imdb-promotion")["data"]
-    assert verdict.startswith(f"**Challenger {version} labels ")
-    assert ": refused.**" in verdict
+    assert verdict.startswith(f"# Refused: {version}\n")
+    decided = registry.decision(version)
+    assert decided is not None
+    assert (decided["promote"], decided["overall"]["rows"]) == (False, 86)
 
 
 def test_a_better_model_becomes_champion(server: Any, promoted: tuple[Registry, Any, Any]) -> None:
@@ -105,6 +108,34 @@ def test_a_worse_model_does_not(
     assert state.result()["challenger_accuracy"] == 0.0
     assert registry.aliases()["champion"] == champion
     assert registry.aliases()["challenger"] != champion
+
+
+def test_there_is_nothing_to_learn_twice_unless_forced(
+    server: Any, promoted: tuple[Registry, Any, Any], made_up: tuple[str, str]
+) -> None:
+    registry = promoted[0]
+    parameters = {"data": made_up[0], "recipe": "tiny", "seed": 3, "registry": registry.root}
+    state, run = server.flow_run(TRAIN, **parameters)
+    assert (state.type.value, state.name) == ("COMPLETED", "NothingToLearn")
+    assert state.result() == {"model_id": registry.aliases()["champion"]}
+    assert not any(line["message"].startswith("epoch ") for line in server.logs(run))
+    state, run = server.flow_run(TRAIN, **parameters, force=True, gates={"accuracy": 1.0})
+    assert any(line["message"].startswith("epoch ") for line in server.logs(run))
+    assert state.name == "Completed"
+
+
+def test_a_gate_of_ones_own_refuses(server: Any, made_up: tuple[str, str], tmp_path: Path) -> None:
+    parameters = {"data": made_up[0], "recipe": "tiny", "seed": 3, "registry": str(tmp_path)}
+    state, _ = server.flow_run(TRAIN, **parameters, gates={"log_loss": 0.0})
+    assert state.name == "NotPromoted"
+    assert state.message.endswith("refused, because of log loss.")
+    model = state.result()["challenger"]
+    scoring = {"source": str(FOLDER), "output": str(tmp_path / "out"), "registry": str(tmp_path)}
+    state, _ = server.flow_run(SCORE, **scoring, model=model)
+    assert state.is_failed()
+    assert f"{model} has not. Have it decided" in state.message
+    state, _ = server.flow_run(SCORE, **scoring, model=model, undecided=True)
+    assert state.is_completed()
 
 
 def test_a_killed_run_goes_on_from_its_checkpoints(

@@ -21,6 +21,8 @@ def train_imdb(
     extra_train: list[str] | None = None,
     registry: str | None = None,
     gates: dict[str, float] | None = None,
+    batch: str | None = None,
+    text_column: str = "text",
     force: bool = False,
 ) -> State[Any]:
     """Train a model, and make it the champion if it passes every check beside the old one.
@@ -37,8 +39,10 @@ def train_imdb(
         seed: Decides first weights, split and order.
         extra_train: Parquet files of your own with text and label to train on too.
         registry: Folder of the models. Default: IMDB_CLASSIFIER_REGISTRY, else the user's own.
-        gates: Limits of your own: accuracy (at least), log_loss, calibration_error and
-            accuracy_lost (at most).
+        gates: Limits of your own: accuracy (at least), log_loss, calibration_error, accuracy_lost
+            and flips (at most).
+        batch: Parquet files without labels, in which few labels may change.
+        text_column: The column of theirs that holds the text.
         force: Train even where there is nothing to learn.
     """
     extra = extra_train or []
@@ -54,7 +58,9 @@ def train_imdb(
     evaluation = tasks.evaluate_model(trained["path"], data, registry)
     registered = tasks.register_model(trained["path"], evaluation["report"], registry)
     shutil.rmtree(trained["path"])
-    decision = tasks.promote_model(registered["model_id"], data, registry, gates)
+    decision = tasks.promote_model(
+        registered["model_id"], data, registry, gates, batch, text_column
+    )
     result = {**decision, "report": evaluation["report"]}
     if decision["promote"]:
         return Completed(message=decision["reason"], data=result)

@@ -28,6 +28,7 @@ from imdb_classifier.config import recipe as named_recipe
 from imdb_classifier.encoding import TokenSequences, encode_reviews
 from imdb_classifier.errors import ConfigurationError, NoInputError
 from imdb_classifier.evaluation import Evaluation, KindSlice
+from imdb_classifier.flips import find_flips
 from imdb_classifier.imdb import Reviews, add_reviews, count_overlap, load_reviews
 from imdb_classifier.metrics import evaluate, evaluate_kinds
 from imdb_classifier.promotion import Check, Decision, Gates, compare, decide
@@ -249,7 +250,12 @@ def register_bundle(bundle: Bundle, evaluation: Evaluation, registry: Registry) 
 
 
 def decide_promotion(
-    challenger: Bundle, registry: Registry, data: str | None, gates: Gates | None = None
+    challenger: Bundle,
+    registry: Registry,
+    data: str | None,
+    gates: Gates | None = None,
+    batch: str | None = None,
+    text_column: str = TEXT,
 ) -> Decision:
     """Decide whether a model becomes the champion, do so if it does, and keep the decision.
 
@@ -258,6 +264,9 @@ def decide_promotion(
         registry: Where the champion is.
         data: Where the test rows are that both are compared on, see `imdb.load_reviews`.
         gates: What must be reached.
+        batch: Parquet files without labels, in which few labels may change, see
+            `flips.find_flips`.
+        text_column: The column of theirs that holds the text.
 
     Raises:
         ConfigurationError: The model is no version of the registry, or the reviews come as Keras'
@@ -272,6 +281,10 @@ def decide_promotion(
         _check_ids(bundle, reviews)
     new, old = (_examine(bundle, reviews) for bundle in (challenger, champion))
     rows = slices_of(new.uncut, challenger.vocabulary, challenger.recipe.encoding.sequence_length)
+    flips = None
+    if batch is not None:
+        with Scorer(challenger) as by_new, Scorer(champion) as by_old:
+            flips = find_flips(batch, text_column, by_new, by_old)
     labels, ours, theirs = reviews.labels, new.probabilities, old.probabilities
     decision = decide(
         new.evaluation,
@@ -279,6 +292,7 @@ def decide_promotion(
         compare("all test rows", labels, ours, theirs),
         tuple(compare(name, labels[at], ours[at], theirs[at]) for name, at in rows.items()),
         gates or Gates(),
+        flips,
         (_load_afresh(challenger),),
     )
     registry.record(challenger.model_id, decision.to_dict())

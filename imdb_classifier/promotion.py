@@ -95,6 +95,49 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Flip:
+    """A row that gets another label from the new model than from the old one.
+
+    Attributes:
+        file: Its file's name.
+        row: Its number there, from 0.
+        challenger_probability: Of positive, by the new model.
+        champion_probability: By the old one.
+    """
+
+    file: str
+    row: int
+    challenger_probability: float
+    champion_probability: float
+
+
+@dataclass(frozen=True)
+class Flips:
+    """What a new model would change in a batch that nobody has labelled.
+
+    Attributes:
+        rows: Rows with text.
+        to_positive: Rows that become positive.
+        to_negative: Rows that become negative.
+        mean_move: Mean distance between the two models' probabilities.
+        move_quantiles: Quantiles of that distance: of 50, 90, 99 and 100 % of the rows.
+        largest: The flips whose probability moves furthest, at most 20.
+    """
+
+    rows: int
+    to_positive: int
+    to_negative: int
+    mean_move: float
+    move_quantiles: Mapping[str, float]
+    largest: tuple[Flip, ...]
+
+    @property
+    def share(self) -> float:
+        """Of the rows, that get another label."""
+        return (self.to_positive + self.to_negative) / self.rows
+
+
+@dataclass(frozen=True)
 class Check:
     """One thing that was asked of the new model.
 
@@ -121,6 +164,7 @@ class Decision:
         checks: All that was looked at.
         overall: Both models on all test rows.
         slices: Both models on parts of them.
+        flips: What would change in an unlabelled batch, or None where none was named.
         data: What is known of the test rows, as the evaluation says.
         package_version: Of this package.
     """
@@ -132,6 +176,7 @@ class Decision:
     checks: tuple[Check, ...]
     overall: Comparison
     slices: tuple[Comparison, ...]
+    flips: Flips | None
     data: Mapping[str, Any]
     package_version: str = __version__
 
@@ -190,6 +235,7 @@ def decide(
     overall: Comparison,
     slices: tuple[Comparison, ...],
     gates: Gates,
+    flips: Flips | None = None,
     further: tuple[Check, ...] = (),
 ) -> Decision:
     """The verdict: a model is promoted when it passes every check.
@@ -200,12 +246,14 @@ def decide(
         overall: Both models on these rows.
         slices: Both models on parts of these rows.
         gates: What must be reached.
+        flips: What would change in an unlabelled batch, if there is one.
         further: Checks that were made elsewhere.
     """
     checks = (
         *_absolute(challenger, gates),
         _not_worse(overall, gates.accuracy_lost, SIGNIFICANCE),
         *(_not_worse(part, 1.0, SIGNIFICANCE / len(slices)) for part in slices),
+        *([_few_flips(flips, gates.flips)] if flips else []),
         *further,
     )
     failed = [check for check in checks if not check.passed]
@@ -223,6 +271,7 @@ def decide(
         checks=checks,
         overall=overall,
         slices=slices,
+        flips=flips,
         data=challenger.data,
     )
 
@@ -246,6 +295,14 @@ def _absolute(challenger: Evaluation, gates: Gates) -> tuple[Check, ...]:
             gap <= gates.calibration_error,
             f"It is {gap:.3f}, and may be {gates.calibration_error:.3f}.",
         ),
+    )
+
+
+def _few_flips(flips: Flips, most: float) -> Check:
+    return Check(
+        "flips",
+        flips.share <= most,
+        f"{flips.share:.2%} of {flips.rows:,} unlabelled rows get another label, {most:.2%} may.",
     )
 
 

@@ -164,7 +164,8 @@ def test_a_worse_model_is_refused_and_the_decision_says_why(
     evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
     registered = register_bundle(tiny_bundle, evaluation, registry)
     assert f"# {tiny_bundle.model_id}" in (registered.path / "README.md").read_text("utf-8")
-    decision = decide_promotion(registered, registry, str(FOLDER))
+    batch = str(FOLDER / "test-*.parquet")
+    decision = decide_promotion(registered, registry, str(FOLDER), batch=batch)
     assert not decision.promote
     assert decision.overall.rows == 86
     assert decision.overall.challenger_accuracy == evaluation.figures["accuracy"].value
@@ -173,6 +174,8 @@ def test_a_worse_model_is_refused_and_the_decision_says_why(
     kept = tmp_path / "versions" / f"{tiny_bundle.model_id}.decision.json"
     assert json.loads(kept.read_bytes()) == json.loads(json.dumps(decision.to_dict()))
     assert registry.aliases() == {"challenger": tiny_bundle.model_id}
+    assert decision.flips is not None
+    assert decision.flips.rows == 86
     # No text is in it.
     texts = pq.read_table(FOLDER / "test-00000-of-00001.parquet")["text"].to_pylist()
     assert not any(text[:40] in kept.read_text("utf-8") for text in texts)

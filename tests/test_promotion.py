@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.evaluation import Evaluation, Figure
 from imdb_classifier.metrics import evaluate
-from imdb_classifier.promotion import Check, Comparison, Decision, Gates, compare, decide
+from imdb_classifier.promotion import (
+    Check,
+    Comparison,
+    Decision,
+    Flip,
+    Flips,
+    Gates,
+    compare,
+    decide,
+)
 from imdb_classifier.report import render_decision
 
 ROWS = 1_000
@@ -45,11 +54,12 @@ def decision(
     overall: Comparison,
     *slices: Comparison,
     further: tuple[Check, ...] = (),
+    flips: Flips | None = None,
     gates: Gates | None = None,
     figures: Mapping[str, float] | None = None,
 ) -> Decision:
     new, old = evaluation("new", **figures or {}), evaluation("old")
-    return decide(new, old, overall, slices, gates or Gates(), further)
+    return decide(new, old, overall, slices, gates or Gates(), flips, further)
 
 
 def failed(made: Decision) -> list[str]:
@@ -130,6 +140,28 @@ def test_no_slice_may_get_worse_for_sure() -> None:
     made = decision(comparison(50, 0), fine, worse)
     assert failed(made) == ["negation"]
     assert made.reason.endswith("refused, because of negation.")
+
+
+FLIPS = Flips(
+    rows=200,
+    to_positive=15,
+    to_negative=5,
+    mean_move=0.02,
+    move_quantiles={"50%": 0.01, "100%": 0.9},
+    largest=(Flip("day=1/a|b.parquet", 1_234, 0.96, 0.06),),
+)
+
+
+def test_few_labels_may_change() -> None:
+    assert FLIPS.share == 0.1
+    assert failed(decision(comparison(5, 0), flips=FLIPS)) == []
+    made = decision(comparison(5, 0), flips=FLIPS, gates=Gates(flips=0.09))
+    assert failed(made) == ["flips"]
+    text = render_decision(made)
+    assert "10.0 % of 200 unlabelled rows: 15 become positive, 5 negative." in text
+    assert "0.020 on average; in 50% of the rows by at most 0.010, in 100% of" in text
+    assert "| day=1/a\\|b.parquet | 1,234 | 0.960 | 0.060 |" in text
+    assert made.to_dict()["flips"]["largest"][0]["row"] == 1_234
 
 
 def test_what_was_checked_elsewhere_counts() -> None:

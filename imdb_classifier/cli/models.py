@@ -11,6 +11,7 @@ from imdb_classifier.cli.options import AsJson, Data, RegistryOption
 from imdb_classifier.console import interval, show, table
 from imdb_classifier.errors import EXIT_REFUSED
 from imdb_classifier.registry import Registry
+from imdb_classifier.schema import TEXT
 
 models_app = typer.Typer(no_args_is_help=True, help="List, show and promote models.")
 
@@ -65,10 +66,15 @@ def promote(
         list[str] | None,
         typer.Option(
             metavar="NAME=LIMIT",
-            help="A limit of your own: accuracy (at least), log_loss, calibration_error and "
-            "accuracy_lost (at most).",
+            help="A limit of your own: accuracy (at least), log_loss, calibration_error, "
+            "accuracy_lost and flips (at most).",
         ),
     ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(help="Parquet files without labels, in which few labels may change."),
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="Their column that holds the text.")] = TEXT,
     data: Data = None,
     registry: RegistryOption = None,
     as_json: AsJson = False,
@@ -87,7 +93,7 @@ def promote(
     from imdb_classifier.promotion import Gates
 
     gates = Gates.of(dict(map(_limit, gate or ())))
-    decision = jobs.decide_promotion(where.load(model), where, data, gates)
+    decision = jobs.decide_promotion(where.load(model), where, data, gates, batch, text_column)
     shown = table(decision.reason, "check", "passed", "what was found")
     for check in decision.checks:
         shown.add_row(check.name, "yes" if check.passed else "NO", check.said)

@@ -3,7 +3,8 @@
 from imdb_classifier.parquet.estimate import Estimate, FileEstimate, estimate
 from imdb_classifier.parquet.footer import Selection
 from imdb_classifier.parquet.manifest import declare, withdraw
-from imdb_classifier.parquet.plan import PlannedFile, group_files, plan_files
+from imdb_classifier.parquet.plan import PlannedFile, find_files, group_files, plan_files
+from imdb_classifier.parquet.rows import open_rows
 from imdb_classifier.parquet.run import (
     Limits,
     RunResult,
@@ -31,7 +32,9 @@ __all__ = [
     "alone_in",
     "declare",
     "estimate",
+    "find_files",
     "group_files",
+    "open_rows",
     "plan_files",
     "row_counts",
     "score_file",

@@ -52,29 +52,9 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
         CannotWriteError: An output would lie inside the input, or the output is of the wrong
             kind.
     """
-    storage = storage_of(source)
-    try:
-        kind = storage.kind(source)
-        if kind == "file":
-            return [_planned_file(source, output)]
-        root = source if kind == "folder" else static_part(source)
-        names = (
-            storage.find(source)
-            if kind == "folder"
-            else [os.path.relpath(path, root or ".") for path in storage.match(source)]
-        )
-    except OSError as error:
-        raise UnreadableFileError(source, first_line(error)) from error
-    # Only a folder is looked through for names; a pattern says which it wants.
-    names = sorted(
-        name for name in names if (kind is None or name.endswith(SUFFIX)) and not is_hidden(name)
-    )
-    if not names:
-        raise NoInputError(
-            "The input must be a Parquet file, a folder of them, or a glob pattern.",
-            f"{source} {'holds no ' + SUFFIX + ' file' if kind else 'matches no file'}.",
-            "Check the path; names that start with '.' or '_' are left out.",
-        )
+    root, names = _found(source)
+    if root is None:
+        return [_planned_file(source, output)]
     if output.endswith(SUFFIX) or _kind_of_output(output) == "file":
         raise CannotWriteError(
             "The output of a folder or a glob pattern is a folder.",
@@ -92,6 +72,22 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
         )
         for name in names
     ]
+
+
+def find_files(source: str) -> list[tuple[str, str]]:
+    """The files of an input in the order of their names: path and printable name of each.
+
+    Args:
+        source: See `plan_files`.
+
+    Raises:
+        NoInputError: There is no such file or folder, or no Parquet file in it.
+        UnreadableFileError: Its place cannot be reached.
+    """
+    root, names = _found(source)
+    if root is None:
+        return [(source, printable(os.path.basename(source)))]
+    return [(os.path.join(root, name), printable(name)) for name in names]
 
 
 def is_hidden(name: str) -> bool:
@@ -116,6 +112,34 @@ def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:
     unit_of_file = [min(before // goal, most - 1) for before in befores]
     starts = [i for i, unit in enumerate(unit_of_file) if i == 0 or unit != unit_of_file[i - 1]]
     return [range(start, end) for start, end in pairwise([*starts, len(rows)])]
+
+
+def _found(source: str) -> tuple[str | None, list[str]]:
+    """The folder that an input's names are relative to, and these; None for a single file."""
+    storage = storage_of(source)
+    try:
+        kind = storage.kind(source)
+        if kind == "file":
+            return None, []
+        root = source if kind == "folder" else static_part(source)
+        names = (
+            storage.find(source)
+            if kind == "folder"
+            else [os.path.relpath(path, root or ".") for path in storage.match(source)]
+        )
+    except OSError as error:
+        raise UnreadableFileError(source, first_line(error)) from error
+    # Only a folder is looked through for names; a pattern says which it wants.
+    names = sorted(
+        name for name in names if (kind is None or name.endswith(SUFFIX)) and not is_hidden(name)
+    )
+    if not names:
+        raise NoInputError(
+            "The input must be a Parquet file, a folder of them, or a glob pattern.",
+            f"{source} {'holds no ' + SUFFIX + ' file' if kind else 'matches no file'}.",
+            "Check the path; names that start with '.' or '_' are left out.",
+        )
+    return root, names
 
 
 def _planned_file(source: str, output: str) -> PlannedFile:

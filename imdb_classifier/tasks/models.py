@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier.bundle import Bundle, load_bundle
 from imdb_classifier.registry import Registry
+from imdb_classifier.schema import TEXT
 from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks.artifacts import Progress, publish
 from imdb_classifier.tasks.failures import (
@@ -202,6 +203,8 @@ def promote_model(
     data: str | None,
     registry: str | None = None,
     gates: Mapping[str, float] | None = None,
+    batch: str | None = None,
+    text_column: str = TEXT,
 ) -> dict[str, Any]:
     """Make a model the champion if it passes every check, and publish the verdict.
 
@@ -210,6 +213,8 @@ def promote_model(
         data: Where the test rows are, see `imdb.load_reviews`.
         registry: The registry's folder; None as in `Registry.at`.
         gates: Those of `promotion.Gates` that are not to have their usual values.
+        batch: Parquet files without labels, in which few labels may change.
+        text_column: The column of theirs that holds the text.
 
     Returns:
         promote (the verdict), reason, challenger and champion (ids), challenger_accuracy and
@@ -223,7 +228,9 @@ def promote_model(
     from imdb_classifier.report import render_decision
 
     where = Registry.at(registry)
-    decision = jobs.decide_promotion(where.load(model), where, data, Gates.of(gates or {}))
+    decision = jobs.decide_promotion(
+        where.load(model), where, data, Gates.of(gates or {}), batch, text_column
+    )
     get_run_logger().info("%s", decision.reason)
     publish(
         "The verdict",

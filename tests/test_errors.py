@@ -28,6 +28,7 @@ from imdb_classifier.errors import (
     OutputInUseError,
     PartlyScoredError,
     TextTypeError,
+    UndecidedModelError,
     UnforeseenError,
     UnknownModelError,
     UnreadableFileError,
@@ -140,6 +141,13 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         73,
         "/out must not exist yet, or be the result of this very run. "
         "It is there, and it is no result of ours. Name another.",
+    ),
+    (
+        UndecidedModelError("seed-0123"),
+        78,
+        "A version scores once it has passed its decision. seed-0123 has not. "
+        "Have it decided with imdb-classifier models promote seed-0123, or score with it all the "
+        "same with --undecided.",
     ),
     (
         UnknownModelError("best", ["@champion", "seed-0123"]),

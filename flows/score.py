@@ -35,6 +35,7 @@ def score_parquet(
     deadline: str | None = None,
     max_bad_files: int | None = None,
     undecided: bool = False,
+    drift_limits: dict[str, float] | None = None,
 ) -> State[Any]:
     """Write a sentiment label and a probability next to each text of Parquet files.
 
@@ -58,6 +59,8 @@ def score_parquet(
         deadline: Such as 45m: what is finished by then stays, the rest is left for the next run.
         max_bad_files: A unit of work of which more files fail than this ends early.
         undecided: Score with a version even if it has not passed its decision.
+        drift_limits: Limits of your own for how far the input may be from the reviews that the
+            model was checked on: scores, lengths, positive, unknown_words, truncated, without_text.
     """
     options = {
         "text_column": text_column,
@@ -74,7 +77,7 @@ def score_parquet(
             for unit in plan["units"]
         ]
         results = [future.result() for future in futures]
-        committed = tasks.commit_scores(output, plan, resolved, results, options)
+        committed = tasks.commit_scores(output, plan, resolved, results, options, drift_limits)
     totals = committed["totals"]
     message = (
         f"{totals['rows']:,} rows in {totals['files']:,} files scored by {committed['model_id']}: "

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from imdb_classifier.errors import BundleError
+from imdb_classifier.profile import Profile
 
 SCHEMA_VERSION: Final = 1
 
@@ -121,6 +122,7 @@ class Evaluation:
         data: What was evaluated, as the caller says: source, split, fingerprint and the like.
         model: What evaluated it, as the caller says: id, recipe, seed and the like.
         history: One dict an epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds.
+        profile: Of the rows, to compare scored batches with; None in those of older releases.
     """
 
     schema_version: int
@@ -137,6 +139,7 @@ class Evaluation:
     data: Mapping[str, Any]
     model: Mapping[str, Any]
     history: tuple[Mapping[str, Any], ...]
+    profile: Profile | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation as plain JSON values."""
@@ -183,6 +186,7 @@ class Evaluation:
                 data=values["data"],
                 model=values["model"],
                 history=tuple(values["history"]),
+                profile=Profile.from_dict(profile) if (profile := values.get("profile")) else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(

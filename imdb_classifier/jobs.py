@@ -31,6 +31,7 @@ from imdb_classifier.evaluation import Evaluation, KindSlice
 from imdb_classifier.flips import find_flips
 from imdb_classifier.imdb import Reviews, add_reviews, count_overlap, load_reviews
 from imdb_classifier.metrics import evaluate, evaluate_kinds
+from imdb_classifier.profile import Profile
 from imdb_classifier.promotion import Check, Decision, Gates, compare, decide
 from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.report import render_json, render_model_card
@@ -220,6 +221,7 @@ def _examine(bundle: Bundle, reviews: Reviews) -> _Examined:
         },
         history=bundle.manifest["history"],
         by_kind=by_kind,
+        profile=Profile.of(uncut, probabilities, encoding.sequence_length),
     )
     return _Examined(figures, probabilities, uncut)
 

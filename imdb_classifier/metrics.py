@@ -26,15 +26,12 @@ from imdb_classifier.evaluation import (
     ScoreHistogram,
     WrongRow,
 )
+from imdb_classifier.profile import LENGTH_EDGES, SCORE_BINS, Profile
 from imdb_classifier.schema import THRESHOLD
 
 CALIBRATION_BINS: Final = 15
-HISTOGRAM_BINS: Final = 20
 ROC_POINTS: Final = 200
 WORST_ROWS: Final = 20
-
-LENGTH_EDGES: Final = (50, 100, 200, 300, 500)
-"""Upper ends of the length slices, in tokens, inclusive; longer reviews make a last slice."""
 
 
 def evaluate(
@@ -46,6 +43,7 @@ def evaluate(
     model: Mapping[str, Any],
     history: Iterable[Mapping[str, Any]] = (),
     by_kind: tuple[KindSlice, ...] = (),
+    profile: Profile | None = None,
 ) -> Evaluation:
     """Compare labels with probabilities; a row is called positive from `schema.THRESHOLD` on.
 
@@ -63,6 +61,7 @@ def evaluate(
         model: Plain JSON values that say which model it was.
         history: Plain JSON values, one dict an epoch of training.
         by_kind: What `evaluate_kinds` gave of other texts.
+        profile: Of the rows.
 
     Returns:
         The same evaluation for the same arguments, every time.
@@ -131,7 +130,7 @@ def evaluate(
         roc=_thinned(*metrics.roc_curve(truth, scores)[:2]),
         histogram=ScoreHistogram(
             *(
-                tuple(np.histogram(scores[truth == label], HISTOGRAM_BINS, (0, 1))[0].tolist())
+                tuple(np.histogram(scores[truth == label], SCORE_BINS, (0, 1))[0].tolist())
                 for label in (0, 1)
             )
         ),
@@ -140,6 +139,7 @@ def evaluate(
         data=provenance["data"],
         model=provenance["model"],
         history=tuple(provenance["history"]),
+        profile=profile,
     )
 
 

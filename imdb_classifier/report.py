@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from imdb_classifier.drift import PSI_BINS, Drift, by_score
 from imdb_classifier.errors import BadDataError, CannotWriteError, MissingExtraError
 from imdb_classifier.evaluation import Evaluation
 from imdb_classifier.promotion import Decision
@@ -25,6 +26,7 @@ except ModuleNotFoundError as error:
 MARKDOWN_BYTES: Final = 64 * 1024
 """The most that `render_markdown` returns, so that any task runner takes it as an artifact."""
 
+_BAR_CHARACTERS: Final = 16
 _CUT: Final = "\n\nCut here: the rest is in the JSON and HTML reports.\n"
 
 # name: (title, shown in per cent, what it says)
@@ -83,6 +85,11 @@ def render_html(evaluation: Evaluation, *, texts: Sequence[str] | None = None) -
 def render_decision(decision: Decision) -> str:
     """A decision as Markdown that reads like a verdict."""
     return _render("decision.md.j2", evaluation=None, decision=decision)
+
+
+def render_drift(drift: Drift) -> str:
+    """A scored batch beside its model's reference as Markdown, with a chart of probabilities."""
+    return _render("drift.md.j2", evaluation=None, drift=drift, chart=_chart(drift))
 
 
 def render_model_card(manifest: Mapping[str, Any], evaluation: Evaluation | None) -> str:
@@ -173,6 +180,29 @@ def _shown(evaluation: Evaluation) -> list[dict[str, str]]:
             }
         )
     return shown
+
+
+def _chart(drift: Drift) -> list[dict[str, Any]]:
+    """A row for each range of probabilities, with bars."""
+    batch, reference = (
+        by_score(profile) / max(profile.texts, 1) for profile in (drift.batch, drift.reference)
+    )
+    longest = max(batch.max(), reference.max())
+    return [
+        {
+            "range": f"{number / PSI_BINS:.1f} to {(number + 1) / PSI_BINS:.1f}",
+            "batch": ours,
+            "batch_bar": _bar(ours / longest),
+            "reference": theirs,
+            "reference_bar": _bar(theirs / longest),
+        }
+        for number, (ours, theirs) in enumerate(zip(batch, reference, strict=True))
+    ]
+
+
+def _bar(share: float) -> str:
+    eighths = round(8 * _BAR_CHARACTERS * share)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def _percent(share: float) -> str:

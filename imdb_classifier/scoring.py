@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from imdb_classifier.bundle import Bundle
 from imdb_classifier.encoding import TokenSequences, encode
 from imdb_classifier.errors import TextTypeError
+from imdb_classifier.profile import Profile
 from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.schema import NEGATIVE, POSITIVE, THRESHOLD
 
@@ -124,30 +125,32 @@ class Scorer:
         scored = list(self._pool.map(self.bundle.engine.probabilities, chunks))
         return np.concatenate(scored) if scored else np.empty(0, np.float32)
 
-    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, int]:
+    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, Profile]:
         bundle, encoding = self.bundle, self.bundle.recipe.encoding
         scorable = pc.fill_null(has_text(texts), False).to_numpy(zero_copy_only=False)
         whole = encode(texts.filter(scorable), bundle.vocabulary, encoding.uncut)
+        probabilities = bundle.engine.probabilities(whole.tails(encoding.sequence_length))
         result = np.zeros(len(texts), dtype=np.float32)
-        result[scorable] = bundle.engine.probabilities(whole.tails(encoding.sequence_length))
-        truncated = int(np.count_nonzero(whole.lengths > encoding.sequence_length))
-        return pa.array(result, mask=~scorable), truncated
+        result[scorable] = probabilities
+        without_text = len(texts) - len(whole)
+        profile = Profile.of(whole, probabilities, encoding.sequence_length, without_text)
+        return pa.array(result, mask=~scorable), profile
 
 
 @dataclass(frozen=True)
 class PendingProbabilities:
     """Probabilities on their way, see `Scorer.start`."""
 
-    _chunks: list[Future[tuple[pa.Array, int]]]
+    _chunks: list[Future[tuple[pa.Array, Profile]]]
 
     def result(self) -> pa.Array:
         """Wait for them: float32, (rows,); null where there is no text."""
         scored = (chunk.result()[0] for chunk in self._chunks)
         return pa.concat_arrays([pa.array([], pa.float32()), *scored])
 
-    def truncated(self) -> int:
-        """Wait, and count the texts that are longer than the model reads: it reads their end."""
-        return sum(chunk.result()[1] for chunk in self._chunks)
+    def profile(self) -> Profile:
+        """Wait, and say in counts what the texts look like."""
+        return sum((chunk.result()[1] for chunk in self._chunks), Profile())
 
 
 def available_cores() -> int:

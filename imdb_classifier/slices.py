@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imdb_classifier.encoding import INDEX_FROM, UNKNOWN, TokenSequences, Vocabulary
-from imdb_classifier.metrics import LENGTH_EDGES
+from imdb_classifier.profile import LENGTH_EDGES
 
 # "don't" is one word to Keras' filter, which leaves the apostrophe alone.
 NEGATIONS: Final = r"^(not|no|never|none|nothing|nobody|nowhere|neither|nor|cannot|without|\w+n't)$"

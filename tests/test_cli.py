@@ -46,7 +46,8 @@ def test_score_puts_a_table_on_standard_output(run: Run, tmp_path: Path) -> None
     outcome = run("score", SAMPLE, tmp_path / "scored.parquet")
     assert outcome.code == 0
     assert "86" in outcome.out
-    assert outcome.err == ""
+    assert outcome.err.startswith("The batch is unlike the reviews that the model was checked on: ")
+    assert "lengths +" in outcome.err
     scored = pq.read_table(tmp_path / "scored.parquet")
     assert scored.column_names[-2:] == ["sentiment_label", "sentiment_probability"]
 
@@ -57,6 +58,18 @@ def test_json_is_the_only_thing_on_standard_output(run: Run, tmp_path: Path) -> 
     assert outcome.json["totals"]["rows"] == 264
     assert [file["status"] for file in outcome.json["files"]] == ["scored", "scored"]
     assert (tmp_path / "scored" / "_SUCCESS").exists()
+    drift = json.loads((tmp_path / "scored" / "_DRIFT.json").read_text())
+    assert drift == outcome.json["drift"]
+    assert (drift["rows"], drift["batch"]["without_text"]) == (264, 0)
+
+
+def test_limits_of_drift(run: Run, tmp_path: Path) -> None:
+    limits = ("lengths=9", "scores=9", "positive=1", "truncated=1")
+    options = [part for limit in limits for part in ("--drift-limit", limit)]
+    outcome = run("score", FOLDER, tmp_path / "scored", *options)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert run("score", FOLDER, tmp_path / "scored", "--drift-limit", "colour=1").code == 78
+    assert run("score", FOLDER, tmp_path / "scored", "--drift-limit", "scores").code == 2
 
 
 def test_score_takes_column_and_prefix(run: Run, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.files import sha256_of
 from imdb_classifier.parquet import FileResult, ScoreOptions, Selection, plan_files, score_file
+from imdb_classifier.profile import Profile
 from imdb_classifier.registry import bundled_path
 from imdb_classifier.scoring import Scorer
 
@@ -52,6 +53,8 @@ def test_the_footer_says_what_it_was_made_of(score: Score, scorer: Scorer, tmp_p
         assert re.fullmatch("[0-9a-f]{64}", footer.pop(key))
     counts = footer.pop("rows")
     assert (counts["all"], counts["without_text"]) == (6, 3)
+    profile = Profile.from_dict(footer.pop("profile"))
+    assert (profile.rows, profile.without_text) == (6, 3)
     assert footer == {
         "model_id": scorer.bundle.model_id,
         "model_hash": scorer.bundle.model_hash,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from imdb_classifier.bundle import Bundle
-from imdb_classifier.cli.options import AsJson, Data, RegistryOption
+from imdb_classifier.cli.options import AsJson, Data, RegistryOption, named_limit
 from imdb_classifier.console import interval, show, table
 from imdb_classifier.errors import EXIT_REFUSED
 from imdb_classifier.registry import Registry
@@ -92,21 +92,13 @@ def promote(
     from imdb_classifier import jobs
     from imdb_classifier.promotion import Gates
 
-    gates = Gates.of(dict(map(_limit, gate or ())))
+    gates = Gates.of(dict(map(named_limit, gate or ())))
     decision = jobs.decide_promotion(where.load(model), where, data, gates, batch, text_column)
     shown = table(decision.reason, "check", "passed", "what was found")
     for check in decision.checks:
         shown.add_row(check.name, "yes" if check.passed else "NO", check.said)
     show(as_json, decision.to_dict(), shown)
     raise typer.Exit(0 if decision.promote else EXIT_REFUSED)
-
-
-def _limit(gate: str) -> tuple[str, float]:
-    name, _, limit = gate.partition("=")
-    try:
-        return name, float(limit)
-    except ValueError:
-        raise typer.BadParameter(f"'{gate}' is no NAME=LIMIT.") from None
 
 
 def _describe(bundle: Bundle, registry: Registry) -> dict[str, Any]:

@@ -25,3 +25,12 @@ RegistryOption = Annotated[
         "else the user's own."
     ),
 ]
+
+
+def named_limit(given: str) -> tuple[str, float]:
+    """What ``NAME=LIMIT`` says."""
+    name, _, limit = given.partition("=")
+    try:
+        return name, float(limit)
+    except ValueError:
+        raise typer.BadParameter(f"'{given}' is no NAME=LIMIT.") from None

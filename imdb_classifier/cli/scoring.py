@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from imdb_classifier.cli.options import AsJson, ModelOption, RegistryOption
+from imdb_classifier.cli.options import AsJson, ModelOption, RegistryOption, named_limit
 from imdb_classifier.console import err, row_progress, show, table
 from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT
@@ -52,10 +52,19 @@ def score(
     quarantine: Annotated[
         bool, typer.Option(help="List what could not be scored below OUTPUT/_quarantine.")
     ] = False,
+    drift_limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LIMIT",
+            help="A limit of your own for how far the input may be from the reviews that the model "
+            "was checked on: scores, lengths, positive, unknown_words, truncated, without_text.",
+        ),
+    ] = None,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a sentiment label and a probability next to each text of Parquet files."""
+    from imdb_classifier.drift import DriftLimits
     from imdb_classifier.parquet import (
         COUNTS,
         Limits,
@@ -69,6 +78,7 @@ def score(
 
     options = ScoreOptions(text_column, prefix, on_null, quarantine)
     selection, limits = Selection.of(only, force=force), Limits.of(deadline, max_bad_files)
+    drift_limits = DriftLimits.of(dict(map(named_limit, drift_limit or ())))
     total = sum(row_counts(plan_files(source, output)))
     scorer = Scorer.load(model, Registry.at(registry), undecided=undecided)
     with scorer, row_progress(total) as on_rows:
@@ -76,6 +86,7 @@ def score(
             *(source, output, scorer, options),
             selection=selection,
             limits=limits,
+            drift_limits=drift_limits,
             on_rows=on_rows,
         )
     totals = result.totals()
@@ -92,6 +103,8 @@ def score(
         shown.add_row("all", "", *(f"{totals[column]:,}" for column in columns))
     if result.left:
         err.print(f"Left for another run: {len(result.left):,} files.")
+    if result.drift and result.drift.crossed:
+        err.print(result.drift.said, style="yellow", soft_wrap=True)
     for file in result.failed:
         err.print(f"Error: {file.error}", style="red", soft_wrap=True)
     show(as_json, result.to_dict(), shown)

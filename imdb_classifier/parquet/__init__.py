@@ -3,6 +3,7 @@
 from imdb_classifier.parquet.estimate import Estimate, FileEstimate, estimate
 from imdb_classifier.parquet.footer import Selection
 from imdb_classifier.parquet.manifest import declare, withdraw
+from imdb_classifier.parquet.monitoring import report_drift
 from imdb_classifier.parquet.plan import PlannedFile, find_files, group_files, plan_files
 from imdb_classifier.parquet.rows import open_rows
 from imdb_classifier.parquet.run import (
@@ -36,6 +37,7 @@ __all__ = [
     "group_files",
     "open_rows",
     "plan_files",
+    "report_drift",
     "row_counts",
     "score_file",
     "score_files",

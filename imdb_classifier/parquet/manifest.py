@@ -12,6 +12,7 @@ from imdb_classifier.bundle import to_json
 from imdb_classifier.errors import BadDataError, printable
 from imdb_classifier.files import sha256_of
 from imdb_classifier.parquet.footer import read_footer
+from imdb_classifier.parquet.monitoring import DRIFT_FILE
 from imdb_classifier.parquet.plan import PlannedFile
 from imdb_classifier.parquet.scored_file import COUNTS, FileResult, ScoreOptions
 from imdb_classifier.parquet.wording import cannot_write
@@ -28,7 +29,7 @@ def withdraw(output: str) -> None:
         CannotWriteError: The folder does not let us.
     """
     try:
-        for name in (SUCCESS_FILE, MANIFEST_FILE):
+        for name in (SUCCESS_FILE, MANIFEST_FILE, DRIFT_FILE):
             storage_of(output).delete(os.path.join(output, name))
     except OSError as error:
         raise cannot_write(output, error) from error

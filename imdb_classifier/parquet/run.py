@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from queue import SimpleQueue
 from threading import Event
@@ -16,6 +16,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imdb_classifier.drift import Drift, DriftLimits
 from imdb_classifier.errors import (
     EXIT_DONE,
     EXIT_PARTIAL,
@@ -27,6 +28,7 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.parquet.footer import Selection
 from imdb_classifier.parquet.manifest import declare, withdraw
+from imdb_classifier.parquet.monitoring import report_drift
 from imdb_classifier.parquet.plan import QUARANTINE, PlannedFile, plan_files
 from imdb_classifier.parquet.quarantine import Quarantine
 from imdb_classifier.parquet.scored_file import COUNTS, FileResult, ScoreOptions, score_file
@@ -42,10 +44,13 @@ class RunResult:
     Attributes:
         model_id: The one model that scored all of it.
         files: One result a file, in the order of their names.
+        drift: How far the batch is from the model's reference; None where not all of it is done, or
+            where the model has none.
     """
 
     model_id: str
     files: tuple[FileResult, ...]
+    drift: Drift | None = None
 
     @property
     def failed(self) -> tuple[FileResult, ...]:
@@ -79,6 +84,7 @@ class RunResult:
             "model_id": self.model_id,
             "totals": self.totals(),
             "files": [asdict(file) for file in self.files],
+            "drift": self.drift and self.drift.to_dict(),
         }
 
 
@@ -138,6 +144,7 @@ def score_parquet(
     *,
     selection: Selection | None = None,
     limits: Limits | None = None,
+    drift_limits: DriftLimits | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> RunResult:
     """Score a Parquet file, a folder of them, or a glob pattern.
@@ -153,6 +160,7 @@ def score_parquet(
         options: Columns, and rows without text.
         selection: Which files are asked for, by what is there already.
         limits: When to end before all is done.
+        drift_limits: How far the batch may be from the model's reference.
         on_rows: Told after each batch how many rows more are done.
 
     Raises:
@@ -178,10 +186,13 @@ def score_parquet(
             raising=alone,
         )
         result = RunResult(scorer.bundle.model_id, tuple(files))
-        if not alone and result.exit_code == EXIT_DONE:
+        if result.exit_code != EXIT_DONE:
+            return result
+        drift = report_drift(None if alone else output, planned, scorer.bundle, drift_limits)
+        if not alone:
             model = {"model_id": result.model_id, "model_hash": scorer.bundle.model_hash}
             declare(output, source, model, options, planned, result.files)
-    return result
+    return replace(result, drift=drift)
 
 
 @contextmanager

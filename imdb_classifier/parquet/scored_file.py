@@ -31,6 +31,7 @@ from imdb_classifier.parquet.plan import PlannedFile
 from imdb_classifier.parquet.quarantine import Quarantine
 from imdb_classifier.parquet.rows import RowReader, open_rows
 from imdb_classifier.parquet.wording import cannot_write, first_line
+from imdb_classifier.profile import Profile
 from imdb_classifier.schema import DEFAULT_PREFIX, FOOTER_KEY, POSITIVE, TEXT, scored_fields
 from imdb_classifier.scoring import PendingProbabilities, Scorer, labels
 from imdb_classifier.storage import storage_of
@@ -180,10 +181,13 @@ def _write(
     """
     quarantine = Quarantine(planned.quarantine, planned.name)
     counts = dict.fromkeys(("all", *COUNTS[1:]), 0)
+    profiles: list[Profile] = []
     with open_rows(copy, planned.source) as reader:
         path = reader.text_path(options.text_column)
         schema = _output_schema(reader, options)
-        scored = _scored(reader, path, scorer, options, schema, counts, quarantine, on_rows)
+        scored = _scored(
+            *(reader, path, scorer, options, schema, counts, profiles, quarantine, on_rows)
+        )
         # A file that is refused at its beginning should not leave so much as a folder.
         groups = _row_groups(scored)
         groups = chain(list(islice(groups, 1)), groups)
@@ -195,7 +199,8 @@ def _write(
                 ):
                     for group in groups:
                         writer.write_table(group)
-                    footer = {**origin, "rows": counts}
+                    profile = sum(profiles, Profile()).to_dict()
+                    footer = {**origin, "rows": counts, "profile": profile}
                     writer.add_key_value_metadata({FOOTER_KEY: json.dumps(footer, sort_keys=True)})
                 _check_source(planned.source, state)
                 _check_rows(unfinished, reader.rows, counts, options)
@@ -221,6 +226,7 @@ def _scored(
     options: ScoreOptions,
     schema: pa.Schema,
     counts: dict[str, int],
+    profiles: list[Profile],
     quarantine: Quarantine,
     on_rows: Callable[[int], None],
 ) -> Iterator[pa.RecordBatch]:
@@ -246,7 +252,8 @@ def _scored(
         counts["positive"] += (positive := pc.sum(pc.equal(named, POSITIVE)).as_py() or 0)
         counts["negative"] += len(named) - len(without_text) - positive
         counts["without_text"] += len(without_text)
-        counts["truncated"] += pending.truncated()
+        profiles.append(pending.profile())
+        counts["truncated"] += profiles[-1].truncated
         on_rows(len(named))
         scored = pa.RecordBatch.from_arrays([*batch.columns, named, probabilities], schema=schema)
         return scored.filter(probabilities.is_valid()) if options.on_null == "skip" else scored

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, Final
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier import parquet
 from imdb_classifier.bundle import load_bundle
+from imdb_classifier.drift import DriftLimits
 from imdb_classifier.errors import BundleError, PartlyScoredError
 from imdb_classifier.parquet import (
     FileResult,
@@ -23,6 +24,7 @@ from imdb_classifier.parquet import (
     ScoreOptions,
     Selection,
 )
+from imdb_classifier.report import render_drift
 from imdb_classifier.scoring import Scorer
 from imdb_classifier.tasks.artifacts import Progress, publish
 from imdb_classifier.tasks.failures import (
@@ -33,6 +35,7 @@ from imdb_classifier.tasks.failures import (
 )
 
 FILES_KEY: Final = "scored-files"
+DRIFT_KEY: Final = "batch-drift"
 
 MAXIMUM_UNITS: Final = 64
 """Task runs that score, in one flow run: more of them make a Prefect server on SQLite slow."""
@@ -187,8 +190,11 @@ def commit_scores(
     model: dict[str, Any],
     results: Sequence[dict[str, Any]],
     options: dict[str, Any],
+    drift_limits: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Publish what became of the files; where all went well, mark the output folder as complete.
+
+    The batch is then compared with its model's reference, see `parquet.report_drift`.
 
     Args:
         output: As for `plan_scoring`.
@@ -196,15 +202,17 @@ def commit_scores(
         model: What `resolve_model` gave.
         results: What `score_files` gave for each unit, in their order.
         options: As for `score_files`.
+        drift_limits: Those of `drift.DriftLimits` that are not to have their usual values.
 
     Returns:
-        model_id and totals (files, failed, left, rows, positive, negative, without_text,
-        truncated).
+        model_id; totals (files, failed, left, rows, positive, negative, without_text, truncated);
+        and drifted: the names of the limits that the batch crossed.
 
     Raises:
         PartlyScoredError: A file could not be scored or was left. The others are done and stay.
         CannotWriteError: The output folder cannot be written.
     """
+    limits = DriftLimits.of(drift_limits or {})
     files = tuple(FileResult(**file) for result in results for file in result["files"])
     run = RunResult(model["model_id"], files)
     totals = run.totals()
@@ -238,10 +246,21 @@ def commit_scores(
     if run.exit_code:
         errors = {file.name: file.error or "" for file in run.failed}
         raise PartlyScoredError(errors, len(run.left), len(files), run.exit_code)
+    planned = [PlannedFile(**file) for unit in plan["units"] for file in unit["files"]]
+    bundle = _scorer(model["path"], model["model_hash"]).bundle
+    drift = parquet.report_drift(None if plan["alone"] else output, planned, bundle, limits)
     if not plan["alone"]:
-        planned = [PlannedFile(**file) for unit in plan["units"] for file in unit["files"]]
         parquet.declare(output, plan["source"], model, ScoreOptions(**options), planned, files)
-    return {"model_id": run.model_id, "totals": totals}
+    if drift is not None:
+        publish(
+            "The drift",
+            create_markdown_artifact,
+            key=DRIFT_KEY,
+            markdown=render_drift(drift),
+            description=drift.said,
+        )
+    drifted = [measure.name for measure in drift.crossed] if drift else []
+    return {"model_id": run.model_id, "totals": totals, "drifted": drifted}
 
 
 @lru_cache(maxsize=1)

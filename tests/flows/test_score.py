@@ -65,11 +65,15 @@ def test_files_that_fail_and_then_do_not(
     assert seen["state"]["message"].startswith("5 rows in 2 files scored by seed-")
     assert seen["state"]["message"].endswith(" 2 without text, 0 truncated.")
     assert _written(output) == [
+        "_DRIFT.json",
         "_MANIFEST.json",
         "_SUCCESS",
         "day=2026-11-01/a.parquet",
         "day=2026-11-02/a.parquet",
     ]
+    (drift,) = [a for a in server.artifacts(run) if a["key"] == "batch-drift"]
+    assert "5 rows scored by seed-" in drift["data"]
+    assert "| lengths |  |  | +" in drift["data"]
     rows = server.table(run, "scored-files")
     assert [(row["status"], row["without text"], row["error"]) for row in rows] == [
         ("reused", 1, ""),
@@ -108,7 +112,7 @@ def test_a_deadline_and_another_run_leave_files_for_the_next_one(
 
     state, _ = score(**parameters, deadline="1h", on_null="skip")
     assert state.is_completed()
-    assert _written(tmp_path / "scored")[2] == "_quarantine/day=2026-11-01/a.parquet"
+    assert _written(tmp_path / "scored")[3] == "_quarantine/day=2026-11-01/a.parquet"
     assert pq.read_metadata(tmp_path / "scored/day=2026-11-01/a.parquet").num_rows == 2
     state, _ = score(**parameters, only="stale")
     assert state.is_completed()

@@ -29,6 +29,7 @@ def evaluate_imdb(
         output: Folder for the report. Default: reports/<model id> in the registry.
     """
     resolved = tasks.resolve_model(model, registry, undecided=True)
+    tasks.name_run("evaluate", resolved["model_id"])
     evaluation = tasks.evaluate_model(resolved["path"], data, registry, output)
     message = (
         f"{evaluation['model_id']} labels {evaluation['accuracy']:.2%} of {evaluation['rows']:,} "

@@ -69,6 +69,7 @@ def score_parquet(
         "quarantine": quarantine,
     }
     resolved = tasks.resolve_model(model, registry, undecided)
+    tasks.name_run(f"score {source} with", resolved["model_id"])
     with alone_in(output):
         plan = tasks.plan_scoring(source, output, deadline, max_bad_files)
         shared = {name: value for name, value in plan.items() if name != "units"}

@@ -55,6 +55,7 @@ def train_imdb(
             data={"model_id": trained_before},
         )
     trained = tasks.train_model(data, recipe, seed, extra, registry)
+    tasks.name_run(f"train with seed {seed}:", trained["model_id"])
     evaluation = tasks.evaluate_model(trained["path"], data, registry)
     registered = tasks.register_model(trained["path"], evaluation["report"], registry)
     shutil.rmtree(trained["path"])

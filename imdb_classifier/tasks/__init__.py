@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("A Prefect task", error.name or "prefect", "flows") from error
 
 from imdb_classifier.tasks.command import run_as_command
+from imdb_classifier.tasks.events import name_run
 from imdb_classifier.tasks.models import (
     evaluate_model,
     load_reviews,
@@ -27,6 +28,7 @@ __all__ = [
     "commit_scores",
     "evaluate_model",
     "load_reviews",
+    "name_run",
     "plan_scoring",
     "promote_model",
     "register_model",

@@ -57,8 +57,13 @@ class Progress:
         )
         return cls(None if created is None else str(created), total, what)
 
-    def show(self, done: int) -> None:
-        """Show how much is done by now, unless an update went out moments ago."""
+    def show(self, done: int, more: str = "") -> None:
+        """Show how much is done by now, unless an update went out moments ago.
+
+        Args:
+            done: Of the total.
+            more: To be said as well.
+        """
         now = time.monotonic()
         if self.artifact is None or (now < self._next_update and done < self._total):
             return
@@ -68,7 +73,7 @@ class Progress:
             update_progress_artifact,
             artifact_id=UUID(self.artifact),
             progress=100.0 * min(done / max(self._total, 1), 1.0),
-            description=f"{done:,} of {self._total:,} {self._what}",
+            description=f"{done:,} of {self._total:,} {self._what}{more}",
         )
         if updated is None:
             self.artifact = None

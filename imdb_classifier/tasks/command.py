@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +24,8 @@ def run_as_command(
     """Run a flow from the command line, with an option for each of its parameters.
 
     Args:
-        flow: A flow whose parameters are strings, integers, switches that are off by default, or
-            lists of strings.
+        flow: A flow whose parameters are strings, integers, switches that are off by default, lists
+            of strings, or JSON objects.
         tag: Put on the flow run.
         arguments: Instead of the command line's.
 
@@ -43,7 +44,7 @@ def run_as_command(
             parser.add_argument(
                 option,
                 action="append" if "array" in kinds else "store",
-                type=int if "integer" in kinds else str,
+                type=int if "integer" in kinds else json.loads if "object" in kinds else str,
                 choices=entry.get("enum"),
                 default=entry.get("default"),
                 required=name in (schema.required or ()),

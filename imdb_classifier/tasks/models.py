@@ -15,6 +15,7 @@ from imdb_classifier.registry import Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks.artifacts import Progress, publish
+from imdb_classifier.tasks.events import emit
 from imdb_classifier.tasks.failures import (
     RETRIES,
     RETRY_DELAY_SECONDS,
@@ -239,6 +240,19 @@ def promote_model(
         markdown=render_decision(decision),
         description=decision.reason,
     )
+    emit(
+        "model.promoted" if decision.promote else "model.refused",
+        "model",
+        decision.challenger,
+        decision.challenger,
+        {
+            "champion": decision.champion,
+            "accuracy": decision.overall.challenger_accuracy,
+            "champion_accuracy": decision.overall.champion_accuracy,
+            "rows": decision.overall.rows,
+            "failed_checks": [check.name for check in decision.checks if not check.passed],
+        },
+    )
     return {
         "promote": decision.promote,
         "reason": decision.reason,
@@ -255,17 +269,18 @@ class _TrainingProgress(TrainingObserver):
 
     def __init__(self) -> None:
         self._logger = get_run_logger()
-        self._steps = 0
+        self._steps = self._epochs = 0
         self._progress: Progress | None = None
 
     def started(self, summary: str, epochs: int, steps: int) -> None:
         self._logger.info("%s", summary)
-        self._steps = steps
+        self._steps, self._epochs = steps, epochs
         self._progress = Progress.start(epochs * steps, "training steps")
 
     def stepped(self, epoch: int, step: int) -> None:
         if self._progress is not None:
-            self._progress.show((epoch - 1) * self._steps + step)
+            more = f", epoch {epoch} of {self._epochs}"
+            self._progress.show((epoch - 1) * self._steps + step, more)
 
     def finished(self, epoch: Epoch, epochs: int) -> None:
         self._logger.info("%s", epoch_line(epoch, epochs))

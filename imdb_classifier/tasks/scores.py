@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from imdb_classifier import parquet
 from imdb_classifier.bundle import load_bundle
 from imdb_classifier.drift import DriftLimits
-from imdb_classifier.errors import BundleError, PartlyScoredError
+from imdb_classifier.errors import BundleError, PartlyScoredError, printable
 from imdb_classifier.parquet import (
     FileResult,
     Limits,
@@ -27,6 +27,7 @@ from imdb_classifier.parquet import (
 from imdb_classifier.report import render_drift
 from imdb_classifier.scoring import Scorer
 from imdb_classifier.tasks.artifacts import Progress, publish
+from imdb_classifier.tasks.events import emit
 from imdb_classifier.tasks.failures import (
     RETRIES,
     RETRY_DELAY_SECONDS,
@@ -243,7 +244,9 @@ def commit_scores(
             + (f" The first {len(shown):,} files are shown." if len(shown) < len(files) else "")
         ),
     )
+    batch = ("batch", printable(output), run.model_id)
     if run.exit_code:
+        emit("batch.partial", *batch, totals)
         errors = {file.name: file.error or "" for file in run.failed}
         raise PartlyScoredError(errors, len(run.left), len(files), run.exit_code)
     planned = [PlannedFile(**file) for unit in plan["units"] for file in unit["files"]]
@@ -260,6 +263,10 @@ def commit_scores(
             description=drift.said,
         )
     drifted = [measure.name for measure in drift.crossed] if drift else []
+    emit("batch.committed", *batch, totals)
+    if drift is not None and drifted:
+        changes = {measure.name: measure.change for measure in drift.crossed}
+        emit("drift.detected", *batch, {"rows": drift.rows, "changes": changes})
     return {"model_id": run.model_id, "totals": totals, "drifted": drifted}
 
 

@@ -88,9 +88,18 @@ class Server:
     def is_deployed(self, name: str) -> bool:
         return httpx.get(f"{self.api}/deployments/name/{name}", timeout=60).is_success
 
-    def delete_deployments(self) -> None:
-        for found in self.filter("deployments"):
-            self._request("DELETE", f"/deployments/{found['id']}")
+    def delete(self, kind: str, name: str | None = None) -> None:
+        """Delete deployments or automations, all of them or those of a name."""
+        for found in self.filter(kind):
+            if name in (None, found["name"]):
+                self._request("DELETE", f"/{kind}/{found['id']}")
+
+    def wait_for(self, what: str, holds: Callable[[], bool]) -> None:
+        """Wait for a condition that the server brings about."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not holds():
+            assert time.monotonic() < deadline, f"no {what} after {PATIENCE_SECONDS} s"
+            time.sleep(0.5)
 
     def has_ended(self, run: str) -> bool:
         state = self.get(f"/flow_runs/{run}")["state_type"]
@@ -111,6 +120,20 @@ class Server:
         rows: list[dict[str, Any]] = json.loads(self.artifact(run, key)["data"])
         return rows
 
+    def events(self, run: UUID | str, count: int) -> list[dict[str, Any]]:
+        """This project's events of a run, oldest first; Prefect sends them a little later."""
+        query = {
+            "event": {"prefix": ["imdb-classifier."]},
+            "related": {"id": [f"prefect.flow-run.{run}"]},
+            "order": "ASC",
+        }
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        found: list[dict[str, Any]] = []
+        while len(found) < count and time.monotonic() < deadline:
+            found = self.post("/events/filter", filter=query)["events"]
+            time.sleep(0.5)
+        return found
+
     def logs(self, run: UUID | str) -> list[dict[str, Any]]:
         """The lines of a run that has ended; Prefect sends them a little later."""
         query: dict[str, Any] = {"logs": {"flow_run_id": {"any_": [str(run)]}}, "limit": 200}
@@ -124,7 +147,7 @@ class Server:
         raise AssertionError(f"the log of {run} is not complete")
 
     def run(
-        self, arguments: list[str], folder: Path, **environment: str
+        self, arguments: list[str | Path], folder: Path, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of the virtual environment to its end."""
         return subprocess.run(

@@ -7,6 +7,8 @@ import pytest
 from prefect.flows import load_flow_from_entrypoint
 
 from imdb_classifier import tasks
+from imdb_classifier.bundle import load_bundle
+from imdb_classifier.registry import bundled_path
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,9 @@ def test_a_flow_file_is_a_program(server: Any, reviews: Path, tmp_path: Path) ->
     assert last.startswith("Error: Every file of the input must be scored. 1 of 3 were not: ")
     assert (tmp_path / "scored" / "day=2026-11-01" / "a.parquet").exists()
     runs = server.filter("flow_runs", sort="START_TIME_DESC", limit=1)
-    assert (runs[0]["name"], runs[0]["tags"]) == ("score reviews with @champion", ["score"])
+    bundled = load_bundle(bundled_path()).model_id
+    assert runs[0]["name"] == f"score reviews with {bundled}"
+    assert sorted(runs[0]["tags"]) == sorted(["score", bundled])
 
 
 def test_exit_codes(
@@ -37,6 +41,7 @@ def test_exit_codes(
         (tmp_path / "nothing", [], 66),
         (reviews / "day=2026-11-02" / "b.parquet", [], 65),
         (reviews, ["--model", "@previous"], 66),
+        (good, ["--drift-limits", '{"colour": 1}'], 78),
     ):
         arguments = ["--source", str(source), *options, *more]
         assert tasks.run_as_command(score, "score", arguments) == code

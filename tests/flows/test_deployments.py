@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from prefect import Flow
+from prefect import Flow, flow
 from prefect.cli.deploy._models import (
     ConcurrencyLimitSpec,
     DeploymentConfig,
@@ -17,7 +17,12 @@ from prefect.cli.deploy._models import (
     RawScheduleConfig,
     WorkPoolConfig,
 )
+from prefect.events import emit_event
 from prefect.flows import load_flow_from_entrypoint
+
+from imdb_classifier.bundle import load_bundle
+from imdb_classifier.registry import bundled_path
+from imdb_classifier.tasks.events import emit
 
 POOL = "imdb-classifier"
 
@@ -38,7 +43,7 @@ def deployed(server: Any) -> Iterator[None]:
         done = server.run(["-m", "prefect", *command], server.checkout)
         assert done.returncode == 0, done.stdout + done.stderr
     yield
-    server.delete_deployments()
+    server.delete("deployments")
 
 
 def test_prefect_knows_every_key(server: Any, prefect_yaml: dict[str, Any]) -> None:
@@ -89,8 +94,9 @@ def test_a_worker_scores(server: Any, reviews: Path, tmp_path: Path) -> None:
         seen = server.get(f"/flow_runs/{run}")
     assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "Completed")
     assert seen["state"]["message"].startswith("3 rows in 1 files scored by seed-")
-    assert seen["name"] == f"score {source} with @champion"
-    assert seen["tags"] == ["score"]
+    bundled = load_bundle(bundled_path()).model_id
+    assert seen["name"] == f"score {source} with {bundled}"
+    assert sorted(seen["tags"]) == sorted(["score", bundled])
     (row,) = server.table(run, "scored-files")
     assert (row["name"], row["status"], row["without text"]) == ("a.parquet", "scored", 1)
     assert (output / "_SUCCESS").exists()
@@ -103,3 +109,59 @@ def test_what_a_worker_runs_is_not_served(server: Any, tmp_path: Path) -> None:
     done = server.run([str(server.checkout / "deployments" / "serve.py")], tmp_path)
     assert done.returncode == 78
     assert f"train-imdb/weekly belongs to the work pool {POOL}." in done.stderr
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_promotion_has_stale_files_scored_again(server: Any) -> None:
+    nightly = server.deployment("score-parquet/nightly")["id"]
+    automations = {found["name"]: found for found in server.filter("automations")}
+    assert automations["imdb-classifier retrains on drift"]["enabled"] is False
+    (action,) = automations["imdb-classifier scores again after a promotion"]["actions"]
+    assert (action["type"], action["deployment_id"]) == ("run-deployment", nightly)
+
+    @flow
+    def promotes() -> None:
+        emit("model.promoted", "model", "seed-0123", "seed-0123", {})
+
+    promotes()
+
+    def started() -> list[dict[str, Any]]:
+        by_promotion: dict[str, Any] = {"id": {"any_": [nightly]}}
+        found = server.filter("flow_runs", deployments=by_promotion)
+        return [run for run in found if run["parameters"]["only"] == "stale"]
+
+    server.wait_for("run of score-parquet/nightly", lambda: bool(started()))
+    (run,) = started()
+    assert run["parameters"]["model"] == "@champion"
+
+
+@pytest.fixture
+def watched(server: Any, tmp_path: Path) -> Iterator[None]:
+    """automations.yaml on the server, with the shortest time that Prefect allows."""
+    text = (server.checkout / "deployments" / "automations.yaml").read_text("utf-8")
+    assert "within: 600" in text
+    (tmp_path / "hasty.yaml").write_text(text.replace("within: 600", "within: 10"), "utf-8")
+    command = ["-m", "prefect", "automation", "create", "--from-file", "hasty.yaml"]
+    done = server.run(command, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield
+    server.delete("automations", "imdb-classifier runs that died")
+
+
+@pytest.mark.usefixtures("deployed", "watched")
+def test_a_run_that_died_is_marked_as_crashed_and_frees_its_slot(server: Any) -> None:
+    weekly = server.deployment("train-imdb/weekly")["id"]
+
+    def begin() -> tuple[str, str]:
+        run = server.post(f"/deployments/{weekly}/create_flow_run")["id"]
+        pending = {"type": "PENDING", "name": "Pending"}
+        return run, server.post(f"/flow_runs/{run}/set_state", state=pending)["state"]["type"]
+
+    dead, state = begin()
+    assert state == "PENDING"
+    server.post(f"/flow_runs/{dead}/set_state", state={"type": "RUNNING", "name": "Running"})
+    assert begin()[1] == "CANCELLED"
+    emit_event("prefect.flow-run.heartbeat", {"prefect.resource.id": f"prefect.flow-run.{dead}"})
+    server.wait_for("end of the dead run", lambda: server.has_ended(dead))
+    assert server.get(f"/flow_runs/{dead}")["state_type"] == "CRASHED"
+    assert begin()[1] == "PENDING"

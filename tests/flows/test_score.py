@@ -11,6 +11,7 @@ import pytest
 from prefect.logging import disable_run_logger
 
 from imdb_classifier import parquet, tasks
+from imdb_classifier.bundle import load_bundle
 from imdb_classifier.errors import (
     BundleError,
     MissingColumnError,
@@ -19,6 +20,7 @@ from imdb_classifier.errors import (
     PartlyScoredError,
 )
 from imdb_classifier.parquet import FileResult
+from imdb_classifier.registry import bundled_path
 from imdb_classifier.tasks import artifacts, scores
 
 SCORE = "flows/score.py:score_parquet"
@@ -44,7 +46,9 @@ def test_files_that_fail_and_then_do_not(
     state, run = score(source=str(reviews), output=str(output))
 
     seen = server.get(f"/flow_runs/{run}")
-    assert seen["name"] == f"score {reviews} with @champion"
+    bundled = load_bundle(bundled_path()).model_id
+    assert seen["name"] == f"score {reviews} with {bundled}"
+    assert sorted(seen["tags"]) == sorted(["score", bundled])
     assert seen["state"]["type"] == "FAILED"
     assert "1 of 3 were not: day=2026-11-02/b.parquet: " in seen["state"]["message"]
     assert state.result(raise_on_failure=False).exit_code == 75
@@ -56,6 +60,10 @@ def test_files_that_fail_and_then_do_not(
         ("day=2026-11-02/a.parquet", "scored", 2),
     ]
     assert "must be a readable Parquet file" in rows[0]["error"]
+    (event,) = server.events(run, 1)
+    assert event["event"] == "imdb-classifier.batch.partial"
+    assert event["resource"]["prefect.resource.id"] == f"imdb-classifier.batch.{output}"
+    assert (event["payload"]["files"], event["payload"]["failed"]) == (3, 1)
 
     (reviews / "day=2026-11-02" / "b.parquet").unlink()
     state, run = score(source=str(reviews), output=str(output))
@@ -74,6 +82,14 @@ def test_files_that_fail_and_then_do_not(
     (drift,) = [a for a in server.artifacts(run) if a["key"] == "batch-drift"]
     assert "5 rows scored by seed-" in drift["data"]
     assert "| lengths |  |  | +" in drift["data"]
+    committed, detected = server.events(run, 2)
+    assert committed["event"] == "imdb-classifier.batch.committed"
+    assert committed["payload"]["rows"] == 5
+    assert detected["event"] == "imdb-classifier.drift.detected"
+    assert detected["payload"]["rows"] == 5
+    assert detected["payload"]["changes"] == {"without_text": pytest.approx(0.4)}
+    models = [r["prefect.resource.id"] for r in detected["related"]]
+    assert f"imdb-classifier.model.{bundled}" in models
     rows = server.table(run, "scored-files")
     assert [(row["status"], row["without text"], row["error"]) for row in rows] == [
         ("reused", 1, ""),

@@ -47,4 +47,4 @@ def test_both_deployments_are_served(
         deployment = server.deployment(name)
         assert deployment["paused"] is False
         assert [schedule["active"] for schedule in deployment["schedules"]] == [True]
-    server.delete_deployments()
+    server.delete("deployments")

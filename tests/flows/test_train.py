@@ -53,11 +53,12 @@ def test_the_sample_does_not_beat_the_bundled_model(server: Any, tmp_path: Path)
     _, run = server.flow_run(TRAIN, data=str(FOLDER), recipe="tiny", seed=1, registry=str(tmp_path))
 
     seen = server.get(f"/flow_runs/{run}")
-    assert seen["name"] == "train tiny with seed 1"
-    assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "NotPromoted")
-    assert ": refused, because of " in seen["state"]["message"]
     registry = Registry.at(tmp_path)
     (version,) = registry.ids()
+    assert seen["name"] == f"train with seed 1: {version}"
+    assert sorted(seen["tags"]) == [version, "train"]
+    assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "NotPromoted")
+    assert ": refused, because of " in seen["state"]["message"]
     assert registry.aliases() == {"challenger": version}
     assert list((tmp_path / "work").iterdir()) == []
     report = tmp_path / "reports" / version
@@ -72,6 +73,12 @@ def test_the_sample_does_not_beat_the_bundled_model(server: Any, tmp_path: Path)
     decided = registry.decision(version)
     assert decided is not None
     assert (decided["promote"], decided["overall"]["rows"]) == (False, 86)
+    (event,) = server.events(run, 1)
+    assert event["event"] == "imdb-classifier.model.refused"
+    assert event["resource"]["prefect.resource.id"] == f"imdb-classifier.model.{version}"
+    failed = event["payload"]["failed_checks"]
+    assert failed
+    assert all(f"| {name} | **no** |" in verdict for name in failed)
 
 
 def test_a_better_model_becomes_champion(server: Any, promoted: tuple[Registry, Any, Any]) -> None:
@@ -82,6 +89,15 @@ def test_a_better_model_becomes_champion(server: Any, promoted: tuple[Registry, 
     assert seen["message"].startswith(f"Challenger {version} labels 100.00% of 40 test rows")
     assert registry.aliases()["champion"] == version
     assert registry.aliases()["previous"] == load_bundle(bundled_path()).model_id
+    (event,) = server.events(run, 1)
+    assert event["event"] == "imdb-classifier.model.promoted"
+    assert event["payload"] == {
+        "champion": registry.aliases()["previous"],
+        "accuracy": 1.0,
+        "champion_accuracy": event["payload"]["champion_accuracy"],
+        "rows": 40,
+        "failed_checks": [],
+    }
 
 
 def test_epochs_are_log_lines_and_steps_a_progress_artifact(
@@ -93,7 +109,7 @@ def test_epochs_are_log_lines_and_steps_a_progress_artifact(
     assert epochs == ["epoch 1/4", "epoch 2/4", "epoch 3/4", "epoch 4/4"]
     (progress,) = [a for a in server.artifacts(run) if a["type"] == "progress"]
     assert (progress["key"], float(progress["data"])) == (None, 100.0)
-    assert progress["description"] == "80 of 80 training steps"
+    assert progress["description"] == "80 of 80 training steps, epoch 4 of 4"
 
 
 def test_a_worse_model_does_not(
@@ -166,8 +182,8 @@ def test_evaluating_a_champion(
         EVALUATE, data=made_up[0], registry=str(registry.root), output=str(tmp_path / "report")
     )
     seen = server.get(f"/flow_runs/{run}")
-    assert seen["name"] == "evaluate @champion"
     champion = registry.aliases()["champion"]
+    assert seen["name"] == f"evaluate {champion}"
     assert seen["state"]["message"] == (
         f"{champion} labels 100.00% of 40 test rows correctly. Report: {tmp_path / 'report'}"
     )
@@ -188,7 +204,7 @@ def test_missing_reviews_name_the_way_out(server: Any, tmp_path: Path) -> None:
 def test_tasks_leave_nothing_for_prefect_to_keep() -> None:
     for name in tasks.__all__:
         task = getattr(tasks, name)
-        if name != "run_as_command":
+        if name not in ("name_run", "run_as_command"):
             assert task.persist_result is False, name
             assert task.cache_policy == NO_CACHE, name
             assert "_" not in task.name, name

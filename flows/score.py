@@ -8,19 +8,12 @@ from typing import Any, Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from imdb_classifier import tasks
 from imdb_classifier.parquet import alone_in
 
 
-# One unit at a time: a scorer works on all cores by itself.
-@flow(
-    name="score-parquet",
-    flow_run_name="score {source} with {model}",
-    task_runner=ThreadPoolTaskRunner(max_workers=1),  # type: ignore[arg-type]  # its type is too narrow
-    persist_result=False,
-)
+@flow(name="score-parquet", flow_run_name="score {source} with {model}", persist_result=False)
 def score_parquet(
     source: str,
     output: str,
@@ -36,6 +29,8 @@ def score_parquet(
     max_bad_files: int | None = None,
     undecided: bool = False,
     drift_limits: dict[str, float] | None = None,
+    runner: tasks.RunnerName = "local",
+    scheduler: str | None = None,
 ) -> State[Any]:
     """Write a sentiment label and a probability next to each text of Parquet files.
 
@@ -61,6 +56,9 @@ def score_parquet(
         undecided: Score with a version even if it has not passed its decision.
         drift_limits: Limits of your own for how far the input may be from the reviews that the
             model was checked on: scores, lengths, positive, unknown_words, truncated, without_text.
+        runner: Where units of work run: local, one at a time on all cores; process, one a core;
+            dask, on the workers of a Dask cluster.
+        scheduler: Address of that cluster's scheduler. Default: a cluster of this machine's cores.
     """
     options = {
         "text_column": text_column,
@@ -72,12 +70,7 @@ def score_parquet(
     tasks.name_run(f"score {source} with", resolved["model_id"])
     with alone_in(output):
         plan = tasks.plan_scoring(source, output, deadline, max_bad_files)
-        shared = {name: value for name, value in plan.items() if name != "units"}
-        futures = [
-            tasks.score_files.submit(unit, shared, resolved, options, only, force)
-            for unit in plan["units"]
-        ]
-        results = [future.result() for future in futures]
+        results = tasks.score_units(plan, resolved, options, only, force, runner, scheduler)
         committed = tasks.commit_scores(output, plan, resolved, results, options, drift_limits)
     totals = committed["totals"]
     message = (

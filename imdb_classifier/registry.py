@@ -196,9 +196,13 @@ class Registry:
         ):
             raise UndecidedModelError(bundle.model_id)
 
+    def decision_file(self, model_id: str) -> str:
+        """Where the decision on a version is kept, once there is one."""
+        return f"{self._version(model_id)}.decision.json"
+
     def decision(self, model_id: str) -> dict[str, Any] | None:
         """What was decided of a version last, see `promotion.Decision`; None if nothing was."""
-        file = f"{self._version(model_id)}.decision.json"
+        file = self.decision_file(model_id)
         with self._reading():
             if storage_of(file).kind(file) is None:
                 return None

@@ -26,6 +26,8 @@ from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring import Scorer
 from tests.command_line import Outcome, Run
 
+pytest_plugins = ["tests.browser"]
+
 TINY_SEED = 7
 FLOWS = Path(__file__).parent / "flows"
 

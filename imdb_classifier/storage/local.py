@@ -9,7 +9,7 @@ import fcntl
 import glob
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -102,13 +102,15 @@ class LocalStorage(Storage):
         else:
             lock, leftovers = target / LOCK_FILE, target.rglob
             name = "*"
+        unfinished = f".{name}.{'[0-9a-f]' * 8}{_UNFINISHED}"
         made = not lock.parent.exists()
         lock.parent.mkdir(parents=True, exist_ok=True)
         try:
             with _locked(lock, output):
-                for leftover in leftovers(f".{name}.{'[0-9a-f]' * 8}{_UNFINISHED}"):
-                    leftover.unlink(missing_ok=True)
+                _remove(leftovers(unfinished))
                 yield
+                # Workers elsewhere that wrote for us may have died.
+                _remove(leftovers(unfinished))
         finally:
             if made:
                 with suppress(OSError):  # there is something in it
@@ -141,6 +143,11 @@ def _locked(lock: Path, output: str) -> Iterator[None]:
             lock.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 def _raise(error: OSError) -> None:

@@ -22,9 +22,11 @@ from imdb_classifier.tasks.models import (
     resolve_model,
     train_model,
 )
-from imdb_classifier.tasks.scores import commit_scores, plan_scoring, score_files
+from imdb_classifier.tasks.runners import RunnerName
+from imdb_classifier.tasks.scores import commit_scores, plan_scoring, score_files, score_units
 
 __all__ = [
+    "RunnerName",
     "commit_scores",
     "evaluate_model",
     "load_reviews",
@@ -35,5 +37,6 @@ __all__ = [
     "resolve_model",
     "run_as_command",
     "score_files",
+    "score_units",
     "train_model",
 ]

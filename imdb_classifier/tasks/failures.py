@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from prefect.client.schemas.objects import State
 
 from imdb_classifier.errors import EXIT_INTERNAL, ImdbClassifierError, UnforeseenError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 RETRIES: Final = 2
 """Of tasks that only read or write files and can be repeated."""
 RETRY_DELAY_SECONDS: Final = 5
 
 
-@contextmanager
-def without_texts() -> Iterator[None]:
+def without_texts(function: Callable[P, R]) -> Callable[P, R]:
     """Keep back the message of an error that nobody foresaw: it might quote a review."""
-    try:
-        yield
-    except ImdbClassifierError as error:
-        # The errors behind it are not shown: Arrow's, for one, can quote a value.
-        raise error from None
-    except Exception as error:
-        raise UnforeseenError(error) from None
+
+    @wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except ImdbClassifierError as error:
+            # The errors behind it are not shown: Arrow's, for one, can quote a value.
+            raise error from None
+        except Exception as error:
+            raise UnforeseenError(error) from None
+
+    return guarded
 
 
 def is_unforeseen(task: object, run: object, state: State[Any]) -> bool:

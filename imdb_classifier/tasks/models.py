@@ -29,7 +29,7 @@ PROMOTION_KEY: Final = "imdb-promotion"
 
 
 @task(name="resolve-model", cache_policy=NO_CACHE, persist_result=False)
-@without_texts()
+@without_texts
 def resolve_model(
     model: str, registry: str | None = None, undecided: bool = False
 ) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def resolve_model(
     retry_delay_seconds=RETRY_DELAY_SECONDS,
     retry_condition_fn=is_unforeseen,
 )
-@without_texts()
+@without_texts
 def load_reviews(
     data: str | None,
     recipe: str,
@@ -97,7 +97,7 @@ def load_reviews(
 
 
 @task(name="train-model", cache_policy=NO_CACHE, persist_result=False)
-@without_texts()
+@without_texts
 def train_model(
     data: str | None,
     recipe: str,
@@ -130,7 +130,7 @@ def train_model(
 
 
 @task(name="evaluate-model", cache_policy=NO_CACHE, persist_result=False)
-@without_texts()
+@without_texts
 def evaluate_model(
     path: str, data: str | None, registry: str | None = None, output: str | None = None
 ) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def evaluate_model(
 
 
 @task(name="register-model", cache_policy=NO_CACHE, persist_result=False)
-@without_texts()
+@without_texts
 def register_model(path: str, report: str, registry: str | None = None) -> dict[str, Any]:
     """Keep an evaluated model as a version of the registry, as the challenger.
 
@@ -198,7 +198,7 @@ def register_model(path: str, report: str, registry: str | None = None) -> dict[
 
 
 @task(name="promote-model", cache_policy=NO_CACHE, persist_result=False)
-@without_texts()
+@without_texts
 def promote_model(
     model: str,
     data: str | None,
@@ -238,7 +238,7 @@ def promote_model(
         create_markdown_artifact,
         key=PROMOTION_KEY,
         markdown=render_decision(decision),
-        description=decision.reason,
+        description=f"Kept in {where.decision_file(decision.challenger)}",
     )
     emit(
         "model.promoted" if decision.promote else "model.refused",

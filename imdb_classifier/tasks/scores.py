@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from prefect import get_run_logger, task
@@ -26,6 +28,7 @@ from imdb_classifier.parquet import (
 )
 from imdb_classifier.report import render_drift
 from imdb_classifier.scoring import Scorer
+from imdb_classifier.storage import OBJECT_STORE
 from imdb_classifier.tasks.artifacts import Progress, publish
 from imdb_classifier.tasks.events import emit
 from imdb_classifier.tasks.failures import (
@@ -34,6 +37,7 @@ from imdb_classifier.tasks.failures import (
     is_unforeseen,
     without_texts,
 )
+from imdb_classifier.tasks.runners import RunnerName, task_runner, threads_of_worker
 
 FILES_KEY: Final = "scored-files"
 DRIFT_KEY: Final = "batch-drift"
@@ -54,7 +58,7 @@ TABLE_ROWS: Final = 200
     retry_delay_seconds=RETRY_DELAY_SECONDS,
     retry_condition_fn=is_unforeseen,
 )
-@without_texts()
+@without_texts
 def plan_scoring(
     source: str, output: str, deadline: str | None = None, max_bad_files: int | None = None
 ) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def plan_scoring(
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-@without_texts()
+@without_texts
 def score_files(
     unit: dict[str, Any],
     plan: dict[str, Any],
@@ -129,7 +133,8 @@ def score_files(
 
     Args:
         unit: One of the plan's units.
-        plan: What `plan_scoring` gave; its units are not looked at and may be left out.
+        plan: What `plan_scoring` gave, without its units; and threads: how many to score on, or
+            None for those of the Dask worker, else one for each core.
         model: What `resolve_model` gave.
         options: The fields of `parquet.ScoreOptions`.
         only: ``new``, ``stale`` or ``new,stale``, see `parquet.Selection.of`.
@@ -142,7 +147,7 @@ def score_files(
         BundleError: The model is no longer the one that was resolved.
         ImdbClassifierError: The input is a single file and cannot be scored.
     """
-    scorer = _scorer(model["path"], model["model_hash"])
+    scorer = _scorer(model["path"], model["model_hash"], plan["threads"] or threads_of_worker())
     ends_at = plan["ends_at"]
     limits = Limits(ends_at and ends_at - time.time(), plan["max_bad_files"])
     progress = Progress(plan["progress"], plan["rows"], "rows")
@@ -163,17 +168,73 @@ def score_files(
         # A single file raises its own error; of several, a bad one does not stop the others.
         raising=plan["alone"],
     )
-    counts = {
-        status: sum(result.status == status for result in results)
-        for status in ("scored", "reused", "left", "failed")
-    }
-    get_run_logger().info(
-        "%s rows in %s files: %s",
-        f"{sum(result.rows for result in results):,}",
-        f"{len(results):,}",
-        ", ".join(f"{count:,} {status}" for status, count in counts.items() if count),
-    )
     return {"files": [asdict(result) for result in results]}
+
+
+def score_units(
+    plan: dict[str, Any],
+    model: dict[str, Any],
+    options: dict[str, Any],
+    only: str | None = None,
+    force: bool = False,
+    runner: RunnerName = "local",
+    scheduler: str | None = None,
+) -> list[dict[str, Any]]:
+    """Score all units of a plan by `score_files`, wherever they are to run; for use in a flow.
+
+    Args:
+        plan: What `plan_scoring` gave.
+        model: As for `score_files`; its path has to be the same wherever units run.
+        options: As for `score_files`.
+        only: As for `score_files`.
+        force: As for `score_files`.
+        runner: Where units run, see `runners.task_runner`.
+        scheduler: The address of a Dask cluster's scheduler.
+
+    Returns:
+        What `score_files` gave for each unit.
+    """
+    shared = {name: value for name, value in plan.items() if name != "units"}
+    shared["threads"] = 1 if runner == "process" else None
+    units = plan["units"]
+    if runner != "local":
+        # Units that run side by side would move each other's bar: it is moved here.
+        shared["progress"] = None
+        # Workers of a cluster have working folders of their own.
+        model = {**model, "path": _absolute(model["path"])}
+        units = [
+            {**unit, "files": [{**file, **_places(file)} for file in unit["files"]]}
+            for unit in units
+        ]
+    progress = Progress(plan["progress"], plan["rows"], "rows")
+    results: list[dict[str, Any]] = []
+    done = 0
+    with task_runner(runner, scheduler) as pool:
+        common = {"plan": shared, "model": model, "options": options, "only": only, "force": force}
+        begun = [pool.submit(score_files, {"unit": unit, **common}) for unit in units]
+        for unit, future in zip(units, begun, strict=True):
+            results.append(future.result())
+            done += sum(file["rows"] for file in results[-1]["files"])
+            if runner != "local":
+                progress.show(done)
+            # Here, because what workers of a cluster log need not arrive.
+            get_run_logger().info("unit %d: %s", unit["number"], _told(results[-1]["files"]))
+    return results
+
+
+def _places(file: Mapping[str, str]) -> dict[str, str]:
+    return {name: _absolute(file[name]) for name in ("source", "target", "quarantine")}
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith(OBJECT_STORE) else str(Path(path).absolute())
+
+
+def _told(files: Sequence[Mapping[str, Any]]) -> str:
+    statuses = Counter(file["status"] for file in files)
+    return f"{sum(file['rows'] for file in files):,} rows in {len(files):,} files: " + ", ".join(
+        f"{count:,} {status}" for status, count in statuses.items()
+    )
 
 
 @task(
@@ -184,7 +245,7 @@ def score_files(
     retry_delay_seconds=RETRY_DELAY_SECONDS,
     retry_condition_fn=is_unforeseen,
 )
-@without_texts()
+@without_texts
 def commit_scores(
     output: str,
     plan: dict[str, Any],
@@ -250,7 +311,7 @@ def commit_scores(
         errors = {file.name: file.error or "" for file in run.failed}
         raise PartlyScoredError(errors, len(run.left), len(files), run.exit_code)
     planned = [PlannedFile(**file) for unit in plan["units"] for file in unit["files"]]
-    bundle = _scorer(model["path"], model["model_hash"]).bundle
+    bundle = _scorer(model["path"], model["model_hash"], None).bundle
     drift = parquet.report_drift(None if plan["alone"] else output, planned, bundle, limits)
     if not plan["alone"]:
         parquet.declare(output, plan["source"], model, ScoreOptions(**options), planned, files)
@@ -260,7 +321,7 @@ def commit_scores(
             create_markdown_artifact,
             key=DRIFT_KEY,
             markdown=render_drift(drift),
-            description=drift.said,
+            description=f"Scored by {run.model_id} into {output}.",
         )
     drifted = [measure.name for measure in drift.crossed] if drift else []
     emit("batch.committed", *batch, totals)
@@ -271,8 +332,8 @@ def commit_scores(
 
 
 @lru_cache(maxsize=1)
-def _scorer(path: str, model_hash: str) -> Scorer:
-    """The scorer of a model, loaded once a process."""
+def _scorer(path: str, model_hash: str, threads: int | None) -> Scorer:
+    """The scorer of a model, loaded once a process and shared by all units that run in it."""
     bundle = load_bundle(path)
     if bundle.model_hash != model_hash:
         raise BundleError(
@@ -280,4 +341,4 @@ def _scorer(path: str, model_hash: str) -> Scorer:
             f"{path} was {model_hash[:12]} at first, and is {bundle.model_hash[:12]} now.",
             "Run it again.",
         )
-    return Scorer(bundle)
+    return Scorer(bundle, threads)

@@ -196,10 +196,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        "PREFECT_UI_API_URL": api,
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_RUNNER_POLL_FREQUENCY": "2",
     }
-    command = ["-m", "prefect", "server", "start", "--no-ui", "--host", "127.0.0.1"]
+    command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1"]
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *command, "--port", str(port)],

@@ -1,0 +1,58 @@
+"""Where units of work run: in this process, in processes beside it, or on a Dask cluster."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Literal
+
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
+
+from imdb_classifier.errors import ConfigurationError, MissingExtraError
+from imdb_classifier.scoring import available_cores
+
+RunnerName = Literal["local", "process", "dask"]
+
+
+def task_runner(runner: RunnerName, scheduler: str | None) -> TaskRunner[Any]:
+    """Prefect's task runner of that name, to be entered.
+
+    Args:
+        runner: ``local``: one unit at a time, on all cores. ``process``: a unit a core, each in a
+            process. ``dask``: on the workers of a Dask cluster.
+        scheduler: The address of the cluster's scheduler, such as ``tcp://10.0.0.7:8786``; None for
+            a cluster of this machine's cores that ends with the run.
+
+    Raises:
+        ConfigurationError: A scheduler is named for another runner.
+        MissingExtraError: prefect-dask is not installed.
+    """
+    if scheduler is not None and runner != "dask":
+        raise ConfigurationError(
+            "A scheduler is the one of a Dask cluster.",
+            f"The runner is {runner}.",
+            "Choose --runner dask, or leave --scheduler out.",
+        )
+    if runner == "local":
+        return ThreadPoolTaskRunner(max_workers=1)
+    if runner == "process":
+        return ProcessPoolTaskRunner(max_workers=available_cores())
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("A Dask cluster", error.name or "prefect_dask", "dask") from error
+    if scheduler is not None:
+        return DaskTaskRunner(address=scheduler)
+    own = {"n_workers": available_cores(), "threads_per_worker": 1, "dashboard_address": None}
+    return DaskTaskRunner(cluster_kwargs={**own, "host": "127.0.0.1"})
+
+
+def threads_of_worker() -> int | None:
+    """Threads of the Dask worker that this runs in; None outside of one."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    try:
+        threads: int = distributed.get_worker().state.nthreads
+    except ValueError:
+        return None
+    return threads

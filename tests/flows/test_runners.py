@@ -1,0 +1,141 @@
+"""Units of work in other processes: a pool of them, and a real Dask cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.files import sha256_of
+from imdb_classifier.samples import FOLDER
+from imdb_classifier.tasks.runners import task_runner
+from tests.flows.conftest import PATIENCE_SECONDS
+
+SCORE = "flows/score.py:score_parquet"
+
+
+@dataclass
+class Cluster:
+    """A scheduler and its workers, each a process of its own."""
+
+    address: str
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+
+@pytest.fixture
+def cluster(server: Any, tmp_path: Path) -> Iterator[Cluster]:
+    """A Dask scheduler with two workers of one thread each."""
+    file = tmp_path / "scheduler.json"
+    local = ["--host", "127.0.0.1", "--no-dashboard"]
+    commands = [["scheduler", "--port", "0", "--scheduler-file", str(file), *local]]
+    for number in range(2):
+        folder = ["--local-directory", str(tmp_path / f"worker-{number}")]
+        options = ["--nthreads", "1", "--no-nanny", "--scheduler-file", str(file)]
+        commands.append(["worker", *options, *folder, *local])
+    with ExitStack() as stack, (tmp_path / "dask.log").open("wb") as log:
+        processes = []
+        for command in commands:
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "dask", *command],
+                    env=dict(server.environment),
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+            stack.callback(_end, processes[-1])
+            server.wait_for("scheduler of Dask", file.exists)
+        yield Cluster(json.loads(file.read_text())["address"], processes[1:])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Six files of the sample's texts, enough for three units of work."""
+    texts = pq.read_table(FOLDER / "train-00000-of-00001.parquet")["text"].to_pylist()
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(6):
+        rows = [f"{number} {text}" for text in texts] * 112
+        pq.write_table(pa.table({"text": rows}), folder / f"{number}.parquet")
+    return folder
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    return {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
+
+
+def test_every_runner_gives_the_same_bytes(
+    server: Any, cluster: Cluster, many: Path, tmp_path: Path
+) -> None:
+    program = str(server.checkout / "flows" / "score.py")
+    runners = {
+        "local": [],
+        "process": ["--runner", "process"],
+        "dask": ["--runner", "dask", "--scheduler", cluster.address],
+    }
+    for name, more in runners.items():
+        options = ["--source", "many", "--output", name, "--registry", "none", *more]
+        done = server.run([program, *options], tmp_path)
+        assert done.returncode == 0, done.stderr
+        (run,) = server.filter("flow_runs", sort="START_TIME_DESC", limit=1)
+        assert len(server.table(run["id"], "scored-files")) == 6
+        messages = [line["message"] for line in server.logs(run["id"])]
+        told = [message for message in messages if message.startswith("unit ")]
+        assert told[0] == "unit 1: 59,808 rows in 3 files: 3 scored"
+        (progress,) = [a for a in server.artifacts(run["id"]) if a["type"] == "progress"]
+        assert float(progress["data"]) == 100.0
+        assert progress["description"] == "119,616 of 119,616 rows"
+    sums = _sums(tmp_path / "local")
+    assert len(sums) == 6 + 3
+    assert _sums(tmp_path / "process") == sums
+    assert _sums(tmp_path / "dask") == sums
+
+
+def test_a_worker_that_is_killed_costs_nothing_but_time(
+    server: Any, cluster: Cluster, many: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "scored"
+
+    def kill() -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not list(output.glob("*.parquet")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(cluster.workers[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    parameters = {"source": str(many), "registry": str(tmp_path / "registry")}
+    state, run = server.flow_run(
+        SCORE, output=str(output), runner="dask", scheduler=cluster.address, **parameters
+    )
+    killer.join()
+    assert state.is_completed()
+    assert {row["status"] for row in server.table(run, "scored-files")} <= {"scored", "reused"}
+    assert cluster.workers[0].poll() == -signal.SIGKILL
+    server.flow_run(SCORE, output=str(tmp_path / "undisturbed"), **parameters)
+    assert _sums(output) == _sums(tmp_path / "undisturbed")
+
+
+def test_a_scheduler_belongs_to_dask() -> None:
+    with pytest.raises(ConfigurationError, match="Choose --runner dask, or leave --scheduler out"):
+        task_runner("process", "tcp://127.0.0.1:8786")

@@ -1,29 +1,20 @@
-"""The first run for somebody new: both flows on whatever reviews are there, then what came out.
-
-The flows and deployments are files beside the package, not part of it: they are run as programs,
-from a checkout or from the copies that the wheel carries.
-"""
+"""The first run for somebody new: both flows on whatever reviews are there, then what came out."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imdb_classifier.console import err, out, table
-from imdb_classifier.errors import ConfigurationError, MissingExtraError
 from imdb_classifier.imdb import DATA_VARIABLE
+from imdb_classifier.programs import program
 from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.samples import FOLDER as SAMPLES
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, scored_fields
-
-_PACKAGE = Path(__file__).parent
 
 
 def run(folder: Path) -> int:
@@ -62,40 +53,12 @@ def run(folder: Path) -> int:
     ]
     environment = _environment(folder)
     for name, arguments in runs:
-        command = [*_program("flows", name), *arguments, "--registry", str(registry)]
+        command = [*program("flows", name), *arguments, "--registry", str(registry)]
         code = subprocess.call(command, env=environment)
         if code:
             return code
     _show_result(Registry.at(registry), output)
     return 0
-
-
-def serve(source: str | None, output: str | None) -> NoReturn:
-    """Become the process that runs the scheduled deployments, until it is stopped.
-
-    Args:
-        source: What is scored every night; None for what ``prefect.yaml`` says.
-        output: Where the scored files go; None likewise.
-    """
-    options = {"--source": source, "--output": output}
-    given = [part for name, value in options.items() if value for part in (name, value)]
-    command = [*_program("deployments", "serve.py"), *given]
-    # In place of this process, so that whoever stops it by its id stops the serving too.
-    os.execv(command[0], command)
-
-
-def _program(kind: str, name: str) -> list[str]:
-    """The command that runs a file of the flows or deployments."""
-    if find_spec("prefect") is None:
-        raise MissingExtraError("Running the flows", "prefect", "all")
-    for folder in (_PACKAGE / f"_{kind}", _PACKAGE.parent / kind):
-        if (folder / name).is_file():
-            return [sys.executable, str(folder / name)]
-    raise ConfigurationError(
-        "The flows come with the wheel and with a checkout of the project.",
-        f"{kind}/{name} is in neither.",
-        "Install the package again.",
-    )
 
 
 def _environment(folder: Path) -> dict[str, str]:

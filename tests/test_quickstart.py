@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier import quickstart
+from imdb_classifier import programs, quickstart
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.registry import CHAMPION, Registry, bundled_path
 
@@ -46,8 +46,8 @@ def test_without_reviews_the_gate_refuses_tiny_and_the_bundled_model_scores(
 
 
 def test_prefect_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quickstart, "find_spec", lambda name: None)
+    monkeypatch.setattr(programs, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'imdb-classifier\[all\]'"):
         quickstart.run(tmp_path / "quickstart")
     with pytest.raises(MissingExtraError, match="Running the flows needs the package prefect"):
-        quickstart.serve(None, None)
+        programs.serve(None, None)

@@ -83,6 +83,6 @@ def serve(
     output: Annotated[str | None, typer.Option(help="Where the scored files go.")] = None,
 ) -> None:
     """Retrain every week and score every night from this process, until it is stopped."""
-    from imdb_classifier.quickstart import serve as serve_deployments
+    from imdb_classifier.programs import serve as serve_deployments
 
     serve_deployments(source, output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 import typer
@@ -60,6 +61,17 @@ def score(
             "was checked on: scores, lengths, positive, unknown_words, truncated, without_text.",
         ),
     ] = None,
+    runner: Annotated[
+        Literal["local", "process", "dask"],
+        typer.Option(
+            help="Where files are scored: on this machine's cores, or by the Prefect flow, in a "
+            "process a core or on a Dask cluster."
+        ),
+    ] = "local",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address of the cluster's scheduler. Default: a cluster of our own."),
+    ] = None,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,11 +86,31 @@ def score(
         row_counts,
         score_parquet,
     )
+    from imdb_classifier.programs import run_flow
     from imdb_classifier.scoring import Scorer
 
     options = ScoreOptions(text_column, prefix, on_null, quarantine)
     selection, limits = Selection.of(only, force=force), Limits.of(deadline, max_bad_files)
-    drift_limits = DriftLimits.of(dict(map(named_limit, drift_limit or ())))
+    limits_of_drift = dict(map(named_limit, drift_limit or ()))
+    drift_limits = DriftLimits.of(limits_of_drift)
+    if runner != "local":
+        if as_json:
+            raise typer.BadParameter("--json goes with --runner local.")
+        parameters = asdict(options) | {
+            "source": source,
+            "output": output,
+            "model": model,
+            "registry": registry,
+            "only": only,
+            "force": force,
+            "deadline": deadline,
+            "max_bad_files": max_bad_files,
+            "undecided": undecided,
+            "drift_limits": limits_of_drift,
+            "runner": runner,
+            "scheduler": scheduler,
+        }
+        raise typer.Exit(run_flow("score.py", parameters))
     total = sum(row_counts(plan_files(source, output)))
     scorer = Scorer.load(model, Registry.at(registry), undecided=undecided)
     with scorer, row_progress(total) as on_rows:

@@ -86,15 +86,14 @@ def _sums(folder: Path) -> dict[str, str]:
 def test_every_runner_gives_the_same_bytes(
     server: Any, cluster: Cluster, many: Path, tmp_path: Path
 ) -> None:
-    program = str(server.checkout / "flows" / "score.py")
     runners = {
-        "local": [],
-        "process": ["--runner", "process"],
+        "process": ["--runner", "process", "--deadline", "1h"],
         "dask": ["--runner", "dask", "--scheduler", cluster.address],
     }
+    score = ["-m", "imdb_classifier", "score", "many", "--registry", "none"]
+    assert server.run([*score, "local"], tmp_path).returncode == 0
     for name, more in runners.items():
-        options = ["--source", "many", "--output", name, "--registry", "none", *more]
-        done = server.run([program, *options], tmp_path)
+        done = server.run([*score, name, *more], tmp_path)
         assert done.returncode == 0, done.stderr
         (run,) = server.filter("flow_runs", sort="START_TIME_DESC", limit=1)
         assert len(server.table(run["id"], "scored-files")) == 6

@@ -39,4 +39,4 @@ def evaluate_imdb(
 
 
 if __name__ == "__main__":
-    sys.exit(tasks.run_as_command(evaluate_imdb, "evaluate"))
+    sys.exit(tasks.run_as_command(evaluate_imdb))

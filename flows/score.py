@@ -82,4 +82,4 @@ def score_parquet(
 
 
 if __name__ == "__main__":
-    sys.exit(tasks.run_as_command(score_parquet, "score"))
+    sys.exit(tasks.run_as_command(score_parquet))

@@ -69,4 +69,4 @@ def train_imdb(
 
 
 if __name__ == "__main__":
-    sys.exit(tasks.run_as_command(train_imdb, "train"))
+    sys.exit(tasks.run_as_command(train_imdb))

@@ -9,9 +9,17 @@ from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 PROGRESS_SECONDS: Final = 2.0
 """The least time between two updates of a progress artifact."""
+RETRIES: Final = 2
+"""Of a call to the server, some seconds in all; with Prefect's own five, each call that cannot
+succeed would hold up the scoring for more than a minute."""
+QUIET_SECONDS: Final = 300
+"""How long nothing is published after a call that failed, for the same reason."""
+
+_quiet_until = 0.0
 
 
 def publish(what: str, call: Callable[..., Any], **content: Any) -> UUID | None:
@@ -25,13 +33,19 @@ def publish(what: str, call: Callable[..., Any], **content: Any) -> UUID | None:
     Returns:
         The artifact's id, or None where it was not published.
     """
+    global _quiet_until
+    if time.monotonic() < _quiet_until:
+        return None
     try:
-        # Prefect would hand a coroutine to whoever calls a task from an asynchronous flow.
-        published: UUID = call(**content, _sync=True)
-        return published
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: RETRIES}):
+            # Prefect would hand a coroutine to whoever calls a task from an asynchronous flow.
+            published: UUID = call(**content, _sync=True)
+            return published
     except Exception as error:
+        _quiet_until = time.monotonic() + QUIET_SECONDS
         get_run_logger().warning(
-            "%s was not published (%s); the run goes on without it.", what, type(error).__name__
+            "%s was not published (%s); the run goes on, and publishes nothing for %d minutes.",
+            *(what, type(error).__name__, QUIET_SECONDS // 60),
         )
         return None
 

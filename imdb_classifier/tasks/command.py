@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from prefect import Flow, tags
+from prefect import Flow
 from prefect.client.schemas.objects import State
 from prefect.settings import (
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
@@ -18,15 +18,12 @@ from prefect.settings import (
 from imdb_classifier.errors import EXIT_DONE, EXIT_INTERNAL
 
 
-def run_as_command(
-    flow: Flow[..., State[Any]], tag: str, arguments: Sequence[str] | None = None
-) -> int:
+def run_as_command(flow: Flow[..., State[Any]], arguments: Sequence[str] | None = None) -> int:
     """Run a flow from the command line, with an option for each of its parameters.
 
     Args:
         flow: A flow whose parameters are strings, integers, switches that are off by default, lists
             of strings, or JSON objects.
-        tag: Put on the flow run.
         arguments: Instead of the command line's.
 
     Returns:
@@ -54,7 +51,7 @@ def run_as_command(
     # Without a server of one's own, Prefect starts one. Its first start sets up a database, which
     # can take longer than the 20 seconds that Prefect allows by itself.
     patience = {PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 180}
-    with temporary_settings(set_defaults=patience), tags(tag):
+    with temporary_settings(set_defaults=patience):
         state = flow(**parameters, return_state=True)
     if state.is_completed():
         print(state.message)

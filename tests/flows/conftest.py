@@ -56,6 +56,7 @@ class Server:
     home: Path
     api: str
     environment: Mapping[str, str]
+    process: subprocess.Popen[bytes]
 
     def flow_run(self, entrypoint: str, **parameters: Any) -> tuple[State[Any], UUID]:
         """Run a flow of the checkout in this process, loaded as Prefect's workers do it."""
@@ -179,9 +180,14 @@ class Server:
             _stop(process)
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home = tmp_path_factory.mktemp("prefect")
+@contextmanager
+def prefect_server(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A Prefect server of one's own on 127.0.0.1, stopped in the end if it still runs.
+
+    Args:
+        home: Its folder.
+        settings: More environment variables, for it and for what talks to it.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -199,14 +205,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "PREFECT_UI_API_URL": api,
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_RUNNER_POLL_FREQUENCY": "2",
+        **(settings or {}),
     }
-    command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1"]
-    with (home / "server.log").open("wb") as log:
+    command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (home / "server.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, *command, "--port", str(port)],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            [sys.executable, *command], env=environment, stdout=log, stderr=subprocess.STDOUT
         )
 
     def answers() -> bool:
@@ -217,13 +221,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
     try:
         _wait_for("answer of the Prefect server", answers, process)
-        with temporary_settings({PREFECT_HOME: home, PREFECT_API_URL: api}):
-            yield Server(home, api, {**environment, "PREFECT_API_URL": api})
-            # What is still to be sent would be tried for a minute once the server is gone.
-            APILogWorker.drain_all()
-            EventsWorker.drain_all()
+        yield Server(home, api, {**environment, "PREFECT_API_URL": api}, process)
     finally:
         _stop(process)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with (
+        prefect_server(tmp_path_factory.mktemp("prefect")) as server,
+        temporary_settings({PREFECT_HOME: server.home, PREFECT_API_URL: server.api}),
+    ):
+        yield server
+        # What is still to be sent would be tried for a minute once the server is gone.
+        APILogWorker.drain_all()
+        EventsWorker.drain_all()
 
 
 def write_reviews(path: Path, texts: list[str | None], **columns: list[Any]) -> None:

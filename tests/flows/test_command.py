@@ -35,7 +35,7 @@ def test_exit_codes(
 ) -> None:
     options = ["--output", str(tmp_path / "scored"), "--registry", str(tmp_path / "none")]
     good = reviews / "day=2026-11-01"
-    assert tasks.run_as_command(score, "score", ["--source", str(good), *options]) == 0
+    assert tasks.run_as_command(score, ["--source", str(good), *options]) == 0
     assert capsys.readouterr().out.startswith("3 rows in 1 files scored by seed-")
     for source, more, code in (
         (tmp_path / "nothing", [], 66),
@@ -44,17 +44,17 @@ def test_exit_codes(
         (good, ["--drift-limits", '{"colour": 1}'], 78),
     ):
         arguments = ["--source", str(source), *options, *more]
-        assert tasks.run_as_command(score, "score", arguments) == code
+        assert tasks.run_as_command(score, arguments) == code
         assert "Error: " in capsys.readouterr().err
 
 
 def test_options_are_the_parameters(score: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
-        tasks.run_as_command(score, "score", ["--help"])
+        tasks.run_as_command(score, ["--help"])
     usage = capsys.readouterr().out
     assert usage.index("Write a sentiment label and a probability") > 0
     for name in ("source", "output", "model", "text-column", "prefix", "registry", "only"):
         assert f"--{name}" in usage
     with pytest.raises(SystemExit, match="2"):
-        tasks.run_as_command(score, "score", ["--output", "scored"])
+        tasks.run_as_command(score, ["--output", "scored"])
     assert "the following arguments are required: --source" in capsys.readouterr().err

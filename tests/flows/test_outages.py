@@ -1,0 +1,132 @@
+"""What dies in mid-run, and what is left then; and what the server keeps its data in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.files import sha256_of
+from imdb_classifier.samples import FOLDER
+from tests.flows.conftest import PATIENCE_SECONDS, Server, prefect_server
+
+FILES = 12
+DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+"""Where Debian's package puts it."""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Server]:
+    """A server that a test may stop."""
+    home = tmp_path / "prefect"
+    home.mkdir()
+    with prefect_server(home) as server:
+        yield server
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Files that take some seconds to score."""
+    texts = pq.read_table(FOLDER / "train-00000-of-00001.parquet")["text"].to_pylist()
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(FILES):
+        rows = [f"{number} {text} {text}" for text in texts] * 60
+        pq.write_table(pa.table({"text": rows}), folder / f"{number:02}.parquet")
+    return folder
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    return {path.name: sha256_of(path) for path in sorted(folder.glob("*.parquet"))}
+
+
+@contextmanager
+def postgres(programs: Path) -> Iterator[str]:
+    """A PostgreSQL of one's own on 127.0.0.1; gives its address as SQLAlchemy has it."""
+    # It does not run as root, but as the user that Debian's package makes.
+    user = "postgres" if os.getuid() == 0 else None
+    with tempfile.TemporaryDirectory() as folder:
+        if user is not None:
+            shutil.chown(folder, user)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        data = ["-D", f"{folder}/data"]
+        initdb = [f"{programs}/initdb", *data, "-A", "trust", "-U", "postgres"]
+        subprocess.run(initdb, cwd=folder, check=True, capture_output=True, user=user)
+        serve = [f"{programs}/postgres", *data, "-k", folder, "-h", "127.0.0.1", "-p", port]
+        server = subprocess.Popen(serve, cwd=folder, stderr=subprocess.DEVNULL, user=user)
+        try:
+            ready = [f"{programs}/pg_isready", "-h", "127.0.0.1", "-p", port]
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while subprocess.run(ready, capture_output=True).returncode:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            yield f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres"
+        finally:
+            server.send_signal(signal.SIGINT)  # its fast way to stop
+            server.wait()
+
+
+def test_the_server_dies_in_mid_run(own: Server, many: Path, tmp_path: Path) -> None:
+    """The run ends its work, says nothing more, and leaves files that the command line takes."""
+    output = tmp_path / "scored"
+    options = ["--source", str(many), "--output", "scored", "--registry", "none"]
+    with own.running(
+        [str(own.checkout / "flows" / "score.py"), *options],
+        tmp_path,
+        "the first file was scored",
+        lambda: bool(_sums(output)),
+    ) as wait:
+        own.process.kill()
+        wait("the output was complete", (output / "_SUCCESS").exists)
+    assert {"_DRIFT.json", "_MANIFEST.json"} <= {path.name for path in output.iterdir()}
+    score = ["-m", "imdb_classifier", "score", str(many), "--registry", "none", "--json"]
+    again, undisturbed = (own.run([*score, name], tmp_path) for name in ("scored", "undisturbed"))
+    assert {file["status"] for file in json.loads(again.stdout)["files"]} == {"reused"}
+    assert undisturbed.returncode == 0
+    assert _sums(output) == _sums(tmp_path / "undisturbed")
+
+
+def test_schedules_stay_on_when_the_server_is_restarted(tmp_path: Path) -> None:
+    home = tmp_path / "prefect"
+    home.mkdir()
+    with prefect_server(home) as first:
+        pool = ["work-pool", "create", "imdb-classifier", "--type", "process"]
+        deploy = ["--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml"]
+        for command in (pool, deploy):
+            assert first.run(["-m", "prefect", *command], first.checkout).returncode == 0
+    with prefect_server(home) as second:
+        for name in ("train-imdb/weekly", "score-parquet/nightly"):
+            deployment = second.deployment(name)
+            assert deployment["paused"] is False
+            assert [schedule["active"] for schedule in deployment["schedules"]] == [True]
+
+
+@pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed")
+def test_the_server_keeps_its_data_in_postgresql(many: Path, tmp_path: Path) -> None:
+    assert POSTGRES is not None
+    home = tmp_path / "prefect"
+    home.mkdir()
+    with postgres(POSTGRES) as address, prefect_server(home, {DATABASE: address}) as server:
+        options = ["--source", str(many), "--output", "scored", "--registry", "none"]
+        done = server.run([str(server.checkout / "flows" / "score.py"), *options], tmp_path)
+        assert done.returncode == 0, done.stderr
+        (run,) = server.filter("flow_runs")
+        assert run["state_type"] == "COMPLETED"
+        assert len(server.table(run["id"], "scored-files")) == FILES
+        assert len(server.events(run["id"], 2)) == 2
+    assert not list(home.glob("*.db"))

@@ -233,7 +233,9 @@ def _absolute(path: str) -> str:
 def _told(files: Sequence[Mapping[str, Any]]) -> str:
     statuses = Counter(file["status"] for file in files)
     return f"{sum(file['rows'] for file in files):,} rows in {len(files):,} files: " + ", ".join(
-        f"{count:,} {status}" for status, count in statuses.items()
+        f"{statuses[status]:,} {status}"
+        for status in ("scored", "reused", "left", "failed")
+        if statuses[status]
     )
 
 

@@ -15,6 +15,7 @@ import yaml
 from prefect import get_client, serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.deployments.runner import RunnerDeployment
+from prefect.events import DeploymentEventTrigger
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Cron
@@ -56,6 +57,7 @@ def _deployment(entry: dict[str, Any], parameters: dict[str, str]) -> RunnerDepl
             Cron(schedule["cron"], timezone=schedule["timezone"], slug=schedule["slug"])
             for schedule in entry["schedules"]
         ],
+        triggers=[DeploymentEventTrigger(**trigger) for trigger in entry["triggers"]],
         concurrency_limit=ConcurrencyLimitConfig(**entry["concurrency_limit"]),
     )
     return deployment

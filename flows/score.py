@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from imdb_classifier import tasks
+from imdb_classifier.drift import DriftLimits
 from imdb_classifier.parquet import alone_in
 
 
@@ -66,6 +67,7 @@ def score_parquet(
         "on_null": on_null,
         "quarantine": quarantine,
     }
+    DriftLimits.of(drift_limits or {})  # now rather than when all is scored
     resolved = tasks.resolve_model(model, registry, undecided)
     tasks.name_run(f"score {source} with", resolved["model_id"])
     with alone_in(output):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imdb_classifier.bundle import Bundle
-from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.limits import NamedLimits
 from imdb_classifier.profile import Profile
 
 SCHEMA_VERSION: Final = 1
@@ -23,7 +23,7 @@ CHANCE: Final = 0.001
 
 
 @dataclass(frozen=True)
-class DriftLimits:
+class DriftLimits(NamedLimits):
     """The largest changes that pass for usual.
 
     Attributes:
@@ -35,29 +35,15 @@ class DriftLimits:
         without_text: Change of the share of rows without text.
     """
 
+    called = "Limits of drift"
+    example = "--drift-limit scores=0.5"
+
     scores: float = 0.2
     lengths: float = 0.2
     positive: float = 0.1
     unknown_words: float = 0.05
     truncated: float = 0.05
     without_text: float = 0.05
-
-    @classmethod
-    def of(cls, limits: Mapping[str, float]) -> Self:
-        """Limits with some of one's own.
-
-        Raises:
-            ConfigurationError: There is no such measure, or its limit is no number from 0 up.
-        """
-        names = [field.name for field in fields(cls)]
-        for name, limit in limits.items():
-            if name not in names or not limit >= 0:
-                raise ConfigurationError(
-                    f"Limits of drift are {', '.join(names)}, each a number from 0 up.",
-                    f"{name} with {limit} is none.",
-                    "Say for example --drift-limit scores=0.5.",
-                )
-        return cls(**limits)
 
 
 @dataclass(frozen=True)
@@ -89,17 +75,20 @@ class Drift:
 
     Attributes:
         model_id: The model that scored it.
-        rows: Rows of the batch.
         measures: In the order of `DriftLimits`; none where the batch has no text.
         batch: Its profile.
         reference: The reference's.
     """
 
     model_id: str
-    rows: int
     measures: tuple[Measure, ...]
     batch: Profile
     reference: Profile
+
+    @property
+    def rows(self) -> int:
+        """Rows of the batch."""
+        return self.batch.rows
 
     @property
     def crossed(self) -> tuple[Measure, ...]:
@@ -116,7 +105,7 @@ class Drift:
 
     def to_dict(self) -> dict[str, Any]:
         """The drift as plain JSON values."""
-        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        return {"schema_version": SCHEMA_VERSION, "rows": self.rows, **asdict(self)}
 
 
 def measure_drift(
@@ -147,7 +136,7 @@ def measure_drift(
             _index("lengths", *lengths, limits.lengths),
             *(_change(name, ours[name], theirs[name], getattr(limits, name)) for name in ours),
         )
-    return Drift(model_id, batch.rows, measures, batch, reference)
+    return Drift(model_id, measures, batch, reference)
 
 
 def by_score(profile: Profile) -> NDArray[np.int64]:

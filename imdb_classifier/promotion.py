@@ -7,15 +7,16 @@ the numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, Self
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imdb_classifier import __version__, intervals
-from imdb_classifier.errors import ConfigurationError, MissingExtraError
+from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.evaluation import Evaluation
+from imdb_classifier.limits import NamedLimits
 from imdb_classifier.schema import THRESHOLD
 
 SCHEMA_VERSION: Final = 1
@@ -25,7 +26,7 @@ shared out over the slices (Bonferroni)."""
 
 
 @dataclass(frozen=True)
-class Gates:
+class Gates(NamedLimits):
     """What a model must reach, whatever the champion does, and how far it may fall behind it.
 
     Attributes:
@@ -38,28 +39,14 @@ class Gates:
             champion, at most.
     """
 
+    called = "The gates"
+    example = "--gate accuracy=0.9"
+
     accuracy: float = 0.8
     log_loss: float = 0.5
     calibration_error: float = 0.1
     accuracy_lost: float = 0.005
     flips: float = 0.1
-
-    @classmethod
-    def of(cls, limits: Mapping[str, float]) -> Self:
-        """Gates with some limits of one's own.
-
-        Raises:
-            ConfigurationError: There is no such gate, or its limit is no number from 0 up.
-        """
-        names = [field.name for field in fields(cls)]
-        for name, limit in limits.items():
-            if name not in names or not limit >= 0:
-                raise ConfigurationError(
-                    f"The gates are {', '.join(names)}, each a number from 0 up.",
-                    f"{name} with {limit} is none.",
-                    "Say for example --gate accuracy=0.9.",
-                )
-        return cls(**limits)
 
 
 @dataclass(frozen=True)

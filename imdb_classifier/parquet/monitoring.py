@@ -50,7 +50,7 @@ def report_drift(
             storage.delete(file)
             return None
         footers = (read_footer(one.target) for one in planned)
-        profiles = (Profile.from_dict(found.get("profile", {})) for found in footers if found)
+        profiles = (Profile.from_dict(found["profile"]) for found in footers if found)
         drift = measure_drift(bundle.model_id, sum(profiles, Profile()), reference, limits)
         storage.write_text(file, to_json(drift.to_dict()))
     except OSError as error:

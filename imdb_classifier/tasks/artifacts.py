@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -17,9 +17,7 @@ RETRIES: Final = 2
 """Of a call to the server, some seconds in all; with Prefect's own five, each call that cannot
 succeed would hold up the scoring for more than a minute."""
 QUIET_SECONDS: Final = 300
-"""How long nothing is published after a call that failed, for the same reason."""
-
-_quiet_until = 0.0
+"""How long no progress is shown after an update that failed, for the same reason."""
 
 
 def publish(what: str, call: Callable[..., Any], **content: Any) -> UUID | None:
@@ -33,25 +31,22 @@ def publish(what: str, call: Callable[..., Any], **content: Any) -> UUID | None:
     Returns:
         The artifact's id, or None where it was not published.
     """
-    global _quiet_until
-    if time.monotonic() < _quiet_until:
-        return None
     try:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: RETRIES}):
             # Prefect would hand a coroutine to whoever calls a task from an asynchronous flow.
             published: UUID = call(**content, _sync=True)
             return published
     except Exception as error:
-        _quiet_until = time.monotonic() + QUIET_SECONDS
         get_run_logger().warning(
-            "%s was not published (%s); the run goes on, and publishes nothing for %d minutes.",
-            *(what, type(error).__name__, QUIET_SECONDS // 60),
+            "%s was not published (%s); the run goes on without it.", what, type(error).__name__
         )
         return None
 
 
 class Progress:
-    """A progress artifact of the run that made it; after a failed update it is left alone."""
+    """A progress artifact of the run that made it; it may fail without failing the run."""
+
+    _quiet_until: ClassVar[float] = 0.0
 
     def __init__(self, artifact: str | None, total: int, what: str) -> None:
         self.artifact = artifact
@@ -79,7 +74,9 @@ class Progress:
             more: To be said as well.
         """
         now = time.monotonic()
-        if self.artifact is None or (now < self._next_update and done < self._total):
+        if self.artifact is None or now < Progress._quiet_until:
+            return
+        if now < self._next_update and done < self._total:
             return
         self._next_update = now + PROGRESS_SECONDS
         updated = publish(
@@ -90,4 +87,4 @@ class Progress:
             description=f"{done:,} of {self._total:,} {self._what}{more}",
         )
         if updated is None:
-            self.artifact = None
+            Progress._quiet_until = time.monotonic() + QUIET_SECONDS

@@ -158,7 +158,7 @@ def test_no_input_is_tried_once(server: Any, score: Callable[..., Any], tmp_path
     assert {r["name"].rsplit("-", 1)[0]: r["run_count"] for r in runs}["plan-scoring"] == 1
 
 
-def test_artifacts_that_fail_are_one_warning(
+def test_artifacts_that_fail_are_one_warning_each(
     server: Any,
     score: Callable[..., Any],
     reviews: Path,
@@ -171,7 +171,7 @@ def test_artifacts_that_fail_are_one_warning(
     monkeypatch.setattr(scores, "create_table_artifact", broken)
     monkeypatch.setattr(artifacts, "update_progress_artifact", broken)
     monkeypatch.setattr(artifacts, "PROGRESS_SECONDS", 0.0)
-    monkeypatch.setattr(artifacts, "_quiet_until", 0.0)
+    monkeypatch.setattr(artifacts.Progress, "_quiet_until", 0.0)
     (reviews / "day=2026-11-02" / "b.parquet").unlink()
     state, run = score(source=str(reviews), output=str(tmp_path / "scored"))
 
@@ -179,8 +179,8 @@ def test_artifacts_that_fail_are_one_warning(
     assert (tmp_path / "scored" / "_SUCCESS").exists()
     warnings = [line["message"] for line in server.logs(run) if line["level"] >= 30]
     assert warnings == [
-        "The progress was not published (ConnectionError); the run goes on, and publishes nothing "
-        "for 5 minutes."
+        "The progress was not published (ConnectionError); the run goes on without it.",
+        "The table of files was not published (ConnectionError); the run goes on without it.",
     ]
 
 

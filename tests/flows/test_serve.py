@@ -35,6 +35,10 @@ def test_both_deployments_are_served(
             assert schedule["schedule"]["timezone"] == "UTC"
             assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
             assert deployment["global_concurrency_limit"]["limit"] == 1
+        assert {found["name"]: found["enabled"] for found in server.filter("automations")} == {
+            "imdb-classifier retrains on drift": False,
+            "imdb-classifier scores again after a promotion": True,
+        }
         nightly = server.deployment("score-parquet/nightly")
         assert nightly["parameters"]["only"] == "new,stale"
         assert nightly["parameters"]["source"] == str(source)

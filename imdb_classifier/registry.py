@@ -3,7 +3,8 @@
 ``versions/<model id>/`` holds one bundle each, written once. The aliases ``champion`` (what
 scores), ``challenger`` (what was trained last) and ``previous`` (what was champion before) are
 small files with a version's id in them, each replaced atomically. While no champion was ever
-promoted, the model that is bundled with the package is the champion. What was decided of a version
+promoted, the model that is bundled with the package is the champion; it becomes a version when an
+alias is to name it, because a later release may bundle another. What was decided of a version
 stands beside it, in ``versions/<model id>.decision.json``.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,6 +22,8 @@ from typing import Any, Final, Literal
 import platformdirs
 
 from imdb_classifier.bundle import (
+    CARD_FILE,
+    EVALUATION_FILE,
     MANIFEST_FILE,
     SUMS_FILE,
     Bundle,
@@ -122,7 +125,7 @@ class Registry:
         return [alias for alias in ALIASES if aliases.get(alias) == model_id]
 
     def bundles(self) -> list[Bundle]:
-        """Every version, then the bundled model.
+        """Every version, then the bundled model if it is none of them.
 
         Raises:
             BundleError: One of them is damaged.
@@ -130,10 +133,9 @@ class Registry:
         """
         ids = self.ids()
         with self._reading():
-            return [
-                *(load_bundle(self._version(name)) for name in ids),
-                load_bundle(bundled_path()),
-            ]
+            versions = [load_bundle(self._version(name)) for name in ids]
+            bundled = load_bundle(bundled_path())
+        return versions if bundled.model_id in ids else [*versions, bundled]
 
     def load(self, reference: str | Path) -> Bundle:
         """The model that a reference names.
@@ -183,7 +185,7 @@ class Registry:
     def check_decided(self, bundle: Bundle) -> None:
         """Make sure that a version has passed its decision, or is or was champion.
 
-        Models outside this registry are taken as they are.
+        The bundled model and models outside this registry are taken as they are.
 
         Raises:
             UndecidedModelError: It has not.
@@ -193,6 +195,7 @@ class Registry:
             bundle.location == self._version(bundle.model_id)
             and bundle.model_id not in (aliases.get("champion"), aliases.get("previous"))
             and not (self.decision(bundle.model_id) or {}).get("promote")
+            and bundle.model_id != load_bundle(bundled_path()).model_id
         ):
             raise UndecidedModelError(bundle.model_id)
 
@@ -248,16 +251,27 @@ class Registry:
         Raises:
             UnknownModelError: The reference names nothing here.
             ConfigurationError: It names a bundle outside the registry.
+            CannotWriteError: The registry's folder cannot be written.
         """
         promoted = self.load(reference)
         self.check_version(promoted)
         # A champion that is damaged or gone is not loaded: promotion is the way out of that.
-        champion = self.aliases().get("champion") or self.load(CHAMPION).model_id
+        champion = self.aliases().get("champion") or load_bundle(bundled_path()).model_id
         if champion != promoted.model_id:
+            self._keep_bundled({champion, promoted.model_id})
             # In this order: killed in between, the old champion still scores.
             self._point("previous", champion)
             self._point("champion", promoted.model_id)
         return promoted.model_id
+
+    def _keep_bundled(self, model_ids: Set[str]) -> None:
+        """Make the bundled model a version if it is one of these."""
+        bundled = load_bundle(bundled_path())
+        if bundled.model_id in model_ids - set(self.ids()):
+            evaluation, card = (
+                (bundled.path / name).read_text("utf-8") for name in (EVALUATION_FILE, CARD_FILE)
+            )
+            with_evaluation(bundled, evaluation, card, self._version(bundled.model_id))
 
     def _version(self, model_id: str) -> str:
         return f"{self.root}/versions/{model_id}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imdb_classifier.bundle import Bundle
+from imdb_classifier.bundle import Bundle, with_evaluation
 from imdb_classifier.errors import (
     BundleError,
     CannotWriteError,
@@ -60,13 +60,34 @@ def test_promotion_keeps_the_way_back(registry: Registry, registered: Bundle) ->
     assert registry.promote("@challenger") == registered.model_id
     assert registry.aliases()["champion"] == registered.model_id
     assert registry.aliases()["previous"] == bundled
-    assert registry.load("@previous").path == bundled_path()
+    assert registry.load("@previous").model_id == bundled
     # Promoted again, it must not become its own predecessor.
     registry.promote(registered.model_id)
     assert registry.aliases()["previous"] == bundled
     assert registry.promote("@previous") == bundled
-    assert registry.load(CHAMPION).path == bundled_path()
+    assert registry.load(CHAMPION).model_id == bundled
     assert registry.aliases()["previous"] == registered.model_id
+
+
+def test_an_alias_outlives_the_release_that_bundled_its_model(
+    registry: Registry,
+    registered: Bundle,
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundled = registry.load(CHAMPION)
+    registry.promote("@challenger")
+    assert [bundle.model_id for bundle in registry.bundles()] == sorted(
+        [bundled.model_id, registered.model_id]
+    )
+    registry.check_decided(registry.load(bundled.model_id))
+    other = with_evaluation(tiny_bundle, "{}", "", tmp_path / "other")
+    monkeypatch.setattr("imdb_classifier.registry.bundled_path", lambda: other.path)
+    kept = registry.load("@previous")
+    assert (kept.model_id, kept.evaluation) == (bundled.model_id, bundled.evaluation)
+    assert registry.promote("@previous") == bundled.model_id
+    assert registry.load(CHAMPION).model_id == bundled.model_id
 
 
 @pytest.mark.parametrize("harm", ["damaged", "gone"])
@@ -82,7 +103,7 @@ def test_a_broken_champion_can_be_rolled_back(
     with pytest.raises((BundleError, UnknownModelError), match="model"):
         registry.load(CHAMPION)
     assert registry.promote("@previous") == bundled
-    assert registry.load(CHAMPION).path == bundled_path()
+    assert registry.load(CHAMPION).model_id == bundled
 
 
 def test_killed_between_two_aliases_the_old_champion_scores(

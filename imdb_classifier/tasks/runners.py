@@ -42,7 +42,11 @@ def task_runner(runner: RunnerName, scheduler: str | None) -> TaskRunner[Any]:
         raise MissingExtraError("A Dask cluster", error.name or "prefect_dask", "dask") from error
     if scheduler is not None:
         return DaskTaskRunner(address=scheduler)
-    own = {"n_workers": available_cores(), "threads_per_worker": 1, "dashboard_address": None}
+    own = {
+        "n_workers": available_cores(),
+        "threads_per_worker": 1,
+        "dashboard_address": "127.0.0.1:0",
+    }
     return DaskTaskRunner(cluster_kwargs={**own, "host": "127.0.0.1"})
 
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +26,13 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from imdb_classifier.samples import FOLDER
+
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 240
 
 
-def _wait_for(what: str, holds: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_for(what: str, holds: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     """Wait for a condition that a sub-process brings about."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
@@ -39,7 +41,7 @@ def _wait_for(what: str, holds: Callable[[], bool], process: subprocess.Popen[by
         time.sleep(0.25)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(timeout=60)
@@ -162,22 +164,36 @@ class Server:
 
     @contextmanager
     def running(
-        self, arguments: list[str], folder: Path, until: str, holds: Callable[[], bool]
-    ) -> Iterator[Callable[[str, Callable[[], bool]], None]]:
-        """A program in the background, once a condition holds; gives a way to wait for more."""
+        self,
+        arguments: list[str],
+        folder: Path,
+        until: str,
+        holds: Callable[[], bool],
+        **environment: str,
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A program in the background, once a condition holds."""
         with (folder / "program.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=folder,
-                env=dict(self.environment),
+                env={**self.environment, **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that it can be killed with all that it began
             )
         try:
-            _wait_for(until, holds, process)
-            yield lambda what, holds: _wait_for(what, holds, process)
+            wait_for(until, holds, process)
+            yield process
         finally:
-            _stop(process)
+            stop(process)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
 
 
 @contextmanager
@@ -188,9 +204,7 @@ def prefect_server(home: Path, settings: Mapping[str, str] | None = None) -> Ite
         home: Its folder.
         settings: More environment variables, for it and for what talks to it.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     inherited = {
         name: value
@@ -220,10 +234,10 @@ def prefect_server(home: Path, settings: Mapping[str, str] | None = None) -> Ite
             return False
 
     try:
-        _wait_for("answer of the Prefect server", answers, process)
+        wait_for("answer of the Prefect server", answers, process)
         yield Server(home, api, {**environment, "PREFECT_API_URL": api}, process)
     finally:
-        _stop(process)
+        stop(process)
 
 
 @pytest.fixture(scope="session")
@@ -238,9 +252,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         EventsWorker.drain_all()
 
 
-def write_reviews(path: Path, texts: list[str | None], **columns: list[Any]) -> None:
+def write_reviews(path: Path, texts: Sequence[str | None], **columns: list[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"text": pa.array(texts, pa.string()), **columns}), path)
+
+
+def write_many(folder: Path, files: int, times: int) -> Path:
+    """A folder of files of the sample's texts, each text some times over."""
+    texts = pq.read_table(FOLDER / "train-00000-of-00001.parquet")["text"].to_pylist()
+    for number in range(files):
+        rows = [f"{number} {text}" for text in texts * times]
+        write_reviews(folder / f"{number:02}.parquet", rows)
+    return folder
 
 
 @pytest.fixture

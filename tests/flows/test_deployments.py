@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +26,10 @@ from prefect.flows import load_flow_from_entrypoint
 from imdb_classifier.bundle import load_bundle
 from imdb_classifier.registry import bundled_path
 from imdb_classifier.tasks.events import emit
+from tests.flows.conftest import write_many
 
 POOL = "imdb-classifier"
+WORKER = ["-m", "prefect", "worker", "start", "--pool", POOL]
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +94,7 @@ def test_a_worker_scores(server: Any, reviews: Path, tmp_path: Path) -> None:
     nightly = server.deployment("score-parquet/nightly")
     parameters = {"source": str(source), "output": str(output), "registry": str(tmp_path / "none")}
     run = server.post(f"/deployments/{nightly['id']}/create_flow_run", parameters=parameters)["id"]
-    worker = ["-m", "prefect", "worker", "start", "--pool", POOL]
-    with server.running(worker, tmp_path, "the run ended", lambda: server.has_ended(run)):
+    with server.running(WORKER, tmp_path, "the run ended", lambda: server.has_ended(run)):
         seen = server.get(f"/flow_runs/{run}")
     assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "Completed")
     assert seen["state"]["message"].startswith("3 rows in 1 files scored by seed-")
@@ -136,11 +140,12 @@ def test_a_promotion_has_stale_files_scored_again(server: Any) -> None:
 
 
 @pytest.fixture
-def watched(server: Any, tmp_path: Path) -> Iterator[None]:
-    """automations.yaml on the server, with the shortest time that Prefect allows."""
+def watched(server: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[None]:
+    """automations.yaml on the server, with another time, in seconds."""
     text = (server.checkout / "deployments" / "automations.yaml").read_text("utf-8")
     assert "within: 600" in text
-    (tmp_path / "hasty.yaml").write_text(text.replace("within: 600", "within: 10"), "utf-8")
+    hasty = text.replace("within: 600", f"within: {request.param}")
+    (tmp_path / "hasty.yaml").write_text(hasty, "utf-8")
     command = ["-m", "prefect", "automation", "create", "--from-file", "hasty.yaml"]
     done = server.run(command, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -149,6 +154,7 @@ def watched(server: Any, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("deployed", "watched")
+@pytest.mark.parametrize("watched", [10], indirect=True)  # Prefect's shortest
 def test_a_run_that_died_is_marked_as_crashed_and_frees_its_slot(server: Any) -> None:
     weekly = server.deployment("train-imdb/weekly")["id"]
 
@@ -165,3 +171,35 @@ def test_a_run_that_died_is_marked_as_crashed_and_frees_its_slot(server: Any) ->
     server.wait_for("end of the dead run", lambda: server.has_ended(dead))
     assert server.get(f"/flow_runs/{dead}")["state_type"] == "CRASHED"
     assert begin()[1] == "PENDING"
+
+
+@pytest.mark.usefixtures("deployed", "watched")
+@pytest.mark.parametrize("watched", [45], indirect=True)
+def test_after_a_worker_was_killed_the_next_run_takes_over(server: Any, tmp_path: Path) -> None:
+    source, output = write_many(tmp_path / "many", files=12, times=120), tmp_path / "scored"
+    nightly = server.deployment("score-parquet/nightly")["id"]
+    parameters = {"source": str(source), "output": str(output), "registry": str(tmp_path / "none")}
+
+    def begin() -> str:
+        run = server.post(f"/deployments/{nightly}/create_flow_run", parameters=parameters)["id"]
+        return str(run)
+
+    # Often enough for a run that lives not to be taken for dead.
+    often = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+    first, begun = begin(), lambda: any(output.glob("*.parquet"))
+    with server.running(WORKER, tmp_path, "a file was scored", begun, **often) as worker:
+        os.killpg(worker.pid, signal.SIGKILL)
+    assert server.get(f"/flow_runs/{first}")["state_type"] == "RUNNING"
+    server.wait_for("end of the dead run", lambda: server.has_ended(first))
+    assert server.get(f"/flow_runs/{first}")["state_type"] == "CRASHED"
+    assert not (output / "_SUCCESS").exists()
+
+    second = begin()
+    with server.running(
+        WORKER, tmp_path, "the run ended", lambda: server.has_ended(second), **often
+    ):
+        assert server.get(f"/flow_runs/{second}")["state_name"] == "Completed"
+    statuses = Counter(row["status"] for row in server.table(second, "scored-files"))
+    assert set(statuses) == {"reused", "scored"}
+    assert statuses.total() == 12
+    assert (output / "_SUCCESS").exists()

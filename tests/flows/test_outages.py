@@ -14,13 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.files import sha256_of
-from imdb_classifier.samples import FOLDER
-from tests.flows.conftest import PATIENCE_SECONDS, Server, prefect_server
+from tests.flows.conftest import PATIENCE_SECONDS, Server, prefect_server, wait_for, write_many
 
 FILES = 12
 DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
@@ -40,13 +37,7 @@ def own(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
     """Files that take some seconds to score."""
-    texts = pq.read_table(FOLDER / "train-00000-of-00001.parquet")["text"].to_pylist()
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for number in range(FILES):
-        rows = [f"{number} {text} {text}" for text in texts] * 60
-        pq.write_table(pa.table({"text": rows}), folder / f"{number:02}.parquet")
-    return folder
+    return write_many(tmp_path / "many", files=FILES, times=120)
 
 
 def _sums(folder: Path) -> dict[str, str]:
@@ -90,9 +81,9 @@ def test_the_server_dies_in_mid_run(own: Server, many: Path, tmp_path: Path) -> 
         tmp_path,
         "the first file was scored",
         lambda: bool(_sums(output)),
-    ) as wait:
+    ) as process:
         own.process.kill()
-        wait("the output was complete", (output / "_SUCCESS").exists)
+        wait_for("the output was complete", (output / "_SUCCESS").exists, process)
     assert {"_DRIFT.json", "_MANIFEST.json"} <= {path.name for path in output.iterdir()}
     score = ["-m", "imdb_classifier", "score", str(many), "--registry", "none", "--json"]
     again, undisturbed = (own.run([*score, name], tmp_path) for name in ("scored", "undisturbed"))

@@ -15,15 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.files import sha256_of
-from imdb_classifier.samples import FOLDER
 from imdb_classifier.tasks.runners import task_runner
-from tests.flows.conftest import PATIENCE_SECONDS
+from tests.flows.conftest import PATIENCE_SECONDS, write_many
 
 SCORE = "flows/score.py:score_parquet"
 
@@ -40,7 +37,7 @@ class Cluster:
 def cluster(server: Any, tmp_path: Path) -> Iterator[Cluster]:
     """A Dask scheduler with two workers of one thread each."""
     file = tmp_path / "scheduler.json"
-    local = ["--host", "127.0.0.1", "--no-dashboard"]
+    local = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
     commands = [["scheduler", "--port", "0", "--scheduler-file", str(file), *local]]
     for number in range(2):
         folder = ["--local-directory", str(tmp_path / f"worker-{number}")]
@@ -69,14 +66,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """Six files of the sample's texts, enough for three units of work."""
-    texts = pq.read_table(FOLDER / "train-00000-of-00001.parquet")["text"].to_pylist()
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for number in range(6):
-        rows = [f"{number} {text}" for text in texts] * 112
-        pq.write_table(pa.table({"text": rows}), folder / f"{number}.parquet")
-    return folder
+    """Enough for several units of work."""
+    return write_many(tmp_path / "many", files=6, times=112)
 
 
 def _sums(folder: Path) -> dict[str, str]:

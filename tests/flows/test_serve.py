@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.flows.conftest import wait_for
+
 NAMES = {"train-imdb/weekly": "0 2 * * 0", "score-parquet/nightly": "0 4 * * *"}
 
 
@@ -27,7 +29,7 @@ def test_both_deployments_are_served(
     def all_served() -> bool:
         return all(server.is_deployed(name) for name in NAMES)
 
-    with server.running(program, tmp_path, "both deployments were there", all_served) as wait:
+    with server.running(program, tmp_path, "both deployments were there", all_served) as process:
         for name, cron in NAMES.items():
             deployment = server.deployment(name)
             (schedule,) = deployment["schedules"]
@@ -43,7 +45,7 @@ def test_both_deployments_are_served(
         assert nightly["parameters"]["only"] == "new,stale"
         assert nightly["parameters"]["source"] == str(source)
         run = server.post(f"/deployments/{nightly['id']}/create_flow_run", parameters={})["id"]
-        wait("the run ended", lambda: server.has_ended(run))
+        wait_for("the run ended", lambda: server.has_ended(run), process)
 
     assert server.get(f"/flow_runs/{run}")["state_name"] == "Completed"
     assert (output / "_SUCCESS").exists()

@@ -67,12 +67,14 @@ def score_parquet(
         "on_null": on_null,
         "quarantine": quarantine,
     }
-    DriftLimits.of(drift_limits or {})  # now rather than when all is scored
+    # What would end the run later on ends it now.
+    DriftLimits.of(drift_limits or {})
+    pool = tasks.task_runner(runner, scheduler)
     resolved = tasks.resolve_model(model, registry, undecided)
     tasks.name_run(f"score {source} with", resolved["model_id"])
     with alone_in(output):
         plan = tasks.plan_scoring(source, output, deadline, max_bad_files)
-        results = tasks.score_units(plan, resolved, options, only, force, runner, scheduler)
+        results = tasks.score_units(plan, resolved, options, pool, only, force)
         committed = tasks.commit_scores(output, plan, resolved, results, options, drift_limits)
     totals = committed["totals"]
     message = (

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import scoring
+from benchmarks import cluster, scoring
 from benchmarks.__main__ import markdown
 from benchmarks.contenders import CONTENDERS
 from benchmarks.reviews import reviews, write_reviews
@@ -59,3 +59,8 @@ def test_the_readme_shows_the_measured_figures() -> None:
     readme = (CHECKOUT / "README.md").read_text("utf-8")
     for table in markdown(measured).split("\n\n"):
         assert table in readme
+
+
+def test_the_page_on_scale_shows_the_measured_figures() -> None:
+    measured = json.loads((CHECKOUT / "benchmarks" / "cluster.json").read_text("utf-8"))
+    assert cluster.markdown(measured) in (CHECKOUT / "docs" / "scale.md").read_text("utf-8")

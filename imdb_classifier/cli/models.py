@@ -21,11 +21,11 @@ def list_models(registry: RegistryOption = None, as_json: AsJson = False) -> Non
     """List the versions of the registry, and the bundled model."""
     where = Registry.at(registry)
     rows = [_describe(bundle, where) for bundle in where.bundles()]
-    shown = table(f"Models in {where.root}", "id", "alias", "recipe", "#accuracy", "trained")
+    shown = table(f"Models in {where.root}", "id", "alias", "recipe", "#accuracy", "trained (UTC)")
     for row in rows:
         accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
         aliases = " ".join(f"@{alias}" for alias in row["aliases"])
-        shown.add_row(row["id"], aliases, row["recipe"], accuracy, row["created_at"])
+        shown.add_row(row["id"], aliases, row["recipe"], accuracy, _minute(row["created_at"]))
     show(as_json, {"registry": where.root, "models": rows}, shown)
 
 
@@ -48,7 +48,7 @@ def show_model(
     shown.add_row("alias", " ".join(f"@{alias}" for alias in values["aliases"]))
     shown.add_row("recipe", f"{bundle.recipe.name}, seed {bundle.manifest['seed']}")
     shown.add_row("trained on", f"{data['rows']:,} reviews ({data['source']})")
-    shown.add_row("trained", values["created_at"])
+    shown.add_row("trained (UTC)", _minute(values["created_at"]))
     for name, figure in (bundle.evaluation or {}).get("figures", {}).items():
         shown.add_row(name.replace("_", " "), interval(figure))
     shown.add_row("folder", bundle.location)
@@ -99,6 +99,11 @@ def promote(
         shown.add_row(check.name, "yes" if check.passed else "NO", check.said)
     show(as_json, decision.to_dict(), shown)
     raise typer.Exit(0 if decision.promote else EXIT_REFUSED)
+
+
+def _minute(moment: str) -> str:
+    """A moment in UTC, ISO 8601, without its seconds."""
+    return moment[:16].replace("T", " ")
 
 
 def _describe(bundle: Bundle, registry: Registry) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from imdb_classifier.tasks.models import (
     resolve_model,
     train_model,
 )
-from imdb_classifier.tasks.runners import RunnerName
+from imdb_classifier.tasks.runners import RunnerName, task_runner
 from imdb_classifier.tasks.scores import commit_scores, plan_scoring, score_files, score_units
 
 __all__ = [
@@ -38,5 +38,6 @@ __all__ = [
     "run_as_command",
     "score_files",
     "score_units",
+    "task_runner",
     "train_model",
 ]

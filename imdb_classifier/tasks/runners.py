@@ -14,7 +14,7 @@ RunnerName = Literal["local", "process", "dask"]
 
 
 def task_runner(runner: RunnerName, scheduler: str | None) -> TaskRunner[Any]:
-    """Prefect's task runner of that name, to be entered.
+    """Prefect's task runner of that name; nothing is started before it is entered.
 
     Args:
         runner: ``local``: one unit at a time, on all cores. ``process``: a unit a core, each in a

@@ -13,6 +13,7 @@ from typing import Any, Final
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from imdb_classifier import parquet
 from imdb_classifier.bundle import load_bundle
@@ -37,7 +38,7 @@ from imdb_classifier.tasks.failures import (
     is_unforeseen,
     without_texts,
 )
-from imdb_classifier.tasks.runners import RunnerName, task_runner, threads_of_worker
+from imdb_classifier.tasks.runners import threads_of_worker
 
 FILES_KEY: Final = "scored-files"
 DRIFT_KEY: Final = "batch-drift"
@@ -175,10 +176,9 @@ def score_units(
     plan: dict[str, Any],
     model: dict[str, Any],
     options: dict[str, Any],
+    pool: TaskRunner[Any],
     only: str | None = None,
     force: bool = False,
-    runner: RunnerName = "local",
-    scheduler: str | None = None,
 ) -> list[dict[str, Any]]:
     """Score all units of a plan by `score_files`, wherever they are to run; for use in a flow.
 
@@ -186,18 +186,18 @@ def score_units(
         plan: What `plan_scoring` gave.
         model: As for `score_files`; its path has to be the same wherever units run.
         options: As for `score_files`.
+        pool: Where units run, see `runners.task_runner`.
         only: As for `score_files`.
         force: As for `score_files`.
-        runner: Where units run, see `runners.task_runner`.
-        scheduler: The address of a Dask cluster's scheduler.
 
     Returns:
         What `score_files` gave for each unit.
     """
     shared = {name: value for name, value in plan.items() if name != "units"}
-    shared["threads"] = 1 if runner == "process" else None
+    shared["threads"] = 1 if isinstance(pool, ProcessPoolTaskRunner) else None
     units = plan["units"]
-    if runner != "local":
+    elsewhere = not isinstance(pool, ThreadPoolTaskRunner)
+    if elsewhere:
         # Units that run side by side would move each other's bar: it is moved here.
         shared["progress"] = None
         # Workers of a cluster have working folders of their own.
@@ -209,13 +209,13 @@ def score_units(
     progress = Progress(plan["progress"], plan["rows"], "rows")
     results: list[dict[str, Any]] = []
     done = 0
-    with task_runner(runner, scheduler) as pool:
+    with pool:
         common = {"plan": shared, "model": model, "options": options, "only": only, "force": force}
         begun = [pool.submit(score_files, {"unit": unit, **common}) for unit in units]
         for unit, future in zip(units, begun, strict=True):
             results.append(future.result())
             done += sum(file["rows"] for file in results[-1]["files"])
-            if runner != "local":
+            if elsewhere:
                 progress.show(done)
             # Here, because what workers of a cluster log need not arrive.
             get_run_logger().info("unit %d: %s", unit["number"], _told(results[-1]["files"]))

@@ -22,7 +22,7 @@ from imdb_classifier.samples import FOLDER
 from tests.flows.conftest import CHECKOUT, PATIENCE_SECONDS, free_port, stop, wait_for
 
 REFUSED = 3
-SET_UP = ("python3 -m venv", ". .venv/bin/activate", "pip install")
+SET_UP = ("python3 -m venv", ".venv/bin/pip install", ". .venv/bin/activate")
 """Done by `make test`, in the same words but for ``--editable``."""
 
 

@@ -17,9 +17,7 @@ from typing import Any
 
 import pytest
 
-from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.files import sha256_of
-from imdb_classifier.tasks.runners import task_runner
 from tests.flows.conftest import PATIENCE_SECONDS, write_many
 
 SCORE = "flows/score.py:score_parquet"
@@ -126,6 +124,12 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
     assert _sums(output) == _sums(tmp_path / "undisturbed")
 
 
-def test_a_scheduler_belongs_to_dask() -> None:
-    with pytest.raises(ConfigurationError, match="Choose --runner dask, or leave --scheduler out"):
-        task_runner("process", "tcp://127.0.0.1:8786")
+def test_a_scheduler_belongs_to_dask(server: Any, reviews: Path, tmp_path: Path) -> None:
+    output = tmp_path / "scored"
+    state, run = server.flow_run(
+        SCORE, source=str(reviews), output=str(output), runner="process", scheduler="tcp://[::1]:1"
+    )
+    assert state.is_failed()
+    assert "Choose --runner dask, or leave --scheduler out" in state.message
+    assert not output.exists()
+    assert server.filter("task_runs", flow_runs={"id": {"any_": [str(run)]}}) == []

@@ -1,0 +1,155 @@
+"""What a unit of work costs on a Dask cluster, and what a second worker brings.
+
+``python -m benchmarks.cluster`` runs the scoring flow on a Prefect server and Dask clusters of its
+own, all on this machine; workers have one thread each. Figures are medians. JSON goes to
+``build/cluster.json``, the tables of docs/scale.md to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.__main__ import RESULT
+from benchmarks.reviews import is_real, write_reviews
+from benchmarks.table import markdown_table, progress
+
+FLOW = Path(__file__).parents[1] / "flows" / "score.py"
+UNIT_ROWS = 50_000
+UNITS = 64
+"""The most of one run."""
+FILES = 4
+"""Of real text, a unit each."""
+ROUNDS = 3
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Score files without text, 1 and 64 of them, and files of text, in every way, in turn.
+
+    Returns:
+        text and cores; of_units (runner, and seconds: one, most, a_unit) and of_text (runner,
+        seconds, times_one_worker).
+    """
+    from distributed import LocalCluster
+    from prefect.testing.utilities import prefect_test_harness
+
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = _inputs(Path(folder))
+        own = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+        cluster: Any = LocalCluster
+        seconds: dict[tuple[str, str], list[float]] = {}
+        with (
+            prefect_test_harness(server_startup_timeout=240),
+            cluster(n_workers=1, **own) as one,
+            cluster(n_workers=2, **own) as two,
+        ):
+            runners = {
+                "this process, all cores": {"runner": "local"},
+                "Dask, 1 worker": {"runner": "dask", "scheduler": one.scheduler_address},
+                "Dask, 2 workers": {"runner": "dask", "scheduler": two.scheduler_address},
+            }
+            for number in range(rounds + 1):
+                for kind, source in inputs.items():
+                    for name, parameters in runners.items():
+                        took = _seconds(source, Path(folder), parameters)
+                        progress(round=number, input=kind, runner=name, seconds=round(took, 2))
+                        if number:  # the first round warms up
+                            seconds.setdefault((kind, name), []).append(took)
+    return _figures({key: median(values) for key, values in seconds.items()}, list(runners))
+
+
+def _inputs(folder: Path) -> dict[str, Path]:
+    without_text = pa.table({"text": pa.nulls(UNIT_ROWS, pa.string())})
+    for kind, files in (("one", 1), ("most", UNITS), ("text", FILES)):
+        (folder / kind).mkdir()
+        for number in range(files):
+            file = folder / kind / f"{number:02}.parquet"
+            if kind == "text":
+                write_reviews(file, UNIT_ROWS)
+            else:
+                pq.write_table(without_text, file)
+    return {kind: folder / kind for kind in ("one", "most", "text")}
+
+
+def _seconds(source: Path, folder: Path, parameters: Mapping[str, str]) -> float:
+    """How long a flow run was running, as the server has it."""
+    from prefect import get_client
+    from prefect.client.schemas.objects import State
+    from prefect.flows import Flow, load_flow_from_entrypoint
+
+    flow: Flow[..., State[Any]] = load_flow_from_entrypoint(f"{FLOW}:score_parquet")
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        output, registry = f"{place}/scored", f"{place}/registry"
+        state = flow(
+            source=str(source), output=output, registry=registry, return_state=True, **parameters
+        )
+    assert state is not None
+    if not state.is_completed():
+        raise SystemExit(f"scoring failed: {state.message}")
+    flow_run = state.state_details.flow_run_id
+    assert flow_run is not None
+    return get_client(sync_client=True).read_flow_run(flow_run).total_run_time.total_seconds()
+
+
+def _figures(seconds: Mapping[tuple[str, str], float], runners: list[str]) -> dict[str, Any]:
+    of_units = [
+        {
+            "runner": name,
+            "one": round(seconds["one", name], 2),
+            "most": round(seconds["most", name], 2),
+            "a_unit": round((seconds["most", name] - seconds["one", name]) / (UNITS - 1), 3),
+        }
+        for name in runners
+    ]
+    of_text = [
+        {
+            "runner": name,
+            "seconds": round(seconds["text", name], 1),
+            "times_one_worker": round(seconds["text", runners[1]] / seconds["text", name], 2),
+        }
+        for name in runners
+    ]
+    return {
+        "text": "IMDB test split" if is_real() else "generated text",
+        "cores": os.cpu_count(),
+        "of_units": of_units,
+        "of_text": of_text,
+    }
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """The tables that docs/scale.md shows."""
+    units = [
+        {
+            f"{UNIT_ROWS:,} rows without text a unit": row["runner"],
+            "1 unit, s": row["one"],
+            f"{UNITS} units, s": row["most"],
+            "each further unit, s": row["a_unit"],
+        }
+        for row in results["of_units"]
+    ]
+    texts = [
+        {
+            f"{FILES} units of {UNIT_ROWS:,} reviews": row["runner"],
+            "seconds": row["seconds"],
+            "times 1 worker": row["times_one_worker"],
+        }
+        for row in results["of_text"]
+    ]
+    return f"{markdown_table(units)}\n\n{markdown_table(texts)}"
+
+
+if __name__ == "__main__":
+    results = measure(ROUNDS)
+    file = RESULT.with_name("cluster.json")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
+    print(markdown(results))

@@ -17,15 +17,17 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from distributed import LocalCluster
+from prefect import Flow, State, get_client
+from prefect.flows import load_flow_from_entrypoint
+from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.__main__ import RESULT
 from benchmarks.reviews import is_real, write_reviews
 from benchmarks.table import markdown_table, progress
+from imdb_classifier.tasks.scores import MAXIMUM_UNITS, UNIT_ROWS
 
 FLOW = Path(__file__).parents[1] / "flows" / "score.py"
-UNIT_ROWS = 50_000
-UNITS = 64
-"""The most of one run."""
 FILES = 4
 """Of real text, a unit each."""
 ROUNDS = 3
@@ -38,9 +40,6 @@ def measure(rounds: int) -> dict[str, Any]:
         text and cores; of_units (runner, and seconds: one, most, a_unit) and of_text (runner,
         seconds, times_one_worker).
     """
-    from distributed import LocalCluster
-    from prefect.testing.utilities import prefect_test_harness
-
     with tempfile.TemporaryDirectory() as folder:
         inputs = _inputs(Path(folder))
         own = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
@@ -68,7 +67,7 @@ def measure(rounds: int) -> dict[str, Any]:
 
 def _inputs(folder: Path) -> dict[str, Path]:
     without_text = pa.table({"text": pa.nulls(UNIT_ROWS, pa.string())})
-    for kind, files in (("one", 1), ("most", UNITS), ("text", FILES)):
+    for kind, files in (("one", 1), ("most", MAXIMUM_UNITS), ("text", FILES)):
         (folder / kind).mkdir()
         for number in range(files):
             file = folder / kind / f"{number:02}.parquet"
@@ -81,10 +80,6 @@ def _inputs(folder: Path) -> dict[str, Path]:
 
 def _seconds(source: Path, folder: Path, parameters: Mapping[str, str]) -> float:
     """How long a flow run was running, as the server has it."""
-    from prefect import get_client
-    from prefect.client.schemas.objects import State
-    from prefect.flows import Flow, load_flow_from_entrypoint
-
     flow: Flow[..., State[Any]] = load_flow_from_entrypoint(f"{FLOW}:score_parquet")
     with tempfile.TemporaryDirectory(dir=folder) as place:
         output, registry = f"{place}/scored", f"{place}/registry"
@@ -105,7 +100,9 @@ def _figures(seconds: Mapping[tuple[str, str], float], runners: list[str]) -> di
             "runner": name,
             "one": round(seconds["one", name], 2),
             "most": round(seconds["most", name], 2),
-            "a_unit": round((seconds["most", name] - seconds["one", name]) / (UNITS - 1), 3),
+            "a_unit": round(
+                (seconds["most", name] - seconds["one", name]) / (MAXIMUM_UNITS - 1), 3
+            ),
         }
         for name in runners
     ]
@@ -131,7 +128,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         {
             f"{UNIT_ROWS:,} rows without text a unit": row["runner"],
             "1 unit, s": row["one"],
-            f"{UNITS} units, s": row["most"],
+            f"{MAXIMUM_UNITS} units, s": row["most"],
             "each further unit, s": row["a_unit"],
         }
         for row in results["of_units"]

@@ -56,6 +56,6 @@ bench: $(VENV)/installed-bench
 # The model in the wheel: make pretrained DATA=... SEED=...
 pretrained: $(VENV)/installed
 	rm -rf build/registry/versions
-	$(BIN)/imdb-classifier train --recipe seed --seed $(SEED) --data $(DATA) --registry build/registry
+	$(BIN)/imdb-classifier train --recipe production --seed $(SEED) --data $(DATA) --registry build/registry
 	rm -rf imdb_classifier/pretrained
 	cp -r build/registry/versions/* imdb_classifier/pretrained

@@ -229,7 +229,7 @@ class Ours:
 
         model = bundle() if bundle else Registry.at().load(CHAMPION)
         if onnx_runtime:
-            engine = OnnxEngine((model.path / ONNX_FILE).read_bytes(), model.recipe)
+            engine = OnnxEngine((model.path / ONNX_FILE).read_bytes(), model.ngrams)
             model = replace(model, engine=engine)
         self._scorer, self._score = Scorer(model), score_parquet
         self.remark = f"{model.model_id}, {model.engine.name}"

@@ -81,7 +81,7 @@ class Parts:
         A step of an LSTM multiplies a state of `units` by weights for four gates.
         """
         network = self._bundle.recipe.network
-        units, directions = network.lstm_units, 2 if network.pair_slots else 1
+        units, directions = network.lstm_units, 2 if network.ngrams else 1
         with ThreadPoolExecutor(self._cores) as pool:
             rates = [
                 sum(pool.map(lambda _, rows=rows: _matrix_rate(rows, units), range(self._cores)))

@@ -73,19 +73,11 @@ def pad_left(sequences: TokenSequences, width: int) -> NDArray[np.int32]:
     return _pad(sequences, np.arange(width) >= width - sequences.lengths[:, None])
 
 
-def network_inputs(
-    recipe: Recipe, sequences: TokenSequences
-) -> NDArray[np.int32] | tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Sequences as the recipe's Keras network takes them: int32, (reviews, steps) each.
-
-    Returns:
-        Token ids; in a network of word pairs, token ids and the pairs' slots.
-    """
-    if not recipe.network.masked:
-        return pad_left(sequences, recipe.encoding.sequence_length)
-    if not recipe.network.pair_slots:
+def padded(recipe: Recipe, sequences: TokenSequences) -> NDArray[np.int32]:
+    """Sequences as the recipe's Keras network takes them: int32, (reviews, steps)."""
+    if recipe.network.masked:
         return pad_right(sequences)
-    return pad_right(sequences), pad_right(sequences.pairs(recipe.network.pair_slots))
+    return pad_left(sequences, recipe.encoding.sequence_length)
 
 
 def _pad(sequences: TokenSequences, is_token: NDArray[np.bool_]) -> NDArray[np.int32]:

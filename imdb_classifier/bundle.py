@@ -1,8 +1,9 @@
 """One model on disk: a folder, written once, complete or absent.
 
 ``model.keras`` (to train on from), ``model.onnx`` (to score with), ``vocabulary.txt`` (one word a
-line, the most frequent first), ``manifest.json`` (how it came about, golden scores),
-``evaluation.json`` (once it was evaluated), ``README.md`` (its model card) and ``SHA256SUMS``.
+line, the most frequent first), ``ngrams.npy`` (fingerprints of n-grams, if it has any),
+``manifest.json`` (how it came about, golden scores), ``evaluation.json`` (once it was evaluated),
+``README.md`` (its model card) and ``SHA256SUMS``.
 Loading checks the sums before anything else is looked at, runs no code from the bundle, needs no
 TensorFlow, and scores the golden texts.
 """
@@ -10,9 +11,10 @@ TensorFlow, and scores the golden texts.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from imdb_classifier import __version__
 from imdb_classifier.config import Recipe
@@ -37,6 +40,7 @@ from imdb_classifier.errors import (
 from imdb_classifier.export import to_onnx
 from imdb_classifier.files import sha256_of
 from imdb_classifier.network import NetworkWeights, build_network
+from imdb_classifier.ngrams import Ngrams
 from imdb_classifier.storage import storage_of
 
 if TYPE_CHECKING:
@@ -49,13 +53,14 @@ TOLERANCE: Final = 1e-5
 KERAS_FILE: Final = "model.keras"
 ONNX_FILE: Final = "model.onnx"
 VOCABULARY_FILE: Final = "vocabulary.txt"
+NGRAMS_FILE: Final = "ngrams.npy"
 MANIFEST_FILE: Final = "manifest.json"
 EVALUATION_FILE: Final = "evaluation.json"
 CARD_FILE: Final = "README.md"
 SUMS_FILE: Final = "SHA256SUMS"
 
 _REQUIRED: Final = frozenset({KERAS_FILE, ONNX_FILE, VOCABULARY_FILE, MANIFEST_FILE})
-_OPTIONAL: Final = frozenset({EVALUATION_FILE, CARD_FILE})
+_EVALUATED: Final = frozenset({EVALUATION_FILE, CARD_FILE})
 
 _GOLDEN_SENTENCES: Final = (
     "A warm, funny and beautifully acted film; I would watch it again tomorrow.",
@@ -83,6 +88,7 @@ class Bundle:
         manifest: What ``manifest.json`` says.
         recipe: How the model is encoded and built.
         vocabulary: The words that have ids of their own.
+        ngrams: The n-grams that have a polarity, in a network with n-grams.
         engine: Its network.
     """
 
@@ -91,6 +97,7 @@ class Bundle:
     manifest: Mapping[str, Any]
     recipe: Recipe
     vocabulary: Vocabulary
+    ngrams: Ngrams | None
     engine: Engine
 
     @property
@@ -129,8 +136,9 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: str | P
         deterministic=True
     )
     golden = encode(pa.array(GOLDEN_TEXTS), trained.vocabulary, recipe.encoding)
-    probabilities = OnnxEngine(onnx_model, recipe).probabilities(golden)
-    difference = np.abs(probabilities - KerasEngine(trained.model, recipe).probabilities(golden))
+    probabilities = OnnxEngine(onnx_model, trained.ngrams).probabilities(golden)
+    reference = KerasEngine(trained.model, recipe, trained.ngrams).probabilities(golden)
+    difference = np.abs(probabilities - reference)
     if not difference.max() <= TOLERANCE:
         raise ExportError(
             f"The exported model must give Keras' probabilities within {TOLERANCE}.",
@@ -139,7 +147,8 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: str | P
         )
 
     words = "".join(f"{word}\n" for word in trained.vocabulary.words.to_pylist()).encode()
-    model_hash = _model_hash(onnx_model, words, recipe)
+    listed = None if trained.ngrams is None else _npy(trained.ngrams.listed)
+    model_hash = _model_hash([onnx_model, words, *([listed] if listed else [])], recipe)
     manifest = {
         "format_version": FORMAT_VERSION,
         "model_id": f"{recipe.name}-{model_hash[:12]}",
@@ -163,6 +172,8 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: str | P
         bare.save(folder / KERAS_FILE)
         (folder / ONNX_FILE).write_bytes(onnx_model)
         (folder / VOCABULARY_FILE).write_bytes(words)
+        if listed:
+            (folder / NGRAMS_FILE).write_bytes(listed)
         (folder / MANIFEST_FILE).write_text(to_json(manifest), "utf-8")
     return load_bundle(target)
 
@@ -181,7 +192,7 @@ def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: str | Pa
         CannotWriteError: The place of `target` does not let us.
     """
     with _writing(str(target)) as folder:
-        for name in _REQUIRED:
+        for name in _names(bundle.recipe):
             shutil.copyfile(bundle.path / name, folder / name)
         (folder / EVALUATION_FILE).write_text(evaluation, "utf-8")
         (folder / CARD_FILE).write_text(card, "utf-8")
@@ -209,20 +220,25 @@ def load_bundle(location: str | Path) -> Bundle:
             "Install the release of imdb-classifier that wrote it "
             f"({manifest.get('package_version', 'unknown')}).",
         )
-    if not _REQUIRED <= names <= _REQUIRED | _OPTIONAL:
-        raise _damaged(path, f"{SUMS_FILE} lists {', '.join(sorted(names))}")
     recipe = Recipe.from_dict(manifest["recipe"])
-    words = (path / VOCABULARY_FILE).read_bytes()
-    onnx_model = (path / ONNX_FILE).read_bytes()
-    if _model_hash(onnx_model, words, recipe) != manifest["model_hash"]:
+    if not _names(recipe) <= names <= _names(recipe) | _EVALUATED:
+        raise _damaged(path, f"{SUMS_FILE} lists {', '.join(sorted(names))}")
+    onnx_model, words, *listed = (
+        (path / name).read_bytes()
+        for name in (ONNX_FILE, VOCABULARY_FILE, NGRAMS_FILE)
+        if name in names
+    )
+    if _model_hash([onnx_model, words, *listed], recipe) != manifest["model_hash"]:
         raise _damaged(path, "the model is not the one that its manifest names")
+    ngrams = Ngrams(np.load(io.BytesIO(listed[0]))) if listed else None
     bundle = Bundle(
         location=str(location),
         path=path,
         manifest=manifest,
         recipe=recipe,
         vocabulary=Vocabulary(words.decode("utf-8").split("\n")[:-1]),
-        engine=fastest_engine(onnx_model, recipe),
+        ngrams=ngrams,
+        engine=fastest_engine(onnx_model, recipe, ngrams),
     )
     _check_scores(bundle)
     return bundle
@@ -233,9 +249,20 @@ def to_json(values: Mapping[str, Any]) -> str:
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _model_hash(onnx_model: bytes, words: bytes, recipe: Recipe) -> str:
+def _npy(array: NDArray[np.uint32]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _names(recipe: Recipe) -> frozenset[str]:
+    """The files that make a model."""
+    return _REQUIRED | {NGRAMS_FILE} if recipe.network.ngrams else _REQUIRED
+
+
+def _model_hash(files: Sequence[bytes], recipe: Recipe) -> str:
     encoding = json.dumps(asdict(recipe.encoding), sort_keys=True).encode()
-    parts = (hashlib.sha256(part).digest() for part in (onnx_model, words, encoding))
+    parts = (hashlib.sha256(part).digest() for part in (*files, encoding))
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 

@@ -61,30 +61,31 @@ class NetworkConfig:
         masked: True: padding stands behind the tokens and is skipped. False, as the tutorial has
             it: padding stands in front, up to sequence_length, and runs through the LSTM as
             token 0.
-        pair_slots: Rows of the table of word pairs; 0: a single LSTM, whose last state is the
-            review. More: an LSTM in each direction over words and word pairs, pooled over time.
+        ngrams: N-grams with a number of their own, at most; 0: a single LSTM, whose last state is
+            the review. More: an LSTM in each direction, pooled over time, beside the sum of the
+            numbers of the review's n-grams.
     """
 
     embedding_dim: int
     lstm_units: int
     masked: bool
-    pair_slots: int = 0
+    ngrams: int = 0
 
     def __post_init__(self) -> None:
         for name in ("embedding_dim", "lstm_units"):
             value = getattr(self, name)
             _require(value >= 1, f"{name} must be at least 1.", name, value)
         _require(
-            self.pair_slots == 0 or (self.pair_slots >= 2 and self.masked),
-            "pair_slots must be 0, or at least 2 in a masked network.",
-            "pair_slots",
-            self.pair_slots,
+            self.ngrams == 0 or (self.ngrams >= 1 and self.masked),
+            "ngrams must be 0, or at least 1 in a masked network.",
+            "ngrams",
+            self.ngrams,
         )
 
 
 @dataclass(frozen=True)
 class RegularisationConfig:
-    """What is left out at random while a network of word pairs is trained, shares in [0, 1).
+    """What is left out at random while a network with teachers is trained, shares in [0, 1).
 
     Attributes:
         word_dropout: Of the words, which become unknown (Iyyer et al., 2015).
@@ -105,36 +106,6 @@ NO_REGULARISATION: Final = RegularisationConfig(0, 0, 0)
 
 
 @dataclass(frozen=True)
-class LanguageModelConfig:
-    """An LSTM that learns to name the next word, then to tell sentiment, see `language_model`.
-
-    Attributes:
-        num_words: Ids with vectors of their own, see `EncodingConfig`.
-        sequence_length: Tokens of a review; longer ones keep their end.
-        embedding_dim: Of a word's vector.
-        lstm_units: Of the LSTM's state.
-        drawn_words: Words beside the next one that a step chooses among.
-        reading_passes: Over all reviews, naming words.
-        telling_passes: Over the labelled reviews, telling sentiment.
-        backwards: Whether it reads reviews from their end.
-    """
-
-    num_words: int
-    sequence_length: int
-    embedding_dim: int
-    lstm_units: int
-    drawn_words: int
-    reading_passes: int
-    telling_passes: int
-    backwards: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            least = 0 if name == "backwards" else 1
-            _require(value >= least, f"{name} must be at least {least}.", name, value)
-
-
-@dataclass(frozen=True)
 class TeachersConfig:
     """The models that label reviews without a label for a network, see `teachers.teach`.
 
@@ -143,14 +114,12 @@ class TeachersConfig:
         vector_size: Of a review's vector.
         vector_passes: Over all reviews, to train these vectors.
         vector_weight: Of the loss that has the network learn these vectors beside the labels.
-        language_models: Each one more teacher.
     """
 
     minimum_reviews: int
     vector_size: int
     vector_passes: int
     vector_weight: float
-    language_models: tuple[LanguageModelConfig, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("minimum_reviews", "vector_size", "vector_passes"):
@@ -214,8 +183,8 @@ class Recipe:
     """A named model: everything but the data and the seed.
 
     Attributes:
-        teachers: Where there are any, the network also learns from the unsupervised split, and its
-            probabilities are calibrated on the validation part.
+        teachers: Where there are any, the network also learns from the unsupervised split, has
+            n-grams, and its probabilities are calibrated on the validation part.
     """
 
     name: str
@@ -232,6 +201,12 @@ class Recipe:
             "validation_fraction",
             self.training.validation_fraction,
         )
+        _require(
+            (self.teachers is None) == (self.network.ngrams == 0),
+            "A recipe has both teachers and n-grams, or neither.",
+            "ngrams",
+            self.network.ngrams,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON values."""
@@ -247,9 +222,6 @@ class Recipe:
         try:
             # Bundles of earlier releases lack some keys.
             teachers = values.get("teachers")
-            if teachers is not None:
-                models = (LanguageModelConfig(**m) for m in teachers.get("language_models", ()))
-                teachers = TeachersConfig(**{**teachers, "language_models": tuple(models)})
             return cls(
                 name=values["name"],
                 encoding=EncodingConfig(**values["encoding"]),
@@ -258,7 +230,7 @@ class Recipe:
                 regularisation=RegularisationConfig(
                     **values.get("regularisation", asdict(NO_REGULARISATION))
                 ),
-                teachers=teachers,
+                teachers=None if teachers is None else TeachersConfig(**teachers),
             )
         except (KeyError, TypeError) as error:
             raise ConfigurationError(
@@ -285,22 +257,12 @@ TINY: Final = Recipe(
 )
 """Small enough to learn something from a few hundred short reviews in seconds."""
 
-_LANGUAGE_MODEL: Final = LanguageModelConfig(
-    num_words=30_000,
-    sequence_length=400,
-    embedding_dim=256,
-    lstm_units=512,
-    drawn_words=1_024,
-    reading_passes=4,
-    telling_passes=2,
-)
-
 PRODUCTION: Final = Recipe(
     name="production",
-    encoding=EncodingConfig(num_words=20_000, sequence_length=3_000),
-    network=NetworkConfig(embedding_dim=48, lstm_units=96, masked=True, pair_slots=65_536),
+    encoding=EncodingConfig(num_words=30_000, sequence_length=3_000),
+    network=NetworkConfig(embedding_dim=48, lstm_units=64, masked=True, ngrams=300_000),
     training=TrainingConfig(
-        epochs=8,
+        epochs=5,
         batch_size=128,
         learning_rate=0.003,
         validation_fraction=0.1,
@@ -314,7 +276,6 @@ PRODUCTION: Final = Recipe(
         vector_size=400,
         vector_passes=24,
         vector_weight=0.5,
-        language_models=(_LANGUAGE_MODEL, replace(_LANGUAGE_MODEL, backwards=True)),
     ),
 )
 """Made to be used: small enough for a CPU, and taught by stronger models on unlabelled reviews."""

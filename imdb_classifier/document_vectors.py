@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.ngrams import present, tf_idf
+from imdb_classifier.ngram_counts import present, tf_idf
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -47,8 +47,8 @@ def document_vectors(
     """Train vectors of reviews.
 
     Args:
-        counts: float32, (reviews, n-grams), what `ngrams.count_ngrams` gave.
-        ratios: float32, (n-grams,), what `ngrams.log_count_ratios` gave.
+        counts: float32, (reviews, n-grams), what `ngram_counts.count_ngrams` gave.
+        ratios: float32, (n-grams,), what `ngram_counts.log_count_ratios` gave.
         size: Of a vector; smaller than either side of the counts.
         passes: Over all reviews.
         seed: Decides the order, which n-grams are skipped, and the pairs by chance.
@@ -60,7 +60,7 @@ def document_vectors(
     generator = np.random.default_rng(seed)
     once = present(counts)
     reviews, ngrams = _first_vectors(counts, once, size, seed)
-    kept = np.minimum(np.abs(ratios) / ALWAYS_KEPT, 1).astype(np.float32)
+    kept = kept_shares(ratios)
     frequencies = np.bincount(once.indices, minlength=once.shape[1])
     chances = np.cumsum((frequencies * kept) ** FREQUENCY_POWER)
     for number in range(1, passes + 1):
@@ -81,6 +81,11 @@ def document_vectors(
     lengths = np.linalg.norm(reviews, axis=1, keepdims=True)
     scaled: NDArray[np.float32] = reviews * (np.sqrt(np.float32(size)) / lengths)
     return scaled
+
+
+def kept_shares(ratios: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How often n-grams of these log count ratios are kept: float32, (n-grams,), in [0, 1]."""
+    return np.minimum(np.abs(ratios) / np.float32(ALWAYS_KEPT), np.float32(1))
 
 
 def _step(

@@ -29,9 +29,6 @@ UNKNOWN: Final = 2
 INDEX_FROM: Final = 3
 """The word of rank r, counted from 1, has the id r + INDEX_FROM."""
 
-PAIR_MULTIPLIER: Final = 2_654_435_761
-"""2**32 over the golden ratio, to the next prime: spreads what it multiplies evenly."""
-
 FILTER: Final = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
 """Keras' punctuation filter (``keras.preprocessing.text.Tokenizer``); the apostrophe is no part."""
 
@@ -80,21 +77,6 @@ class TokenSequences:
         offsets = _offsets(kept)
         positions = np.arange(offsets[-1]) + np.repeat(self.offsets[1:] - offsets[1:], kept)
         return TokenSequences(self.ids[positions], offsets)
-
-    def pairs(self, slots: int) -> TokenSequences:
-        """The slot of each token with the one in front of it, instead of the token's id.
-
-        Pairs are hashed by multiplication (Knuth, The Art of Computer Programming, 6.4): some
-        share a slot.
-
-        Args:
-            slots: At least 2; slots run from 1 to slots - 1, as 0 stands for padding.
-        """
-        before = np.empty(len(self.ids), np.int64)
-        before[1:] = self.ids[:-1]
-        before[self.offsets[:-1]] = PADDING
-        hashed = (before * PAIR_MULTIPLIER + self.ids) % (slots - 1) + 1
-        return TokenSequences(hashed.astype(np.int32), self.offsets)
 
 
 class Vocabulary:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from imdb_classifier.batching import length_buckets, network_inputs, pad_right
+from imdb_classifier.batching import length_buckets, pad_right, padded
 from imdb_classifier.config import Recipe
 from imdb_classifier.encoding import TokenSequences
 from imdb_classifier.errors import BundleError
 from imdb_classifier.export import states_after_padding, weights_of
 from imdb_classifier.network import LstmWeights, NetworkWeights
+from imdb_classifier.ngrams import Ngrams, padded_ngrams
 
 if TYPE_CHECKING:
     import keras
@@ -46,16 +47,17 @@ class Engine(Protocol):
         ...
 
 
-def fastest_engine(model: bytes, recipe: Recipe) -> Engine:
+def fastest_engine(model: bytes, recipe: Recipe, ngrams: Ngrams | None = None) -> Engine:
     """The compiled engine where the extra ``fast`` is installed, else ONNX Runtime.
 
     Args:
         model: The serialised graph that `export.to_onnx` built.
         recipe: What it was built from.
+        ngrams: Those that have a polarity in it.
     """
     if find_spec("llvmlite") and find_spec("onnx"):
-        return CompiledEngine(weights_of(model), recipe)
-    return OnnxEngine(model, recipe)
+        return CompiledEngine(weights_of(model), recipe, ngrams)
+    return OnnxEngine(model, ngrams)
 
 
 class CompiledEngine:
@@ -66,6 +68,7 @@ class CompiledEngine:
     Args:
         weights: What the network has learned.
         recipe: What it was built from.
+        ngrams: Those that have a polarity in it.
         shape: Lanes and rows of a tile; by default what fits this processor.
 
     Raises:
@@ -75,10 +78,13 @@ class CompiledEngine:
     name = "compiled LSTM"
 
     def __init__(
-        self, weights: NetworkWeights, recipe: Recipe, shape: tuple[int, int] | None = None
+        self,
+        weights: NetworkWeights,
+        recipe: Recipe,
+        ngrams: Ngrams | None = None,
+        shape: tuple[int, int] | None = None,
     ) -> None:
         network = recipe.network
-        self._units = network.lstm_units
         # Compiled code looks at no shapes.
         expected = NetworkWeights.shapes(recipe.encoding, network)
         if weights.shape() != expected:
@@ -87,19 +93,20 @@ class CompiledEngine:
                 f"The model's are {weights.shape()}.",
                 "Restore the bundle from a copy, or train the model again.",
             )
-        self._words, self._pairs = len(weights.words), len(weights.pairs)
-        vectors = np.concatenate([weights.words, weights.pairs])
+        self._ngrams, self._polarities = ngrams, weights.polarities
         self._directions = [
-            _Direction(vectors, lstm, 2 if self._pairs else 1, backwards, shape)
+            _Direction(weights.words, lstm, backwards, shape)
             for lstm, backwards in zip(weights.directions, (False, True), strict=False)
         ]
         output_kernel = weights.output_kernel[:, 0].astype(np.float64)
-        self._output_kernel = output_kernel[: 2 * self._units * len(weights.directions)]
+        of_states = 2 * network.lstm_units * len(weights.directions)
+        self._output_kernel = output_kernel[:of_states]
         self._output_bias = float(weights.output_bias[0])
-        # What a word or a pair adds to the logit through the mean of the vectors.
-        self._direct = np.empty(0)
-        if self._pairs:
-            self._direct = vectors.astype(np.float64) @ output_kernel[-network.embedding_dim :]
+        self._words = len(weights.words)
+        if ngrams is not None:
+            # What a word adds to the logit through the mean of the vectors.
+            self._direct = weights.words.astype(np.float64) @ output_kernel[of_states:-1]
+            self._of_polarity = output_kernel[-1]
         longest = 0 if network.masked else recipe.encoding.sequence_length
         self._first = np.stack(states_after_padding(weights, longest), axis=1)
 
@@ -114,20 +121,17 @@ class CompiledEngine:
             return np.empty(0, np.float32)
         if ids.min() < 0 or ids.max() >= self._words:
             raise IndexError(f"a token id lies outside [0, {self._words})")
-        entries = ids[:, None]
-        if self._pairs:
-            entries = np.stack([ids, self._words + sequences.pairs(self._pairs).ids], axis=1)
         first = self._first[np.maximum(len(self._first) - 1 - lengths, 0)]
         hidden, _, peaks, totals = np.concatenate(
-            [direction.states(entries, sequences, first) for direction in self._directions], axis=2
+            [direction.states(sequences, first) for direction in self._directions], axis=2
         ).swapaxes(0, 1)
         means = totals / lengths[:, None]
-        features = np.concatenate([peaks, means], axis=1) if self._pairs else hidden
+        features = np.concatenate([peaks, means], axis=1) if self._ngrams is not None else hidden
         # Summed row by row: a matrix product may add up in another order for other neighbours.
         logits = (features * self._output_kernel).sum(axis=1) + self._output_bias
-        if self._pairs:
-            sums = np.add.reduceat(self._direct[entries].sum(axis=1), sequences.offsets[:-1])
-            logits += sums / lengths
+        if self._ngrams is not None:
+            logits += np.add.reduceat(self._direct[ids], sequences.offsets[:-1]) / lengths
+            logits += self._of_polarity * self._ngrams.polarity_of(sequences, self._polarities)
         probabilities: NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32)
         return probabilities
 
@@ -139,7 +143,6 @@ class _Direction:
         self,
         vectors: NDArray[np.float32],
         lstm: LstmWeights,
-        lookups: int,
         backwards: bool,
         shape: tuple[int, int] | None,
     ) -> None:
@@ -148,27 +151,23 @@ class _Direction:
         self._units = len(lstm.recurrent_kernel)
         self._lanes, self._rows = shape or lstm_kernel.tile_shape()
         self._lstm = lstm_kernel.compile_lstm(
-            self._units, self._lanes, self._rows, lookups=lookups, backwards=backwards
+            self._units, self._lanes, self._rows, backwards=backwards
         )
         kernel, bias = self._packed(lstm.kernel), self._packed(lstm.bias)
         self._table = _aligned((len(vectors), *kernel.shape[1:]))
         np.matmul(
             vectors, kernel.reshape(len(kernel), -1), out=self._table.reshape(len(vectors), -1)
         )
-        # Every token looks up one row of each kind, so that the bias is shared out among them.
-        self._table += bias / lookups
+        self._table += bias
         recurrent = self._packed(lstm.recurrent_kernel).swapaxes(0, 1)
         self._recurrent = _aligned(recurrent.shape)
         self._recurrent[...] = recurrent
 
-    def states(
-        self, entries: NDArray[np.int32], sequences: TokenSequences, first: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def states(self, sequences: TokenSequences, first: NDArray[np.float32]) -> NDArray[np.float32]:
         """Each review's last hidden state, cell, peaks and totals.
 
         Args:
-            entries: int32, (tokens, lookups), rows of the table.
-            sequences: Where each review begins and ends.
+            sequences: The reviews; their ids are rows of the table.
             first: float32, (reviews, 2, units): hidden state and cell to begin with.
 
         Returns:
@@ -180,8 +179,8 @@ class _Direction:
         order = np.argsort(-sequences.lengths, kind="stable")
         tiles = -(-len(order) // self._rows)
         order = np.pad(order, (0, tiles * self._rows - len(order)), mode="edge")
-        entries = np.ascontiguousarray(entries)
-        self._lstm(self._table, self._recurrent, entries, sequences.offsets, order, states, tiles)
+        ids = np.ascontiguousarray(sequences.ids)
+        self._lstm(self._table, self._recurrent, ids, sequences.offsets, order, states, tiles)
         return states[:, :, : self._units]
 
     def _packed(self, gates: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -200,13 +199,13 @@ class OnnxEngine:
 
     Args:
         model: The serialised graph that `export.to_onnx` built.
-        recipe: What it was built from.
+        ngrams: Those that have a polarity in it.
     """
 
     name = "ONNX Runtime"
 
-    def __init__(self, model: bytes, recipe: Recipe) -> None:
-        self._pair_slots = recipe.network.pair_slots
+    def __init__(self, model: bytes, ngrams: Ngrams | None = None) -> None:
+        self._ngrams = ngrams
         options = onnxruntime.SessionOptions()
         # Parallelism comes from callers, one chunk of rows a thread: a recurrent step is too
         # little work to be shared out.
@@ -222,8 +221,8 @@ class OnnxEngine:
         for rows in length_buckets(sequences.lengths, BATCH_ROWS):
             batch = sequences.take(rows)
             inputs = {"token_ids": pad_right(batch).T, "lengths": batch.lengths.astype(np.int32)}
-            if self._pair_slots:
-                inputs["pair_slots"] = pad_right(batch.pairs(self._pair_slots)).T
+            if self._ngrams is not None:
+                inputs["ngram_ids"] = padded_ngrams(self._ngrams, batch).T
             contiguous = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
             (result[rows],) = self._session.run(None, contiguous)
         return result
@@ -235,19 +234,24 @@ class KerasEngine:
     Args:
         model: A network that `network.build_network` made.
         recipe: What it was built from.
+        ngrams: Those that have a polarity in it.
     """
 
     name = "Keras"
 
-    def __init__(self, model: keras.Model, recipe: Recipe) -> None:
+    def __init__(self, model: keras.Model, recipe: Recipe, ngrams: Ngrams | None = None) -> None:
         self._model = model
         self._recipe = recipe
+        self._ngrams = ngrams
 
     def probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
         """See `Engine`."""
         result = np.empty(len(sequences), dtype=np.float32)
         for rows in length_buckets(sequences.lengths, KERAS_BATCH_ROWS):
-            inputs = network_inputs(self._recipe, sequences.take(rows))
+            batch = sequences.take(rows)
+            inputs: Any = padded(self._recipe, batch)
+            if self._ngrams is not None:
+                inputs = inputs, padded_ngrams(self._ngrams, batch)
             result[rows] = self._model.predict_on_batch(inputs)[:, 0]
         return result
 

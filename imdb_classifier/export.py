@@ -28,17 +28,20 @@ IR_VERSION: Final = 8
 """Both old enough for every ONNX Runtime that the package admits."""
 
 TOKEN_IDS_INPUT: Final = "token_ids"
-PAIR_SLOTS_INPUT: Final = "pair_slots"
+NGRAM_IDS_INPUT: Final = "ngram_ids"
 LENGTHS_INPUT: Final = "lengths"
 OUTPUT: Final = "probability"
+
+_FLOAT: Final = 1
+"""The number of float32 among ONNX's types."""
 
 
 def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
     """The network as a graph from token ids to probabilities.
 
-    Inputs are ``token_ids``, int32, (time, batch), padded at the end, ``pair_slots`` likewise in a
-    network of word pairs, and ``lengths``, int32, (batch,), at least 1; the output is
-    ``probability``, float32, (batch,), of positive.
+    Inputs are ``token_ids``, int32, (time, batch), padded at the end, ``lengths``, int32, (batch,),
+    at least 1, and in a network with n-grams ``ngram_ids``, int32, (n-grams, batch), likewise
+    padded; the output is ``probability``, float32, (batch,), of positive.
 
     Args:
         weights: What the network has learned.
@@ -58,13 +61,14 @@ def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
         "output_bias": weights.output_bias,
         "flat": np.array([-1], dtype=np.int64),
     }
-    review = (_pooled if recipe.network.pair_slots else _last_state)(graph, weights, recipe)
+    review = (_pooled if recipe.network.ngrams else _last_state)(graph, weights, recipe)
     graph.add("Gemm", [review, "output_kernel", "output_bias"], "logits")
     graph.add("Sigmoid", ["logits"], "column")
     graph.add("Reshape", ["column", "flat"], OUTPUT)
 
-    ids = [TOKEN_IDS_INPUT, PAIR_SLOTS_INPUT] if recipe.network.pair_slots else [TOKEN_IDS_INPUT]
-    inputs = [(name, ["time", "batch"]) for name in ids] + [(LENGTHS_INPUT, ["batch"])]
+    inputs = [(TOKEN_IDS_INPUT, ["time", "batch"]), (LENGTHS_INPUT, ["batch"])]
+    if recipe.network.ngrams:
+        inputs.append((NGRAM_IDS_INPUT, ["ngrams", "batch"]))
     return helper.make_model(
         helper.make_graph(
             [
@@ -129,21 +133,20 @@ def _last_state(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
 def _pooled(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
     for name, table, ids in (
         ("words", weights.words, TOKEN_IDS_INPUT),
-        ("pairs", weights.pairs, PAIR_SLOTS_INPUT),
+        ("polarities", weights.polarities, NGRAM_IDS_INPUT),
     ):
         codes, scale = eight_bits(table)
         codes[PADDING] = 0  # so that padding adds nothing to a sum
         graph.constants |= {f"{name}_codes": codes, f"{name}_scale": scale}
         graph.add("Gather", [f"{name}_codes", ids], f"{name}_gathered")
-        graph.add("Cast", [f"{name}_gathered"], f"{name}_cast", to=1)  # float32
-        graph.add("Mul", [f"{name}_cast", f"{name}_scale"], f"{name}_vectors")
+        graph.add("Cast", [f"{name}_gathered"], f"{name}_cast", to=_FLOAT)
     graph.constants |= {
-        "time": np.array([0], dtype=np.int64),
+        "first_axis": np.array([0], dtype=np.int64),
         "column_shape": np.array([-1, 1], dtype=np.int64),
         **_lstm_constants(weights.directions),
     }
-    graph.add("Add", ["words_vectors", "pairs_vectors"], "vectors")
-    graph.add("Cast", [LENGTHS_INPUT], "float_lengths", to=1)
+    graph.add("Mul", ["words_cast", "words_scale"], "vectors")
+    graph.add("Cast", [LENGTHS_INPUT], "float_lengths", to=_FLOAT)
     graph.add("Reshape", ["float_lengths", "column_shape"], "length_column")
     # The states past a review's end are 0 by the operator's definition.
     graph.add(
@@ -160,8 +163,14 @@ def _pooled(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
     graph.add("Relu", ["largest"], "peaks")
     pooled = ["peaks"]
     for name in ("states", "vectors"):
-        graph.add("ReduceSum", [name, "time"], f"{name}_total", keepdims=0)
+        graph.add("ReduceSum", [name, "first_axis"], f"{name}_total", keepdims=0)
         pooled.append(graph.add("Div", [f"{name}_total", "length_column"], f"{name}_mean"))
+    # Whole numbers add up exactly, so that they are scaled afterwards.
+    graph.add("ReduceSum", ["polarities_cast", "first_axis"], "polarities_total", keepdims=0)
+    graph.add("Mul", ["polarities_total", "polarities_scale"], "polarities_sum")
+    graph.add("Reshape", ["polarities_sum", "column_shape"], "polarities_column")
+    graph.add("Sqrt", ["length_column"], "length_root")
+    pooled.append(graph.add("Div", ["polarities_column", "length_root"], "polarity"))
     return graph.add("Concat", pooled, "review", axis=1)
 
 
@@ -198,11 +207,11 @@ def weights_of(model: bytes) -> NetworkWeights:
         for constant in load_model_from_string(model).graph.initializer
     }
     if "embedding" in constants:
-        words = constants["embedding"]
-        pairs = words[:0]
+        words, polarities = constants["embedding"], np.empty(0, np.float32)
     else:
-        words, pairs = (
-            constants[f"{name}_codes"] * constants[f"{name}_scale"] for name in ("words", "pairs")
+        words, polarities = (
+            constants[f"{name}_codes"] * constants[f"{name}_scale"]
+            for name in ("words", "polarities")
         )
     directions = tuple(
         LstmWeights(
@@ -215,7 +224,7 @@ def weights_of(model: bytes) -> NetworkWeights:
         )
     )
     return NetworkWeights(
-        words, pairs, directions, constants["output_kernel"], constants["output_bias"]
+        words, polarities, directions, constants["output_kernel"], constants["output_bias"]
     )
 
 

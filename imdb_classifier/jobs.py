@@ -156,9 +156,7 @@ def train_bundle(
     if target.exists():
         return load_bundle(target)
     checkpoints = target.with_suffix(".checkpoints")
-    trained = train(
-        reviews, chosen, seed, checkpoints, observer, unlabelled, readings=work / "readings"
-    )
+    trained = train(reviews, chosen, seed, checkpoints, observer, unlabelled)
     bundle = write_bundle(trained, summary, target)
     shutil.rmtree(checkpoints)
     return bundle

@@ -1,7 +1,7 @@
 """What a network is to learn: encoded reviews and targets, in a part for training and one to check.
 
-In a recipe with teachers, the unlabelled reviews stand behind the labelled ones, with what the
-teachers make of them.
+In a recipe with teachers, the unlabelled reviews are learned from as well, with what the teachers
+make of them.
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from imdb_classifier.batching import length_buckets, network_inputs, shuffled_batches
-from imdb_classifier.config import EncodingConfig, Recipe
+from imdb_classifier.batching import length_buckets, padded, shuffled_batches
+from imdb_classifier.config import Recipe
 from imdb_classifier.encoding import (
     UNKNOWN,
     TokenSequences,
     Vocabulary,
-    cap,
     encode,
     encode_reviews,
 )
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.imdb import Reviews
 from imdb_classifier.schema import TEXT
-from imdb_classifier.teachers import teach
+from imdb_classifier.teachers import Teaching, teach
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -41,8 +40,8 @@ class Lessons:
 
     Args:
         sequences: The reviews.
-        targets: float32, (reviews, 1), probabilities of positive; with teachers also (reviews,
-            vector_size), document vectors.
+        targets: float32, (reviews, 1), probabilities of positive; to learn from teachers, also
+            (reviews, vector_size), document vectors.
         recipe: What the batches are for.
     """
 
@@ -71,13 +70,12 @@ class Lessons:
         return self._dataset(TokenSequences(ids, self.sequences.offsets), batches)
 
     def in_order(self) -> tf.data.Dataset:
-        """Every review once, in the order of `ordered_targets`."""
+        """Every review once, in the order of `ordered_rows`."""
         return self._dataset(self.sequences, self._ordered_batches())
 
-    def ordered_targets(self) -> NDArray[np.float32]:
-        """What is to be learned: float32, (reviews,), in an order that never changes."""
-        ordered: NDArray[np.float32] = self.targets[0][np.concatenate(self._ordered_batches()), 0]
-        return ordered
+    def ordered_rows(self) -> NDArray[np.int64]:
+        """The rows in an order that never changes."""
+        return np.concatenate(self._ordered_batches())
 
     def _ordered_batches(self) -> list[NDArray[np.int64]]:
         return length_buckets(self.sequences.lengths, _VALIDATION_BATCH_ROWS)
@@ -87,19 +85,18 @@ class Lessons:
     ) -> tf.data.Dataset:
         import tensorflow as tf
 
-        def padded() -> Iterator[Any]:
+        def examples() -> Iterator[Any]:
             for rows in batches:
                 targets = tuple(target[rows] for target in self.targets)
-                yield network_inputs(self.recipe, sequences.take(rows)), targets
+                yield padded(self.recipe, sequences.take(rows)), targets
 
         # Keras would guess the shapes from the first two batches, and fail at the first wider one
         # where these happen to be of one width.
         steps = None if self.recipe.network.masked else self.recipe.encoding.sequence_length
         ids = tf.TensorSpec((None, steps), tf.int32)
-        inputs = (ids, ids) if self.recipe.network.pair_slots else ids
         sizes = (target.shape[1] for target in self.targets)
-        shapes = inputs, tuple(tf.TensorSpec((None, size), tf.float32) for size in sizes)
-        dataset = tf.data.Dataset.from_generator(padded, output_signature=shapes)
+        shapes = ids, tuple(tf.TensorSpec((None, size), tf.float32) for size in sizes)
+        dataset = tf.data.Dataset.from_generator(examples, output_signature=shapes)
         return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)
 
 
@@ -110,21 +107,18 @@ class Curriculum:
     Attributes:
         vocabulary: The words with ids of their own.
         training: To learn.
-        validation: To check with; without reviews where the recipe holds none out.
+        validation: To check with, against labels; without reviews where the recipe holds none out.
+        teaching: What the teachers of a recipe that has any found.
     """
 
     vocabulary: Vocabulary
     training: Lessons
     validation: Lessons
+    teaching: Teaching | None = None
 
 
 def prepare_lessons(
-    reviews: Reviews,
-    unlabelled: Reviews | None,
-    recipe: Recipe,
-    seed: int,
-    folder: Path,
-    readings: Path,
+    reviews: Reviews, unlabelled: Reviews | None, recipe: Recipe, seed: int, folder: Path
 ) -> Curriculum:
     """Split and encode reviews, and have teachers label the others if the recipe has any.
 
@@ -133,42 +127,22 @@ def prepare_lessons(
         unlabelled: The unsupervised split, for a recipe with teachers.
         recipe: What is to be trained.
         seed: Decides the split and what teachers draw.
-        folder: Keeps what each teacher found, see `teachers.teach`.
-        readings: Keeps what language models learn without labels, likewise.
+        folder: Keeps what teachers found, see `teachers.teach`.
 
     Raises:
         ConfigurationError: The validation share leaves no reviews, or a recipe with teachers is
             given no unlabelled reviews with text.
     """
     training_rows, validation_rows = split(len(reviews), recipe, seed)
-    vocabulary, sequences, targets = _encoded_and_taught(
-        reviews, unlabelled, recipe, seed, (training_rows, validation_rows), folder, readings
-    )
-    learned_rows = np.concatenate([training_rows, np.arange(len(reviews), len(sequences))])
-    training, validation = (
-        Lessons(sequences.take(rows), tuple(target[rows] for target in targets), recipe)
-        for rows in (learned_rows, validation_rows)
-    )
-    return Curriculum(vocabulary, training, validation)
-
-
-def _encoded_and_taught(
-    reviews: Reviews,
-    unlabelled: Reviews | None,
-    recipe: Recipe,
-    seed: int,
-    rows: tuple[NDArray[np.int64], NDArray[np.int64]],
-    folder: Path,
-    readings: Path,
-) -> tuple[Vocabulary, TokenSequences, tuple[NDArray[np.float32], ...]]:
-    """Vocabulary, encoded reviews, and what is to be learned of each: (reviews, 1) probabilities.
-
-    With teachers, document vectors are to be learned as well.
-    """
     labels = reviews.labels.astype(np.float32)[:, None]
     if recipe.teachers is None:
         vocabulary = vocabulary_of(reviews, recipe)
-        return vocabulary, encode_reviews(reviews.table, vocabulary, recipe.encoding), (labels,)
+        sequences = encode_reviews(reviews.table, vocabulary, recipe.encoding)
+        training, validation = (
+            Lessons(sequences.take(rows), (labels[rows],), recipe)
+            for rows in (training_rows, validation_rows)
+        )
+        return Curriculum(vocabulary, training, validation)
     if unlabelled is None or TEXT not in reviews.table.column_names:
         raise ConfigurationError(
             f"The recipe '{recipe.name}' learns from reviews with text, some without a label.",
@@ -176,20 +150,27 @@ def _encoded_and_taught(
             "Name others with --data, or choose another recipe.",
         )
     texts = pa.concat_tables([reviews.table, unlabelled.table])[TEXT]
-    words = Vocabulary.count(texts)
-    whole = encode(texts, words, EncodingConfig(len(words) + 4, 1).uncut)
+    vocabulary = Vocabulary.count(texts).head(recipe.encoding.vocabulary_words)
+    sequences = encode(texts, vocabulary, recipe.encoding)
+    learned_rows = np.concatenate([training_rows, np.arange(len(reviews), len(sequences))])
     teaching = teach(
-        whole,
+        sequences,
         np.concatenate([reviews.labels, unlabelled.labels]),
-        *rows,
+        learned_rows,
+        validation_rows,
         recipe.teachers,
+        recipe.network.ngrams,
         seed,
         folder,
-        readings,
     )
-    taught = np.concatenate([labels, teaching.probabilities[len(labels) :, None]])
-    vocabulary = words.head(recipe.encoding.vocabulary_words)
-    return vocabulary, cap(whole, recipe.encoding), (taught, teaching.vectors)
+    soft = teaching.probabilities[len(training_rows) :, None]
+    targets = np.concatenate([labels[training_rows], soft])
+    return Curriculum(
+        vocabulary,
+        Lessons(sequences.take(learned_rows), (targets, teaching.vectors), recipe),
+        Lessons(sequences.take(validation_rows), (labels[validation_rows],), recipe),
+        teaching,
+    )
 
 
 def vocabulary_of(reviews: Reviews, recipe: Recipe) -> Vocabulary:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+    from sklearn.linear_model import LogisticRegression
 
 _ITERATIONS: Final = 60
 """More of them fit a regression on n-grams no better."""
@@ -32,15 +33,36 @@ def fit_log_odds(
     Returns:
         float32, (reviews,).
     """
+    model = _fit(features[rows], labels[rows], c, intercept=True)
+    log_odds: NDArray[np.float32] = model.decision_function(features).astype(np.float32)
+    return log_odds
+
+
+def fit_weights(
+    features: NDArray[np.floating[Any]], labels: NDArray[np.int8], c: float
+) -> NDArray[np.float32]:
+    """The weights of features whose weighted sum is the log-odds of positive.
+
+    Args:
+        features: (reviews, features).
+        labels: int8, (reviews,), 0 or 1.
+        c: As in `fit_log_odds`.
+
+    Returns:
+        float32, (features,).
+    """
+    weights: NDArray[np.float32] = _fit(features, labels, c, intercept=False).coef_[0]
+    return weights.astype(np.float32)
+
+
+def _fit(features: Any, labels: NDArray[np.int8], c: float, intercept: bool) -> LogisticRegression:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=c, max_iter=_ITERATIONS)
+    model = LogisticRegression(C=c, max_iter=_ITERATIONS, fit_intercept=intercept)
     with catch_warnings():
         simplefilter("ignore", ConvergenceWarning)
-        model.fit(features[rows], labels[rows])
-    log_odds: NDArray[np.float32] = model.decision_function(features).astype(np.float32)
-    return log_odds
+        return model.fit(features, labels)
 
 
 def fit_temperature(log_odds: NDArray[np.floating[Any]], labels: NDArray[np.int8]) -> float:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -42,20 +42,17 @@ def tile_shape() -> tuple[int, int]:
 
 
 @lru_cache
-def compile_lstm(
-    units: int, lanes: int, rows: int, *, lookups: int, backwards: bool
-) -> Callable[..., None]:
+def compile_lstm(units: int, lanes: int, rows: int, *, backwards: bool) -> Callable[..., None]:
     """The function ``lstm(table, recurrent, ids, offsets, order, states, tiles)``.
 
     It runs reviews through an LSTM of `units` units, each from its own first state to its last
     token (`backwards`: from the last token to the first), and lets other Python threads run. With
     ``width`` for the units rounded up to whole vectors of `lanes` floats, its arguments are:
 
-    - table: float32, (entries, width / lanes, 4, lanes): what a word, or a pair of them, adds to
-      the gates, in Keras' order (input, forget, candidate, output), times -log2(e), the candidate
-      twice that;
+    - table: float32, (words, width / lanes, 4, lanes): what a word adds to the gates, in Keras'
+      order (input, forget, candidate, output), times -log2(e), the candidate twice that;
     - recurrent: float32, (width / lanes, units, 4, lanes): the recurrent weights, scaled likewise;
-    - ids: int32, (tokens, lookups): the rows of the table that add up to a token;
+    - ids: int32, (tokens,), rows of the table;
     - offsets: int64, (reviews + 1,): review i is ``ids[offsets[i]:offsets[i + 1]]``, never empty;
     - order: int64, (tiles * rows,): every review, the longest first; the last may be repeated;
     - states: float32, (reviews, 4, width): the first hidden state, cell, peak and total of each
@@ -64,7 +61,7 @@ def compile_lstm(
     """
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    module = binding.parse_assembly(str(_Builder(units, lanes, rows, lookups, backwards).module))
+    module = binding.parse_assembly(str(_Builder(units, lanes, rows, backwards).module))
     machine = binding.Target.from_default_triple().create_target_machine(
         binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), opt=3
     )
@@ -85,9 +82,8 @@ def compile_lstm(
 class _Builder(ir.IRBuilder):  # type: ignore[misc]
     """Writes the function ``lstm`` into a module of its own."""
 
-    def __init__(self, units: int, lanes: int, rows: int, lookups: int, backwards: bool) -> None:
-        self.units, self.lanes, self.rows = units, lanes, rows
-        self.lookups, self.backwards = lookups, backwards
+    def __init__(self, units: int, lanes: int, rows: int, backwards: bool) -> None:
+        self.units, self.lanes, self.rows, self.backwards = units, lanes, rows, backwards
         self.width = -(-units // lanes) * lanes
         self.vector = ir.VectorType(FLOAT, lanes)
         kind = ir.FunctionType(ir.VoidType(), [POINTER] * 6 + [INT64])
@@ -124,10 +120,8 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
                 position = self.select(self.icmp_signed("<", step, last), step, last)
                 if self.backwards:
                     position = self.sub(last, position)
-                token = self.mul(self.add(start, position), INT64(self.lookups))
-                for lookup in range(self.lookups):
-                    entry = self.sext(self.read(self.ids, token, lookup, INT32), INT64)
-                    inputs.append(self.mul(entry, INT64(GATES * self.width)))
+                entry = self.sext(self.read(self.ids, self.add(start, position), 0, INT32), INT64)
+                inputs.append(self.mul(entry, INT64(GATES * self.width)))
             before = self.mul(self.and_(step, INT64(1)), INT64(self.rows * self.width))
             after = self.sub(INT64(self.rows * self.width), before)
             with self.loop(INT64(self.width // self.lanes)) as (block, _):
@@ -149,17 +143,10 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
     ) -> None:
         """One step of `lanes` units of every review of a tile."""
         column = self.mul(block, INT64(GATES * self.lanes))
-        entries = [
-            [
-                self.read(self.table, self.add(entry, column), g * self.lanes, self.vector)
-                for g in range(GATES)
-            ]
-            for entry in inputs
-        ]
         gates = [
-            reduce(self.fadd, addends)
-            for r in range(0, len(entries), self.lookups)
-            for addends in zip(*entries[r : r + self.lookups], strict=True)
+            self.read(self.table, self.add(entry, column), gate * self.lanes, self.vector)
+            for entry in inputs
+            for gate in range(GATES)
         ]
         with self.loop(INT64(self.units), gates) as (unit, sums):
             line = self.add(self.mul(block, INT64(self.units)), unit)

@@ -15,12 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.config import (
-    NO_REGULARISATION,
-    EncodingConfig,
-    NetworkConfig,
-    RegularisationConfig,
-)
+from imdb_classifier.config import EncodingConfig, NetworkConfig, RegularisationConfig
+from imdb_classifier.encoding import PADDING
 from imdb_classifier.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -74,74 +70,113 @@ def _without_start_up_messages() -> Iterator[None]:
                     os.write(2, line)
 
 
-def build_network(
-    encoding: EncodingConfig,
-    network: NetworkConfig,
-    regularisation: RegularisationConfig = NO_REGULARISATION,
-) -> keras.Model:
+def build_network(encoding: EncodingConfig, network: NetworkConfig) -> keras.Model:
     """A network with fresh weights.
 
-    Takes int32 token ids, (batch, time), then the slots of word pairs, likewise, if it has any; and
-    gives float32 probabilities of positive, (batch, 1). Masked networks take any number of steps;
-    the others exactly ``encoding.sequence_length``.
+    Takes int32 token ids, (batch, time), then the ids of the review's n-grams, (batch, n-grams),
+    if it has any; and gives float32 probabilities of positive, (batch, 1). Masked networks take any
+    number of steps; the others exactly ``encoding.sequence_length``.
 
-    Without word pairs it is ``Embedding -> LSTM -> Dense(1, sigmoid)``. With them, the vector of a
-    word and that of its pair with the word in front are added up (Joulin et al., 2016, on hashed
-    pairs), an LSTM reads them in each direction, and its states are pooled over time (Johnson and
-    Zhang, 2016): largest values, zero included, and means, beside the mean of the vectors.
+    Without n-grams it is ``Embedding -> LSTM -> Dense(1, sigmoid)``. With them, an LSTM reads the
+    words in each direction, and its states are pooled over time (Johnson and Zhang, 2016): largest
+    values, zero included, and means, beside the mean of the vectors. One more feature is the sum of
+    the polarities of the n-grams, over the root of the number of tokens (see `polarity`).
 
     Raises:
         MissingExtraError: Keras or TensorFlow is not installed.
     """
     keras = import_keras()
+    layers, ops = keras.layers, keras.ops
+    positive = layers.Dense(1, activation="sigmoid", name="positive")
+    if not network.ngrams:
+        steps = None if network.masked else encoding.sequence_length
+        token_ids = keras.Input(shape=(steps,), dtype="int32", name="token_ids")
+        lstm = layers.LSTM(network.lstm_units, name="lstm")
+        return keras.Sequential(
+            [token_ids, _words(keras, encoding, network), lstm, positive], name="imdb_classifier"
+        )
+    token_ids, pooled = _read_both_ways(keras, encoding, network, input_dropout=0.0)
+    ngram_ids = keras.Input(shape=(None,), dtype="int32", name="ngram_ids")
+    polarities = layers.Embedding(network.ngrams + 1, 1, name="polarities")(ngram_ids)
+    tokens = ops.sum(ops.cast(ops.not_equal(token_ids, PADDING), "float32"), axis=1, keepdims=True)
+    polarity = ops.divide(ops.sum(polarities, axis=1), ops.sqrt(tokens))
+    review = layers.Concatenate(name="review_and_polarity")([pooled, polarity])
+    return keras.Model([token_ids, ngram_ids], positive(review), name="imdb_classifier")
+
+
+def build_student(
+    encoding: EncodingConfig,
+    network: NetworkConfig,
+    regularisation: RegularisationConfig,
+    vector_size: int,
+) -> keras.Model:
+    """The part of a network with n-grams that learns by steps, with fresh weights.
+
+    Takes token ids, and gives probabilities by its LSTMs alone, and the vectors of reviews, of
+    length 1, (batch, vector_size), that teachers have it learn beside them.
+    """
+    keras = import_keras()
     layers = keras.layers
-    steps = None if network.masked else encoding.sequence_length
-    words = layers.Embedding(
+    token_ids, pooled = _read_both_ways(keras, encoding, network, regularisation.input_dropout)
+    dropped = layers.Dropout(regularisation.output_dropout)(pooled)
+    positive = layers.Dense(1, activation="sigmoid", name="positive")(dropped)
+    vectors = layers.Dense(vector_size, name="vector")(dropped)
+    unit = layers.UnitNormalization(name="vectors_of_teachers")(vectors)
+    return keras.Model(token_ids, [positive, unit], name="student")
+
+
+def without_vectors(student: keras.Model) -> keras.Model:
+    """A student, with its weights, that gives probabilities alone."""
+    return import_keras().Model(student.inputs, student.outputs[0], name="student")
+
+
+def _words(keras: Any, encoding: EncodingConfig, network: NetworkConfig) -> keras.Layer:
+    return keras.layers.Embedding(
         encoding.num_words, network.embedding_dim, mask_zero=network.masked, name="words"
     )
-    token_ids = keras.Input(shape=(steps,), dtype="int32", name="token_ids")
-    positive = layers.Dense(1, activation="sigmoid", name="positive")
-    if not network.pair_slots:
-        return keras.Sequential(
-            [token_ids, words, layers.LSTM(network.lstm_units, name="lstm"), positive],
-            name="imdb_classifier",
-        )
-    pairs = layers.Embedding(
-        network.pair_slots, network.embedding_dim, mask_zero=True, name="pairs"
-    )
-    pair_slots = keras.Input(shape=(steps,), dtype="int32", name="pair_slots")
-    vectors = layers.Add(name="vectors")([words(token_ids), pairs(pair_slots)])
-    dropped = layers.SpatialDropout1D(regularisation.input_dropout)(vectors)
+
+
+def _read_both_ways(
+    keras: Any, encoding: EncodingConfig, network: NetworkConfig, input_dropout: float
+) -> tuple[Any, Any]:
+    """The token ids, and the features of a review that an LSTM in each direction reads of them."""
+    layers = keras.layers
+    token_ids = keras.Input(shape=(None,), dtype="int32", name="token_ids")
+    vectors = _words(keras, encoding, network)(token_ids)
+    dropped = layers.SpatialDropout1D(input_dropout)(vectors)
     lstm = layers.LSTM(network.lstm_units, return_sequences=True, name="lstm")
     states = layers.Bidirectional(lstm, name="directions")(dropped)
     # What padding leaves is 0 or a repeated state, so a maximum with 0 never sees it.
     peaks = layers.ReLU()(layers.GlobalMaxPooling1D()(states))
-    pooled = [peaks, *(layers.GlobalAveragePooling1D()(values) for values in (states, vectors))]
-    review = layers.Concatenate(name="review")(pooled)
-    return keras.Model(
-        [token_ids, pair_slots],
-        positive(layers.Dropout(regularisation.output_dropout)(review)),
-        name="imdb_classifier",
-    )
+    means = [layers.GlobalAveragePooling1D()(values) for values in (states, vectors)]
+    return token_ids, layers.Concatenate(name="review")([peaks, *means])
 
 
-def with_vectors(network: keras.Model, size: int) -> keras.Model:
-    """A network, to be trained, that gives document vectors of length 1 beside its probabilities.
+def join(
+    student: keras.Model,
+    polarities: NDArray[np.float32],
+    shares: tuple[float, float],
+    encoding: EncodingConfig,
+    network: NetworkConfig,
+) -> keras.Model:
+    """The network of a student and of n-grams, whose log-odds are the weighted sum of theirs.
 
     Args:
-        network: One of word pairs that `build_network` made; the two share their layers.
-        size: Of a vector.
+        student: What `build_student` gave, trained.
+        polarities: float32, (ngrams + 1,), by the n-gram's id; 0 for padding.
+        shares: The weights of the student's log-odds and of the n-grams'.
+        encoding: What the student was built from.
+        network: Likewise.
     """
-    keras = import_keras()
-    head = keras.layers.Dense(size, name="vector")(network.get_layer("positive").input)
-    unit = keras.layers.UnitNormalization(name="vectors_of_teachers")(head)
-    return keras.Model(network.inputs, [network.output, unit], name="with_vectors")
-
-
-def without_vectors(model: keras.Model) -> keras.Model:
-    """The network that `with_vectors` was given."""
-    keras = import_keras()
-    return keras.Model(model.inputs, model.outputs[0], name="imdb_classifier")
+    joined = build_network(encoding, network)
+    for name in ("words", "directions"):
+        joined.get_layer(name).set_weights(student.get_layer(name).get_weights())
+    joined.get_layer("polarities").set_weights([polarities[:, None]])
+    kernel, bias = student.get_layer("positive").get_weights()
+    of_student, of_ngrams = shares
+    kernel = np.concatenate([of_student * kernel, [[of_ngrams]]]).astype(np.float32)
+    joined.get_layer("positive").set_weights([kernel, of_student * bias])
+    return joined
 
 
 @dataclass(frozen=True)
@@ -165,16 +200,16 @@ class NetworkWeights:
 
     Attributes:
         words: float32, (num_words, embedding_dim).
-        pairs: float32, (pair_slots, embedding_dim), without rows where there are no pairs.
-        directions: Its LSTM; with pairs, the one that reads forwards and the one backwards.
-        output_kernel: float32, (features, 1). Features are the last state; with pairs, in this
+        polarities: float32, (ngrams + 1,), by the n-gram's id; (0,) where there are no n-grams.
+        directions: Its LSTM; with n-grams, the one that reads forwards and the one backwards.
+        output_kernel: float32, (features, 1). Features are the last state; with n-grams, in this
             order: peaks forwards, peaks backwards, mean states forwards, mean states backwards,
-            mean vector.
+            mean vector, polarity.
         output_bias: float32, (1,).
     """
 
     words: NDArray[np.float32]
-    pairs: NDArray[np.float32]
+    polarities: NDArray[np.float32]
     directions: tuple[LstmWeights, ...]
     output_kernel: NDArray[np.float32]
     output_bias: NDArray[np.float32]
@@ -188,25 +223,25 @@ class NetworkWeights:
 
         names = {layer.name for layer in model.layers}
         (words,) = weights("words")
-        (pairs,) = weights("pairs") if "pairs" in names else (words[:0],)
+        (polarities,) = weights("polarities") if "polarities" in names else (words[:0],)
         lstms = weights("directions" if "directions" in names else "lstm")
         directions = tuple(LstmWeights(*lstms[i : i + 3]) for i in range(0, len(lstms), 3))
-        return cls(words, pairs, directions, *weights("positive"))
+        return cls(words, polarities.reshape(-1), directions, *weights("positive"))
 
     @staticmethod
-    def shapes(encoding: EncodingConfig, network: NetworkConfig) -> tuple[tuple[int, int], ...]:
-        """The shapes that decide all others: words, pairs, then each direction's recurrence."""
+    def shapes(encoding: EncodingConfig, network: NetworkConfig) -> tuple[tuple[int, ...], ...]:
+        """The shapes that decide all others: words, polarities, each direction's recurrence."""
         recurrence = (network.lstm_units, 4 * network.lstm_units)
         return (
             (encoding.num_words, network.embedding_dim),
-            (network.pair_slots, network.embedding_dim),
-            *([recurrence] * (2 if network.pair_slots else 1)),
+            (network.ngrams + 1 if network.ngrams else 0,),
+            *([recurrence] * (2 if network.ngrams else 1)),
         )
 
     def shape(self) -> tuple[tuple[int, ...], ...]:
         """What `shapes` says of a recipe, of these weights."""
         recurrences = (lstm.recurrent_kernel.shape for lstm in self.directions)
-        return (self.words.shape, self.pairs.shape, *recurrences)
+        return (self.words.shape, self.polarities.shape, *recurrences)
 
 
 def eight_bits(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -222,9 +257,7 @@ def eight_bits(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np
     return np.rint(table / scale).astype(np.int8), scale
 
 
-def round_vectors(model: keras.Model) -> None:
-    """Bring the vectors of words and pairs to what 8 bits hold, so that every copy is the same."""
-    for name in ("words", "pairs"):
-        layer = model.get_layer(name)
-        codes, scale = eight_bits(np.asarray(layer.get_weights()[0], np.float32))
-        layer.set_weights([codes * scale])
+def rounded(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A table brought to what 8 bits hold, so that every copy of it is the same."""
+    codes, scale = eight_bits(table)
+    return codes * scale

@@ -1,122 +1,106 @@
-"""Which runs of one to three words each review holds, and what these alone say of its sentiment."""
+"""Runs of one to three tokens, told apart by fingerprints, and which of them a review holds.
+
+The n-grams that count are a sorted list of fingerprints; an n-gram is known by its place there. A
+list of them costs 4 bytes each, and no text: two n-grams share one of 2**32 fingerprints as seldom
+as chance has it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.encoding import TokenSequences
-from imdb_classifier.linear import fit_log_odds
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+from imdb_classifier.encoding import PADDING, TokenSequences
 
 LONGEST: Final = 3
 
-_SMOOTHING: Final = 1.0
-_LOG_RATIO_C: Final = 10.0
-_TF_IDF_C: Final = 30.0
+_BASE: Final = np.uint64(0x9E3779B97F4A7C15)
+"""2**64 over the golden ratio, to the next odd number: spreads what it multiplies evenly."""
+_FINGERPRINT_BITS: Final = np.uint64(32)
 
 
-def count_ngrams(sequences: TokenSequences, minimum_reviews: int) -> csr_array:
-    """How often each review holds each n-gram of one to `LONGEST` tokens.
+def fingerprints(sequences: TokenSequences) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Every n-gram of every review, as often as it stands there.
 
-    Args:
-        sequences: Whole reviews, in a vocabulary of up to a million words.
-        minimum_reviews: N-grams that fewer reviews hold are left out.
+    N-grams are hashed by multiplication (Knuth, The Art of Computer Programming, 6.4): the digits
+    of a number to the base `_BASE`, of which the upper half is kept.
 
     Returns:
-        float32, (reviews, n-grams), shorter n-grams first.
+        uint32, (n-grams,), of one token, then of two, then of three; int64, (n-grams,), the review
+        that each stands in.
     """
-    from scipy.sparse import csr_array, hstack
-
-    ids = sequences.ids.astype(np.int64)
+    ids = sequences.ids.astype(np.uint64)
     reviews = np.repeat(np.arange(len(sequences)), sequences.lengths)
-    base = ids.max(initial=0) + 1
-    parts, keys = [], np.zeros_like(ids)
-    for length in range(1, LONGEST + 1):
-        begins = max(len(ids) - length + 1, 0)
-        keys = keys[:begins] * base + ids[length - 1 :]
-        within = np.flatnonzero(reviews[:begins] == reviews[length - 1 :])
-        if len(within) == 0:
-            break
-        _, columns = np.unique(keys[within], return_inverse=True)
-        ones = np.ones(len(within), np.float32)
-        part = csr_array((ones, (reviews[within], columns)), (len(sequences), columns.max() + 1))
-        part.sum_duplicates()
-        holding = np.bincount(part.indices, minlength=part.shape[1])
-        parts.append(part[:, holding >= minimum_reviews])
-    return hstack(parts, format="csr")
+    numbers = np.zeros_like(ids)
+    found, places = [], []
+    for length in range(1, min(LONGEST, len(ids)) + 1):
+        numbers = numbers[: len(ids) - length + 1] * _BASE + ids[length - 1 :]
+        within = reviews[: len(numbers)] == reviews[length - 1 :]
+        found.append((numbers[within] * _BASE >> _FINGERPRINT_BITS).astype(np.uint32))
+        places.append(reviews[: len(numbers)][within])
+    if not found:
+        return np.empty(0, np.uint32), np.empty(0, np.int64)
+    return np.concatenate(found), np.concatenate(places)
 
 
-def present(counts: csr_array) -> csr_array:
-    """1 where a review holds an n-gram, however often."""
-    once = counts.copy()
-    once.data[:] = 1
-    return once
-
-
-def log_count_ratios(
-    once: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """How much likelier each n-gram is in positive reviews than in negative ones.
-
-    Wang and Manning (2012), Baselines and Bigrams.
+class Ngrams:
+    """The n-grams that have an id of their own, from 1 on; 0 is padding.
 
     Args:
-        once: What `present` gave.
-        labels: 0 or 1 in these rows.
-        rows: The reviews to count in.
-
-    Returns:
-        float32, (n-grams,): the logarithm of the ratio of their shares.
+        listed: uint32, (n-grams,), their fingerprints, ascending, each once.
     """
-    positive = labels[rows].astype(np.float32)
-    shares = [
-        counts / counts.sum()
-        for side in (positive, 1 - positive)
-        for counts in [_SMOOTHING + once[rows].T @ side]
-    ]
-    ratios: NDArray[np.float32] = np.log(shares[0] / shares[1]).astype(np.float32)
-    return ratios
+
+    def __init__(self, listed: NDArray[np.uint32]) -> None:
+        from pandas import Index
+
+        self.listed = listed
+        self._index = Index(listed)
+        # Its hash table is built by the first look-up, which threads must not do side by side.
+        self._index.get_indexer(self._index[:1])
+
+    def __len__(self) -> int:
+        return len(self.listed)
+
+    def held_by(self, sequences: TokenSequences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which of these n-grams each review holds, each once however often it stands there.
+
+        Returns:
+            int64, (held,), ids in [1, len(self)], ascending within a review; int64, (held,), the
+            reviews, ascending.
+        """
+        found, reviews = fingerprints(sequences)
+        ids = self._index.get_indexer(found) + 1  # type: ignore[arg-type]  # takes any array
+        known = ids != PADDING
+        size = len(self) + 1
+        keys = np.sort(reviews[known] * size + ids[known])
+        first = np.diff(keys, prepend=-1) != 0
+        reviews, ids = np.divmod(keys[first], size)
+        return ids, reviews
+
+    def polarity_of(
+        self, sequences: TokenSequences, polarities: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """The polarities of each review's n-grams, summed up over the root of its tokens.
+
+        Args:
+            sequences: The reviews.
+            polarities: float32, (at least n-grams + 1,), by id.
+
+        Returns:
+            float64, (reviews,).
+        """
+        ids, reviews = self.held_by(sequences)
+        sums = np.bincount(reviews, polarities[ids], minlength=len(sequences))
+        polarity: NDArray[np.float64] = sums / np.sqrt(sequences.lengths)
+        return polarity
 
 
-def log_ratio_log_odds(
-    once: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Log-odds of positive by logistic regression on n-grams weighted by `log_count_ratios`.
-
-    Args:
-        once: What `present` gave.
-        labels: 0 or 1 in these rows.
-        rows: The reviews to learn from.
-
-    Returns:
-        float32, (reviews,), of all reviews.
-    """
-    from sklearn.preprocessing import normalize
-
-    weighted = once.multiply(log_count_ratios(once, labels, rows)).tocsr()
-    return fit_log_odds(normalize(weighted, copy=False), labels, rows, _LOG_RATIO_C)
-
-
-def tf_idf_log_odds(
-    counts: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Log-odds of positive by logistic regression on TF-IDF of n-grams, of all reviews, likewise.
-
-    Args:
-        counts: What `count_ngrams` gave.
-        labels: 0 or 1 in these rows.
-        rows: The reviews to learn from.
-    """
-    return fit_log_odds(tf_idf(counts), labels, rows, _TF_IDF_C)
-
-
-def tf_idf(counts: csr_array) -> csr_array:
-    """Counts with their logarithms weighted by rarity, each review of length 1."""
-    from sklearn.feature_extraction.text import TfidfTransformer
-
-    return TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+def padded_ngrams(ngrams: Ngrams, sequences: TokenSequences) -> NDArray[np.int32]:
+    """The ids of the n-grams that each review holds: int32, (reviews, most), padding behind."""
+    ids, reviews = ngrams.held_by(sequences)
+    counts = np.bincount(reviews, minlength=len(sequences))
+    held = np.full((len(sequences), counts.max()), PADDING, np.int32)
+    held[np.arange(held.shape[1]) < counts[:, None]] = ids
+    return held

@@ -1,11 +1,10 @@
 """What a network learns from besides labels: what other models make of every review.
 
-Two are logistic regressions on n-grams, one a logistic regression on document vectors, the others
-language models that learned to tell sentiment. They err on different reviews, so that the mean of
-their log-odds is better than the best of them, and a network that is taught on 50,000 more reviews
-this way learns more than from the labels alone (Bucila, Caruana and Niculescu-Mizil, 2006; Hinton,
-Vinyals and Dean, 2015). The document vectors say more of a review than its label does, and a
-network learns faster that has to give them too.
+Two are logistic regressions on n-grams, the third gives each n-gram a number of its own. They err
+on different reviews, so that the mean of their log-odds is better than the best of them, and a
+network that is taught on 50,000 more reviews this way learns more than from the labels alone
+(Bucila, Caruana and Niculescu-Mizil, 2006; Hinton, Vinyals and Dean, 2015). Vectors of reviews say
+more of a review than its label does, and a network learns faster that has to give them too.
 """
 
 from __future__ import annotations
@@ -13,28 +12,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.config import EncodingConfig, TeachersConfig
+from imdb_classifier.config import TeachersConfig
 from imdb_classifier.document_vectors import document_vectors
-from imdb_classifier.encoding import TokenSequences, cap
-from imdb_classifier.language_model import language_model_log_odds
-from imdb_classifier.linear import fit_log_odds, fit_temperature
-from imdb_classifier.ngrams import (
+from imdb_classifier.encoding import TokenSequences
+from imdb_classifier.linear import fit_temperature
+from imdb_classifier.ngram_counts import (
     count_ngrams,
     log_count_ratios,
     log_ratio_log_odds,
     present,
     tf_idf_log_odds,
 )
+from imdb_classifier.ngrams import Ngrams
+from imdb_classifier.polarity import learn_polarities, strongest
 
 logger = logging.getLogger(__name__)
-
-_VECTORS_C = 0.03
 
 
 @dataclass(frozen=True)
@@ -42,49 +39,56 @@ class Teaching:
     """What teachers make of reviews.
 
     Attributes:
-        probabilities: Of positive, by the mean of the teachers: float32, (reviews,), in [0, 1].
-        vectors: float32, (reviews, vector_size), see `document_vectors.document_vectors`.
+        probabilities: Of positive, by the mean of the teachers: float32, (learned,), in [0, 1].
+        vectors: float32, (learned, vector_size), see `document_vectors.document_vectors`.
+        ngrams: Those that say most.
+        polarities: float32, (n-grams,), see `polarity.learn_polarities`.
     """
 
     probabilities: NDArray[np.float32]
     vectors: NDArray[np.float32]
+    ngrams: Ngrams
+    polarities: NDArray[np.float32]
 
 
 def teach(
     sequences: TokenSequences,
     labels: NDArray[np.int8],
-    training_rows: NDArray[np.int64],
+    learned_rows: NDArray[np.int64],
     validation_rows: NDArray[np.int64],
     config: TeachersConfig,
+    ngrams: int,
     seed: int,
     folder: Path,
-    readings: Path,
 ) -> Teaching:
-    """Train teachers, and ask them about every review.
+    """Train teachers, and ask them about every review that a network is to learn from.
 
-    What each teacher found is kept in `folder`, so that a run that was killed starts with the next
-    one. Labels are looked at in the training rows; in the validation rows only to say how often
-    each teacher is right and to fit one number, the temperature of the mean (Guo et al., 2017).
+    What takes minutes is kept in `folder`, so that a run that was killed starts with what was next.
+    Nothing is learned from the validation rows; their labels say how often each teacher is right,
+    and fit one number, the temperature of the mean (Guo et al., 2017).
 
     Args:
-        sequences: Whole reviews, labelled ones and others, in a vocabulary of all their words.
+        sequences: Whole reviews.
         labels: int8, (reviews,), 0 or 1, or -1 where there is none.
-        training_rows: The reviews to learn from.
-        validation_rows: At least one.
-        config: How large the document vectors are, and the like.
-        seed: Decides the document vectors, and how language models learn of the labels.
+        learned_rows: The reviews to learn from, labelled and not.
+        validation_rows: Other reviews with labels, at least one.
+        config: How large the vectors are, and the like.
+        ngrams: How many n-grams are to have a polarity, at most.
+        seed: Decides the vectors.
         folder: For this run's files and no other's, made if missing.
-        readings: Keeps what language models learn without labels, for other runs too.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    counts = count_ngrams(sequences, config.minimum_reviews)
+    found, counts = count_ngrams(sequences, learned_rows, config.minimum_reviews)
     once = present(counts)
     logger.info("teachers: %d n-grams in %d reviews", counts.shape[1], counts.shape[0])
+    learned, learned_labels = once[learned_rows], labels[learned_rows]
+    labelled_rows = learned_rows[learned_labels >= 0]
+    ratios = log_count_ratios(once, labels, labelled_rows)
 
     def to_vectors() -> NDArray[np.float32]:
         return document_vectors(
-            counts,
-            log_count_ratios(once, labels, training_rows),
+            counts[learned_rows],
+            ratios,
             config.vector_size,
             config.vector_passes,
             seed,
@@ -93,7 +97,7 @@ def teach(
             ),
         )
 
-    def learned(name: str, log_odds: NDArray[np.float32]) -> NDArray[np.float32]:
+    def asked(name: str, log_odds: NDArray[np.float32]) -> NDArray[np.float32]:
         share = ((log_odds > 0) == labels)[validation_rows].mean()
         logger.info(
             "teachers: %s, right in %.2f %% of %d validation reviews",
@@ -102,31 +106,24 @@ def teach(
         return log_odds
 
     by_ratios = _kept(
-        folder / "log-count-ratios.npy", lambda: log_ratio_log_odds(once, labels, training_rows)
+        folder / "log-count-ratios.npy", lambda: log_ratio_log_odds(once, labels, labelled_rows)
     )
-    learned("log count ratios", by_ratios)
-    by_tf_idf = _kept(folder / "tf-idf.npy", lambda: tf_idf_log_odds(counts, labels, training_rows))
-    learned("TF-IDF", by_tf_idf)
+    asked("log count ratios", by_ratios)
+    by_tf_idf = _kept(folder / "tf-idf.npy", lambda: tf_idf_log_odds(counts, labels, labelled_rows))
+    asked("TF-IDF", by_tf_idf)
     vectors = _kept(folder / "document-vectors.npy", to_vectors)
-    by_vectors = learned(
-        "document vectors", fit_log_odds(vectors, labels, training_rows, _VECTORS_C)
+    polarities = _kept(
+        folder / "polarities.npy",
+        lambda: learn_polarities(
+            learned, sequences.lengths[learned_rows], learned_labels, ratios, vectors
+        ),
     )
-    by_reading = []
-    for model in config.language_models:
-        direction = "backwards" if model.backwards else "forwards"
-        read = cap(sequences, EncodingConfig(model.num_words, model.sequence_length))
-        log_odds = _kept(
-            folder / f"language-model-{direction}.npy",
-            partial(
-                language_model_log_odds,
-                *(read, labels, training_rows, model, seed, readings),
-                folder / f"telling-{direction}.npz",
-            ),
-        )
-        by_reading.append(learned(f"language model, {direction}", log_odds))
-    mean = learned("their mean", np.mean([by_ratios, by_tf_idf, by_vectors, *by_reading], axis=0))
+    by_polarity = asked("polarities", (once @ polarities) / np.sqrt(sequences.lengths))
+    mean = asked("their mean", np.mean([by_ratios, by_tf_idf, by_polarity], axis=0))
     temperature = fit_temperature(mean[validation_rows], labels[validation_rows])
-    return Teaching((1 / (1 + np.exp(-mean / temperature))).astype(np.float32), vectors)
+    probabilities = (1 / (1 + np.exp(-mean[learned_rows] / temperature))).astype(np.float32)
+    said_most = strongest(polarities, np.bincount(learned.indices), ngrams)
+    return Teaching(probabilities, vectors, Ngrams(found.listed[said_most]), polarities[said_most])
 
 
 def _kept(file: Path, way: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:

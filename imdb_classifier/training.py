@@ -25,24 +25,30 @@ from imdb_classifier.encoding import Vocabulary
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.imdb import Reviews
 from imdb_classifier.lessons import Lessons, prepare_lessons
-from imdb_classifier.linear import fit_temperature
+from imdb_classifier.linear import fit_weights
 from imdb_classifier.network import (
     build_network,
+    build_student,
     import_keras,
-    round_vectors,
-    with_vectors,
+    join,
+    rounded,
     without_vectors,
 )
+from imdb_classifier.ngrams import Ngrams
+from imdb_classifier.teachers import Teaching
 
 if TYPE_CHECKING:
     import keras
 
 logger = logging.getLogger(__name__)
 
+_SHARES_C = 1e4
+"""Two weights need no holding back."""
+
 
 @dataclass(frozen=True)
 class Epoch:
-    """The figures of one pass over the training part.
+    """The figures of one pass over the training part; with teachers, those of the student.
 
     Attributes:
         epoch: Its number, from 1.
@@ -99,6 +105,7 @@ class TrainedModel:
     recipe: Recipe
     seed: int
     history: tuple[Epoch, ...]
+    ngrams: Ngrams | None = None
 
 
 def train(
@@ -108,7 +115,6 @@ def train(
     checkpoints: Path,
     observer: TrainingObserver | None = None,
     unlabelled: Reviews | None = None,
-    readings: Path | None = None,
 ) -> TrainedModel:
     """Train a network on reviews, going on from the last checkpoint of the same run, if any.
 
@@ -123,8 +129,6 @@ def train(
             missing; the caller removes it when done.
         observer: Told of every step; by default log lines are written.
         unlabelled: The unsupervised split, which a recipe with teachers learns from as well.
-        readings: A folder that keeps what language models learn of reviews without their labels,
-            for other runs too; by default it is kept with the checkpoints.
 
     Raises:
         ConfigurationError: The seed is out of range, the validation share leaves no reviews, or a
@@ -142,17 +146,19 @@ def train(
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
-    lessons = prepare_lessons(
-        reviews, unlabelled, recipe, seed, checkpoints / "teachers", readings or checkpoints
-    )
+    curriculum = prepare_lessons(reviews, unlabelled, recipe, seed, checkpoints / "teachers")
     # Behind the teachers, who draw random numbers or have drawn them in a run before.
     keras.utils.set_random_seed(seed)
-    training, validation = lessons.training, lessons.validation
+    training, validation = curriculum.training, curriculum.validation
     epochs, steps = recipe.training.epochs, -(-len(training) // recipe.training.batch_size)
     accuracy = _accuracy(keras)
     history, model = _resume(checkpoints, accuracy)
     if model is None:
         model = _compiled(keras, recipe, epochs * steps, accuracy)
+    checked = model
+    if recipe.teachers is not None:
+        checked = without_vectors(model)
+        checked.compile(loss="binary_crossentropy", metrics=[accuracy])
     observer.started(_summary(model), epochs, steps)
     for number in range(len(history) + 1, epochs + 1):
         started = time.perf_counter()
@@ -166,7 +172,7 @@ def train(
         # Apart from `fit`, at whose very end the weights become their average.
         loss, right = _figures({name: values[0] for name, values in figures.items()})
         val_loss, val_right = (
-            _figures(model.evaluate(validation.in_order(), verbose=0, return_dict=True))
+            _figures(checked.evaluate(validation.in_order(), verbose=0, return_dict=True))
             if len(validation)
             else (None, None)
         )
@@ -174,10 +180,11 @@ def train(
         history.append(Epoch(number, loss, right, val_loss, val_right, seconds))
         _checkpoint(checkpoints, model, history)
         observer.finished(history[-1], epochs)
-    if recipe.teachers is not None:
-        model = without_vectors(model)
-        _finish(model, validation)
-    return TrainedModel(model, lessons.vocabulary, recipe, seed, tuple(history))
+    ngrams = None
+    if curriculum.teaching is not None:
+        ngrams = curriculum.teaching.ngrams
+        model = _with_ngrams(checked, curriculum.teaching, validation, recipe)
+    return TrainedModel(model, curriculum.vocabulary, recipe, seed, tuple(history), ngrams)
 
 
 def run_key(reviews: Reviews, recipe: Recipe, seed: int, unlabelled: Reviews | None = None) -> str:
@@ -190,11 +197,14 @@ def run_key(reviews: Reviews, recipe: Recipe, seed: int, unlabelled: Reviews | N
 
 
 def _compiled(keras: Any, recipe: Recipe, steps: int, accuracy: object) -> keras.Model:
-    model = build_network(recipe.encoding, recipe.network, recipe.regularisation)
     losses, weights = ["binary_crossentropy"], [1.0]
     metrics: list[list[object]] = [[accuracy]]
-    if recipe.teachers is not None:
-        model = with_vectors(model, recipe.teachers.vector_size)
+    if recipe.teachers is None:
+        model = build_network(recipe.encoding, recipe.network)
+    else:
+        model = build_student(
+            recipe.encoding, recipe.network, recipe.regularisation, recipe.teachers.vector_size
+        )
         losses.append("cosine_similarity")
         weights.append(recipe.teachers.vector_weight)
         metrics.append([])
@@ -243,17 +253,38 @@ def _accuracy(keras: Any) -> Callable[[Any, Any], Any]:
     return accuracy
 
 
-def _finish(model: keras.Model, validation: Lessons) -> None:
-    """Round the vectors to 8 bits, then calibrate the probabilities on the validation part."""
-    round_vectors(model)
-    probabilities = model.predict(validation.in_order(), verbose=0)[:, 0].astype(np.float64)
+def _with_ngrams(
+    student: keras.Model, teaching: Teaching, validation: Lessons, recipe: Recipe
+) -> keras.Model:
+    """The network of a trained student and of n-grams, its tables rounded to 8 bits.
+
+    How much each counts is fitted on reviews that neither has learned from (Wolpert, 1992, Stacked
+    Generalization), which calibrates the probabilities as well.
+    """
+    words = student.get_layer("words")
+    words.set_weights([rounded(np.asarray(words.get_weights()[0], np.float32))])
+    polarities = np.zeros(recipe.network.ngrams + 1, np.float32)
+    polarities[1 : len(teaching.ngrams) + 1] = rounded(teaching.polarities)
+    probabilities = student.predict(validation.in_order(), verbose=0)[:, 0].astype(np.float64)
     smallest = np.finfo(np.float32).eps
     probabilities = np.clip(probabilities, smallest, 1 - smallest)
-    log_odds = np.log(probabilities / (1 - probabilities))
-    temperature = fit_temperature(log_odds, validation.ordered_targets().astype(np.int8))
-    logger.info("calibrated by a temperature of %.3f", temperature)
-    positive = model.get_layer("positive")
-    positive.set_weights([weights / temperature for weights in positive.get_weights()])
+    rows = validation.ordered_rows()
+    log_odds = np.stack(
+        [
+            np.log(probabilities / (1 - probabilities)),
+            teaching.ngrams.polarity_of(validation.sequences, polarities)[rows],
+        ],
+        axis=1,
+    )
+    labels = validation.targets[0][rows, 0].astype(np.int8)
+    shares = fit_weights(log_odds, labels, _SHARES_C)
+    right = ((log_odds @ shares > 0) == labels).mean()
+    logger.info(
+        "the student counts %.3f, n-grams %.3f: right in %.2f %% of %d validation reviews",
+        *(*shares, 100 * right, len(labels)),
+    )
+    of_student, of_ngrams = shares.tolist()
+    return join(student, polarities, (of_student, of_ngrams), recipe.encoding, recipe.network)
 
 
 def _checkpoint(folder: Path, model: keras.Model, history: Sequence[Epoch]) -> None:

@@ -19,7 +19,13 @@ from pyarrow import fs
 
 from imdb_classifier import cli, download, storage
 from imdb_classifier.bundle import Bundle
-from imdb_classifier.config import EncodingConfig, NetworkConfig, Recipe, TrainingConfig
+from imdb_classifier.config import (
+    EncodingConfig,
+    NetworkConfig,
+    Recipe,
+    TeachersConfig,
+    TrainingConfig,
+)
 from imdb_classifier.imdb import DATA_VARIABLE
 from imdb_classifier.parquet import FileResult, PlannedFile, ScoreOptions, score_file
 from imdb_classifier.samples import FOLDER
@@ -57,24 +63,29 @@ def scorer(tiny_bundle: Bundle) -> Iterator[Scorer]:
 @pytest.fixture(scope="session")
 def small_network() -> Callable[..., tuple[Any, Recipe]]:
     """Builds networks whose weights, biases included, are large enough for every gate to matter."""
-    from imdb_classifier.network import build_network, round_vectors
+    from imdb_classifier.network import build_network, rounded
 
     def build(
-        masked: bool, units: int = 3, sequence_length: int = 20, pair_slots: int = 0
+        masked: bool, units: int = 3, sequence_length: int = 20, ngrams: int = 0
     ) -> tuple[Any, Recipe]:
         recipe = Recipe(
             name="test",
             encoding=EncodingConfig(num_words=12, sequence_length=sequence_length),
-            network=NetworkConfig(4, units, masked, pair_slots),
+            network=NetworkConfig(4, units, masked, ngrams),
             training=TrainingConfig(
                 epochs=1, batch_size=4, learning_rate=0.01, validation_fraction=0.5
             ),
+            teachers=TeachersConfig(1, 4, 1, 0.5) if ngrams else None,
         )
         model = build_network(recipe.encoding, recipe.network)
         generator = np.random.default_rng(3)
         model.set_weights([generator.normal(0, 0.7, w.shape) for w in model.get_weights()])
-        if pair_slots:
-            round_vectors(model)
+        if ngrams:
+            for name in ("words", "polarities"):
+                layer = model.get_layer(name)
+                table = rounded(layer.get_weights()[0])
+                table[0] = 0  # padding
+                layer.set_weights([table])
         return model, recipe
 
     return build

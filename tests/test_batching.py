@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +8,9 @@ from numpy.typing import NDArray
 from imdb_classifier.batching import (
     POOL_BATCHES,
     length_buckets,
-    network_inputs,
     pad_left,
     pad_right,
+    padded,
     shuffled_batches,
 )
 from imdb_classifier.config import SEED, TINY
@@ -75,12 +73,7 @@ def test_padding_stands_behind_or_in_front() -> None:
 
 def test_masked_recipes_pad_to_the_longest_and_the_tutorial_to_500() -> None:
     sequences = sequences_of([1, 7], [1])
-    masked = network_inputs(TINY, sequences)
-    np.testing.assert_array_equal(masked, [[1, 7], [1, 0]])
-    in_front = np.asarray(network_inputs(SEED, sequences))
+    np.testing.assert_array_equal(padded(TINY, sequences), [[1, 7], [1, 0]])
+    in_front = padded(SEED, sequences)
     assert in_front.shape == (2, 500)
     assert in_front[0, -2:].tolist() == [1, 7]
-    pairs = replace(TINY, network=replace(TINY.network, pair_slots=50))
-    ids, slots = network_inputs(pairs, sequences)
-    np.testing.assert_array_equal(ids, masked)
-    np.testing.assert_array_equal(slots, pad_right(sequences.pairs(50)))

@@ -23,7 +23,7 @@ def test_seed_is_the_tutorial() -> None:
     assert SEED.to_dict() == {
         "name": "seed",
         "encoding": {"num_words": 5_000, "sequence_length": 500},
-        "network": {"embedding_dim": 32, "lstm_units": 100, "masked": False, "pair_slots": 0},
+        "network": {"embedding_dim": 32, "lstm_units": 100, "masked": False, "ngrams": 0},
         "training": {
             "epochs": 3,
             "batch_size": 64,
@@ -40,7 +40,7 @@ def test_seed_is_the_tutorial() -> None:
 
 def test_recipes_of_the_first_release_are_read() -> None:
     values = SEED.to_dict()
-    del values["regularisation"], values["teachers"], values["network"]["pair_slots"]
+    del values["regularisation"], values["teachers"], values["network"]["ngrams"]
     for name in ("warm_up_steps", "averaging", "clip_norm"):
         del values["training"][name]
     assert Recipe.from_dict(values) == SEED

@@ -7,7 +7,7 @@ import pytest
 
 from imdb_classifier.document_vectors import document_vectors
 from imdb_classifier.encoding import TokenSequences
-from imdb_classifier.ngrams import count_ngrams
+from imdb_classifier.ngram_counts import count_ngrams
 
 REVIEWS, SIZE, PASSES = 300, 6, 20
 
@@ -19,7 +19,9 @@ def counts() -> Any:
     rows = [generator.integers(3, 403, 150) + 20 * (row % 2) for row in range(REVIEWS - 1)]
     rows.append(np.array([2]))
     offsets = np.cumsum([0, *map(len, rows)])
-    return count_ngrams(TokenSequences(np.concatenate(rows).astype(np.int32), offsets), 3)
+    sequences = TokenSequences(np.concatenate(rows).astype(np.int32), offsets)
+    _, counts = count_ngrams(sequences, np.arange(REVIEWS), 3)
+    return counts
 
 
 def vectors(counts: Any, ratio: float = 2.0, seed: int = 1) -> tuple[Any, list[int]]:

@@ -181,27 +181,3 @@ def test_take_and_tails() -> None:
         [1],
         [1, 2],
     ]
-
-
-def test_pairs_begin_anew_in_each_review() -> None:
-    sequences = TokenSequences(np.array([1, 5, 6, 1, 1, 5, 6], np.int32), np.array([0, 3, 4, 7]))
-    pairs = sequences.pairs(1_000)
-    assert pairs.ids.dtype == np.int32
-    assert pairs.lengths.tolist() == [3, 1, 3]
-    first, single, again = np.split(pairs.ids, sequences.offsets[1:-1])
-    assert first.tolist() == again.tolist()
-    assert single.tolist() == first[:1].tolist()
-    assert len({*first.tolist()}) == 3
-
-
-def test_pairs_spread_over_their_slots() -> None:
-    generator = np.random.default_rng(0)
-    # Words are about as frequent as the inverse of their rank.
-    ids = (20_000 ** generator.random(300_000)).astype(np.int32) + 2
-    pairs = TokenSequences(ids, np.array([0, len(ids)])).pairs(65_536).ids
-    assert pairs.min() >= 1
-    assert pairs.max() <= 65_535
-    distinct = len(np.unique(np.stack([ids[:-1], ids[1:]]), axis=1).T)
-    filled = len(np.unique(pairs))
-    # As many slots as by chance.
-    assert filled == pytest.approx(65_535 * (1 - np.exp(-distinct / 65_535)), rel=0.02)

@@ -25,6 +25,7 @@ from imdb_classifier.engine import (
 from imdb_classifier.errors import BundleError
 from imdb_classifier.export import to_onnx
 from imdb_classifier.network import NetworkWeights
+from imdb_classifier.ngrams import Ngrams, fingerprints
 
 LENGTHS = [*range(1, 21)] * 7
 WORDS = Vocabulary([f"w{rank}" for rank in range(8)])
@@ -45,7 +46,7 @@ def sequences_of(lengths: list[int]) -> TokenSequences:
 NETWORKS: dict[str, dict[str, Any]] = {
     "padded in front": {"masked": False},
     "masked": {"masked": True},
-    "word pairs": {"masked": True, "pair_slots": 30},
+    "n-grams": {"masked": True, "ngrams": 30},
 }
 
 
@@ -61,10 +62,16 @@ def long_engines(request: pytest.FixtureRequest, small_network: Network) -> dict
 
 def _engines(model: Any, recipe: Recipe) -> dict[str, Engine]:
     weights = NetworkWeights.of(model)
+    ngrams = None
+    if recipe.network.ngrams:
+        # Some of those that stand in the reviews.
+        found = np.unique(fingerprints(sequences_of(LENGTHS))[0])
+        ngrams = Ngrams(found[:: -(-len(found) // recipe.network.ngrams)])
+        assert len(ngrams) > 20
     return {
-        "Keras": KerasEngine(model, recipe),
-        "ONNX Runtime": OnnxEngine(to_onnx(weights, recipe).SerializeToString(), recipe),
-        **{name: CompiledEngine(weights, recipe, shape) for name, shape in SHAPES.items()},
+        "Keras": KerasEngine(model, recipe, ngrams),
+        "ONNX Runtime": OnnxEngine(to_onnx(weights, recipe).SerializeToString(), ngrams),
+        **{name: CompiledEngine(weights, recipe, ngrams, shape) for name, shape in SHAPES.items()},
     }
 
 

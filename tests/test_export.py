@@ -14,20 +14,18 @@ Network = Callable[..., tuple[Any, Recipe]]
 
 
 @pytest.mark.parametrize(
-    ("masked", "pair_slots"),
+    ("masked", "ngrams"),
     [(False, 0), (True, 0), (True, 30)],
-    ids=["padded in front", "masked", "word pairs"],
+    ids=["padded in front", "masked", "n-grams"],
 )
 def test_weights_come_back_from_the_graph(
-    small_network: Network, masked: bool, pair_slots: int
+    small_network: Network, masked: bool, ngrams: int
 ) -> None:
-    model, recipe = small_network(masked, pair_slots=pair_slots)
+    model, recipe = small_network(masked, ngrams=ngrams)
     weights = NetworkWeights.of(model)
     found = weights_of(to_onnx(weights, recipe).SerializeToString())
-    for name in ("words", "pairs"):
-        # Row 0 is that of padding, which a network of word pairs never reads.
-        first = 1 if pair_slots else 0
-        np.testing.assert_array_equal(getattr(found, name)[first:], getattr(weights, name)[first:])
+    for name in ("words", "polarities"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(weights, name))
     for ours, theirs in zip(found.directions, weights.directions, strict=True):
         for name, value in vars(ours).items():
             np.testing.assert_array_equal(value, getattr(theirs, name), err_msg=name)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.bundle import Bundle
+from imdb_classifier.bundle import NGRAMS_FILE, Bundle
 from imdb_classifier.config import PRODUCTION, TeachersConfig
 from imdb_classifier.errors import BundleError, ConfigurationError, NoInputError
 from imdb_classifier.imdb import Reviews
@@ -133,7 +133,7 @@ def test_recipes_with_teachers_take_the_unsupervised_split(
     small = replace(
         PRODUCTION,
         encoding=replace(PRODUCTION.encoding, num_words=500, sequence_length=50),
-        network=replace(PRODUCTION.network, embedding_dim=4, lstm_units=4, pair_slots=100),
+        network=replace(PRODUCTION.network, embedding_dim=4, lstm_units=4, ngrams=100),
         training=replace(PRODUCTION.training, epochs=1, batch_size=32),
         teachers=TeachersConfig(2, vector_size=4, vector_passes=1, vector_weight=0.5),
     )
@@ -147,12 +147,13 @@ def test_recipes_with_teachers_take_the_unsupervised_split(
     pq.write_table(hidden, tmp_path / "unsupervised-0.parquet")
     bundle = train_bundle(str(tmp_path), "production", 1, tmp_path / "work")
     assert bundle.recipe == small
+    assert (bundle.path / NGRAMS_FILE).exists()
     assert bundle.manifest["data"]["unlabelled"]["rows"] == 86
     evaluation, _ = evaluate_bundle(bundle, str(tmp_path))
     registered = register_bundle(bundle, evaluation, Registry.at(tmp_path / "registry"))
     card = registered.path / "README.md"
     text = card.read_text("utf-8")
-    assert "word pairs hashed to 100 slots" in text
+    assert "100 runs of one to three words" in text
     assert "| sample: negation |" in text
     assert "--recipe production --seed 1" in text
 

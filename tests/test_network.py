@@ -7,9 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imdb_classifier.config import SEED, TINY
+from imdb_classifier.config import NO_REGULARISATION, SEED, TINY
 from imdb_classifier.errors import MissingExtraError
-from imdb_classifier.network import NetworkWeights, build_network, eight_bits, import_keras
+from imdb_classifier.network import (
+    NetworkWeights,
+    build_network,
+    build_student,
+    eight_bits,
+    import_keras,
+    join,
+)
 
 
 def test_seed_is_the_tutorial_network() -> None:
@@ -33,7 +40,7 @@ def test_masked_networks_take_any_length_and_skip_padding() -> None:
 def test_weights_by_name() -> None:
     weights = NetworkWeights.of(build_network(TINY.encoding, TINY.network))
     assert weights.words.shape == (1_000, 8)
-    assert weights.pairs.shape == (0, 8)
+    assert weights.polarities.shape == (0,)
     (lstm,) = weights.directions
     assert lstm.kernel.shape == (8, 32)
     assert lstm.recurrent_kernel.shape == (8, 32)
@@ -44,23 +51,39 @@ def test_weights_by_name() -> None:
     assert weights.output_bias.shape == (1,)
 
 
-PAIRS = replace(TINY.network, pair_slots=50)
+NGRAMS = replace(TINY.network, ngrams=50)
 
 
-def test_word_pairs_are_read_in_both_directions() -> None:
-    weights = NetworkWeights.of(build_network(TINY.encoding, PAIRS))
-    assert weights.pairs.shape == (50, 8)
+def test_n_grams_stand_beside_an_lstm_in_both_directions() -> None:
+    weights = NetworkWeights.of(build_network(TINY.encoding, NGRAMS))
+    assert weights.polarities.shape == (51,)
     assert [lstm.recurrent_kernel.shape for lstm in weights.directions] == [(8, 32), (8, 32)]
-    # Peaks and means of 8 units in two directions, and the mean vector of 8.
-    assert weights.output_kernel.shape == (2 * 2 * 8 + 8, 1)
+    # Peaks and means of 8 units in two directions, the mean vector of 8, and the polarity.
+    assert weights.output_kernel.shape == (2 * 2 * 8 + 8 + 1, 1)
 
 
-def test_networks_of_word_pairs_skip_padding() -> None:
-    model = build_network(TINY.encoding, PAIRS)
-    ids, slots = np.array([[1, 5, 9]], np.int32), np.array([[3, 7, 2]], np.int32)
-    short = model.predict_on_batch((ids, slots))
-    padded = model.predict_on_batch(tuple(np.pad(a, ((0, 0), (0, 4))) for a in (ids, slots)))
+def test_networks_with_n_grams_skip_padding() -> None:
+    model = build_network(TINY.encoding, NGRAMS)
+    polarities = model.get_layer("polarities").get_weights()[0]
+    polarities[0] = 0
+    model.get_layer("polarities").set_weights([polarities])
+    inputs = np.array([[1, 5, 9]], np.int32), np.array([[3, 7]], np.int32)
+    short = model.predict_on_batch(inputs)
+    padded = model.predict_on_batch(tuple(np.pad(a, ((0, 0), (0, 4))) for a in inputs))
     np.testing.assert_allclose(short, padded, atol=1e-7)
+
+
+def test_a_student_and_n_grams_add_up() -> None:
+    student = build_student(TINY.encoding, NGRAMS, NO_REGULARISATION, 4)
+    polarities = np.zeros(51, np.float32)
+    polarities[3], polarities[7] = 2.0, 1.0
+    joined = join(student, polarities, (0.5, 0.25), TINY.encoding, NGRAMS)
+    token_ids, ngram_ids = np.array([[1, 5, 9, 4]], np.int32), np.array([[3, 7, 0]], np.int32)
+    alone = student.predict_on_batch(token_ids)[0][0, 0]
+    together = joined.predict_on_batch((token_ids, ngram_ids))[0, 0]
+    # Polarities of 3 over the root of 4 tokens.
+    expected = 0.5 * np.log(alone / (1 - alone)) + 0.25 * 3 / 2
+    assert np.log(together / (1 - together)) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("size", [1e-6, 1.0, 3.7e4])

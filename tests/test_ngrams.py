@@ -2,79 +2,82 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import CountVectorizer
 
 from imdb_classifier.encoding import TokenSequences
-from imdb_classifier.ngrams import (
-    count_ngrams,
-    log_count_ratios,
-    log_ratio_log_odds,
-    present,
-    tf_idf,
-    tf_idf_log_odds,
-)
-
-LABELS = np.array([1, 0] * 10, np.int8)
-EVERY = np.arange(20)
+from imdb_classifier.ngrams import LONGEST, Ngrams, fingerprints, padded_ngrams
 
 
-def sequences_of(rows: list[list[int]]) -> TokenSequences:
+def sequences_of(*rows: list[int]) -> TokenSequences:
     offsets = np.cumsum([0, *map(len, rows)])
     return TokenSequences(np.array([i for row in rows for i in row], np.int32), offsets)
 
 
-@pytest.fixture(scope="module")
-def rows() -> list[list[int]]:
-    """Twenty reviews of 1 to 20 tokens; 5 stands in positive ones only, 6 in negative ones."""
-    generator = np.random.default_rng(1)
-    return [
-        [1, *generator.integers(7, 12, length).tolist(), 5 if label else 6][: length + 1]
-        if length
-        else [1]
-        for length, label in zip(range(20), LABELS, strict=True)
+def known(*rows: list[int]) -> Ngrams:
+    """The n-grams of these reviews."""
+    return Ngrams(np.unique(fingerprints(sequences_of(*rows))[0]))
+
+
+ROWS = st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=8), max_size=6)
+
+
+@given(ROWS)
+def test_each_run_of_tokens_has_a_fingerprint_of_its_own(rows: list[list[int]]) -> None:
+    found, reviews = fingerprints(sequences_of(*rows))
+    assert found.dtype == np.uint32
+    expected = [
+        (tuple(row[start : start + length]), review)
+        for length in range(1, LONGEST + 1)
+        for review, row in enumerate(rows)
+        for start in range(len(row) - length + 1)
     ]
+    assert reviews.tolist() == [review for _, review in expected]
+    # One to one: as many pairs as there are on either side.
+    runs = [run for run, _ in expected]
+    pairs = {*zip(runs, found.tolist(), strict=True)}
+    assert len(pairs) == len({*runs}) == len({*found.tolist()})
 
 
-@pytest.mark.parametrize("minimum", [1, 3])
-def test_counts_are_those_of_scikit_learn(rows: list[list[int]], minimum: int) -> None:
-    vectorizer = CountVectorizer(
-        ngram_range=(1, 3), min_df=minimum, token_pattern=r"\d+", dtype=np.float32
+@given(ROWS, ROWS)
+def test_each_ngram_is_held_once(listed: list[list[int]], rows: list[list[int]]) -> None:
+    ngrams = known(*listed)
+    ids, reviews = ngrams.held_by(sequences_of(*rows))
+    for review, row in enumerate(rows):
+        expected = {*np.flatnonzero(np.isin(ngrams.listed, known(row).listed)).tolist()}
+        assert (ids[reviews == review] - 1).tolist() == sorted(expected)
+    assert (np.diff(reviews) >= 0).all()
+
+
+def test_fingerprints_spread_evenly() -> None:
+    generator = np.random.default_rng(0)
+    # Words are about as frequent as the inverse of their rank.
+    ids = (30_000 ** generator.random(300_000)).astype(np.int32) + 2
+    rows = TokenSequences(ids, np.array([0, len(ids)]))
+    runs = sum(
+        len(np.unique(np.lib.stride_tricks.sliding_window_view(ids, length), axis=0))
+        for length in range(1, LONGEST + 1)
     )
-    expected = vectorizer.fit_transform([" ".join(map(str, row)) for row in rows]).toarray()
-    found = count_ngrams(sequences_of(rows), minimum).toarray()
-    assert found.dtype == np.float32
-
-    def columns(counts: NDArray[np.float32]) -> list[list[float]]:
-        return sorted(counts.T.tolist())
-
-    assert columns(found) == columns(expected)
+    found = np.unique(fingerprints(rows)[0])
+    # As few share one as by chance: half the number of pairs, over 2**32; 23 of 450,000 or so.
+    assert runs - len(found) == pytest.approx(runs**2 / 2 / 2**32, abs=20)
+    counts, _ = np.histogram(found, 256, (0, 2**32))
+    assert counts.std() < 1.5 * np.sqrt(counts.mean())
 
 
-def test_ratios_compare_smoothed_shares() -> None:
-    counts = count_ngrams(sequences_of([[3], [3, 3], [4], [3]]), 1)
-    ratios = log_count_ratios(present(counts), np.array([1, 1, 0, 0], np.int8), np.arange(4))
-    # Once a review: 3 twice in positive and once in negative ones, 4 never and once, and the
-    # pair 3 3 once and never; each and one more, of seven and five in all.
-    expected = np.log(np.array([3 / 6 / (2 / 5), 1 / 6 / (2 / 5), 2 / 6 / (1 / 5)]))
-    np.testing.assert_allclose(ratios, expected, rtol=1e-6)
+def test_polarities_of_a_review_are_summed_over_the_root_of_its_tokens() -> None:
+    ngrams = known([5], [6])
+    polarities = np.array([0.0, 1.0, 10.0], np.float32)
+    five, six = (ngrams.held_by(sequences_of([word]))[0][0] for word in (5, 6))
+    found = ngrams.polarity_of(sequences_of([5, 7, 5, 6], [7], [6]), polarities)
+    expected = [(polarities[five] + polarities[six]) / 2, 0, polarities[six]]
+    np.testing.assert_allclose(found, expected)
 
 
-def test_tf_idf_gives_each_review_the_length_one(rows: list[list[int]]) -> None:
-    lengths = np.sqrt((tf_idf(count_ngrams(sequences_of(rows), 1)).toarray() ** 2).sum(axis=1))
-    np.testing.assert_allclose(lengths, 1, rtol=1e-6)
-
-
-def test_what_is_learned_from_some_reviews_holds_for_others() -> None:
-    generator = np.random.default_rng(2)
-    labels = np.tile(np.array([1, 0], np.int8), 100)
-    rows = [[*generator.integers(7, 12, 9).tolist(), 5 if label else 6] for label in labels]
-    counts = count_ngrams(sequences_of(rows), 2)
-    # Labels past the rows to learn from are not looked at.
-    hidden = np.where(np.arange(200) < 100, labels, -1).astype(np.int8)
-    for log_odds in (
-        log_ratio_log_odds(present(counts), hidden, np.arange(100)),
-        tf_idf_log_odds(counts, hidden, np.arange(100)),
-    ):
-        assert log_odds.dtype == np.float32
-        assert ((log_odds[100:] > 0) == labels[100:]).mean() > 0.95
+@pytest.mark.parametrize("ngrams", [known([5], [6]), known()])
+def test_padded_ngrams(ngrams: Ngrams) -> None:
+    found: NDArray[np.int32] = padded_ngrams(ngrams, sequences_of([5, 6, 5], [7], [6]))
+    assert found.dtype == np.int32
+    assert (found > 0).sum(axis=1).tolist() == ([2, 0, 1] if len(ngrams) else [0, 0, 0])
+    assert (np.diff((found > 0).astype(int), axis=1) <= 0).all()

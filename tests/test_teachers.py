@@ -9,19 +9,15 @@ import pytest
 from numpy.typing import NDArray
 
 from imdb_classifier import teachers
-from imdb_classifier.config import LanguageModelConfig, TeachersConfig
+from imdb_classifier.config import TeachersConfig
 from imdb_classifier.encoding import TokenSequences
-from imdb_classifier.teachers import teach
+from imdb_classifier.teachers import Teaching, teach
 
-CONFIG = TeachersConfig(
-    minimum_reviews=2,
-    vector_size=8,
-    vector_passes=3,
-    vector_weight=0.5,
-    language_models=(LanguageModelConfig(40, 15, 4, 4, 8, 1, 1, backwards=True),),
-)
+CONFIG = TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3, vector_weight=0.5)
+NGRAMS = 50
 LABELLED, ALL = 100, 400
-TRAINING_ROWS, VALIDATION_ROWS = np.arange(70), np.arange(70, 100)
+VALIDATION_ROWS = np.arange(70, 100)
+LEARNED_ROWS = np.concatenate([np.arange(70), np.arange(100, ALL)])
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +41,9 @@ def labels(validation: int = 0) -> NDArray[np.int8]:
     return found
 
 
-def taught(sequences: TokenSequences, folder: Path, wrong: int = 0) -> NDArray[np.float32]:
-    rows = TRAINING_ROWS, VALIDATION_ROWS
-    return teach(
-        sequences, labels(wrong), *rows, CONFIG, 1, folder, folder / "readings"
-    ).probabilities
+def taught(sequences: TokenSequences, folder: Path, wrong: int = 0) -> Teaching:
+    rows = LEARNED_ROWS, VALIDATION_ROWS
+    return teach(sequences, labels(wrong), *rows, CONFIG, NGRAMS, 1, folder)
 
 
 def test_unlabelled_reviews_get_their_side(
@@ -57,20 +51,43 @@ def test_unlabelled_reviews_get_their_side(
 ) -> None:
     with caplog.at_level(logging.INFO, "imdb_classifier"):
         found = taught(sequences, tmp_path)
-    assert found.dtype == np.float32
-    assert ((found > 0.5) == np.arange(ALL) % 2)[LABELLED:].mean() > 0.95
+    probabilities = found.probabilities
+    assert probabilities.dtype == np.float32
+    assert ((probabilities > 0.5) == LEARNED_ROWS % 2)[70:].mean() > 0.95
+    assert found.vectors.shape == (len(LEARNED_ROWS), 8)
     assert "document vectors, pass 3/3" in caplog.text
-    assert "language model, backwards, right in" in caplog.text
     assert "their mean, right in 100.00 % of 30 validation reviews" in caplog.text
+
+
+def test_the_strongest_ngrams_tell_reviews_apart_by_themselves(
+    sequences: TokenSequences, tmp_path: Path
+) -> None:
+    found = taught(sequences, tmp_path)
+    assert len(found.ngrams) == len(found.polarities) == NGRAMS
+    polarity = found.ngrams.polarity_of(sequences, np.append(np.float32(0), found.polarities))
+    assert ((polarity > np.median(polarity)) == np.arange(ALL) % 2).mean() > 0.95
 
 
 def test_labels_to_validate_with_only_make_the_teachers_less_sure(
     sequences: TokenSequences, tmp_path: Path
 ) -> None:
-    sure = taught(sequences, tmp_path / "right", wrong=2)
-    unsure = taught(sequences, tmp_path / "wrong", wrong=8)
-    np.testing.assert_array_equal(np.argsort(sure), np.argsort(unsure))
-    assert np.abs(unsure - 0.5).mean() < np.abs(sure - 0.5).mean()
+    sure, unsure = (
+        taught(sequences, tmp_path / name, wrong) for name, wrong in (("right", 2), ("wrong", 8))
+    )
+    np.testing.assert_array_equal(sure.polarities, unsure.polarities)
+    np.testing.assert_array_equal(np.argsort(sure.probabilities), np.argsort(unsure.probabilities))
+    assert np.abs(unsure.probabilities - 0.5).mean() < np.abs(sure.probabilities - 0.5).mean()
+
+
+def test_nothing_is_learned_from_texts_to_validate_with(
+    sequences: TokenSequences, tmp_path: Path
+) -> None:
+    other = TokenSequences(sequences.ids.copy(), sequences.offsets)
+    other.ids[other.offsets[70] : other.offsets[100]] = 3
+    found, expected = taught(other, tmp_path / "other"), taught(sequences, tmp_path)
+    np.testing.assert_array_equal(found.ngrams.listed, expected.ngrams.listed)
+    np.testing.assert_array_equal(found.vectors, expected.vectors)
+    np.testing.assert_array_equal(found.polarities, expected.polarities)
 
 
 def test_a_killed_run_starts_with_the_teacher_it_was_at(
@@ -88,4 +105,6 @@ def test_a_killed_run_starts_with_the_teacher_it_was_at(
     kept = sorted(file.name for file in tmp_path.glob("*.npy"))
     assert kept == ["log-count-ratios.npy", "tf-idf.npy"]
     monkeypatch.setattr(teachers, "tf_idf_log_odds", killed)
-    np.testing.assert_array_equal(taught(sequences, tmp_path), expected)
+    found = taught(sequences, tmp_path)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(found.polarities, expected.polarities)

@@ -36,7 +36,7 @@ UNMASKED = replace(
 TAUGHT = replace(
     PRODUCTION,
     encoding=replace(PRODUCTION.encoding, num_words=1_000, sequence_length=100),
-    network=replace(PRODUCTION.network, embedding_dim=8, lstm_units=8, pair_slots=500),
+    network=replace(PRODUCTION.network, embedding_dim=8, lstm_units=8, ngrams=500),
     training=replace(
         PRODUCTION.training, epochs=3, batch_size=16, validation_fraction=0.2, warm_up_steps=5
     ),
@@ -217,12 +217,16 @@ def test_a_taught_network_is_rounded_and_calibrated(
     undisturbed: TrainedModel, reviews: Reviews
 ) -> None:
     weights = NetworkWeights.of(undisturbed.model)
-    for table in (weights.words, weights.pairs):
+    assert undisturbed.ngrams is not None
+    assert len(undisturbed.ngrams) == 500
+    for table in (weights.words, weights.polarities):
         codes, scale = eight_bits(table)
         np.testing.assert_array_equal(codes * scale, table)
     _, rows = split(len(reviews), TAUGHT, 5)
     sequences = encode(reviews.table["text"], undisturbed.vocabulary, TAUGHT.encoding).take(rows)
-    probabilities = KerasEngine(undisturbed.model, TAUGHT).probabilities(sequences)
+    probabilities = KerasEngine(undisturbed.model, TAUGHT, undisturbed.ngrams).probabilities(
+        sequences
+    )
     log_odds = np.log(probabilities / (1 - probabilities))
     # A second temperature would change nothing, unless it ran against the end of its range.
     again = fit_temperature(log_odds, reviews.labels[rows])
@@ -260,7 +264,7 @@ def test_dropped_words_become_unknown(reviews: Reviews) -> None:
     sequences = encode(reviews.table["text"], vocabulary, TAUGHT.encoding)
     part = Lessons(sequences, (reviews.labels.astype(np.float32)[:, None],), TAUGHT)
     unknown = [
-        np.concatenate([(ids == 2)[ids != 0] for (ids, _), _ in batches]).mean()
+        np.concatenate([(ids == 2)[ids != 0] for ids, _ in batches]).mean()
         for batches in (part.in_order(), part.epoch(np.random.default_rng(1)))
     ]
     assert unknown[1] == pytest.approx(unknown[0] + 0.1 * (1 - unknown[0]), abs=0.02)

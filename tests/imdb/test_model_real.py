@@ -57,9 +57,9 @@ def test_score_agrees_with_evaluate(bundled: Bundle, reviews: Reviews, tmp_path:
 def test_every_engine_agrees_with_keras_on_every_review(bundled: Bundle, reviews: Reviews) -> None:
     model = import_keras().models.load_model(bundled.path / KERAS_FILE)
     sequences = encode(reviews.table["text"], bundled.vocabulary, bundled.recipe.encoding)
-    expected = KerasEngine(model, bundled.recipe).probabilities(sequences)
+    expected = KerasEngine(model, bundled.recipe, bundled.ngrams).probabilities(sequences)
     onnx_runtime = replace(
-        bundled, engine=OnnxEngine((bundled.path / ONNX_FILE).read_bytes(), bundled.recipe)
+        bundled, engine=OnnxEngine((bundled.path / ONNX_FILE).read_bytes(), bundled.ngrams)
     )
     assert bundled.engine.name != onnx_runtime.engine.name
     for bundle in (bundled, onnx_runtime):

@@ -17,7 +17,7 @@ ROWS = 3_000
 SMALL = replace(
     PRODUCTION,
     encoding=replace(PRODUCTION.encoding, num_words=5_000, sequence_length=100),
-    network=replace(PRODUCTION.network, embedding_dim=16, lstm_units=16, pair_slots=10_000),
+    network=replace(PRODUCTION.network, embedding_dim=16, lstm_units=16, ngrams=10_000),
     training=replace(
         PRODUCTION.training,
         epochs=3,

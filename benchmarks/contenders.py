@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 import re
 import sys
@@ -120,12 +121,13 @@ class Linear:
         from sklearn.pipeline import make_pipeline
 
         train = reviews("train")
+        started = time.perf_counter()
         self._model = make_pipeline(
             TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, dtype=np.float32),
             LogisticRegression(C=10, max_iter=200),
         )
         self._model.fit(train[TEXT].to_pylist(), train[LABEL].to_numpy())
-        self.remark = "one thread"
+        self.remark = f"one thread; {_fitted(started, len(pickle.dumps(self._model)))}"
 
     def score(self, source: str, target: str) -> None:
         """See `Contender`."""
@@ -145,6 +147,7 @@ class Averaged:
         from sklearn.preprocessing import normalize
 
         train = reviews("train")
+        started = time.perf_counter()
         labels = train[LABEL].to_numpy()
         self._count = CountVectorizer(ngram_range=(1, 3), min_df=2, dtype=np.float32)
         counts = self._count.fit_transform(train[TEXT].to_pylist())
@@ -157,7 +160,8 @@ class Averaged:
             LogisticRegression(C=c, max_iter=60).fit(features, labels)
             for c, features in zip((30, 10), self._features(counts), strict=True)
         ]
-        self.remark = "one thread"
+        fitted = pickle.dumps((self._count, self._tf_idf, self._ratios, self._models))
+        self.remark = f"one thread; {_fitted(started, len(fitted))}"
 
     def score(self, source: str, target: str) -> None:
         """See `Contender`."""
@@ -189,6 +193,7 @@ class FastText:
                 train[LABEL].to_pylist(), _plain(train[TEXT].to_pylist()), strict=True
             )
         ]
+        started = time.perf_counter()
         # It learns line by line, and the data set comes sorted by label.
         random.Random(1).shuffle(lines)
         file.write_text("".join(lines), "utf-8")
@@ -196,9 +201,9 @@ class FastText:
             str(file), epoch=10, wordNgrams=2, dim=64, thread=1, verbose=0, seed=1
         )
         self._predict: Callable[[list[str]], list[float]] = partial(_fasttext_predict, model)
-        self.remark = "one thread"
+        model.save_model(str(model_file))
+        self.remark = f"one thread; {_fitted(started, model_file.stat().st_size)}"
         if processes > 1:
-            model.save_model(str(model_file))
             self._pool = ProcessPoolExecutor(
                 processes,
                 mp_context=get_context("spawn"),
@@ -305,6 +310,10 @@ def main(name: str) -> None:
         seconds = time.perf_counter() - started
         busy = (time.process_time() - processor) / seconds
         print(json.dumps({"seconds": seconds, "busy_cores": busy}), file=answers, flush=True)
+
+
+def _fitted(started: float, size: int) -> str:
+    return f"fitted in {time.perf_counter() - started:.0f} s, {size / 1e6:.0f} MB"
 
 
 def _write(frame: pd.DataFrame, probabilities: NDArray[np.floating[Any]], target: str) -> None:

@@ -73,11 +73,10 @@ class Ngrams:
         found, reviews = fingerprints(sequences)
         ids = self._index.get_indexer(found) + 1  # type: ignore[arg-type]  # takes any array
         known = ids != PADDING
-        size = len(self) + 1
-        keys = np.sort(reviews[known] * size + ids[known])
-        first = np.diff(keys, prepend=-1) != 0
-        reviews, ids = np.divmod(keys[first], size)
-        return ids, reviews
+        bits = len(self).bit_length()
+        keys = np.sort(reviews[known] << bits | ids[known])
+        keys = keys[np.diff(keys, prepend=-1) != 0]
+        return keys & (1 << bits) - 1, keys >> bits
 
     def polarity_of(
         self, sequences: TokenSequences, polarities: NDArray[np.float32]

@@ -193,7 +193,7 @@ def test_the_bundled_model_is_small() -> None:
 
 def test_the_bundled_model_ships_its_evaluation() -> None:
     bundled = Registry.at(Path("nowhere")).load(CHAMPION)
-    assert bundled.recipe.name == "seed"
+    assert bundled.recipe.name == "production"
     assert bundled.evaluation is not None
     assert bundled.evaluation["rows"] == 25_000
     assert bundled.evaluation["model"]["id"] == bundled.model_id

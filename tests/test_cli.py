@@ -247,7 +247,7 @@ def test_train_registers_a_challenger_with_its_report(run: Run, tmp_path: Path) 
     listed = run("models", "list", "--json").json["models"]
     assert [(model["recipe"], model["aliases"]) for model in listed] == [
         ("tiny", ["challenger"]),
-        ("seed", ["champion"]),
+        ("production", ["champion"]),
     ]
     shown = run("models", "show", "@challenger", "--json").json
     assert shown["manifest"]["seed"] == 7

@@ -110,7 +110,7 @@ def test_profiles_add_up(parts: list[list[float]]) -> None:
 def test_a_batch_is_compared_whatever_was_there_already(scorer: Scorer, tmp_path: Path) -> None:
     source, output = tmp_path / "in", tmp_path / "out"
     source.mkdir()
-    texts = ["A wonderful film, wonderful.", None, "dreadful " * 600, " "]
+    texts = ["A wonderful film, wonderful.", None, "dreadful " * 4_000, " "]
     for number in range(3):
         pq.write_table(pa.table({"text": texts}), source / f"{number}.parquet")
     with Scorer.load() as bundled:

@@ -90,7 +90,7 @@ def test_load_takes_a_reference(
 ) -> None:
     empty = Registry.at(tmp_path_factory.mktemp("registry"))
     with Scorer.load(CHAMPION, empty) as scorer:
-        assert scorer.bundle.recipe.name == "seed"
+        assert scorer.bundle.recipe.name == "production"
     with Scorer.load(tiny_bundle.path, empty) as scorer:
         assert scorer.bundle.model_id == tiny_bundle.model_id
 

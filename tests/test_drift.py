@@ -124,7 +124,7 @@ def test_a_batch_is_compared_whatever_was_there_already(scorer: Scorer, tmp_path
     assert (output / "_DRIFT.json").read_bytes() == written
     batch = first.drift.batch
     assert (batch.rows, batch.texts, batch.without_text, batch.truncated) == (12, 6, 6, 3)
-    assert (batch.words, batch.lengths) == (3 * 604, (3, 0, 0, 0, 0, 3))
+    assert (batch.words, batch.lengths) == (3 * 4_004, (3, 0, 0, 0, 0, 3))
     assert first.drift.reference.texts == 25_000
     assert alone.drift is not None
     assert alone.drift.batch.rows == 4

@@ -36,7 +36,7 @@ def test_exit_codes(
     options = ["--output", str(tmp_path / "scored"), "--registry", str(tmp_path / "none")]
     good = reviews / "day=2026-11-01"
     assert tasks.run_as_command(score, ["--source", str(good), *options]) == 0
-    assert capsys.readouterr().out.startswith("3 rows in 1 files scored by seed-")
+    assert capsys.readouterr().out.startswith("3 rows in 1 files scored by production-")
     for source, more, code in (
         (tmp_path / "nothing", [], 66),
         (reviews / "day=2026-11-02" / "b.parquet", [], 65),

@@ -70,7 +70,7 @@ def test_files_that_fail_and_then_do_not(
 
     seen = server.get(f"/flow_runs/{run}")
     assert seen["state"]["type"] == "COMPLETED"
-    assert seen["state"]["message"].startswith("5 rows in 2 files scored by seed-")
+    assert seen["state"]["message"].startswith("5 rows in 2 files scored by production-")
     assert seen["state"]["message"].endswith(" 2 without text, 0 truncated.")
     assert _written(output) == [
         "_DRIFT.json",
@@ -80,7 +80,7 @@ def test_files_that_fail_and_then_do_not(
         "day=2026-11-02/a.parquet",
     ]
     (drift,) = [a for a in server.artifacts(run) if a["key"] == "batch-drift"]
-    assert "5 rows scored by seed-" in drift["data"]
+    assert "5 rows scored by production-" in drift["data"]
     assert "| lengths |  |  | +" in drift["data"]
     committed, detected = server.events(run, 2)
     assert committed["event"] == "imdb-classifier.batch.committed"

@@ -17,6 +17,7 @@ from imdb_classifier.bundle import (
     GOLDEN_TEXTS,
     KERAS_FILE,
     MANIFEST_FILE,
+    NGRAMS_FILE,
     ONNX_FILE,
     SUMS_FILE,
     TOLERANCE,
@@ -31,6 +32,7 @@ from imdb_classifier.engine import KerasEngine
 from imdb_classifier.errors import BundleError, CannotWriteError, ExportError, OutputExistsError
 from imdb_classifier.imdb import load_reviews
 from imdb_classifier.network import import_keras
+from imdb_classifier.registry import bundled_path
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.training import TrainedModel
 
@@ -193,6 +195,22 @@ def test_an_evaluation_comes_with_it(tiny_bundle: Bundle, tmp_path: Path) -> Non
     (evaluated.path / "evaluation.json").write_text('{"rows": 4}')
     with pytest.raises(BundleError, match=r"evaluation\.json does not have its SHA-256 sum"):
         load_bundle(evaluated.path)
+
+
+def test_ngrams_are_a_part_of_the_model(tmp_path: Path) -> None:
+    bundled = load_bundle(bundled_path())
+    assert bundled.ngrams is not None
+    assert len(bundled.ngrams) == bundled.recipe.network.ngrams
+    copy = Path(shutil.copytree(bundled.path, tmp_path / "bundle"))
+    fewer = np.load(copy / NGRAMS_FILE)[:-1]
+    np.save(copy / NGRAMS_FILE, fewer)
+    rewrite_sums(copy)
+    with pytest.raises(BundleError, match="not the one that its manifest names"):
+        load_bundle(copy)
+    (copy / NGRAMS_FILE).unlink()
+    rewrite_sums(copy)
+    with pytest.raises(BundleError, match=r"SHA256SUMS lists .*model\.onnx, vocabulary\.txt"):
+        load_bundle(copy)
 
 
 def test_an_export_that_differs_is_refused(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from imdb_classifier.config import (
+    PRODUCTION,
     RECIPES,
     SEED,
     EncodingConfig,
@@ -77,6 +78,9 @@ def test_round_trip_through_json(name: str) -> None:
         (SEED.encoding, "sequence_length", 0, r"at least 1 token\. sequence_length is 0\."),
         (SEED.network, "embedding_dim", 0, r"embedding_dim must be at least 1\."),
         (SEED.network, "lstm_units", -1, r"at least 1\. lstm_units is -1\."),
+        (PRODUCTION.network, "ngrams", -1, r"or at least 1 in a masked network\. ngrams is -1\."),
+        (SEED.network, "ngrams", 5, r"in a masked network\. ngrams is 5\."),
+        (PRODUCTION, "teachers", None, r"both teachers and n-grams, or neither\. ngrams is 300000"),
         (SEED.training, "epochs", 0, r"at least 1\. epochs is 0\."),
         (SEED.training, "batch_size", 0, r"at least 1\. batch_size is 0\."),
         (SEED.training, "learning_rate", 0.0, r"must be positive\. learning_rate is 0\.0\."),

@@ -107,7 +107,7 @@ class Bundle:
 
     @property
     def model_hash(self) -> str:
-        """SHA-256 (hex) of all that decides a score: graph, vocabulary and encoding."""
+        """SHA-256 (hex) of all that decides a score: graph, vocabulary, n-grams and encoding."""
         return str(self.manifest["model_hash"])
 
     @cached_property

@@ -64,8 +64,9 @@ def teach(
     """Train teachers, and ask them about every review that a network is to learn from.
 
     What takes minutes is kept in `folder`, so that a run that was killed starts with what was next.
-    Nothing is learned from the validation rows; their labels say how often each teacher is right,
-    and fit one number, the temperature of the mean (Guo et al., 2017).
+    Of the validation rows, nothing is learned but how rare n-grams are, for TF-IDF; their labels
+    say how often each teacher is right, and fit one number, the temperature of the mean (Guo et
+    al., 2017).
 
     Args:
         sequences: Whole reviews.

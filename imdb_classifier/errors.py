@@ -42,6 +42,11 @@ def _escaped(character: str) -> str:
     return ascii(chr(ord(character) - 0xDC00) if is_byte else character)[1:-1]
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, to stand inside a sentence."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 class ImdbClassifierError(ValueError):
     """Base of all errors below: ``except ImdbClassifierError`` catches whatever this library says.
 

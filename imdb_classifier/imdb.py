@@ -33,6 +33,7 @@ from imdb_classifier.errors import (
     MissingExtraError,
     NoInputError,
     NoReviewsError,
+    first_line,
 )
 from imdb_classifier.schema import ENCODED_REVIEWS, LABEL
 from imdb_classifier.storage import OBJECT_STORE, object_store
@@ -232,7 +233,7 @@ def _redacted(location: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return _redacted(labelled.reason(error))
+    return _redacted(first_line(error))
 
 
 def _locate(data: str) -> tuple[fs.FileSystem, str, fs.FileType]:

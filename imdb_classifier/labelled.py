@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from typing import Final
 
 import pyarrow as pa
@@ -16,8 +17,10 @@ from imdb_classifier.errors import (
     NoInputError,
     TextTypeError,
     UnreadableFileError,
+    first_line,
 )
 from imdb_classifier.schema import LABEL, REVIEWS, TEXT, UNLABELLED
+from imdb_classifier.storage import readable
 
 _OF_A_SPLIT: Final = re.compile(r"(train|test|unsupervised)(-.*)?\.parquet")
 
@@ -68,11 +71,6 @@ def read_extra(filesystem: fs.FileSystem, path: str, kind: fs.FileType, split: s
     return pa.concat_tables(_read(filesystem, file, split) for file in wanted)
 
 
-def reason(error: Exception) -> str:
-    """The first line of an exception's text, to stand inside a sentence."""
-    return str(error).partition("\n")[0].rstrip(".")
-
-
 def _split_of(path: str) -> str | None:
     match = _OF_A_SPLIT.fullmatch(path.rpartition("/")[2])
     return match[1] if match else None
@@ -98,10 +96,10 @@ def _no_files(folder: str, pattern: str) -> NoInputError:
 def _read(filesystem: fs.FileSystem, path: str, split: str) -> pa.Table:
     """All rows as `schema.REVIEWS`, with null texts still in and null labels as -1."""
     try:
-        with (
-            filesystem.open_input_file(path) as file,
-            pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as parquet,
-        ):
+        with ExitStack() as stack:
+            with readable(path):
+                file = stack.enter_context(filesystem.open_input_file(path))
+                parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
             _check_columns(parquet.schema_arrow, path)
             # Read in batches: a whole row group of large_string may not fit into string.
             batches = [
@@ -117,7 +115,7 @@ def _read(filesystem: fs.FileSystem, path: str, split: str) -> pa.Table:
         table = pa.Table.from_batches(batches, schema=REVIEWS)
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        raise UnreadableFileError(path, reason(error)) from error
+        raise UnreadableFileError(path, first_line(error)) from error
     return table
 
 

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imdb_classifier import samples
-from imdb_classifier.errors import MissingColumnError
-from imdb_classifier.parquet.footer import Selection, footer_digest, read_footer
+from imdb_classifier.errors import BadDataError, MissingColumnError
+from imdb_classifier.parquet.footer import Selection, footer_digest, read_footer, read_metadata
 from imdb_classifier.parquet.plan import PlannedFile, plan_files
 from imdb_classifier.parquet.scored_file import BATCHES_AHEAD, ROW_GROUP_ROWS, ScoreOptions
 from imdb_classifier.schema import TEXT
@@ -51,7 +51,8 @@ class Estimate:
     Attributes:
         model_id: The model that would score.
         files: One a file, in the order of their names.
-        seconds: Wall-clock time, from a trial on this machine.
+        seconds: Wall-clock time, from a trial on this machine. Every byte counts as text, so wide
+            columns beside the text make it too long.
         memory_bytes: Most memory at once.
     """
 
@@ -102,21 +103,21 @@ def estimate(
     options, selection = options or ScoreOptions(), selection or Selection(stale="replace")
     origin = {"model_hash": scorer.bundle.model_hash, "options": asdict(options)}
     files = []
-    text_bytes = widest = 0
+    total_bytes = widest = 0
     for planned in plan_files(source, output):
         try:
-            with storage_of(planned.source).open(planned.source) as file:
-                metadata = pq.read_metadata(file)
-            size = _text_bytes(metadata, options.text_column)
+            metadata = read_metadata(planned.source)
+            _check_column(metadata, options.text_column)
             status = _status(planned, origin, selection)
-        except (OSError, ValueError, pa.ArrowException):
+        except (OSError, BadDataError):
             files.append(FileEstimate(planned.name, 0, "unreadable"))
             continue
         files.append(FileEstimate(planned.name, metadata.num_rows, status))
         if status in ("new", "stale") and metadata.num_rows:
-            text_bytes += size
             groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
-            width = sum(group.total_byte_size for group in groups) / metadata.num_rows
+            size = sum(group.total_byte_size for group in groups)
+            total_bytes += size
+            width = size / metadata.num_rows
             rows = min(metadata.num_rows, (BATCHES_AHEAD + 1) * CHUNK_ROWS + ROW_GROUP_ROWS)
             widest = max(widest, int(width * rows))
     to_score = sum(file.status in ("new", "stale") for file in files)
@@ -124,7 +125,7 @@ def estimate(
     return Estimate(
         model_id=scorer.bundle.model_id,
         files=tuple(files),
-        seconds=text_bytes / _text_bytes_a_second(scorer),
+        seconds=total_bytes / _text_bytes_a_second(scorer),
         memory_bytes=_peak_memory() + COPIES * at_once * widest,
     )
 
@@ -141,18 +142,15 @@ def _status(planned: PlannedFile, origin: dict[str, Any], selection: Selection) 
     return "left" if selection.stale == "leave" else "stale"
 
 
-def _text_bytes(metadata: pq.FileMetaData, column: str) -> int:
-    """Bytes of a file's texts, uncompressed.
+def _check_column(metadata: pq.FileMetaData, column: str) -> None:
+    """Make sure that a file has the text column.
 
     Raises:
-        MissingColumnError: It has no such column.
+        MissingColumnError: It has not.
     """
     paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
     if column not in paths:
         raise MissingColumnError(column, "the file", paths, "--text-column")
-    place = paths.index(column)
-    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
-    return sum(group.column(place).total_uncompressed_size for group in groups)
 
 
 def _text_bytes_a_second(scorer: Scorer) -> float:

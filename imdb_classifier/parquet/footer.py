@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, Literal, Self
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imdb_classifier.errors import ConfigurationError, OutputExistsError
 from imdb_classifier.parquet.wording import cannot_write
 from imdb_classifier.schema import FOOTER_KEY
-from imdb_classifier.storage import storage_of
+from imdb_classifier.storage import readable, storage_of
 
 _PIECE_BYTES: Final = 1 << 20
 
@@ -67,6 +66,19 @@ class Selection:
         return cls("new" in named, "replace" if "stale" in named else "leave")
 
 
+def read_metadata(path: str) -> pq.FileMetaData:
+    """What a Parquet file's footer says of the file.
+
+    A column chunk's part of it is not to be asked for: where it is damaged or encrypted, pyarrow
+    ends the process.
+
+    Raises:
+        UnreadableFileError: The file is not Parquet, is damaged, or cannot be read.
+    """
+    with readable(path), storage_of(path).open(path) as file:
+        return pq.read_metadata(file)
+
+
 def read_footer(path: str) -> dict[str, Any] | None:
     """What scoring wrote into a file's footer, or None where it did not write that file.
 
@@ -74,10 +86,9 @@ def read_footer(path: str) -> dict[str, Any] | None:
         path: A file; if it is not Parquet, it was not written by scoring.
     """
     try:
-        with storage_of(path).open(path) as file:
-            metadata = pq.read_metadata(file).metadata or {}
+        metadata = read_metadata(path).metadata or {}
         footer = json.loads(metadata.get(FOOTER_KEY, b"null"))
-    except (OSError, ValueError, pa.ArrowException):
+    except ValueError:
         return None
     return footer if isinstance(footer, dict) and "rows" in footer else None
 

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Final
 
-from imdb_classifier.errors import CannotWriteError, NoInputError, UnreadableFileError, printable
-from imdb_classifier.parquet.wording import cannot_write, first_line
+from imdb_classifier.errors import (
+    CannotWriteError,
+    NoInputError,
+    UnreadableFileError,
+    first_line,
+    printable,
+)
+from imdb_classifier.parquet.wording import cannot_write
 from imdb_classifier.storage import OBJECT_STORE, SUFFIX, Kind, static_part, storage_of
 
 QUARANTINE: Final = "_quarantine"

@@ -16,10 +16,10 @@ from imdb_classifier.errors import (
     MissingColumnError,
     TextTypeError,
     UnreadableFileError,
+    first_line,
 )
-from imdb_classifier.parquet.wording import first_line
 from imdb_classifier.scoring import CHUNK_ROWS, as_text, holds_text
-from imdb_classifier.storage import storage_of
+from imdb_classifier.storage import readable, storage_of
 
 READ_BUFFER_BYTES: Final = 1 << 20
 BATCH_BYTES: Final = 1 << 30
@@ -46,11 +46,16 @@ class RowReader:
         Raises:
             UnreadableFileError: The file is damaged or gone.
         """
+        read = 0
         try:
             for batch in self._file.iter_batches(batch_size=CHUNK_ROWS):
+                read += batch.num_rows
                 yield from _pieces(batch)
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(error) from error
+        if read != self.rows:
+            reason = f"its footer says {self.rows:,} rows, its row groups hold {read:,}"
+            raise UnreadableFileError(self.name, reason)
 
     def text_path(self, column: str) -> list[str]:
         """Where a column of text is: its name, or the names from a struct to its field.
@@ -144,7 +149,7 @@ def open_rows(path: str, name: str) -> Iterator[RowReader]:
         UnreadableFileError: It is not Parquet, or damaged, or gone.
     """
     with ExitStack() as stack:
-        try:
+        with readable(name):
             stream = stack.enter_context(storage_of(path).open(path))
             # Checksums: damaged pages read as good data otherwise. A buffer and no pre-buffering: a
             # column of a huge row group is held in memory whole otherwise.
@@ -155,8 +160,4 @@ def open_rows(path: str, name: str) -> Iterator[RowReader]:
                 buffer_size=READ_BUFFER_BYTES,
             )
             reader = RowReader(file, name)
-        except UnicodeDecodeError as error:
-            raise UnreadableFileError(name, "a column's name is no UTF-8") from error
-        except (OSError, pa.ArrowException) as error:
-            raise UnreadableFileError(name, first_line(error)) from error
         yield reader

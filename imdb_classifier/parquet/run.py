@@ -13,9 +13,6 @@ from queue import SimpleQueue
 from threading import Event
 from typing import Any, Self
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from imdb_classifier.drift import Drift, DriftLimits
 from imdb_classifier.errors import (
     EXIT_DONE,
@@ -25,14 +22,16 @@ from imdb_classifier.errors import (
     ImdbClassifierError,
     NoInputError,
     UnforeseenError,
+    UnreadableFileError,
+    first_line,
 )
-from imdb_classifier.parquet.footer import Selection
+from imdb_classifier.parquet.footer import Selection, read_metadata
 from imdb_classifier.parquet.manifest import declare, withdraw
 from imdb_classifier.parquet.monitoring import report_drift
 from imdb_classifier.parquet.plan import QUARANTINE, PlannedFile, plan_files
 from imdb_classifier.parquet.quarantine import Quarantine
 from imdb_classifier.parquet.scored_file import COUNTS, FileResult, ScoreOptions, score_file
-from imdb_classifier.parquet.wording import cannot_write, first_line
+from imdb_classifier.parquet.wording import cannot_write
 from imdb_classifier.scoring import Scorer
 from imdb_classifier.storage import storage_of
 
@@ -312,7 +311,6 @@ def row_counts(planned: Iterable[PlannedFile]) -> list[int]:
 
 def _row_count(source: str) -> int:
     try:
-        with storage_of(source).open(source) as file:
-            return int(pq.read_metadata(file).num_rows)
-    except (OSError, pa.ArrowException):
+        return int(read_metadata(source).num_rows)
+    except UnreadableFileError:
         return 0

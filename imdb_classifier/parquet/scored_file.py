@@ -23,6 +23,7 @@ from imdb_classifier.errors import (
     ColumnExistsError,
     NoInputError,
     UnreadableFileError,
+    first_line,
     printable,
 )
 from imdb_classifier.files import sha256_of
@@ -30,7 +31,7 @@ from imdb_classifier.parquet.footer import Selection, finished, footer_digest
 from imdb_classifier.parquet.plan import PlannedFile
 from imdb_classifier.parquet.quarantine import Quarantine
 from imdb_classifier.parquet.rows import RowReader, open_rows
-from imdb_classifier.parquet.wording import cannot_write, first_line
+from imdb_classifier.parquet.wording import cannot_write
 from imdb_classifier.profile import Profile
 from imdb_classifier.schema import DEFAULT_PREFIX, FOOTER_KEY, POSITIVE, TEXT, scored_fields
 from imdb_classifier.scoring import PendingProbabilities, Scorer, labels

@@ -18,6 +18,7 @@ from imdb_classifier.errors import (
     BadDataError,
     NoInputError,
     UnreadableFileError,
+    first_line,
     printable,
 )
 from imdb_classifier.files import sha256_of
@@ -26,7 +27,6 @@ from imdb_classifier.parquet.manifest import MANIFEST_FILE, SUCCESS_FILE
 from imdb_classifier.parquet.plan import PlannedFile, is_hidden, plan_files
 from imdb_classifier.parquet.rows import open_rows
 from imdb_classifier.parquet.scored_file import ScoreOptions
-from imdb_classifier.parquet.wording import first_line
 from imdb_classifier.schema import POSITIVE, scored_fields
 from imdb_classifier.scoring import Scorer, has_text, labels
 from imdb_classifier.storage import SUFFIX, storage_of

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from imdb_classifier.errors import CannotWriteError
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of Arrow's or of the operating system's says, in short."""
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+from imdb_classifier.errors import CannotWriteError, first_line
 
 
 def cannot_write(target: str, error: OSError) -> CannotWriteError:

@@ -13,6 +13,7 @@ from typing import Final
 from pyarrow import fs
 
 from imdb_classifier.storage.base import SUFFIX, Kind, Storage, static_part
+from imdb_classifier.storage.damage import readable
 from imdb_classifier.storage.local import LOCK_FILE, LocalStorage
 from imdb_classifier.storage.object_store import OBJECT_STORE, ObjectStorage
 
@@ -25,6 +26,7 @@ __all__ = [
     "ObjectStorage",
     "Storage",
     "object_store",
+    "readable",
     "static_part",
     "storage_of",
 ]

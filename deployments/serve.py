@@ -18,7 +18,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
-from prefect.schedules import Cron
+from prefect.schedules import Schedule
 
 from imdb_classifier.errors import ConfigurationError
 
@@ -53,10 +53,7 @@ def _deployment(entry: dict[str, Any], parameters: dict[str, str]) -> RunnerDepl
         description=entry["description"],
         tags=entry["tags"],
         parameters=entry["parameters"] | parameters,
-        schedules=[
-            Cron(schedule["cron"], timezone=schedule["timezone"], slug=schedule["slug"])
-            for schedule in entry["schedules"]
-        ],
+        schedules=[Schedule(**schedule) for schedule in entry["schedules"]],
         triggers=[DeploymentEventTrigger(**trigger) for trigger in entry["triggers"]],
         concurrency_limit=ConcurrencyLimitConfig(**entry["concurrency_limit"]),
     )

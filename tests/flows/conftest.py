@@ -104,6 +104,15 @@ class Server:
             assert time.monotonic() < deadline, f"no {what} after {PATIENCE_SECONDS} s"
             time.sleep(0.5)
 
+    def scored_on_schedule(self) -> bool:
+        """Whether a run of the nightly deployment has completed that the scheduler itself made."""
+        found = self.filter(
+            "flow_runs",
+            deployments={"name": {"any_": ["nightly"]}},
+            flow_runs={"state": {"type": {"any_": ["COMPLETED"]}}},
+        )
+        return any(run["auto_scheduled"] for run in found)
+
     def has_ended(self, run: str) -> bool:
         state = self.get(f"/flow_runs/{run}")["state_type"]
         return state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")

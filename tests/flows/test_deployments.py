@@ -39,14 +39,20 @@ def prefect_yaml(server: Any) -> dict[str, Any]:
     return content
 
 
+def prefect(server: Any, folder: Path, *command: str) -> None:
+    done = server.run(["-m", "prefect", *command], folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def deploy(server: Any, *options: str) -> None:
+    command = ["--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", *options]
+    prefect(server, server.checkout, *command)
+
+
 @pytest.fixture(scope="module")
 def deployed(server: Any) -> Iterator[None]:
-    for command in (
-        ["work-pool", "create", POOL, "--type", "process"],
-        ["--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml"],
-    ):
-        done = server.run(["-m", "prefect", *command], server.checkout)
-        assert done.returncode == 0, done.stdout + done.stderr
+    prefect(server, server.checkout, "work-pool", "create", POOL, "--type", "process")
+    deploy(server, "--all")
     yield
     server.delete("deployments")
 
@@ -148,9 +154,7 @@ def watched(server: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
     assert "within: 600" in text
     hasty = text.replace("within: 600", f"within: {request.param}")
     (tmp_path / "hasty.yaml").write_text(hasty, "utf-8")
-    command = ["-m", "prefect", "automation", "create", "--from-file", "hasty.yaml"]
-    done = server.run(command, tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    prefect(server, tmp_path, "automation", "create", "--from-file", "hasty.yaml")
     yield
     server.delete("automations", "imdb-classifier runs that died")
 
@@ -205,3 +209,28 @@ def test_after_a_worker_was_killed_the_next_run_takes_over(server: Any, tmp_path
     assert set(statuses) == {"reused", "scored"}
     assert statuses.total() == 12
     assert (output / "_SUCCESS").exists()
+
+
+@pytest.fixture
+def every_five_seconds(
+    server: Any, deployed: None, reviews: Path, tmp_path: Path
+) -> Iterator[Path]:
+    """The nightly deployment with another schedule and other folders; returns the output's."""
+    source, output = reviews / "day=2026-11-01", tmp_path / "scored"
+    parameters = {"source": source, "output": output, "registry": tmp_path / "none"}
+    given = [part for name, path in parameters.items() for part in ("--param", f"{name}={path}")]
+    deploy(server, "--name", "nightly", *given)
+    schedule = ["schedule", "create", "score-parquet/nightly", "--interval", "5", "--replace", "-y"]
+    prefect(server, tmp_path, "deployment", *schedule)
+    yield output
+    # A run that was stopped with its worker still holds the slot of its deployment.
+    server.delete("deployments")
+    deploy(server, "--all")
+
+
+def test_a_worker_scores_on_schedule(server: Any, every_five_seconds: Path, tmp_path: Path) -> None:
+    (schedule,) = server.deployment("score-parquet/nightly")["schedules"]
+    assert schedule["schedule"]["interval"] == 5
+    with server.running(WORKER, tmp_path, "a scheduled run completed", server.scored_on_schedule):
+        scored = pq.read_table(every_five_seconds / "a.parquet")
+    assert scored["sentiment_label"].to_pylist() == ["positive", None, "negative"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.flows.conftest import wait_for
@@ -14,10 +16,11 @@ NAMES = {"train-imdb/weekly": "0 2 * * 0", "score-parquet/nightly": "0 4 * * *"}
 
 
 @pytest.fixture
-def serve(server: Any, tmp_path: Path) -> str:
+def serve(server: Any, tmp_path: Path) -> Iterator[str]:
     for folder in ("flows", "deployments"):
         shutil.copytree(server.checkout / folder, tmp_path / "package" / f"_{folder}")
-    return str(tmp_path / "package" / "_deployments" / "serve.py")
+    yield str(tmp_path / "package" / "_deployments" / "serve.py")
+    server.delete("deployments")
 
 
 def test_both_deployments_are_served(
@@ -53,4 +56,15 @@ def test_both_deployments_are_served(
         deployment = server.deployment(name)
         assert deployment["paused"] is False
         assert [schedule["active"] for schedule in deployment["schedules"]] == [True]
-    server.delete("deployments")
+
+
+def test_a_schedule_runs(server: Any, serve: str, reviews: Path, tmp_path: Path) -> None:
+    configured = Path(serve).with_name("prefect.yaml")
+    text = configured.read_text("utf-8")
+    assert text.count('cron: "0 4 * * *"') == 1
+    configured.write_text(text.replace('cron: "0 4 * * *"', "interval: 5"), "utf-8")
+    source, output = reviews / "day=2026-11-01", tmp_path / "scored"
+    program = [serve, "--source", str(source), "--output", str(output)]
+    with server.running(program, tmp_path, "a scheduled run completed", server.scored_on_schedule):
+        scored = pq.read_table(output / "a.parquet")
+    assert scored["sentiment_label"].to_pylist() == ["positive", None, "negative"]

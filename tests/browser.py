@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.waiting import PATIENCE_SECONDS
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -18,7 +20,9 @@ def browser() -> Iterator[Browser]:
     quiet = ["--disable-quic", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *quiet]
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", *quiet],
+            timeout=1000 * PATIENCE_SECONDS,
         )
         yield browser
         browser.close()

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from pyarrow import fs
 
 from imdb_classifier import cli, download, storage
@@ -31,8 +31,12 @@ from imdb_classifier.parquet import FileResult, PlannedFile, ScoreOptions, score
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring import Scorer
 from tests.command_line import Outcome, Run
+from tests.waiting import wait_for
 
 pytest_plugins = ["tests.browser"]
+
+# Hypothesis' own: the same examples in every run, each of which may take any time.
+settings.load_profile("ci")
 
 TINY_SEED = 7
 FLOWS = Path(__file__).parent / "flows"
@@ -123,15 +127,18 @@ def object_store() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+
+    def answers() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            return False
+        return True
+
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
         try:
-            for _ in range(600):
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+            wait_for("answer of the object store", answers, server)
             yield f"http://127.0.0.1:{port}"
         finally:
             server.kill()

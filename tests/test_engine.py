@@ -88,7 +88,7 @@ def test_every_engine_gives_keras_probabilities(engines: dict[str, Engine], name
     words=st.lists(st.integers(0, 2_000), min_size=1, max_size=20),
     picked=st.randoms(use_true_random=False),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_order_neighbours_and_batches_cannot_change_a_score(
     long_engines: dict[str, Engine], words: list[int], picked: Any
 ) -> None:

@@ -32,6 +32,7 @@ from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring import Scorer
 from imdb_classifier.storage import storage_of
 from tests.command_line import Run
+from tests.waiting import PATIENCE_SECONDS
 
 KILLS = 10
 FILES, ROWS = 8, 1_500
@@ -180,7 +181,7 @@ def test_killed_while_it_writes_objects(
         arguments = (environment, str(tiny_bundle.path), source, output, ready)
         process = processes.Process(target=score_in_a_process, args=arguments)
         process.start()
-        assert ready.wait(60)
+        assert ready.wait(PATIENCE_SECONDS)
         process.join(chance.uniform(0, longest))
         if process.is_alive():
             assert process.pid is not None

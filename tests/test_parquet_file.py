@@ -292,7 +292,8 @@ def test_other_columns_may_have_one_name(score: Score, tmp_path: Path) -> None:
     row_group_size=st.integers(1, 90),
 )
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_rows_columns_and_counts_hold_for_any_table(
     score: Score, tmp_path: Path, rows: list[tuple[int, str | None]], row_group_size: int

@@ -46,7 +46,7 @@ def test_neither_threads_nor_chunks_nor_runs_change_a_byte(tiny_bundle: Bundle) 
 
 
 @given(st.permutations(range(24)))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_order_of_rows_does_not_matter(scorer: Scorer, order: list[int]) -> None:
     expected = np.asarray(scorer.probabilities(pa.array(TEXTS[:24])))
     permuted = np.asarray(scorer.probabilities(pa.array([TEXTS[i] for i in order])))

@@ -21,6 +21,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
 from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.storage import storage_of
 
 HERE: Final = Path(__file__).resolve().parent
 # The wheel carries both folders with an underscore in front.
@@ -88,7 +89,7 @@ def main() -> None:
     parser.add_argument("--output", help="Where the scored files go, instead of prefect.yaml's.")
     # Runs have to find them from whatever folder this is started in next time.
     given = {
-        name: str(Path(value).absolute())
+        name: storage_of(value).absolute(value)
         for name, value in vars(parser.parse_args()).items()
         if value is not None
     }

@@ -36,6 +36,16 @@ def get(path: str) -> bytes:
         return Path(name).read_bytes()
 
 
+def test_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path, expected in {
+        "in/*.parquet": f"{tmp_path}/in/*.parquet",
+        "/in": "/in",
+        "s3://bucket/in": "s3://bucket/in",
+    }.items():
+        assert storage_of(path).absolute(path) == expected
+
+
 @pytest.fixture
 def tree(bucket: str) -> str:
     for name in ("a.parquet", "day=1/b c.parquet", "day=2/ü.parquet", "_left/out.parquet"):

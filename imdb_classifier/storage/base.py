@@ -24,6 +24,10 @@ class Storage(ABC):
         """What stands there, or None."""
 
     @abstractmethod
+    def absolute(self, path: str) -> str:
+        """The path or pattern, independent of the working folder; URIs are returned unchanged."""
+
+    @abstractmethod
     def find(self, folder: str) -> list[str]:
         """Every file in a folder and its folders: paths relative to it."""
 

@@ -34,6 +34,9 @@ class LocalStorage(Storage):
             return "folder"
         return "file" if Path(path).exists() else None
 
+    def absolute(self, path: str) -> str:
+        return str(Path(path).absolute())
+
     def find(self, folder: str) -> list[str]:
         return [
             os.path.relpath(path, folder)

@@ -41,6 +41,9 @@ class ObjectStorage(Storage):
             return "file"
         return "folder" if found.type == fs.FileType.Directory else None
 
+    def absolute(self, path: str) -> str:
+        return path
+
     def find(self, folder: str) -> list[str]:
         key = _key(folder)
         found = self.filesystem.get_file_info(fs.FileSelector(key, recursive=True))

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
 from prefect import get_run_logger, task
@@ -29,7 +28,7 @@ from imdb_classifier.parquet import (
 )
 from imdb_classifier.report import render_drift
 from imdb_classifier.scoring import Scorer
-from imdb_classifier.storage import OBJECT_STORE
+from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks.artifacts import Progress, publish
 from imdb_classifier.tasks.events import emit
 from imdb_classifier.tasks.failures import (
@@ -201,7 +200,7 @@ def score_units(
         # Units that run side by side would move each other's bar: it is moved here.
         shared["progress"] = None
         # Workers of a cluster have working folders of their own.
-        model = {**model, "path": _absolute(model["path"])}
+        model = {**model, "path": storage_of(model["path"]).absolute(model["path"])}
         units = [
             {**unit, "files": [{**file, **_places(file)} for file in unit["files"]]}
             for unit in units
@@ -223,11 +222,8 @@ def score_units(
 
 
 def _places(file: Mapping[str, str]) -> dict[str, str]:
-    return {name: _absolute(file[name]) for name in ("source", "target", "quarantine")}
-
-
-def _absolute(path: str) -> str:
-    return path if path.startswith(OBJECT_STORE) else str(Path(path).absolute())
+    paths = {name: file[name] for name in ("source", "target", "quarantine")}
+    return {name: storage_of(path).absolute(path) for name, path in paths.items()}
 
 
 def _told(files: Sequence[Mapping[str, Any]]) -> str:

@@ -68,3 +68,18 @@ def test_a_schedule_runs(server: Any, serve: str, reviews: Path, tmp_path: Path)
     with server.running(program, tmp_path, "a scheduled run completed", server.scored_on_schedule):
         scored = pq.read_table(output / "a.parquet")
     assert scored["sentiment_label"].to_pylist() == ["positive", None, "negative"]
+
+
+@pytest.mark.parametrize(("remote", "local"), [("source", "output"), ("output", "source")])
+def test_uris_stay_and_local_paths_become_absolute(
+    server: Any, serve: str, tmp_path: Path, remote: str, local: str
+) -> None:
+    program = [serve, f"--{remote}", "s3://bucket/reviews", f"--{local}", "films/reviews"]
+
+    def served() -> bool:
+        return bool(server.is_deployed("score-parquet/nightly"))
+
+    with server.running(program, tmp_path, "the deployment was there", served):
+        parameters = server.deployment("score-parquet/nightly")["parameters"]
+    assert parameters[remote] == "s3://bucket/reviews"
+    assert parameters[local] == str(tmp_path / "films" / "reviews")

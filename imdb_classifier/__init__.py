@@ -5,10 +5,20 @@ arrays, `score_parquet` whole Parquet data sets. Importing the package loads nei
 Keras, Prefect nor pandas: each public name is imported when it is first used.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Dependencies read these when they are imported, and child processes inherit them. Without them
+# ONNX Runtime and Prefect report to their publishers. What is set already is kept.
+for _variable, _value in {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}.items():
+    os.environ.setdefault(_variable, _value)
 
 if TYPE_CHECKING:
     from imdb_classifier.bundle import Bundle, load_bundle

@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from imdb_classifier.batching import length_buckets, pad_right, padded
@@ -205,6 +204,9 @@ class OnnxEngine:
     name = "ONNX Runtime"
 
     def __init__(self, model: bytes, ngrams: Ngrams | None = None) -> None:
+        # Here, for the compiled engine does without it.
+        import onnxruntime
+
         self._ngrams = ngrams
         options = onnxruntime.SessionOptions()
         # Parallelism comes from callers, one chunk of rows a thread: a recurrent step is too

@@ -68,7 +68,6 @@ def _environment(folder: Path) -> dict[str, str]:
         home = (folder / "prefect").resolve()
         home.mkdir(parents=True, exist_ok=True)
         environment.setdefault("PREFECT_HOME", str(home))
-    environment.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     return environment
 
 

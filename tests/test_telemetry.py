@@ -1,0 +1,152 @@
+"""Nothing phones home, and nothing is written outside the folders that the README names.
+
+Native code opens files and sockets without telling Python: strace sees what it does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.samples import FOLDER
+
+CHECKOUT: Final = Path(__file__).parents[1]
+STRACE: Final = (
+    "strace",
+    "-f",
+    "--seccomp-bpf",
+    "-qq",
+    "-s",
+    "200",
+    "-e",
+    "trace=connect,sendto,sendmsg,sendmmsg",
+)
+MODELS: Final = ".local/share/imdb-classifier/"
+TRAINING: Final = (MODELS, ".keras/", ".cache/matplotlib/")
+COMMAND: Final = ("-m", "imdb_classifier")
+DATA: Final = ("--data", str(FOLDER))
+WITHOUT_COMPILED_ENGINE: Final = """
+import sys
+sys.modules["llvmlite"] = None
+from imdb_classifier.cli import main
+main()
+"""
+FRAME: Final = """
+import pandas, imdb_classifier
+print(imdb_classifier.score_dataframe(pandas.DataFrame({"text": ["A fine film."]})))
+"""
+
+
+def can_trace() -> bool:
+    """Whether strace is there, and this machine lets it look at processes."""
+    if shutil.which("strace") is None:
+        return False
+    return subprocess.run([*STRACE, "true"], capture_output=True).returncode == 0
+
+
+def environment(home: Path, **variables: str) -> dict[str, str]:
+    """That of a user who has set nothing."""
+    path = f"{Path(sys.executable).parent}:{os.defpath}"
+    # The flows are run as scripts, which have the checkout on no path of theirs.
+    return {"PATH": path, "HOME": str(home), "PYTHONPATH": str(CHECKOUT), **variables}
+
+
+def calls_to_others(trace: str) -> list[str]:
+    """System calls with an address of another machine's, or of a name server."""
+    return [
+        line
+        for line in trace.splitlines()
+        if "AF_INET" in line
+        and ("htons(53)" in line or not re.search(r'"127\.|"::1"|"::ffff:127\.', line))
+    ]
+
+
+def assert_quiet(tmp_path: Path, *arguments: str, writes: tuple[str, ...] = ()) -> None:
+    """Run a program in a home folder of its own, and look at what it wrote and whom it called."""
+    for name in ("home", "temporary"):
+        (tmp_path / name).mkdir()
+    tracing = can_trace()
+    tracer = [*STRACE, "-o", str(tmp_path / "trace")] if tracing else []
+    ran = subprocess.run(
+        [*tracer, sys.executable, *arguments],
+        env=environment(tmp_path / "home", TMPDIR=str(tmp_path / "temporary")),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+    names = [path.relative_to(tmp_path / "home").as_posix() for path in found]
+    assert [name for name in names if not name.startswith(writes or ("\0",))] == []
+    assert list((tmp_path / "temporary").iterdir()) == []
+    if not tracing:
+        pytest.skip("strace is not there or not allowed: whom it called was not looked at")
+    assert calls_to_others((tmp_path / "trace").read_text(errors="replace")) == []
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    pq.write_table(pa.table({"text": ["A fine film.", "Dull."]}), tmp_path / "in" / "a.parquet")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*COMMAND, "score", "in", "out"),
+        ("-c", WITHOUT_COMPILED_ENGINE, "score", "in", "out"),
+        ("-c", FRAME),
+        (*COMMAND, "plan", "in", "out"),
+        (*COMMAND, "models", "list"),
+        (*COMMAND, "evaluate", *DATA),
+    ],
+    ids=["score", "score with ONNX Runtime", "score_dataframe", "plan", "models list", "evaluate"],
+)
+def test_a_command_writes_nothing_and_calls_nobody(
+    reviews: Path, arguments: tuple[str, ...]
+) -> None:
+    assert_quiet(reviews, *arguments)
+
+
+def test_verify_writes_nothing_and_calls_nobody(reviews: Path) -> None:
+    score = [sys.executable, *COMMAND, "score", "in", "out"]
+    subprocess.run(score, env=environment(reviews), cwd=reviews, check=True, capture_output=True)
+    assert_quiet(reviews, *COMMAND, "verify", "out")
+
+
+def test_training_writes_into_its_folders_and_calls_nobody(tmp_path: Path) -> None:
+    assert_quiet(tmp_path, *COMMAND, "train", "--recipe", "tiny", *DATA, writes=TRAINING)
+
+
+def test_the_flow_writes_into_prefects_folder_and_calls_nobody(reviews: Path) -> None:
+    flow = str(CHECKOUT / "flows" / "score.py")
+    assert_quiet(reviews, flow, "--source", "in", "--output", "out", writes=(".prefect/",))
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "False"), ("true", "True")])
+def test_prefect_reports_nothing_unless_told_to(
+    tmp_path: Path, chosen: str | None, expected: str
+) -> None:
+    program = (
+        "import imdb_classifier.tasks; from prefect.settings import get_current_settings\n"
+        "print(get_current_settings().server.analytics_enabled)"
+    )
+    variables = {"PREFECT_SERVER_ANALYTICS_ENABLED": chosen} if chosen else {}
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(tmp_path, **variables),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == expected

@@ -7,12 +7,11 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import httpx
@@ -24,21 +23,19 @@ from prefect.client.schemas.objects import State
 from prefect.events.worker import EventsWorker
 from prefect.flows import load_flow_from_entrypoint
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import (
+    PREFECT_API_REQUEST_TIMEOUT,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    temporary_settings,
+)
 
 from imdb_classifier.samples import FOLDER
+from tests.waiting import PATIENCE_SECONDS, wait_for
+
+T = TypeVar("T")
 
 CHECKOUT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 240
-
-
-def wait_for(what: str, holds: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    """Wait for a condition that a sub-process brings about."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert process.poll() is None, f"the process ended before {what}"
-        assert time.monotonic() < deadline, f"no {what} after {PATIENCE_SECONDS} s"
-        time.sleep(0.25)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -75,21 +72,21 @@ class Server:
 
     def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
         """A call that is repeated while SQLite is locked, as Prefect's own client does."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            response = httpx.request(method, f"{self.api}{path}", timeout=60, **content)
-            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                response.raise_for_status()
-                return response
-            assert time.monotonic() < deadline, f"{path} stayed unavailable"
-            time.sleep(0.5)
+
+        def ask() -> httpx.Response | None:
+            url = f"{self.api}{path}"
+            response = httpx.request(method, url, timeout=PATIENCE_SECONDS, **content)
+            return None if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else response
+
+        return self.wait_for(f"answer to {path}", ask).raise_for_status()
 
     def deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.get(f"/deployments/name/{name}")
         return found
 
     def is_deployed(self, name: str) -> bool:
-        return httpx.get(f"{self.api}/deployments/name/{name}", timeout=60).is_success
+        url = f"{self.api}/deployments/name/{name}"
+        return httpx.get(url, timeout=PATIENCE_SECONDS).is_success
 
     def delete(self, kind: str, name: str | None = None) -> None:
         """Delete deployments or automations, all of them or those of a name."""
@@ -97,12 +94,9 @@ class Server:
             if name in (None, found["name"]):
                 self._request("DELETE", f"/{kind}/{found['id']}")
 
-    def wait_for(self, what: str, holds: Callable[[], bool]) -> None:
-        """Wait for a condition that the server brings about."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not holds():
-            assert time.monotonic() < deadline, f"no {what} after {PATIENCE_SECONDS} s"
-            time.sleep(0.5)
+    def wait_for(self, what: str, ask: Callable[[], T | None]) -> T:
+        """Wait for an answer that the server brings about."""
+        return wait_for(what, ask, self.process)
 
     def scored_on_schedule(self) -> bool:
         """Whether a run of the nightly deployment has completed that the scheduler itself made."""
@@ -139,33 +133,31 @@ class Server:
             "related": {"id": [f"prefect.flow-run.{run}"]},
             "order": "ASC",
         }
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        found: list[dict[str, Any]] = []
-        while len(found) < count and time.monotonic() < deadline:
-            found = self.post("/events/filter", filter=query)["events"]
-            time.sleep(0.5)
-        return found
+
+        def ask() -> list[dict[str, Any]] | None:
+            found: list[dict[str, Any]] = self.post("/events/filter", filter=query)["events"]
+            return found if len(found) >= count else None
+
+        return self.wait_for(f"{count} events of {run}", ask)
 
     def logs(self, run: UUID | str) -> list[dict[str, Any]]:
         """The lines of a run that has ended; Prefect sends them a little later."""
         query: dict[str, Any] = {"logs": {"flow_run_id": {"any_": [str(run)]}}, "limit": 200}
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
+
+        def ask() -> list[dict[str, Any]] | None:
             lines = self.filter("logs", **query)
             flow_lines = [line for line in lines if line["name"] == "prefect.flow_runs"]
-            if any(line["message"].startswith("Finished in state") for line in flow_lines):
-                return lines
-            time.sleep(0.5)
-        raise AssertionError(f"the log of {run} is not complete")
+            last = any(line["message"].startswith("Finished in state") for line in flow_lines)
+            return lines if last else None
 
-    def run(
-        self, arguments: list[str | Path], folder: Path, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
+        return self.wait_for(f"last line of the log of {run}", ask)
+
+    def run(self, arguments: list[str | Path], folder: Path) -> subprocess.CompletedProcess[str]:
         """Run a program of the virtual environment to its end."""
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=folder,
-            env={**self.environment, **environment},
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=PATIENCE_SECONDS,
@@ -173,19 +165,14 @@ class Server:
 
     @contextmanager
     def running(
-        self,
-        arguments: list[str],
-        folder: Path,
-        until: str,
-        holds: Callable[[], bool],
-        **environment: str,
+        self, arguments: list[str], folder: Path, until: str, holds: Callable[[], bool]
     ) -> Iterator[subprocess.Popen[bytes]]:
         """A program in the background, once a condition holds."""
         with (folder / "program.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=folder,
-                env={**self.environment, **environment},
+                env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # so that it can be killed with all that it began
@@ -226,6 +213,11 @@ def prefect_server(home: Path, settings: Mapping[str, str] | None = None) -> Ite
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_UI_API_URL": api,
+        # However busy the machine is.
+        "PREFECT_API_REQUEST_TIMEOUT": str(PATIENCE_SECONDS),
+        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": str(PATIENCE_SECONDS),
+        "PREFECT_SERVER_DATABASE_TIMEOUT": str(PATIENCE_SECONDS),
+        # Sooner than Prefect's own, for tests wait for it.
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_RUNNER_POLL_FREQUENCY": "2",
         **(settings or {}),
@@ -253,7 +245,13 @@ def prefect_server(home: Path, settings: Mapping[str, str] | None = None) -> Ite
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with (
         prefect_server(tmp_path_factory.mktemp("prefect")) as server,
-        temporary_settings({PREFECT_HOME: server.home, PREFECT_API_URL: server.api}),
+        temporary_settings(
+            {
+                PREFECT_HOME: server.home,
+                PREFECT_API_URL: server.api,
+                PREFECT_API_REQUEST_TIMEOUT: PATIENCE_SECONDS,
+            }
+        ),
     ):
         yield server
         # What is still to be sent would be tried for a minute once the server is gone.
@@ -267,8 +265,9 @@ def write_reviews(path: Path, texts: Sequence[str | None], **columns: list[Any])
 
 
 def write_many(folder: Path, files: int, times: int) -> Path:
-    """A folder of files of the sample's texts, each text some times over."""
-    texts = pq.read_table(FOLDER / "train-00000-of-00001.parquet")["text"].to_pylist()
+    """A folder of files of how the sample's texts begin, each beginning some times over."""
+    reviews = pq.read_table(FOLDER / "train-00000-of-00001.parquet")["text"].to_pylist()
+    texts = [" ".join(text.split()[:12]) for text in reviews]
     for number in range(files):
         rows = [f"{number} {text}" for text in texts * times]
         write_reviews(folder / f"{number:02}.parquet", rows)

@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,21 +148,31 @@ def test_a_promotion_has_stale_files_scored_again(server: Any) -> None:
     server.delete("flow_runs", run["name"])
 
 
-@pytest.fixture
-def watched(server: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[None]:
-    """automations.yaml on the server, with another time, in seconds."""
+@contextmanager
+def watched(server: Any, folder: Path) -> Iterator[None]:
+    """automations.yaml on the server, with the shortest time that Prefect takes.
+
+    Runs that live send a heartbeat every half minute at most, so none may be under way.
+    """
     text = (server.checkout / "deployments" / "automations.yaml").read_text("utf-8")
     assert "within: 600" in text
-    hasty = text.replace("within: 600", f"within: {request.param}")
-    (tmp_path / "hasty.yaml").write_text(hasty, "utf-8")
-    prefect(server, tmp_path, "automation", "create", "--from-file", "hasty.yaml")
-    yield
-    server.delete("automations", "imdb-classifier runs that died")
+    hasty = text.replace("within: 600", "within: 10")
+    (folder / "hasty.yaml").write_text(hasty, "utf-8")
+    prefect(server, folder, "automation", "create", "--from-file", "hasty.yaml")
+    try:
+        yield
+    finally:
+        server.delete("automations", "imdb-classifier runs that died")
 
 
-@pytest.mark.usefixtures("deployed", "watched")
-@pytest.mark.parametrize("watched", [10], indirect=True)  # Prefect's shortest
-def test_a_run_that_died_is_marked_as_crashed_and_frees_its_slot(server: Any) -> None:
+def emit_heartbeat(run: str) -> None:
+    emit_event("prefect.flow-run.heartbeat", {"prefect.resource.id": f"prefect.flow-run.{run}"})
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_run_that_died_is_marked_as_crashed_and_frees_its_slot(
+    server: Any, tmp_path: Path
+) -> None:
     weekly = server.deployment("train-imdb/weekly")["id"]
 
     def begin() -> tuple[str, str]:
@@ -173,14 +184,14 @@ def test_a_run_that_died_is_marked_as_crashed_and_frees_its_slot(server: Any) ->
     assert state == "PENDING"
     server.post(f"/flow_runs/{dead}/set_state", state={"type": "RUNNING", "name": "Running"})
     assert begin()[1] == "CANCELLED"
-    emit_event("prefect.flow-run.heartbeat", {"prefect.resource.id": f"prefect.flow-run.{dead}"})
-    server.wait_for("end of the dead run", lambda: server.has_ended(dead))
+    with watched(server, tmp_path):
+        emit_heartbeat(dead)
+        server.wait_for("end of the dead run", lambda: server.has_ended(dead))
     assert server.get(f"/flow_runs/{dead}")["state_type"] == "CRASHED"
     assert begin()[1] == "PENDING"
 
 
-@pytest.mark.usefixtures("deployed", "watched")
-@pytest.mark.parametrize("watched", [45], indirect=True)
+@pytest.mark.usefixtures("deployed")
 def test_after_a_worker_was_killed_the_next_run_takes_over(server: Any, tmp_path: Path) -> None:
     source, output = write_many(tmp_path / "many", files=12, times=120), tmp_path / "scored"
     nightly = server.deployment("score-parquet/nightly")["id"]
@@ -190,20 +201,25 @@ def test_after_a_worker_was_killed_the_next_run_takes_over(server: Any, tmp_path
         run = server.post(f"/deployments/{nightly}/create_flow_run", parameters=parameters)["id"]
         return str(run)
 
-    # Often enough for a run that lives not to be taken for dead.
-    often = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
     first, begun = begin(), lambda: any(output.glob("*.parquet"))
-    with server.running(WORKER, tmp_path, "a file was scored", begun, **often) as worker:
+    with server.running(WORKER, tmp_path, "a file was scored", begun) as worker:
         os.killpg(worker.pid, signal.SIGKILL)
     assert server.get(f"/flow_runs/{first}")["state_type"] == "RUNNING"
-    server.wait_for("end of the dead run", lambda: server.has_ended(first))
+    heartbeat = {
+        "event": {"name": ["prefect.flow-run.heartbeat"]},
+        "resource": {"id": [f"prefect.flow-run.{first}"]},
+    }
+    server.wait_for(
+        "heartbeat of the run", lambda: server.post("/events/filter", filter=heartbeat)["events"]
+    )
+    with watched(server, tmp_path):
+        emit_heartbeat(first)
+        server.wait_for("end of the dead run", lambda: server.has_ended(first))
     assert server.get(f"/flow_runs/{first}")["state_type"] == "CRASHED"
     assert not (output / "_SUCCESS").exists()
 
     second = begin()
-    with server.running(
-        WORKER, tmp_path, "the run ended", lambda: server.has_ended(second), **often
-    ):
+    with server.running(WORKER, tmp_path, "the run ended", lambda: server.has_ended(second)):
         assert server.get(f"/flow_runs/{second}")["state_name"] == "Completed"
     statuses = Counter(row["status"] for row in server.table(second, "scored-files"))
     assert set(statuses) == {"reused", "scored"}

@@ -19,7 +19,8 @@ import pytest
 
 from imdb_classifier.registry import CHAMPION, Registry
 from imdb_classifier.samples import FOLDER
-from tests.flows.conftest import CHECKOUT, PATIENCE_SECONDS, free_port, stop, wait_for
+from tests.flows.conftest import CHECKOUT, free_port, stop
+from tests.waiting import PATIENCE_SECONDS, wait_for
 
 REFUSED = 3
 SET_UP = ("python3 -m venv", ".venv/bin/pip install", ". .venv/bin/activate")
@@ -53,6 +54,7 @@ class Terminals:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PREFECT_HOME": str(folder / "prefect"),
             "PREFECT_SERVER_API_PORT": places["4200"],
+            "PREFECT_API_REQUEST_TIMEOUT": str(PATIENCE_SECONDS),
             "PREFECT_WORKER_QUERY_SECONDS": "2",
         }
         self.going_on: dict[str, subprocess.Popen[bytes]] = {}
@@ -94,9 +96,9 @@ class Terminals:
         """What the server answers; None if it does not, or knows no such thing."""
         try:
             response = (
-                httpx.post(f"{self.api}{path}", json=query, timeout=60)
+                httpx.post(f"{self.api}{path}", json=query, timeout=PATIENCE_SECONDS)
                 if path.endswith("/filter")
-                else httpx.get(f"{self.api}{path}", timeout=60)
+                else httpx.get(f"{self.api}{path}", timeout=PATIENCE_SECONDS)
             )
         except httpx.TransportError:
             return None

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from imdb_classifier.files import sha256_of
-from tests.flows.conftest import PATIENCE_SECONDS, Server, prefect_server, wait_for, write_many
+from tests.flows.conftest import Server, prefect_server, write_many
+from tests.waiting import wait_for
 
-FILES = 12
 DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 """Where Debian's package puts it."""
@@ -30,14 +29,9 @@ def own(tmp_path: Path) -> Iterator[Server]:
     """A server that a test may stop."""
     home = tmp_path / "prefect"
     home.mkdir()
-    with prefect_server(home) as server:
+    # Programs give it up after some seconds, not after a minute of Prefect's.
+    with prefect_server(home, {"PREFECT_CLIENT_MAX_RETRIES": "2"}) as server:
         yield server
-
-
-@pytest.fixture
-def many(tmp_path: Path) -> Path:
-    """Files that take some seconds to score."""
-    return write_many(tmp_path / "many", files=FILES, times=120)
 
 
 def _sums(folder: Path) -> dict[str, str]:
@@ -62,19 +56,21 @@ def postgres(programs: Path) -> Iterator[str]:
         server = subprocess.Popen(serve, cwd=folder, stderr=subprocess.DEVNULL, user=user)
         try:
             ready = [f"{programs}/pg_isready", "-h", "127.0.0.1", "-p", port]
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while subprocess.run(ready, capture_output=True).returncode:
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
+
+            def answers() -> bool:
+                return subprocess.run(ready, capture_output=True).returncode == 0
+
+            wait_for("answer of PostgreSQL", answers, server)
             yield f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres"
         finally:
             server.send_signal(signal.SIGINT)  # its fast way to stop
             server.wait()
 
 
-def test_the_server_dies_in_mid_run(own: Server, many: Path, tmp_path: Path) -> None:
+def test_the_server_dies_in_mid_run(own: Server, tmp_path: Path) -> None:
     """The run ends its work, says nothing more, and leaves files that the command line takes."""
-    output = tmp_path / "scored"
+    # Two units of work, the second of which begins without a server.
+    many, output = write_many(tmp_path / "many", files=6, times=120), tmp_path / "scored"
     options = ["--source", str(many), "--output", "scored", "--registry", "none"]
     with own.running(
         [str(own.checkout / "flows" / "score.py"), *options],
@@ -108,8 +104,9 @@ def test_schedules_stay_on_when_the_server_is_restarted(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed")
-def test_the_server_keeps_its_data_in_postgresql(many: Path, tmp_path: Path) -> None:
+def test_the_server_keeps_its_data_in_postgresql(tmp_path: Path) -> None:
     assert POSTGRES is not None
+    many = write_many(tmp_path / "many", files=3, times=1)
     home = tmp_path / "prefect"
     home.mkdir()
     with postgres(POSTGRES) as address, prefect_server(home, {DATABASE: address}) as server:
@@ -118,6 +115,6 @@ def test_the_server_keeps_its_data_in_postgresql(many: Path, tmp_path: Path) -> 
         assert done.returncode == 0, done.stderr
         (run,) = server.filter("flow_runs")
         assert run["state_type"] == "COMPLETED"
-        assert len(server.table(run["id"], "scored-files")) == FILES
+        assert len(server.table(run["id"], "scored-files")) == 3
         assert len(server.events(run["id"], 2)) == 2
     assert not list(home.glob("*.db"))

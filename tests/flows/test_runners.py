@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 from imdb_classifier.files import sha256_of
-from tests.flows.conftest import PATIENCE_SECONDS, write_many
+from tests.flows.conftest import write_many
 
 SCORE = "flows/score.py:score_parquet"
 
@@ -104,10 +103,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
     output = tmp_path / "scored"
 
     def kill() -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not list(output.glob("*.parquet")):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        server.wait_for("file of the killed worker", lambda: any(output.glob("*.parquet")))
         os.kill(cluster.workers[0].pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
@@ -119,7 +115,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
     killer.join()
     assert state.is_completed()
     assert {row["status"] for row in server.table(run, "scored-files")} <= {"scored", "reused"}
-    assert cluster.workers[0].poll() == -signal.SIGKILL
+    assert cluster.workers[0].wait() == -signal.SIGKILL
     server.flow_run(SCORE, output=str(tmp_path / "undisturbed"), **parameters)
     assert _sums(output) == _sums(tmp_path / "undisturbed")
 

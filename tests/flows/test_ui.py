@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from imdb_classifier.registry import Registry
 from imdb_classifier.samples import FOLDER
+from tests.waiting import PATIENCE_SECONDS
 
 SCREENSHOTS = Path("build") / "ui"
 """Kept, to be looked at."""
@@ -20,7 +21,7 @@ SCREENSHOTS = Path("build") / "ui"
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 1100})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(1000 * PATIENCE_SECONDS)
     yield page
     context.close()
 
@@ -36,10 +37,9 @@ def look(server: Any, page: Page) -> Callable[..., None]:
         try:
             for word in words:
                 page.get_by_text(word, exact=False).first.wait_for()
-            page.wait_for_timeout(1_000)
         finally:
             SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=SCREENSHOTS / f"{name}.png")
+            page.screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
 
     return look
 

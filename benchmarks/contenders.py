@@ -77,7 +77,7 @@ class Tutorial:
             self._model = keras.models.load_model(bundle.path / KERAS_FILE)
         else:  # of generated text there is nothing to learn
             words = Registry.at().load(CHAMPION).vocabulary.words
-            self._model = build_network(SEED.encoding, SEED.network)
+            self._model = build_network(SEED.encoding, SEED.network, seed=1)
         kept = words.slice(0, SEED.encoding.vocabulary_words).to_pylist()
         self._ids = {word: rank + 4 for rank, word in enumerate(kept)}
         self._model.compile(jit_compile=jit_compile)

@@ -167,7 +167,7 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: str | P
     }
     with _writing(str(target)) as folder:
         # A fresh network: Adam's state is of no use to a reader and twice the weights' size.
-        bare = build_network(recipe.encoding, recipe.network)
+        bare = build_network(recipe.encoding, recipe.network, trained.seed)
         bare.set_weights(trained.model.get_weights())
         bare.save(folder / KERAS_FILE)
         (folder / ONNX_FILE).write_bytes(onnx_model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import sys
 import warnings
@@ -70,8 +71,47 @@ def _without_start_up_messages() -> Iterator[None]:
                     os.write(2, line)
 
 
-def build_network(encoding: EncodingConfig, network: NetworkConfig) -> keras.Model:
-    """A network with fresh weights.
+class _Layers:
+    """Creates layers whose random numbers all derive from one seed.
+
+    Without explicit seeds, Keras draws them from Python's global `random`, which it shares with
+    every other thread of the process.
+    """
+
+    def __init__(self, seed: int) -> None:
+        keras = import_keras()
+        self._layers, self._initializers = keras.layers, keras.initializers
+        self._random = random.Random(seed)
+
+    def dense(self, units: int, **named: Any) -> keras.Layer:
+        kernel = self._initializers.GlorotUniform(self._next_seed())
+        return self._layers.Dense(units, kernel_initializer=kernel, **named)
+
+    def embedding(self, rows: int, size: int, **named: Any) -> keras.Layer:
+        table = self._initializers.RandomUniform(seed=self._next_seed())
+        return self._layers.Embedding(rows, size, embeddings_initializer=table, **named)
+
+    def lstm(self, units: int, **named: Any) -> keras.Layer:
+        return self._layers.LSTM(
+            units,
+            kernel_initializer=self._initializers.GlorotUniform(self._next_seed()),
+            recurrent_initializer=self._initializers.Orthogonal(seed=self._next_seed()),
+            seed=self._next_seed(),
+            **named,
+        )
+
+    def dropout(self, share: float) -> keras.Layer:
+        return self._layers.Dropout(share, seed=self._next_seed())
+
+    def spatial_dropout(self, share: float) -> keras.Layer:
+        return self._layers.SpatialDropout1D(share, seed=self._next_seed())
+
+    def _next_seed(self) -> int:
+        return self._random.randint(1, 10**9)
+
+
+def build_network(encoding: EncodingConfig, network: NetworkConfig, seed: int) -> keras.Model:
+    """A network with fresh weights, which depend on the arguments alone.
 
     Takes int32 token ids, (batch, time), then the ids of the review's n-grams, (batch, n-grams),
     if it has any; and gives float32 probabilities of positive, (batch, 1). Masked networks take any
@@ -86,21 +126,21 @@ def build_network(encoding: EncodingConfig, network: NetworkConfig) -> keras.Mod
         MissingExtraError: Keras or TensorFlow is not installed.
     """
     keras = import_keras()
-    layers, ops = keras.layers, keras.ops
-    positive = layers.Dense(1, activation="sigmoid", name="positive")
+    ops, seeded = keras.ops, _Layers(seed)
+    positive = seeded.dense(1, activation="sigmoid", name="positive")
     if not network.ngrams:
         steps = None if network.masked else encoding.sequence_length
         token_ids = keras.Input(shape=(steps,), dtype="int32", name="token_ids")
-        lstm = layers.LSTM(network.lstm_units, name="lstm")
+        lstm = seeded.lstm(network.lstm_units, name="lstm")
         return keras.Sequential(
-            [token_ids, _words(keras, encoding, network), lstm, positive], name="imdb_classifier"
+            [token_ids, _words(seeded, encoding, network), lstm, positive], name="imdb_classifier"
         )
-    token_ids, pooled = _read_both_ways(keras, encoding, network, input_dropout=0.0)
+    token_ids, pooled = _read_both_ways(seeded, encoding, network, input_dropout=0.0)
     ngram_ids = keras.Input(shape=(None,), dtype="int32", name="ngram_ids")
-    polarities = layers.Embedding(network.ngrams + 1, 1, name="polarities")(ngram_ids)
+    polarities = seeded.embedding(network.ngrams + 1, 1, name="polarities")(ngram_ids)
     tokens = ops.sum(ops.cast(ops.not_equal(token_ids, PADDING), "float32"), axis=1, keepdims=True)
     polarity = ops.divide(ops.sum(polarities, axis=1), ops.sqrt(tokens))
-    review = layers.Concatenate(name="review_and_polarity")([pooled, polarity])
+    review = keras.layers.Concatenate(name="review_and_polarity")([pooled, polarity])
     return keras.Model([token_ids, ngram_ids], positive(review), name="imdb_classifier")
 
 
@@ -109,19 +149,20 @@ def build_student(
     network: NetworkConfig,
     regularisation: RegularisationConfig,
     vector_size: int,
+    seed: int,
 ) -> keras.Model:
     """The part of a network with n-grams that learns by steps, with fresh weights.
 
     Takes token ids, and gives probabilities by its LSTMs alone, and the vectors of reviews, of
-    length 1, (batch, vector_size), that teachers have it learn beside them.
+    length 1, (batch, vector_size), that teachers have it learn beside them. The weights depend on
+    the arguments alone.
     """
-    keras = import_keras()
-    layers = keras.layers
-    token_ids, pooled = _read_both_ways(keras, encoding, network, regularisation.input_dropout)
-    dropped = layers.Dropout(regularisation.output_dropout)(pooled)
-    positive = layers.Dense(1, activation="sigmoid", name="positive")(dropped)
-    vectors = layers.Dense(vector_size, name="vector")(dropped)
-    unit = layers.UnitNormalization(name="vectors_of_teachers")(vectors)
+    keras, seeded = import_keras(), _Layers(seed)
+    token_ids, pooled = _read_both_ways(seeded, encoding, network, regularisation.input_dropout)
+    dropped = seeded.dropout(regularisation.output_dropout)(pooled)
+    positive = seeded.dense(1, activation="sigmoid", name="positive")(dropped)
+    vectors = seeded.dense(vector_size, name="vector")(dropped)
+    unit = keras.layers.UnitNormalization(name="vectors_of_teachers")(vectors)
     return keras.Model(token_ids, [positive, unit], name="student")
 
 
@@ -130,22 +171,29 @@ def without_vectors(student: keras.Model) -> keras.Model:
     return import_keras().Model(student.inputs, student.outputs[0], name="student")
 
 
-def _words(keras: Any, encoding: EncodingConfig, network: NetworkConfig) -> keras.Layer:
-    return keras.layers.Embedding(
+def _words(seeded: _Layers, encoding: EncodingConfig, network: NetworkConfig) -> keras.Layer:
+    return seeded.embedding(
         encoding.num_words, network.embedding_dim, mask_zero=network.masked, name="words"
     )
 
 
 def _read_both_ways(
-    keras: Any, encoding: EncodingConfig, network: NetworkConfig, input_dropout: float
+    seeded: _Layers, encoding: EncodingConfig, network: NetworkConfig, input_dropout: float
 ) -> tuple[Any, Any]:
     """The token ids, and the features of a review that an LSTM in each direction reads of them."""
+    keras = import_keras()
     layers = keras.layers
     token_ids = keras.Input(shape=(None,), dtype="int32", name="token_ids")
-    vectors = _words(keras, encoding, network)(token_ids)
-    dropped = layers.SpatialDropout1D(input_dropout)(vectors)
-    lstm = layers.LSTM(network.lstm_units, return_sequences=True, name="lstm")
-    states = layers.Bidirectional(lstm, name="directions")(dropped)
+    vectors = _words(seeded, encoding, network)(token_ids)
+    dropped = seeded.spatial_dropout(input_dropout)(vectors)
+    # By default, `Bidirectional` copies the forward layer, seeds included.
+    forward, backward = (
+        seeded.lstm(
+            network.lstm_units, return_sequences=True, go_backwards=backwards, name=f"{name}_lstm"
+        )
+        for name, backwards in (("forward", False), ("backward", True))
+    )
+    states = layers.Bidirectional(forward, backward_layer=backward, name="directions")(dropped)
     # What padding leaves is 0 or a repeated state, so a maximum with 0 never sees it.
     peaks = layers.ReLU()(layers.GlobalMaxPooling1D()(states))
     means = [layers.GlobalAveragePooling1D()(values) for values in (states, vectors)]
@@ -168,7 +216,7 @@ def join(
         encoding: What the student was built from.
         network: Likewise.
     """
-    joined = build_network(encoding, network)
+    joined = build_network(encoding, network, seed=0)  # every weight is replaced
     for name in ("words", "directions"):
         joined.get_layer(name).set_weights(student.get_layer(name).get_weights())
     joined.get_layer("polarities").set_weights([polarities[:, None]])

@@ -119,7 +119,8 @@ def train(
     """Train a network on reviews, going on from the last checkpoint of the same run, if any.
 
     The same reviews, recipe and seed give the same weights on the same machine, package versions
-    and number of threads. TensorFlow's op determinism is switched on for the whole process.
+    and number of threads. The global random number generators are neither used nor seeded.
+    TensorFlow's op determinism is switched on for the whole process.
 
     Args:
         reviews: The train split; a seeded part of it is held out for validation.
@@ -147,14 +148,12 @@ def train(
 
     tf.config.experimental.enable_op_determinism()
     curriculum = prepare_lessons(reviews, unlabelled, recipe, seed, checkpoints / "teachers")
-    # Behind the teachers, who draw random numbers or have drawn them in a run before.
-    keras.utils.set_random_seed(seed)
     training, validation = curriculum.training, curriculum.validation
     epochs, steps = recipe.training.epochs, -(-len(training) // recipe.training.batch_size)
     accuracy = _accuracy(keras)
     history, model = _resume(checkpoints, accuracy)
     if model is None:
-        model = _compiled(keras, recipe, epochs * steps, accuracy)
+        model = _compiled(keras, recipe, seed, epochs * steps, accuracy)
     checked = model
     if recipe.teachers is not None:
         checked = without_vectors(model)
@@ -196,14 +195,18 @@ def run_key(reviews: Reviews, recipe: Recipe, seed: int, unlabelled: Reviews | N
     return f"{recipe.name}-{seed}-{digest[:12]}"
 
 
-def _compiled(keras: Any, recipe: Recipe, steps: int, accuracy: object) -> keras.Model:
+def _compiled(keras: Any, recipe: Recipe, seed: int, steps: int, accuracy: object) -> keras.Model:
     losses, weights = ["binary_crossentropy"], [1.0]
     metrics: list[list[object]] = [[accuracy]]
     if recipe.teachers is None:
-        model = build_network(recipe.encoding, recipe.network)
+        model = build_network(recipe.encoding, recipe.network, seed)
     else:
         model = build_student(
-            recipe.encoding, recipe.network, recipe.regularisation, recipe.teachers.vector_size
+            recipe.encoding,
+            recipe.network,
+            recipe.regularisation,
+            recipe.teachers.vector_size,
+            seed,
         )
         losses.append("cosine_similarity")
         weights.append(recipe.teachers.vector_weight)

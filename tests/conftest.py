@@ -81,7 +81,7 @@ def small_network() -> Callable[..., tuple[Any, Recipe]]:
             ),
             teachers=TeachersConfig(1, 4, 1, 0.5) if ngrams else None,
         )
-        model = build_network(recipe.encoding, recipe.network)
+        model = build_network(recipe.encoding, recipe.network, TINY_SEED)
         generator = np.random.default_rng(3)
         model.set_weights([generator.normal(0, 0.7, w.shape) for w in model.get_weights()])
         if ngrams:

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from imdb_classifier.config import NO_REGULARISATION, SEED, TINY
+from imdb_classifier.config import (
+    NO_REGULARISATION,
+    PRODUCTION,
+    RECIPES,
+    SEED,
+    TINY,
+    Recipe,
+)
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.network import (
     NetworkWeights,
@@ -20,7 +30,7 @@ from imdb_classifier.network import (
 
 
 def test_seed_is_the_tutorial_network() -> None:
-    model = build_network(SEED.encoding, SEED.network)
+    model = build_network(SEED.encoding, SEED.network, seed=1)
     assert [layer.__class__.__name__ for layer in model.layers] == ["Embedding", "LSTM", "Dense"]
     assert model.input_shape == (None, 500)
     assert model.output_shape == (None, 1)
@@ -30,7 +40,7 @@ def test_seed_is_the_tutorial_network() -> None:
 
 
 def test_masked_networks_take_any_length_and_skip_padding() -> None:
-    model = build_network(TINY.encoding, TINY.network)
+    model = build_network(TINY.encoding, TINY.network, seed=1)
     assert model.input_shape == (None, None)
     short = model.predict_on_batch(np.array([[1, 5, 9]], np.int32))
     padded = model.predict_on_batch(np.array([[1, 5, 9, 0, 0]], np.int32))
@@ -38,7 +48,7 @@ def test_masked_networks_take_any_length_and_skip_padding() -> None:
 
 
 def test_weights_by_name() -> None:
-    weights = NetworkWeights.of(build_network(TINY.encoding, TINY.network))
+    weights = NetworkWeights.of(build_network(TINY.encoding, TINY.network, seed=1))
     assert weights.words.shape == (1_000, 8)
     assert weights.polarities.shape == (0,)
     (lstm,) = weights.directions
@@ -55,7 +65,7 @@ NGRAMS = replace(TINY.network, ngrams=50)
 
 
 def test_n_grams_stand_beside_an_lstm_in_both_directions() -> None:
-    weights = NetworkWeights.of(build_network(TINY.encoding, NGRAMS))
+    weights = NetworkWeights.of(build_network(TINY.encoding, NGRAMS, seed=1))
     assert weights.polarities.shape == (51,)
     assert [lstm.recurrent_kernel.shape for lstm in weights.directions] == [(8, 32), (8, 32)]
     # Peaks and means of 8 units in two directions, the mean vector of 8, and the polarity.
@@ -63,7 +73,7 @@ def test_n_grams_stand_beside_an_lstm_in_both_directions() -> None:
 
 
 def test_networks_with_n_grams_skip_padding() -> None:
-    model = build_network(TINY.encoding, NGRAMS)
+    model = build_network(TINY.encoding, NGRAMS, seed=1)
     polarities = model.get_layer("polarities").get_weights()[0]
     polarities[0] = 0
     model.get_layer("polarities").set_weights([polarities])
@@ -74,7 +84,7 @@ def test_networks_with_n_grams_skip_padding() -> None:
 
 
 def test_a_student_and_n_grams_add_up() -> None:
-    student = build_student(TINY.encoding, NGRAMS, NO_REGULARISATION, 4)
+    student = build_student(TINY.encoding, NGRAMS, NO_REGULARISATION, 4, seed=1)
     polarities = np.zeros(51, np.float32)
     polarities[3], polarities[7] = 2.0, 1.0
     joined = join(student, polarities, (0.5, 0.25), TINY.encoding, NGRAMS)
@@ -84,6 +94,39 @@ def test_a_student_and_n_grams_add_up() -> None:
     # Polarities of 3 over the root of 4 tokens.
     expected = 0.5 * np.log(alone / (1 - alone)) + 0.25 * 3 / 2
     assert np.log(together / (1 - together)) == pytest.approx(expected, abs=1e-5)
+
+
+def fresh_network(recipe: Recipe, seed: int) -> list[NDArray[np.float32]]:
+    network = build_network(recipe.encoding, recipe.network, seed)
+    weights: list[NDArray[np.float32]] = network.get_weights()
+    return weights
+
+
+def fresh_student(recipe: Recipe, seed: int) -> list[NDArray[np.float32]]:
+    student = build_student(recipe.encoding, recipe.network, recipe.regularisation, 4, seed)
+    weights: list[NDArray[np.float32]] = student.get_weights()
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("fresh", "recipe"),
+    [*((fresh_network, recipe) for recipe in RECIPES.values()), (fresh_student, PRODUCTION)],
+)
+def test_fresh_weights_depend_on_the_seed_alone(
+    fresh: Callable[[Recipe, int], list[NDArray[np.float32]]], recipe: Recipe
+) -> None:
+    random.seed(1)
+    before = random.getstate()
+    weights = fresh(recipe, 1)
+    assert random.getstate() == before
+    random.seed(2)
+    for ours, theirs in zip(weights, fresh(recipe, 1), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    others = fresh(recipe, 2)
+    drawn = [(ours, theirs) for ours, theirs in zip(weights, others, strict=True) if ours.ndim > 1]
+    assert not any(np.array_equal(ours, theirs) for ours, theirs in drawn)
+    # No two arrays of one shape, as both directions have, are drawn from the same seed.
+    assert len({float(ours.flat[0]) for ours, _ in drawn}) == len(drawn)
 
 
 @pytest.mark.parametrize("size", [1e-6, 1.0, 3.7e4])

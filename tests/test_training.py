@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,15 +114,41 @@ def test_the_same_call_gives_the_same_weights(
 
 
 @every_recipe
-def test_who_else_draws_random_numbers_does_not_matter(
+def test_random_numbers_of_other_threads_do_not_matter(
     undisturbed: TrainedModel, reviews: Reviews, unlabelled: Reviews, tmp_path: Path
 ) -> None:
-    class Drawing(Recorder):
-        def stepped(self, epoch: int, step: int) -> None:
+    trained = threading.Event()
+
+    def draw() -> None:
+        while not trained.wait(1e-4):
             random.random()
             np.random.random()
 
-    assert_same(train(reviews, undisturbed.recipe, 5, tmp_path, Drawing(), unlabelled), undisturbed)
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        found = train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabelled)
+    finally:
+        trained.set()
+        thread.join()
+    assert_same(found, undisturbed)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_training_leaves_the_random_numbers_of_the_process_alone(
+    name: str, reviews: Reviews, unlabelled: Reviews, tmp_path: Path
+) -> None:
+    def seed_all() -> None:
+        random.seed(1)
+        np.random.seed(1)
+
+    seed_all()
+    expected = random.random(), np.random.random()
+    seed_all()
+    with pytest.raises(KeyboardInterrupt):
+        train(reviews, RECIPES[name], 5, tmp_path, Recorder(killed_after=1), unlabelled)
+    train(reviews, RECIPES[name], 5, tmp_path, Recorder(), unlabelled)
+    assert (random.random(), np.random.random()) == expected
 
 
 @every_recipe

@@ -15,7 +15,7 @@ import typer
 
 from benchmarks import memory, scoring, startup
 from benchmarks.table import markdown_table
-from imdb_classifier.registry import REGISTRY_VARIABLE
+from imdb_classifier.registry.versions import REGISTRY_VARIABLE
 
 RESULT = Path("build/bench.json")
 SIZES = (10_000, 100_000, 1_000_000, 2_000_000)

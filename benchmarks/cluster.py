@@ -25,7 +25,7 @@ from prefect.testing.utilities import prefect_test_harness
 from benchmarks.__main__ import RESULT
 from benchmarks.reviews import is_real, write_reviews
 from benchmarks.table import markdown_table, progress
-from imdb_classifier.tasks.scores import MAXIMUM_UNITS, UNIT_ROWS
+from imdb_classifier.tasks.score_tasks import MAXIMUM_UNITS, UNIT_ROWS
 
 FLOW = Path(__file__).parents[1] / "flows" / "score.py"
 FILES = 4

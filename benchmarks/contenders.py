@@ -27,11 +27,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.reviews import is_real, reviews
-from imdb_classifier.bundle import KERAS_FILE, ONNX_FILE, Bundle
 from imdb_classifier.config import SEED
-from imdb_classifier.registry import CHAMPION, Registry
+from imdb_classifier.model.bundle import KERAS_FILE, ONNX_FILE, Bundle
+from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import LABEL, TEXT
-from imdb_classifier.scoring import available_cores
+from imdb_classifier.scoring.scorer import available_cores
 
 BATCH_SIZES = (50, 125, 250, 500, 1_000)
 """They divide 25,000, so that every batch has the one shape that `jit_compile` compiles."""
@@ -47,7 +47,7 @@ def seed_bundle() -> Bundle:
 
     Without the data set, the bundled model.
     """
-    from imdb_classifier.jobs import train_bundle
+    from imdb_classifier.pipeline.jobs import train_bundle
 
     if not is_real():
         return Registry.at().load(CHAMPION)
@@ -67,7 +67,7 @@ class Tutorial:
     """pandas, tokenising in Python, `pad_sequences(500)`, `model.predict`."""
 
     def __init__(self, *, jit_compile: bool) -> None:
-        from imdb_classifier.network import build_network, import_keras
+        from imdb_classifier.model.network import build_network, import_keras
 
         keras = import_keras()
         self._length = SEED.encoding.sequence_length
@@ -230,7 +230,7 @@ class Ours:
         self, bundle: Callable[[], Bundle] | None = None, *, onnx_runtime: bool = False
     ) -> None:
         from imdb_classifier import Scorer, score_parquet
-        from imdb_classifier.engine import OnnxEngine
+        from imdb_classifier.model.engines.choice import OnnxEngine
 
         model = bundle() if bundle else Registry.at().load(CHAMPION)
         if onnx_runtime:

@@ -21,12 +21,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imdb_classifier.encoding import TokenSequences, encode
-from imdb_classifier.parquet.rows import open_rows
-from imdb_classifier.parquet.scored_file import ROW_GROUP_ROWS, WRITER_OPTIONS
-from imdb_classifier.registry import CHAMPION, Registry
+from imdb_classifier.batch.outputs.scored_file import ROW_GROUP_ROWS, WRITER_OPTIONS
+from imdb_classifier.batch.reader import open_rows
+from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
-from imdb_classifier.scoring import CHUNK_ROWS, available_cores
+from imdb_classifier.scoring.scorer import CHUNK_ROWS, available_cores
+from imdb_classifier.text.encoding import TokenSequences, encode
 
 MATRIX_ROWS = (16, 32, 64, 128, 256, 512)
 MATRIX_SECONDS = 0.3

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from imdb_classifier.encoding import Vocabulary
-from imdb_classifier.imdb import DATA_VARIABLE, load_reviews
-from imdb_classifier.registry import bundled_path
+from imdb_classifier.registry.versions import bundled_path
+from imdb_classifier.reviews.load import DATA_VARIABLE, load_reviews
 from imdb_classifier.schema import LABEL, REVIEWS, TEXT
+from imdb_classifier.text.encoding import Vocabulary
 
 # Mean and deviation of the logarithm of the number of words of an IMDB review.
 _LOG_WORDS = (5.2, 0.65)

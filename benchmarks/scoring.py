@@ -23,7 +23,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.reviews import is_real, reviews
 from benchmarks.table import progress
 from imdb_classifier.schema import LABEL, POSITIVE, TEXT
-from imdb_classifier.scoring import available_cores
+from imdb_classifier.scoring.scorer import available_cores
 
 TUTORIAL, OURS = "tutorial", "ours"
 

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.table import markdown_table, progress
-from imdb_classifier.batching import pad_right
 from imdb_classifier.config import SEED, Recipe
-from imdb_classifier.encoding import encode_reviews
-from imdb_classifier.imdb import Reviews, load_reviews
-from imdb_classifier.lessons import split, vocabulary_of
-from imdb_classifier.network import build_network, import_keras
-from imdb_classifier.training import train
+from imdb_classifier.model.network import build_network, import_keras
+from imdb_classifier.reviews.load import Reviews, load_reviews
+from imdb_classifier.text.batching import pad_right
+from imdb_classifier.text.encoding import encode_reviews
+from imdb_classifier.training.data import split, vocabulary_of
+from imdb_classifier.training.loop import train
 
 MASKED = replace(SEED, name="masked", network=replace(SEED.network, masked=True))
 

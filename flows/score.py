@@ -10,8 +10,8 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from imdb_classifier import tasks
-from imdb_classifier.drift import DriftLimits
-from imdb_classifier.parquet import alone_in
+from imdb_classifier.batch.run import alone_in
+from imdb_classifier.monitoring.drift import DriftLimits
 
 
 @flow(name="score-parquet", flow_run_name="score {source} with {model}", persist_result=False)

@@ -9,7 +9,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from imdb_classifier.version import __version__
 
 # Dependencies read these when they are imported, and child processes inherit them. Without them
 # ONNX Runtime and Prefect report to their publishers. What is set already is kept.
@@ -21,14 +21,15 @@ for _variable, _value in {
     os.environ.setdefault(_variable, _value)
 
 if TYPE_CHECKING:
-    from imdb_classifier.bundle import Bundle, load_bundle
+    from imdb_classifier.batch.outputs.scored_file import ScoreOptions
+    from imdb_classifier.batch.run import score_parquet
     from imdb_classifier.config import RECIPES, Recipe
     from imdb_classifier.errors import ImdbClassifierError
-    from imdb_classifier.frames import score_dataframe
-    from imdb_classifier.imdb import Reviews, load_reviews
-    from imdb_classifier.parquet import ScoreOptions, score_parquet
-    from imdb_classifier.registry import Registry
-    from imdb_classifier.scoring import Scorer
+    from imdb_classifier.model.bundle import Bundle, load_bundle
+    from imdb_classifier.registry.versions import Registry
+    from imdb_classifier.reviews.load import Reviews, load_reviews
+    from imdb_classifier.scoring.frames import score_dataframe
+    from imdb_classifier.scoring.scorer import Scorer
 
 __all__ = [
     "RECIPES",
@@ -48,17 +49,17 @@ __all__ = [
 
 _MODULE_OF = {
     "RECIPES": "config",
-    "Bundle": "bundle",
+    "Bundle": "model.bundle",
     "ImdbClassifierError": "errors",
     "Recipe": "config",
-    "Registry": "registry",
-    "Reviews": "imdb",
-    "ScoreOptions": "parquet",
-    "Scorer": "scoring",
-    "load_bundle": "bundle",
-    "load_reviews": "imdb",
-    "score_dataframe": "frames",
-    "score_parquet": "parquet",
+    "Registry": "registry.versions",
+    "Reviews": "reviews.load",
+    "ScoreOptions": "batch.outputs.scored_file",
+    "Scorer": "scoring.scorer",
+    "load_bundle": "model.bundle",
+    "load_reviews": "reviews.load",
+    "score_dataframe": "scoring.frames",
+    "score_parquet": "batch.run",
 }
 
 

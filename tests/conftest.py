@@ -17,8 +17,9 @@ import pytest
 from hypothesis import settings
 from pyarrow import fs
 
-from imdb_classifier import cli, download, storage
-from imdb_classifier.bundle import Bundle
+from imdb_classifier import cli, storage
+from imdb_classifier.batch.discovery import PlannedFile
+from imdb_classifier.batch.outputs.scored_file import FileResult, ScoreOptions, score_file
 from imdb_classifier.config import (
     EncodingConfig,
     NetworkConfig,
@@ -26,10 +27,11 @@ from imdb_classifier.config import (
     TeachersConfig,
     TrainingConfig,
 )
-from imdb_classifier.imdb import DATA_VARIABLE
-from imdb_classifier.parquet import FileResult, PlannedFile, ScoreOptions, score_file
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.reviews import download
+from imdb_classifier.reviews.load import DATA_VARIABLE
 from imdb_classifier.samples import FOLDER
-from imdb_classifier.scoring import Scorer
+from imdb_classifier.scoring.scorer import Scorer
 from tests.command_line import Outcome, Run
 from tests.waiting import wait_for
 
@@ -52,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A model of the recipe `tiny`, trained once on the embedded samples; not to be changed."""
-    from imdb_classifier.jobs import train_bundle
+    from imdb_classifier.pipeline.jobs import train_bundle
 
     target = tmp_path_factory.mktemp("tiny") / "bundle"
     return train_bundle(str(FOLDER), "tiny", TINY_SEED, target)
@@ -67,7 +69,7 @@ def scorer(tiny_bundle: Bundle) -> Iterator[Scorer]:
 @pytest.fixture(scope="session")
 def small_network() -> Callable[..., tuple[Any, Recipe]]:
     """Builds networks whose weights, biases included, are large enough for every gate to matter."""
-    from imdb_classifier.network import build_network, rounded
+    from imdb_classifier.model.network import build_network, rounded
 
     def build(
         masked: bool, units: int = 3, sequence_length: int = 20, ngrams: int = 0

@@ -12,7 +12,7 @@ from benchmarks import cluster, scoring
 from benchmarks.__main__ import markdown
 from benchmarks.contenders import CONTENDERS
 from benchmarks.reviews import reviews, write_reviews
-from imdb_classifier.imdb import DATA_VARIABLE
+from imdb_classifier.reviews.load import DATA_VARIABLE
 
 CHECKOUT = Path(__file__).parents[1]
 

@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from imdb_classifier import __version__
-from imdb_classifier.cli.data import data_app
-from imdb_classifier.cli.models import models_app
-from imdb_classifier.cli.scoring import plan, score, verify
-from imdb_classifier.cli.training import evaluate, train
-from imdb_classifier.console import err, show_log
+from imdb_classifier.cli.batch_commands import plan, score, verify
+from imdb_classifier.cli.console import err, show_log
+from imdb_classifier.cli.data_commands import data_app
+from imdb_classifier.cli.model_commands import models_app
+from imdb_classifier.cli.training_commands import evaluate, train
 from imdb_classifier.errors import EXIT_INTERNAL, ImdbClassifierError
+from imdb_classifier.version import __version__
 
 # Tracebacks of typer's would print local variables, and with them review text.
 app = typer.Typer(
@@ -72,7 +72,7 @@ def quickstart(
     ] = Path("quickstart"),
 ) -> None:
     """Run the training and the scoring flow once: on IMDB where it is configured, else a sample."""
-    from imdb_classifier.quickstart import run
+    from imdb_classifier.cli.quickstart import run
 
     raise typer.Exit(run(folder))
 
@@ -83,6 +83,6 @@ def serve(
     output: Annotated[str | None, typer.Option(help="Where the scored files go.")] = None,
 ) -> None:
     """Retrain every week and score every night from this process, until it is stopped."""
-    from imdb_classifier.programs import serve as serve_deployments
+    from imdb_classifier.cli.flow_commands import serve as serve_deployments
 
     serve_deployments(source, output)

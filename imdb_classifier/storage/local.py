@@ -18,8 +18,8 @@ from typing import Final
 import pyarrow as pa
 
 from imdb_classifier.errors import OutputInUseError
-from imdb_classifier.files import flush
 from imdb_classifier.storage.base import SUFFIX, Kind, Storage
+from imdb_classifier.storage.files import flush
 
 LOCK_FILE: Final = ".imdb_classifier.lock"
 

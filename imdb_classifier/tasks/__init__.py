@@ -14,7 +14,7 @@ except ModuleNotFoundError as error:
 
 from imdb_classifier.tasks.command import run_as_command
 from imdb_classifier.tasks.events import name_run
-from imdb_classifier.tasks.models import (
+from imdb_classifier.tasks.model_tasks import (
     evaluate_model,
     load_reviews,
     promote_model,
@@ -23,7 +23,7 @@ from imdb_classifier.tasks.models import (
     train_model,
 )
 from imdb_classifier.tasks.runners import RunnerName, task_runner
-from imdb_classifier.tasks.scores import commit_scores, plan_scoring, score_files, score_units
+from imdb_classifier.tasks.score_tasks import commit_scores, plan_scoring, score_files, score_units
 
 __all__ = [
     "RunnerName",

@@ -7,8 +7,8 @@ import pytest
 from prefect.flows import load_flow_from_entrypoint
 
 from imdb_classifier import tasks
-from imdb_classifier.bundle import load_bundle
-from imdb_classifier.registry import bundled_path
+from imdb_classifier.model.bundle import load_bundle
+from imdb_classifier.registry.versions import bundled_path
 
 
 @pytest.fixture(scope="module")

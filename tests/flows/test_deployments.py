@@ -24,8 +24,8 @@ from prefect.cli.deploy._models import (
 from prefect.events import emit_event
 from prefect.flows import load_flow_from_entrypoint
 
-from imdb_classifier.bundle import load_bundle
-from imdb_classifier.registry import bundled_path
+from imdb_classifier.model.bundle import load_bundle
+from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.tasks.events import emit
 from tests.flows.conftest import write_many
 

@@ -17,7 +17,7 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.registry import CHAMPION, Registry
+from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.samples import FOLDER
 from tests.flows.conftest import CHECKOUT, free_port, stop
 from tests.waiting import PATIENCE_SECONDS, wait_for

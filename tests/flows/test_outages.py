@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from imdb_classifier.files import sha256_of
+from imdb_classifier.storage.files import sha256_of
 from tests.flows.conftest import Server, prefect_server, write_many
 from tests.waiting import wait_for
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from imdb_classifier.files import sha256_of
+from imdb_classifier.storage.files import sha256_of
 from tests.flows.conftest import write_many
 
 SCORE = "flows/score.py:score_parquet"

@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from prefect.logging import disable_run_logger
 
-from imdb_classifier import parquet, tasks
-from imdb_classifier.bundle import load_bundle
+from imdb_classifier import tasks
+from imdb_classifier.batch.outputs import scored_file
+from imdb_classifier.batch.outputs.scored_file import FileResult
+from imdb_classifier.batch.run import alone_in
 from imdb_classifier.errors import (
     BundleError,
     MissingColumnError,
@@ -19,9 +21,9 @@ from imdb_classifier.errors import (
     OutputInUseError,
     PartlyScoredError,
 )
-from imdb_classifier.parquet import FileResult
-from imdb_classifier.registry import bundled_path
-from imdb_classifier.tasks import artifacts, scores
+from imdb_classifier.model.bundle import load_bundle
+from imdb_classifier.registry.versions import bundled_path
+from imdb_classifier.tasks import artifacts, score_tasks
 
 SCORE = "flows/score.py:score_parquet"
 
@@ -121,7 +123,7 @@ def test_a_deadline_and_another_run_leave_files_for_the_next_one(
         state.result()
     assert caught.value.exit_code == 75
 
-    with parquet.alone_in(output):
+    with alone_in(output):
         state, _ = score(**parameters)
         with pytest.raises(OutputInUseError, match="Another one is at work"):
             state.result()
@@ -168,7 +170,7 @@ def test_artifacts_that_fail_are_one_warning_each(
     def broken(**content: Any) -> None:
         raise ConnectionError("no server")
 
-    monkeypatch.setattr(scores, "create_table_artifact", broken)
+    monkeypatch.setattr(score_tasks, "create_table_artifact", broken)
     monkeypatch.setattr(artifacts, "update_progress_artifact", broken)
     monkeypatch.setattr(artifacts, "PROGRESS_SECONDS", 0.0)
     monkeypatch.setattr(artifacts.Progress, "_quiet_until", 0.0)
@@ -191,14 +193,14 @@ def test_an_unforeseen_error_fails_one_file_and_keeps_its_message_back(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    score_file = parquet.score_file
+    score_file = scored_file.score_file
 
     def broken(planned: Any, *arguments: Any, **options: Any) -> FileResult:
         if planned.name == "a.parquet":
             return score_file(planned, *arguments, **options)
         raise RuntimeError("A warm and funny film")
 
-    monkeypatch.setattr("imdb_classifier.parquet.run.score_file", broken)
+    monkeypatch.setattr("imdb_classifier.batch.run.score_file", broken)
     folder = reviews / "day=2026-11-01"
     pq.write_table(pa.table({"text": ["Fine."]}), folder / "z.parquet")
     state, run = score(source=str(folder), output=str(tmp_path / "scored"))
@@ -217,7 +219,7 @@ def test_many_files_make_few_units(
 ) -> None:
     for number in range(70):
         pq.write_table(pa.table({"text": ["Fine."]}), tmp_path / f"{number:02}.parquet")
-    monkeypatch.setattr(scores, "UNIT_ROWS", 1)
+    monkeypatch.setattr(score_tasks, "UNIT_ROWS", 1)
     monkeypatch.setattr(artifacts, "publish", lambda *_, **__: None)
     with disable_run_logger():
         plan = tasks.plan_scoring.fn(str(tmp_path), str(tmp_path.with_name("scored")))
@@ -239,7 +241,7 @@ def test_the_table_shows_failed_files_first_and_no_more_than_200(
 ) -> None:
     published: dict[str, Any] = {}
     monkeypatch.setattr(
-        scores, "create_table_artifact", lambda **content: published.update(content)
+        score_tasks, "create_table_artifact", lambda **content: published.update(content)
     )
     files = [{"name": f"{number:03}", "status": "scored", "rows": 2} for number in range(250)]
     files[249] = {"name": "249", "status": "failed", "error": "It is damaged.", "exit_code": 65}

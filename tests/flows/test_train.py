@@ -10,8 +10,8 @@ from prefect import Task
 from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier import tasks
-from imdb_classifier.bundle import load_bundle
-from imdb_classifier.registry import Registry, bundled_path
+from imdb_classifier.model.bundle import load_bundle
+from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.samples import FOLDER
 
 TRAIN = "flows/train.py:train_imdb"
@@ -165,7 +165,7 @@ def test_a_killed_run_goes_on_from_its_checkpoints(
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr("imdb_classifier.jobs.write_bundle", killed)
+        patch.setattr("imdb_classifier.pipeline.jobs.write_bundle", killed)
         state, _ = server.flow_run(TRAIN, **parameters)
     assert state.is_failed()
     assert [path.suffix for path in (tmp_path / "work").iterdir()] == [".checkpoints"]

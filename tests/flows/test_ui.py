@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from imdb_classifier.registry import Registry
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 from tests.waiting import PATIENCE_SECONDS
 

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pytest
 
 from imdb_classifier.config import EncodingConfig
-from imdb_classifier.encoding import UNKNOWN, Vocabulary, encode
-from imdb_classifier.imdb import DATA_VARIABLE, load_reviews
+from imdb_classifier.reviews.load import DATA_VARIABLE, load_reviews
+from imdb_classifier.text.encoding import UNKNOWN, Vocabulary, encode
 
 # Wide enough to keep every rank and every token.
 UNCAPPED = EncodingConfig(num_words=100_000, sequence_length=100_000)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.imdb import Reviews, Split, count_overlap, load_reviews
+from imdb_classifier.reviews.load import Reviews, Split, count_overlap, load_reviews
 from imdb_classifier.schema import REVIEWS
 
 # Rows in the order of the Stanford archive: by label and then by review number. A copy with the

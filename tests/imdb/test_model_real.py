@@ -9,15 +9,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.bundle import KERAS_FILE, ONNX_FILE, TOLERANCE, Bundle, load_bundle
-from imdb_classifier.encoding import encode
-from imdb_classifier.engine import KerasEngine, OnnxEngine
-from imdb_classifier.imdb import Reviews, load_reviews
-from imdb_classifier.jobs import evaluate_bundle
-from imdb_classifier.network import import_keras
-from imdb_classifier.parquet import score_parquet
-from imdb_classifier.registry import bundled_path
-from imdb_classifier.scoring import Scorer
+from imdb_classifier.batch.run import score_parquet
+from imdb_classifier.model.bundle import KERAS_FILE, ONNX_FILE, TOLERANCE, Bundle, load_bundle
+from imdb_classifier.model.engines.choice import KerasEngine, OnnxEngine
+from imdb_classifier.model.network import import_keras
+from imdb_classifier.pipeline.jobs import evaluate_bundle
+from imdb_classifier.registry.versions import bundled_path
+from imdb_classifier.reviews.load import Reviews, load_reviews
+from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.text.encoding import encode
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from imdb_classifier.config import PRODUCTION, TeachersConfig
-from imdb_classifier.imdb import Reviews, load_reviews
-from imdb_classifier.lessons import split
-from imdb_classifier.training import train
+from imdb_classifier.reviews.load import Reviews, load_reviews
+from imdb_classifier.training.data import split
+from imdb_classifier.training.loop import train
 
 ROWS = 3_000
 SMALL = replace(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from imdb_classifier.bundle import Bundle
-from imdb_classifier.jobs import evaluate_bundle
-from imdb_classifier.report import write_report
+from imdb_classifier.evaluation.report import write_report
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.pipeline.jobs import evaluate_bundle
 from imdb_classifier.samples import FOLDER
 
 

@@ -1,0 +1,1 @@
+"""Batch scoring: Parquet files in, Parquet files out."""

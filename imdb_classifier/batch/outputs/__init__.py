@@ -1,0 +1,1 @@
+"""Scored files, and what is written beside them."""

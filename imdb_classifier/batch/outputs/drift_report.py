@@ -1,0 +1,58 @@
+"""What a finished batch looks like beside its model's reference, as JSON next to the output."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+from imdb_classifier.batch.discovery import PlannedFile
+from imdb_classifier.batch.outputs.provenance import read_footer
+from imdb_classifier.batch.wording import cannot_write
+from imdb_classifier.model.bundle import Bundle, to_json
+from imdb_classifier.monitoring.drift import Drift, DriftLimits, measure_drift, reference_of
+from imdb_classifier.storage import SUFFIX, storage_of
+from imdb_classifier.text.batch_profile import Profile
+
+DRIFT_FILE: Final = "_DRIFT.json"
+
+
+def report_drift(
+    output: str | None,
+    planned: Sequence[PlannedFile],
+    bundle: Bundle,
+    limits: DriftLimits | None = None,
+) -> Drift | None:
+    """Compare a batch with the reference in its model's bundle, and write what comes out.
+
+    Args:
+        output: The folder, which gets a ``_DRIFT.json``; None for a single file, which gets a
+            ``_<its name>.drift.json`` beside it.
+        planned: The batch, all of it scored.
+        bundle: The model that scored it.
+        limits: What passes for usual.
+
+    Returns:
+        The comparison, or None for a model that was never evaluated, which has no reference.
+
+    Raises:
+        CannotWriteError: The place does not let us.
+    """
+    reference = reference_of(bundle)
+    if output is None:
+        folder, name = os.path.split(planned[0].target)
+        file = os.path.join(folder, f"_{name.removesuffix(SUFFIX)}.drift.json")
+    else:
+        file = os.path.join(output, DRIFT_FILE)
+    storage = storage_of(file)
+    try:
+        if reference is None:
+            storage.delete(file)
+            return None
+        footers = (read_footer(one.target) for one in planned)
+        profiles = (Profile.from_dict(found["profile"]) for found in footers if found)
+        drift = measure_drift(bundle.model_id, sum(profiles, Profile()), reference, limits)
+        storage.write_text(file, to_json(drift.to_dict()))
+    except OSError as error:
+        raise cannot_write(file, error) from error
+    return drift

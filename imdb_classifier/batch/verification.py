@@ -1,0 +1,266 @@
+"""Whether scored files are still what scoring wrote: sums, counts, one model, and rows again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow.compute as pc
+
+from imdb_classifier.batch.discovery import PlannedFile, is_hidden, plan_files
+from imdb_classifier.batch.outputs.provenance import read_footer
+from imdb_classifier.batch.outputs.publication import MANIFEST_FILE, SUCCESS_FILE
+from imdb_classifier.batch.outputs.scored_file import ScoreOptions
+from imdb_classifier.batch.reader import open_rows
+from imdb_classifier.errors import (
+    EXIT_BAD_DATA,
+    EXIT_DONE,
+    BadDataError,
+    NoInputError,
+    UnreadableFileError,
+    first_line,
+    printable,
+)
+from imdb_classifier.schema import POSITIVE, scored_fields
+from imdb_classifier.scoring.scorer import Scorer, has_text, labels
+from imdb_classifier.storage import SUFFIX, storage_of
+from imdb_classifier.storage.files import sha256_of
+
+TOLERANCE: Final = 1e-5
+"""How far apart the scores of one text may be, on processors of different kinds."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not as it was.
+
+    Attributes:
+        file: The file's name.
+        row: The first row it concerns, from 0; None where it concerns the file.
+        what: What is off, as a sentence.
+    """
+
+    file: str
+    row: int | None
+    what: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was looked at and found.
+
+    Attributes:
+        model_id: The model that all of it should be of.
+        files: How many files were looked at.
+        rows: How many rows they have.
+        scored_again: How many of these were scored again.
+        problems: What is off; empty if nothing is.
+    """
+
+    model_id: str
+    files: int
+    rows: int
+    scored_again: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 65 where something is off."""
+        return EXIT_BAD_DATA if self.problems else EXIT_DONE
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        return asdict(self)
+
+
+class Promise:
+    """What an output says of itself: a folder in its manifest, a single file in its footer.
+
+    Args:
+        output: A scored file, or a folder that a run completed.
+
+    Attributes:
+        output: What was given.
+        model_id: The model that all of it is of.
+        source: The input, or None where that is not said.
+        files: What is said of each file, by its name.
+
+    Raises:
+        NoInputError: It is neither.
+        UnreadableFileError: Its place cannot be reached.
+    """
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+        self.source: str | None = None
+        self.files: dict[str, dict[str, Any]] = {}
+        try:
+            said = self._said()
+        except OSError as error:
+            raise UnreadableFileError(output, first_line(error)) from error
+        if said is None:
+            raise NoInputError(
+                "What is verified is a scored file, or a folder with _SUCCESS and _MANIFEST.json.",
+                f"{output} is neither.",
+                "Finish it with imdb-classifier score, or name another OUTPUT.",
+            )
+        self.model_id = str(said["model_id"])
+
+    def _said(self) -> dict[str, Any] | None:
+        storage = storage_of(self.output)
+        if storage.kind(self.output) != "folder":
+            self._root, self._found = os.path.dirname(self.output), [os.path.basename(self.output)]
+            self.files = {printable(name): {} for name in self._found}
+            return read_footer(self.output)
+        self._root, self._found = self.output, storage.find(self.output)
+        if SUCCESS_FILE not in self._found:
+            return None
+        with storage.open(os.path.join(self.output, MANIFEST_FILE)) as file:
+            said: dict[str, Any] = json.loads(file.read())
+        self.source = said["input"]
+        self.files = {listed["name"]: listed for listed in said["files"]}
+        return said
+
+    def paths(self) -> dict[str, str]:
+        """Where each scored file is that is there, by its name."""
+        return {
+            printable(name): os.path.join(self._root, name)
+            for name in self._found
+            if name.endswith(SUFFIX) and not is_hidden(name)
+        }
+
+
+def verify(
+    promise: Promise, scorer: Scorer, *, source: str | None = None, rows_again: int = 32
+) -> Verification:
+    """Check scored files: sums, counts, columns, inputs, and some rows scored again.
+
+    Args:
+        promise: What the output says of itself.
+        scorer: The model that it should be of.
+        source: The input that it should be of. By default what a folder's manifest says; a single
+            file's input is looked at only if it is named.
+        rows_again: How many rows of each file are scored again, spread over it.
+
+    Raises:
+        NoInputError: Its input is gone altogether.
+        UnreadableFileError: The input's place cannot be reached.
+    """
+    paths = promise.paths()
+    source = source or promise.source
+    inputs = {file.name: file for file in plan_files(source, promise.output)} if source else None
+    problems = [
+        Problem(name, None, "The manifest does not list it.")
+        for name in sorted(paths.keys() - promise.files.keys())
+    ]
+    if inputs is not None:
+        unscored = sorted(inputs.keys() - promise.files.keys())
+        problems += [
+            Problem(name, None, "It is in the input, and not scored.") for name in unscored
+        ]
+    rows = again = 0
+    for name, listed in promise.files.items():
+        if name not in paths:
+            problems.append(Problem(name, None, "It is gone."))
+            continue
+        check = _FileCheck(name, paths[name], scorer, rows_again)
+        problems += check.problems(listed)
+        if inputs is not None:
+            problems += check.problems_of_input(inputs.get(name))
+        rows, again = rows + check.rows, again + check.scored_again
+    return Verification(promise.model_id, len(promise.files), rows, again, tuple(problems))
+
+
+class _FileCheck:
+    """What is off with one scored file."""
+
+    def __init__(self, name: str, path: str, scorer: Scorer, rows_again: int) -> None:
+        self.name = name
+        self.rows = 0
+        self.scored_again = 0
+        self._path = path
+        self._scorer = scorer
+        self._rows_again = rows_again
+        self._footer = read_footer(path)
+
+    def problems(self, listed: Mapping[str, Any]) -> Iterator[Problem]:
+        """Those of the file itself; `listed` is what the manifest says of it, or empty."""
+        if self._footer is None:
+            yield Problem(self.name, None, "Its footer is not of ours, or cannot be read.")
+            return
+        if self._footer["model_hash"] != self._scorer.bundle.model_hash:
+            yield Problem(self.name, None, f"Another model scored it: {self._footer['model_id']}.")
+            return
+        try:
+            with storage_of(self._path).reading(self._path) as copy:
+                if listed and sha256_of(Path(copy)) != listed["sha256"]:
+                    what = "Its bytes are not those that the manifest is of."
+                    yield Problem(self.name, None, what)
+                yield from self._problems_of_rows(copy, self._footer)
+        except BadDataError as error:
+            yield Problem(self.name, None, str(error))
+        except OSError as error:
+            yield Problem(self.name, None, f"It cannot be read: {first_line(error)}.")
+
+    def _problems_of_rows(self, copy: str, footer: Mapping[str, Any]) -> Iterator[Problem]:
+        """The first row whose label is off, the first whose score is, and counts that are."""
+        options = ScoreOptions(**footer["options"])
+        label_name, probability_name = (field.name for field in scored_fields(options.prefix))
+        counts = dict.fromkeys(("all", "positive", "negative", "without_text"), 0)
+        mislabelled = misscored = None
+        with open_rows(copy, self.name) as reader:
+            path = reader.text_path(options.text_column)
+            last = max(reader.rows - 1, 0)
+            chosen = np.unique(np.linspace(0, last, self._rows_again).astype(np.int64))
+            for batch in reader.batches():
+                texts = reader.texts(batch, path, self.rows)
+                label, probability = batch.column(label_name), batch.column(probability_name)
+                scorable = pc.fill_null(has_text(texts), False)
+                off = pc.or_(
+                    pc.not_equal(scorable, probability.is_valid()),
+                    pc.or_(
+                        pc.not_equal(label.is_valid(), probability.is_valid()),
+                        pc.fill_null(pc.not_equal(label, labels(probability)), False),
+                    ),
+                )
+                if mislabelled is None and (at := off.index(True).as_py()) >= 0:
+                    mislabelled = self.rows + at
+                here = chosen[(chosen >= self.rows) & (chosen < self.rows + len(batch))] - self.rows
+                again = self._scorer.probabilities(texts.take(here)).to_numpy(zero_copy_only=False)
+                said = probability.take(here).to_numpy(zero_copy_only=False)
+                far = ~np.isclose(again, said, rtol=0, atol=TOLERANCE, equal_nan=True)
+                if misscored is None and far.any():
+                    misscored = self.rows + int(here[far][0])
+                positive = pc.sum(pc.equal(label, POSITIVE)).as_py() or 0
+                counts["positive"] += positive
+                counts["negative"] += len(batch) - label.null_count - positive
+                counts["without_text"] += label.null_count
+                self.rows += len(batch)
+                self.scored_again += len(here)
+        if mislabelled is not None:
+            yield Problem(self.name, mislabelled, "Its label, probability and text do not agree.")
+        if misscored is not None:
+            yield Problem(self.name, misscored, "The model gives its text another probability.")
+        said_counts = {column: footer["rows"][column] for column in counts}
+        if options.on_null == "skip":
+            said_counts["without_text"] = 0
+        counts["all"] = said_counts["all"] = 0
+        if counts != said_counts:
+            yield Problem(self.name, None, "Its rows are not as many as its footer says.")
+
+    def problems_of_input(self, planned: PlannedFile | None) -> Iterator[Problem]:
+        """Those of the file that it was scored from; None if that is gone."""
+        if planned is None:
+            yield Problem(self.name, None, "Its input is gone.")
+        elif self._footer is not None:
+            try:
+                with storage_of(planned.source).reading(planned.source) as copy:
+                    if sha256_of(Path(copy)) != self._footer["input_sha256"]:
+                        yield Problem(self.name, None, "Its input is no longer what was scored.")
+            except OSError as error:
+                yield Problem(self.name, None, f"Its input cannot be read: {first_line(error)}.")

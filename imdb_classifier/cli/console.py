@@ -1,0 +1,117 @@
+"""What the command line shows while it works: results on standard output, the rest beside it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from imdb_classifier.model.trained import Epoch, epoch_line
+from imdb_classifier.training.loop import TrainingObserver
+
+# Names of files and columns are not ours: they are shown as they are, and mean nothing to rich.
+_PLAIN: Final[Mapping[str, Any]] = {"markup": False, "emoji": False, "highlight": False}
+out: Final = Console(**_PLAIN)
+err: Final = Console(stderr=True, **_PLAIN)
+
+
+def show_log() -> None:
+    """Send the library's log lines to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("imdb_classifier")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+
+
+def show(as_json: bool, values: Mapping[str, Any], table: Table) -> None:
+    """A command's result on standard output: one JSON object, or a table for people."""
+    if as_json:
+        print(json.dumps(values, ensure_ascii=False, allow_nan=False))
+    else:
+        out.print(table)
+
+
+def table(title: str, *columns: str) -> Table:
+    """A table in the one style; columns whose name starts with ``#`` hold numbers."""
+    result = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        number = column.startswith("#")
+        result.add_column(
+            column.removeprefix("#"), justify="right" if number else "left", overflow="fold"
+        )
+    return result
+
+
+@contextmanager
+def row_progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar of rows done, on a terminal; the callable is told how many more are done."""
+    columns = (
+        TextColumn("scoring"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rows"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda rows: progress.advance(task, rows)
+
+
+class TrainingBar(TrainingObserver):
+    """A bar of steps for each epoch, its figures left behind as a line."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> TrainingBar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._progress.stop()
+
+    def started(self, summary: str, epochs: int, steps: int) -> None:
+        """See `TrainingObserver`."""
+        self._progress.console.print(summary)
+        self._task = self._progress.add_task("", total=steps, epoch=1, epochs=epochs)
+
+    def stepped(self, epoch: int, step: int) -> None:
+        """See `TrainingObserver`."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=step, epoch=epoch)
+
+    def finished(self, epoch: Epoch, epochs: int) -> None:
+        """See `TrainingObserver`."""
+        self._progress.console.print(epoch_line(epoch, epochs))
+        if self._task is not None and epoch.epoch < epochs:
+            self._progress.reset(self._task, epoch=epoch.epoch + 1, epochs=epochs)
+
+
+def interval(figure: dict[str, float]) -> str:
+    """A figure with its 95 % interval, for people."""
+    return f"{figure['value']:.4f}  [{figure['low']:.4f}, {figure['high']:.4f}]"

@@ -1,0 +1,42 @@
+"""The commands that show where reviews are, and fetch them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import typer
+
+from imdb_classifier.cli.console import show, table
+from imdb_classifier.cli.options import AsJson
+
+data_app = typer.Typer(help="Show where IMDB reviews are, and fetch them.")
+
+
+@data_app.callback(invoke_without_command=True)
+def show_data(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show where IMDB reviews are, and fetch them."""
+    if context.invoked_subcommand is not None:
+        return
+    from imdb_classifier.reviews.load import describe_sources
+
+    sources = describe_sources()
+    shown = table("IMDB reviews", "source", "state", "#size", "location")
+    for source in sources:
+        size = "" if source.size is None else f"{source.size / 1e6:,.1f} MB"
+        shown.add_row(source.source, source.state, size, source.location)
+    show(as_json, {"sources": [asdict(source) for source in sources]}, shown)
+
+
+@data_app.command()
+def fetch(
+    source: Annotated[Literal["aclimdb", "keras"], typer.Argument(help="Which copy.")] = "aclimdb",
+    as_json: AsJson = False,
+) -> None:
+    """Download a published copy of the IMDB reviews into the cache, checked against its hash."""
+    from imdb_classifier.reviews.load import fetch as fetch_source
+
+    path = fetch_source(source)
+    shown = table("Fetched", "source", "location")
+    shown.add_row(source, str(path))
+    show(as_json, {"source": source, "path": str(path)}, shown)

@@ -1,0 +1,117 @@
+"""The commands that list, show and promote models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from imdb_classifier.cli.console import interval, show, table
+from imdb_classifier.cli.options import AsJson, Data, RegistryOption, named_limit
+from imdb_classifier.errors import EXIT_REFUSED
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.registry.versions import Registry
+from imdb_classifier.schema import TEXT
+
+models_app = typer.Typer(no_args_is_help=True, help="List, show and promote models.")
+
+
+@models_app.command("list")
+def list_models(registry: RegistryOption = None, as_json: AsJson = False) -> None:
+    """List the versions of the registry, and the bundled model."""
+    where = Registry.at(registry)
+    rows = [_describe(bundle, where) for bundle in where.bundles()]
+    shown = table(f"Models in {where.root}", "id", "alias", "recipe", "#accuracy", "trained (UTC)")
+    for row in rows:
+        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
+        aliases = " ".join(f"@{alias}" for alias in row["aliases"])
+        shown.add_row(row["id"], aliases, row["recipe"], accuracy, _minute(row["created_at"]))
+    show(as_json, {"registry": where.root, "models": rows}, shown)
+
+
+@models_app.command("show")
+def show_model(
+    model: Annotated[str, typer.Argument(help="@alias, a version's id, or a bundle's path.")],
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a model came about and what its evaluation found."""
+    where = Registry.at(registry)
+    bundle = where.load(model)
+    values = _describe(bundle, where) | {
+        "path": bundle.location,
+        "manifest": {k: v for k, v in bundle.manifest.items() if k != "golden"},
+        "evaluation": bundle.evaluation,
+    }
+    shown = table(bundle.model_id, "what", "value")
+    data = bundle.manifest["data"]
+    shown.add_row("alias", " ".join(f"@{alias}" for alias in values["aliases"]))
+    shown.add_row("recipe", f"{bundle.recipe.name}, seed {bundle.manifest['seed']}")
+    shown.add_row("trained on", f"{data['rows']:,} reviews ({data['source']})")
+    shown.add_row("trained (UTC)", _minute(values["created_at"]))
+    for name, figure in (bundle.evaluation or {}).get("figures", {}).items():
+        shown.add_row(name.replace("_", " "), interval(figure))
+    shown.add_row("folder", bundle.location)
+    show(as_json, values, shown)
+
+
+@models_app.command()
+def promote(
+    model: Annotated[str | None, typer.Argument(help="A version's id or @challenger.")] = None,
+    to: Annotated[
+        Literal["previous"] | None,
+        typer.Option(help="Roll back to what was champion before, without a comparison."),
+    ] = None,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LIMIT",
+            help="A limit of your own: accuracy (at least), log_loss, calibration_error, "
+            "accuracy_lost and flips (at most).",
+        ),
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(help="Parquet files without labels, in which few labels may change."),
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="Their column that holds the text.")] = TEXT,
+    data: Data = None,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model the champion if it passes every check beside the old one; else exit code 3."""
+    where = Registry.at(registry)
+    if (model is None) == (to is None):
+        raise typer.BadParameter("Name either a MODEL, or --to previous.")
+    if model is None:
+        promoted = where.promote("@previous")
+        shown = table("Rolled back", "champion", "previous")
+        shown.add_row(promoted, where.aliases()["previous"])
+        show(as_json, {"promote": True, "champion": promoted}, shown)
+        return
+    from imdb_classifier.evaluation.promotion import Gates
+    from imdb_classifier.pipeline import jobs
+
+    gates = Gates.of(dict(map(named_limit, gate or ())))
+    decision = jobs.decide_promotion(where.load(model), where, data, gates, batch, text_column)
+    shown = table(decision.reason, "check", "passed", "what was found")
+    for check in decision.checks:
+        shown.add_row(check.name, "yes" if check.passed else "NO", check.said)
+    show(as_json, decision.to_dict(), shown)
+    raise typer.Exit(0 if decision.promote else EXIT_REFUSED)
+
+
+def _minute(moment: str) -> str:
+    """A moment in UTC, ISO 8601, without its seconds."""
+    return moment[:16].replace("T", " ")
+
+
+def _describe(bundle: Bundle, registry: Registry) -> dict[str, Any]:
+    evaluation = bundle.evaluation
+    return {
+        "id": bundle.model_id,
+        "aliases": registry.aliases_of(bundle.model_id),
+        "recipe": bundle.recipe.name,
+        "accuracy": evaluation and evaluation["figures"]["accuracy"]["value"],
+        "created_at": bundle.manifest["created_at"],
+    }

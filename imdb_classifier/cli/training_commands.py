@@ -1,0 +1,104 @@
+"""The commands that train models and check them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Annotated, Any
+
+import typer
+
+from imdb_classifier.cli.console import TrainingBar, err, interval, show, table
+from imdb_classifier.cli.options import AsJson, Data, ModelOption, RegistryOption
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.registry.versions import CHAMPION, Registry
+
+
+def train(
+    data: Data = None,
+    recipe: Annotated[
+        str, typer.Option(help="What to train: production, seed or tiny.")
+    ] = "production",
+    seed: Annotated[int, typer.Option(help="Decides first weights, split and order.")] = 1,
+    extra_train: Annotated[
+        list[str] | None,
+        typer.Option(help="Parquet files of your own with text and label to train on too."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option(help="Train even if a version has learned just the same already.")
+    ] = False,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model, check it against the test split, keep it as @challenger."""
+    from imdb_classifier.evaluation.report import write_report
+    from imdb_classifier.pipeline import jobs
+
+    where, extra, download = Registry.at(registry), extra_train or (), data is not None
+    _, known = jobs.describe_training(
+        data, recipe, seed, where, extra_train=extra, download=download
+    )
+    if known and not force:
+        bundle = where.load(known)
+        err.print(
+            f"{known} was trained on the same reviews, with the same recipe and seed: there is "
+            "nothing to learn. Change one of them, or say --force."
+        )
+        _show_figures(as_json, bundle, bundle.evaluation or {}, {})
+        return
+    with TrainingBar() if err.is_terminal else nullcontext() as observer:
+        trained = jobs.train_bundle(
+            data,
+            recipe,
+            seed,
+            where.work,
+            extra_train=extra,
+            download=download,
+            observer=observer,
+        )
+    evaluation, _ = jobs.evaluate_bundle(trained, data)
+    bundle = jobs.register_bundle(trained, evaluation, where)
+    report = write_report(evaluation, where.report_folder(bundle.model_id))
+    shutil.rmtree(trained.path)
+    err.print(
+        f"Registered as @challenger. To score with it: "
+        f"imdb-classifier models promote {bundle.model_id}",
+    )
+    _show_figures(as_json, bundle, evaluation.to_dict(), report)
+
+
+def evaluate(
+    model: ModelOption = CHAMPION,
+    data: Data = None,
+    output: Annotated[
+        str | None, typer.Option(help="Folder for the report as JSON, Markdown and HTML.")
+    ] = None,
+    with_texts: Annotated[
+        bool, typer.Option(help="Print the worst reviews in the HTML report.")
+    ] = False,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a model against the IMDB test split."""
+    from imdb_classifier.evaluation.report import write_report
+    from imdb_classifier.pipeline import jobs
+
+    bundle = Registry.at(registry).load(model)
+    evaluation, reviews = jobs.evaluate_bundle(bundle, data, download=data is not None)
+    report = {}
+    if output is not None:
+        texts = jobs.worst_texts(evaluation, reviews) if with_texts else None
+        report = write_report(evaluation, output, texts=texts)
+    _show_figures(as_json, bundle, evaluation.to_dict(), report)
+
+
+def _show_figures(
+    as_json: bool, bundle: Bundle, evaluation: Mapping[str, Any], report: dict[str, str]
+) -> None:
+    shown = table(f"{bundle.model_id} on {evaluation['rows']:,} test reviews", "figure", "#value")
+    for name, figure in evaluation["figures"].items():
+        shown.add_row(name.replace("_", " "), interval(figure))
+    show(as_json, {"model_id": bundle.model_id, "evaluation": evaluation, "report": report}, shown)
+    if "report.html" in report:
+        err.print(f"Report: {report['report.html']}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Evaluation of a model, and the decision whether it may replace another."""

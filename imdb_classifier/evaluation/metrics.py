@@ -1,0 +1,282 @@
+"""Labels and probabilities -> an evaluation.
+
+It knows no model and no text: whoever has both scores the reviews and hands over the numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imdb_classifier.errors import BadDataError, MissingExtraError
+from imdb_classifier.evaluation import intervals
+from imdb_classifier.evaluation.result import (
+    SCHEMA_VERSION,
+    CalibrationBin,
+    Confusion,
+    Evaluation,
+    Figure,
+    KindSlice,
+    LengthSlice,
+    RocCurve,
+    ScoreHistogram,
+    WrongRow,
+)
+from imdb_classifier.schema import THRESHOLD
+from imdb_classifier.text.batch_profile import LENGTH_EDGES, SCORE_BINS, Profile
+
+CALIBRATION_BINS: Final = 15
+ROC_POINTS: Final = 200
+WORST_ROWS: Final = 20
+
+
+def evaluate(
+    labels: NDArray[np.integer[Any]],
+    probabilities: NDArray[np.floating[Any]],
+    token_counts: NDArray[np.integer[Any]],
+    *,
+    data: Mapping[str, Any],
+    model: Mapping[str, Any],
+    history: Iterable[Mapping[str, Any]] = (),
+    by_kind: tuple[KindSlice, ...] = (),
+    profile: Profile | None = None,
+) -> Evaluation:
+    """Compare labels with probabilities; a row is called positive from `schema.THRESHOLD` on.
+
+    The metrics are scikit-learn's, the intervals those of `intervals`: Wilson's
+    for accuracy, precision and recall, DeLong's for the area under the ROC curve, the normal one
+    for log loss and Brier score, the bootstrap for F1 and calibration error. Probabilities are cut
+    to [2**-23, 1 - 2**-23] for the log loss, which is scikit-learn's rule for float32. A model that
+    never says positive has precision 0 with the interval [0, 1], and F1 0.
+
+    Args:
+        labels: int8 (rows,), 0 negative, 1 positive; both must occur.
+        probabilities: float32 (rows,), of positive, in [0, 1].
+        token_counts: int (rows,), length of each review in tokens before it is cut.
+        data: Plain JSON values that say what was evaluated.
+        model: Plain JSON values that say which model it was.
+        history: Plain JSON values, one dict an epoch of training.
+        by_kind: What `evaluate_kinds` gave of other texts.
+        profile: Of the rows.
+
+    Returns:
+        The same evaluation for the same arguments, every time.
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+        BadDataError: The arrays differ in length, labels are not 0 and 1 or only one of them
+            occurs, probabilities are outside [0, 1] or not finite, or data, model or history are
+            not plain JSON values.
+    """
+    try:
+        from sklearn import metrics
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Evaluation", "scikit-learn", "train") from error
+    _check(labels, probabilities, token_counts)
+    provenance = _plain({"data": data, "model": model, "history": list(history)})
+
+    truth = labels.astype(np.int64)
+    scores = probabilities.astype(np.float64)
+    called = (scores >= THRESHOLD).astype(np.int64)
+    right = called == truth
+    clipped = np.clip(scores, 2.0**-23, 1 - 2.0**-23)
+    losses = -np.log(np.where(truth == 1, clipped, 1 - clipped))
+    tn, fp, fn, tp = (int(count) for count in metrics.confusion_matrix(truth, called).ravel())
+
+    bins = np.minimum((scores * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    cells = 2 * bins + truth
+    counts = np.bincount(cells, minlength=2 * CALIBRATION_BINS).reshape(-1, 2)
+    sums = np.bincount(cells, scores, 2 * CALIBRATION_BINS).astype(np.float64).reshape(-1, 2)
+
+    estimates: dict[str, tuple[float, intervals.Interval]] = {
+        "accuracy": (metrics.accuracy_score(truth, called), intervals.wilson(tp + tn, len(truth))),
+        "precision": (
+            metrics.precision_score(truth, called, zero_division=0.0),
+            intervals.wilson(tp, tp + fp),
+        ),
+        "recall": (metrics.recall_score(truth, called), intervals.wilson(tp, tp + fn)),
+        "f1": (metrics.f1_score(truth, called, zero_division=0.0), intervals.f1(tn, fp, fn, tp)),
+        "roc_auc": (
+            metrics.roc_auc_score(truth, scores),
+            intervals.roc_auc(scores[truth == 1], scores[truth == 0]),
+        ),
+        "log_loss": (metrics.log_loss(truth, clipped), intervals.mean(losses)),
+        "brier_score": (
+            metrics.brier_score_loss(truth, scores),
+            intervals.mean((scores - truth) ** 2, highest=1.0),
+        ),
+        "calibration_error": (
+            float(intervals.expected_calibration_error(counts, sums)),
+            intervals.calibration_error(counts, sums),
+        ),
+    }
+    wrong = np.flatnonzero(~right)
+    # Stable: equally wrong rows stay in row order.
+    worst = wrong[np.argsort(-np.abs(scores - truth)[wrong], kind="stable")[:WORST_ROWS]]
+    return Evaluation(
+        schema_version=SCHEMA_VERSION,
+        rows=len(truth),
+        positives=tp + fn,
+        figures={
+            name: Figure(float(value), *interval) for name, (value, interval) in estimates.items()
+        },
+        confusion=Confusion(tn, fp, fn, tp),
+        by_length=_by_length(truth, scores, right, losses, token_counts),
+        calibration=_calibration(counts, sums),
+        roc=_thinned(*metrics.roc_curve(truth, scores)[:2]),
+        histogram=ScoreHistogram(
+            *(
+                tuple(np.histogram(scores[truth == label], SCORE_BINS, (0, 1))[0].tolist())
+                for label in (0, 1)
+            )
+        ),
+        worst=tuple(WrongRow(int(i), int(truth[i]), float(scores[i])) for i in worst),
+        by_kind=by_kind,
+        data=provenance["data"],
+        model=provenance["model"],
+        history=tuple(provenance["history"]),
+        profile=profile,
+    )
+
+
+def evaluate_kinds(
+    kinds: Sequence[str],
+    labels: NDArray[np.integer[Any]],
+    probabilities: NDArray[np.floating[Any]],
+) -> tuple[KindSlice, ...]:
+    """Compare labels with probabilities of texts of several kinds.
+
+    Args:
+        kinds: (rows,), the kind of each text.
+        labels: int (rows,), 0 negative, 1 positive.
+        probabilities: float32 (rows,), of positive.
+
+    Returns:
+        A slice of each kind, in alphabetical order.
+    """
+    names, index = np.unique(np.asarray(kinds), return_inverse=True)
+    right = (probabilities >= THRESHOLD) == (labels == 1)
+    rows, hits, positives = (
+        np.bincount(index, weights, minlength=len(names)) for weights in (None, right, labels)
+    )
+    return tuple(
+        KindSlice(str(name), int(rows[i]), int(positives[i]), _share(int(hits[i]), int(rows[i])))
+        for i, name in enumerate(names)
+    )
+
+
+def _check(
+    labels: NDArray[np.integer[Any]],
+    probabilities: NDArray[np.floating[Any]],
+    token_counts: NDArray[np.integer[Any]],
+) -> None:
+    shapes = [labels.shape, probabilities.shape, token_counts.shape]
+    if labels.ndim != 1 or len(set(shapes)) > 1:
+        raise BadDataError(
+            "Labels, probabilities and token counts must be flat and of one length.",
+            f"Their shapes are {', '.join(map(str, shapes))}.",
+            "Give one of each for every review.",
+        )
+    negatives, positives = (int(np.count_nonzero(labels == label)) for label in (0, 1))
+    if negatives + positives < len(labels):
+        raise BadDataError(
+            "Labels must be 0 (negative) or 1 (positive).",
+            f"{len(labels) - negatives - positives} of {len(labels)} are neither.",
+            "Leave unlabelled reviews out of an evaluation.",
+        )
+    if not negatives or not positives:
+        raise BadDataError(
+            "An evaluation needs reviews of both labels.",
+            f"There are {negatives} negative and {positives} positive ones.",
+            "Evaluate on a split that holds both, such as test.",
+        )
+    # A comparison with NaN is False, so this also counts what is not a number.
+    outside = int(np.count_nonzero(~((probabilities >= 0) & (probabilities <= 1))))
+    if outside:
+        raise BadDataError(
+            "Probabilities must be finite numbers from 0 to 1.",
+            f"{outside} of {len(probabilities)} are not.",
+            "Leave out reviews without a score, and check that training did not diverge.",
+        )
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    try:
+        # Sorted, as in the JSON report: a page made from either is the same.
+        plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False, sort_keys=True))
+    except (TypeError, ValueError) as error:
+        raise BadDataError(
+            "data, model and history must be plain JSON values.",
+            f"They are not: {error}.",
+            "Give strings, finite Python numbers, booleans, None, and lists and dicts of them.",
+        ) from error
+    return plain
+
+
+def _share(successes: int, trials: int) -> Figure:
+    return Figure(successes / trials, *intervals.wilson(successes, trials))
+
+
+def _by_length(
+    truth: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    losses: NDArray[np.float64],
+    token_counts: NDArray[np.integer[Any]],
+) -> tuple[LengthSlice, ...]:
+    lowest = (0, *(edge + 1 for edge in LENGTH_EDGES))
+    names = [f"{low}-{edge}" for low, edge in zip(lowest, LENGTH_EDGES, strict=False)]
+    names.append(f"{lowest[-1]}+")
+    index = np.searchsorted(LENGTH_EDGES, token_counts)
+    rows, hits, positives, loss_sums, score_sums = (
+        np.bincount(index, weights, minlength=len(names))
+        for weights in (None, right, truth, losses, scores)
+    )
+    return tuple(
+        LengthSlice(
+            name=name,
+            rows=int(rows[i]),
+            positives=int(positives[i]),
+            accuracy=_share(int(hits[i]), int(rows[i])),
+            log_loss=float(loss_sums[i] / rows[i]),
+            mean_probability=float(score_sums[i] / rows[i]),
+        )
+        for i, name in enumerate(names)
+        if rows[i]
+    )
+
+
+def _calibration(
+    counts: NDArray[np.int64], sums: NDArray[np.float64]
+) -> tuple[CalibrationBin, ...]:
+    rows = counts.sum(axis=1)
+    return tuple(
+        CalibrationBin(
+            low=i / len(rows),
+            high=(i + 1) / len(rows),
+            rows=int(rows[i]),
+            mean_probability=float(sums[i].sum() / rows[i]),
+            positive_share=Figure(
+                float(counts[i, 1] / rows[i]),
+                *intervals.wilson(int(counts[i, 1]), int(rows[i])),
+            ),
+        )
+        for i in range(len(rows))
+        if rows[i]
+    )
+
+
+def _thinned(
+    false_positive_rate: NDArray[np.float64], true_positive_rate: NDArray[np.float64]
+) -> RocCurve:
+    # Evenly along the way from (0, 0) to (1, 1), which is 2 long, so that no bend is lost.
+    walked = false_positive_rate + true_positive_rate
+    kept = np.unique(np.searchsorted(walked, np.linspace(0, walked[-1], ROC_POINTS)))
+    return RocCurve(
+        tuple(false_positive_rate[kept].tolist()),
+        tuple(true_positive_rate[kept].tolist()),
+    )

@@ -1,0 +1,233 @@
+"""The plots of a report, as SVG fragments for an HTML page.
+
+Text stays text, and colours are CSS variables (``--ink``, ``--muted``, ``--line``, ``--positive``,
+``--negative``), so that the page decides on fonts and on light or dark. The same evaluation gives
+the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from imdb_classifier.errors import MissingExtraError
+from imdb_classifier.evaluation.result import Evaluation
+from imdb_classifier.schema import THRESHOLD
+
+try:
+    from matplotlib import style
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+except ModuleNotFoundError as error:
+    raise MissingExtraError("A report with plots", "matplotlib", "train") from error
+
+# Matplotlib knows no CSS: these exact colours are exchanged for variables in the finished SVG.
+_COLOURS: Final = {
+    "#20262e": "--ink",
+    "#66707c": "--muted",
+    "#d5d9de": "--line",
+    "#2a6a9e": "--positive",
+    "#bf5b3f": "--negative",
+}
+_INK, _MUTED, _LINE, _POSITIVE, _NEGATIVE = _COLOURS
+
+_STYLE: Final[dict[str, Any]] = {
+    "axes.edgecolor": _LINE,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": _MUTED,
+    "axes.labelsize": 9,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.size": 9,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "svg.fonttype": "none",
+    "text.color": _INK,
+    "xtick.color": _LINE,
+    "xtick.labelcolor": _MUTED,
+    "ytick.color": _LINE,
+    "ytick.labelcolor": _MUTED,
+}
+_SIZE: Final = (4.4, 3.3)
+_TALL: Final = (4.4, 4.2)
+
+
+def draw(evaluation: Evaluation) -> dict[str, str]:
+    """All plots of an evaluation.
+
+    Returns:
+        SVG elements named roc, calibration, histogram, by_length and, where there is a history,
+        history.
+    """
+    plots: dict[str, Callable[[Evaluation], Figure]] = {
+        "roc": _roc,
+        "calibration": _calibration,
+        "histogram": _histogram,
+        "by_length": _by_length,
+    }
+    if evaluation.history:
+        plots["history"] = _history
+    svgs = {}
+    for name, plot in plots.items():
+        # From the defaults, whatever the user's matplotlibrc says; ids differ from plot to plot.
+        with style.context(["default", {**_STYLE, "svg.hashsalt": name}]):
+            svgs[name] = _svg(plot(evaluation))
+    return svgs
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(
+        buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    )
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].strip()
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
+    svg = re.sub(r' id="[\w.]+_\d+"', "", svg)
+    svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
+    for colour, variable in _COLOURS.items():
+        svg = svg.replace(colour, f"var({variable})")
+    return svg
+
+
+def _percent(axes: Axes, *, x: bool = False, y: bool = False) -> None:
+    for axis, wanted in ((axes.xaxis, x), (axes.yaxis, y)):
+        if wanted:
+            axis.set_major_formatter(lambda share, _: f"{100 * share:.4g} %")
+
+
+def _roc(evaluation: Evaluation) -> Figure:
+    figure = Figure(_TALL, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    curve = evaluation.roc
+    axes.plot(curve.false_positive_rate, curve.true_positive_rate, color=_POSITIVE)
+    confusion = evaluation.confusion
+    at = (
+        confusion.false_positives / (confusion.false_positives + confusion.true_negatives),
+        confusion.true_positives / (confusion.true_positives + confusion.false_negatives),
+    )
+    axes.plot(*at, "o", color=_POSITIVE, markersize=6)
+    axes.annotate(f"threshold {THRESHOLD}", at, (8, -11), textcoords="offset points", color=_INK)
+    axes.annotate("by chance", (0.62, 0.62), (7, -10), textcoords="offset points", color=_MUTED)
+    axes.set(xlim=(-0.015, 1.0), ylim=(0, 1.015))
+    axes.set(xlabel="negatives called positive", ylabel="positives found")
+    _percent(axes, x=True, y=True)
+    return figure
+
+
+def _calibration(evaluation: Evaluation) -> Figure:
+    figure = Figure(_TALL, layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3.4, 1))
+    bins = evaluation.calibration
+    share = np.array([part.positive_share.value for part in bins])
+    low = np.array([part.positive_share.low for part in bins])
+    high = np.array([part.positive_share.high for part in bins])
+    axes.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.errorbar(
+        [part.mean_probability for part in bins],
+        share,
+        yerr=(share - low, high - share),
+        color=_POSITIVE,
+        marker="o",
+        markersize=4,
+        linewidth=1.0,
+        elinewidth=1.4,
+    )
+    axes.set(ylim=(-0.015, 1.015), ylabel="share of positives")
+    _percent(axes, y=True)
+    below.bar(
+        [part.low for part in bins],
+        [part.rows for part in bins],
+        [part.high - part.low for part in bins],
+        align="edge",
+        color=_MUTED,
+        alpha=0.55,
+        edgecolor="none",
+    )
+    below.set(xlim=(-0.015, 1.015), xlabel="probability of positive, mean of the bin")
+    below.set_ylabel("reviews")
+    below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+    below.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    return figure
+
+
+def _histogram(evaluation: Evaluation) -> Figure:
+    figure = Figure(_SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    positives = np.array(evaluation.histogram.positives)
+    negatives = np.array(evaluation.histogram.negatives)
+    width = 1 / len(positives)
+    edges = np.arange(len(positives)) * width
+    for counts, colour in ((positives, _POSITIVE), (-negatives, _NEGATIVE)):
+        axes.bar(edges + width / 2, counts, 0.86 * width, color=colour, edgecolor="none")
+    axes.axhline(0, color=_MUTED, linewidth=0.8)
+    axes.axvline(THRESHOLD, color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    top = 1.08 * max(int(positives.max()), int(negatives.max()))
+    axes.text(0.02, 0.8 * top, "positive reviews", color=_POSITIVE)
+    axes.text(0.98, -0.8 * top, "negative reviews", color=_NEGATIVE, ha="right", va="center")
+    axes.set(xlim=(0, 1), ylim=(-top, top))
+    axes.set(xlabel="probability of positive", ylabel="reviews")
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_formatter(lambda count, _: f"{abs(count):,.0f}")
+    return figure
+
+
+def _by_length(evaluation: Evaluation) -> Figure:
+    figure = Figure(_SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    parts = evaluation.by_length
+    value = np.array([part.accuracy.value for part in parts])
+    low = np.array([part.accuracy.low for part in parts])
+    high = np.array([part.accuracy.high for part in parts])
+    overall = evaluation.figures["accuracy"].value
+    axes.axvline(overall, color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.errorbar(
+        value,
+        np.arange(len(parts)),
+        xerr=(value - low, high - value),
+        fmt="o",
+        color=_POSITIVE,
+        markersize=6,
+        elinewidth=1.8,
+    )
+    axes.set_yticks(range(len(parts)), [part.name for part in parts])
+    axes.set(ylim=(len(parts) - 0.5, -0.5), xlabel="accuracy", ylabel="tokens")
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10)))
+    _percent(axes, x=True)
+    return figure
+
+
+def _history(evaluation: Evaluation) -> Figure:
+    figure = Figure(_SIZE, layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True)
+    for part, name in ((axes, "loss"), (below, "accuracy")):
+        for key, colour, label in (
+            (name, _MUTED, "training"),
+            (f"val_{name}", _POSITIVE, "validation"),
+        ):
+            points = _known(evaluation.history, key)
+            part.plot(*points, "o-", color=colour, markersize=4, label=label)
+        part.set_ylabel(name)
+        part.margins(x=0.08, y=0.15)
+    axes.legend(frameon=False, labelcolor="linecolor", ncols=2)
+    _percent(below, y=True)
+    below.set_xlabel("epoch")
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def _known(history: tuple[Mapping[str, Any], ...], key: str) -> tuple[list[float], list[float]]:
+    rows = [row for row in history if row.get(key) is not None]
+    return [row["epoch"] for row in rows], [row[key] for row in rows]

@@ -1,0 +1,196 @@
+"""What an evaluation is: figures with 95 % intervals, slices and calibration, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from imdb_classifier.errors import BundleError
+from imdb_classifier.text.batch_profile import Profile
+
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Rows by label and by what the model said of them."""
+
+    true_negatives: int
+    false_positives: int
+    false_negatives: int
+    true_positives: int
+
+
+@dataclass(frozen=True)
+class LengthSlice:
+    """The reviews of one range of lengths, such as ``51-100`` (tokens).
+
+    Attributes:
+        log_loss: Mean, in nats.
+        mean_probability: To be read beside ``positives / rows``.
+    """
+
+    name: str
+    rows: int
+    positives: int
+    accuracy: Figure
+    log_loss: float
+    mean_probability: float
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """The reviews with a probability in [low, high), in the last bin [low, 1]."""
+
+    low: float
+    high: float
+    rows: int
+    mean_probability: float
+    positive_share: Figure
+
+
+@dataclass(frozen=True)
+class RocCurve:
+    """Rates at falling thresholds, from (0, 0) to (1, 1), at most 200 points."""
+
+    false_positive_rate: tuple[float, ...]
+    true_positive_rate: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ScoreHistogram:
+    """Rows by label in 20 equal bins over probabilities 0 to 1, the last one closed."""
+
+    negatives: tuple[int, ...]
+    positives: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class WrongRow:
+    """A row the model got wrong; `row` counts from 0 in the order given to `evaluate`."""
+
+    row: int
+    label: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class KindSlice:
+    """How a model did on short texts, negations, product reviews or another kind of text.
+
+    Attributes:
+        name: The kind.
+        rows: Texts of it.
+        positives: Of these, the positive ones.
+        accuracy: Share of these that are labelled correctly.
+    """
+
+    name: str
+    rows: int
+    positives: int
+    accuracy: Figure
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one model did on one labelled data set; only numbers and the caller's plain values.
+
+    Attributes:
+        schema_version: Of `to_dict`.
+        rows: Reviews evaluated.
+        positives: Those labelled positive.
+        figures: accuracy, precision, recall, f1, roc_auc, log_loss (nats), brier_score and
+            calibration_error (expected calibration error, 15 bins of equal width; see
+            `intervals.expected_calibration_error`). Never NaN.
+        confusion: At the threshold of `schema.THRESHOLD`.
+        by_length: Shortest first; empty slices are left out.
+        calibration: Lowest bin first; empty bins are left out.
+        roc: The ROC curve.
+        histogram: Rows by label and probability.
+        worst: The 20 most confidently wrong rows, worst first.
+        by_kind: Of other texts than the evaluated ones: how the model does on each kind of them.
+        data: What was evaluated, as the caller says: source, split, fingerprint and the like.
+        model: What evaluated it, as the caller says: id, recipe, seed and the like.
+        history: One dict an epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds.
+        profile: Of the rows, to compare scored batches with; None in those of older releases.
+    """
+
+    schema_version: int
+    rows: int
+    positives: int
+    figures: Mapping[str, Figure]
+    confusion: Confusion
+    by_length: tuple[LengthSlice, ...]
+    calibration: tuple[CalibrationBin, ...]
+    roc: RocCurve
+    histogram: ScoreHistogram
+    worst: tuple[WrongRow, ...]
+    by_kind: tuple[KindSlice, ...]
+    data: Mapping[str, Any]
+    model: Mapping[str, Any]
+    history: tuple[Mapping[str, Any], ...]
+    profile: Profile | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The evaluation as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
+        """The inverse of `to_dict`.
+
+        Raises:
+            BundleError: The schema version is not this release's, or a key is missing or unknown.
+        """
+        if values.get("schema_version") != SCHEMA_VERSION:
+            raise BundleError(
+                f"An evaluation must have schema version {SCHEMA_VERSION}.",
+                f"This one has {values.get('schema_version')!r}.",
+                "Evaluate the model again with this release.",
+            )
+        try:
+            return cls(
+                schema_version=SCHEMA_VERSION,
+                rows=values["rows"],
+                positives=values["positives"],
+                figures={name: Figure(**figure) for name, figure in values["figures"].items()},
+                confusion=Confusion(**values["confusion"]),
+                by_length=tuple(
+                    LengthSlice(**{**part, "accuracy": Figure(**part["accuracy"])})
+                    for part in values["by_length"]
+                ),
+                calibration=tuple(
+                    CalibrationBin(**{**part, "positive_share": Figure(**part["positive_share"])})
+                    for part in values["calibration"]
+                ),
+                roc=RocCurve(**{name: tuple(rates) for name, rates in values["roc"].items()}),
+                histogram=ScoreHistogram(
+                    **{name: tuple(counts) for name, counts in values["histogram"].items()}
+                ),
+                worst=tuple(WrongRow(**row) for row in values["worst"]),
+                # Evaluations of the first release have no such key.
+                by_kind=tuple(
+                    KindSlice(**{**part, "accuracy": Figure(**part["accuracy"])})
+                    for part in values.get("by_kind", ())
+                ),
+                data=values["data"],
+                model=values["model"],
+                history=tuple(values["history"]),
+                profile=Profile.from_dict(profile) if (profile := values.get("profile")) else None,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BundleError(
+                "An evaluation has the keys that this release writes.",
+                f"This one does not fit: {error}.",
+                "Evaluate the model again with this release.",
+            ) from error

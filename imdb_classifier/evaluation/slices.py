@@ -1,0 +1,54 @@
+"""Parts of the test rows in which a new model may not do worse, told by the words of each text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from imdb_classifier.text.batch_profile import LENGTH_EDGES
+from imdb_classifier.text.encoding import INDEX_FROM, UNKNOWN, TokenSequences, Vocabulary
+
+# "don't" is one word to Keras' filter, which leaves the apostrophe alone.
+NEGATIONS: Final = r"^(not|no|never|none|nothing|nobody|nowhere|neither|nor|cannot|without|\w+n't)$"
+MANY_UNKNOWN: Final = 0.1
+"""Of a text's words; from this share on, many are unknown."""
+
+
+def slices_of(
+    uncut: TokenSequences, vocabulary: Vocabulary, sequence_length: int
+) -> Mapping[str, NDArray[np.bool_]]:
+    """Which texts are in which slice; a text is in several, and empty slices are left out.
+
+    Args:
+        uncut: The texts, encoded without a cut by a model's vocabulary.
+        vocabulary: That vocabulary.
+        sequence_length: The tokens that a model reads of a text.
+
+    Returns:
+        bool, (texts,), by name: by length in words, with a negation, truncated, and with many words
+        that the vocabulary lacks.
+    """
+    words = uncut.lengths - 1
+    lowest = (0, *(edge + 1 for edge in LENGTH_EDGES))
+    names = [f"{low}-{edge} words" for low, edge in zip(lowest, LENGTH_EDGES, strict=False)]
+    names.append(f"{lowest[-1]}+ words")
+    by_length = np.searchsorted(LENGTH_EDGES, words)
+    slices = {name: by_length == number for number, name in enumerate(names)}
+    matches = pc.match_substring_regex(vocabulary.words, NEGATIONS)
+    negations = np.flatnonzero(matches.to_numpy(zero_copy_only=False)) + INDEX_FROM + 1
+    is_negation = np.isin(uncut.ids, negations)
+    slices["negation"] = _per_text(is_negation, uncut) > 0
+    slices["truncated"] = uncut.lengths > sequence_length
+    unknown = _per_text(uncut.ids == UNKNOWN, uncut)
+    slices["many unknown words"] = unknown >= np.maximum(MANY_UNKNOWN * words, 1)
+    return {name: rows for name, rows in slices.items() if rows.any()}
+
+
+def _per_text(tokens: NDArray[np.bool_], sequences: TokenSequences) -> NDArray[np.int64]:
+    """How many of each text's tokens, which are at least one, are marked: int64, (texts,)."""
+    counts: NDArray[np.int64] = np.add.reduceat(tokens, sequences.offsets[:-1], dtype=np.int64)
+    return counts

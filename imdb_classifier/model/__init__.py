@@ -1,0 +1,1 @@
+"""The network, its exported form, and the bundle that holds both."""

@@ -1,0 +1,267 @@
+"""A trained network as an ONNX graph, built from its weights.
+
+The graph is Gather, LSTM with ``sequence_lens``, Gemm and Sigmoid: nothing is traced, so there is
+no loop in it (https://onnx.ai/onnx/operators/onnx__LSTM.html). Padding stands behind the tokens and
+is never looked at. A network that was trained with padding in front, running through its LSTM,
+starts each review from the state which that padding would have left: token 0 fed k times gives a
+state that depends on k alone, so a table of ``sequence_length + 1`` states replaces all that work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imdb_classifier.config import Recipe
+from imdb_classifier.errors import MissingExtraError
+from imdb_classifier.model.network import LstmWeights, NetworkWeights, eight_bits
+from imdb_classifier.text.encoding import PADDING
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET: Final = 17
+IR_VERSION: Final = 8
+"""Both old enough for every ONNX Runtime that the package admits."""
+
+TOKEN_IDS_INPUT: Final = "token_ids"
+NGRAM_IDS_INPUT: Final = "ngram_ids"
+LENGTHS_INPUT: Final = "lengths"
+OUTPUT: Final = "probability"
+
+_FLOAT: Final = 1
+"""The number of float32 among ONNX's types."""
+
+
+def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
+    """The network as a graph from token ids to probabilities.
+
+    Inputs are ``token_ids``, int32, (time, batch), padded at the end, ``lengths``, int32, (batch,),
+    at least 1, and in a network with n-grams ``ngram_ids``, int32, (n-grams, batch), likewise
+    padded; the output is ``probability``, float32, (batch,), of positive.
+
+    Args:
+        weights: What the network has learned.
+        recipe: What it was built from.
+
+    Raises:
+        MissingExtraError: The package onnx is not installed.
+    """
+    try:
+        from onnx import TensorProto, helper, numpy_helper
+    except ImportError as error:
+        raise MissingExtraError("Exporting a model", "onnx", "train") from error
+
+    graph = _Graph()
+    graph.constants |= {
+        "output_kernel": weights.output_kernel,
+        "output_bias": weights.output_bias,
+        "flat": np.array([-1], dtype=np.int64),
+    }
+    review = (_pooled if recipe.network.ngrams else _last_state)(graph, weights, recipe)
+    graph.add("Gemm", [review, "output_kernel", "output_bias"], "logits")
+    graph.add("Sigmoid", ["logits"], "column")
+    graph.add("Reshape", ["column", "flat"], OUTPUT)
+
+    inputs = [(TOKEN_IDS_INPUT, ["time", "batch"]), (LENGTHS_INPUT, ["batch"])]
+    if recipe.network.ngrams:
+        inputs.append((NGRAM_IDS_INPUT, ["ngrams", "batch"]))
+    return helper.make_model(
+        helper.make_graph(
+            [
+                helper.make_node(kind, inputs, outputs, **attributes)
+                for kind, inputs, outputs, attributes in graph.nodes
+            ],
+            "imdb_classifier",
+            [
+                helper.make_tensor_value_info(name, TensorProto.INT32, shape)
+                for name, shape in inputs
+            ],
+            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch"])],
+            [
+                numpy_helper.from_array(np.ascontiguousarray(value), name)
+                for name, value in graph.constants.items()
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="imdb_classifier",
+    )
+
+
+class _Graph:
+    """Nodes and constants of a graph that is being written."""
+
+    def __init__(self) -> None:
+        self.nodes: list[tuple[str, list[str], list[str], dict[str, Any]]] = []
+        self.constants: dict[str, NDArray[Any]] = {}
+
+    def add(self, kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
+        """Append a node; returns its last output."""
+        self.nodes.append((kind, inputs, list(outputs), attributes))
+        return outputs[-1]
+
+
+def _last_state(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
+    units = recipe.network.lstm_units
+    graph.constants |= {
+        "embedding": weights.words,
+        "state_shape": np.array([-1, units], dtype=np.int64),
+        **_lstm_constants(weights.directions),
+    }
+    graph.add("Gather", ["embedding", TOKEN_IDS_INPUT], "vectors")
+    inputs = ["vectors", "kernel", "recurrent_kernel", "bias", LENGTHS_INPUT]
+    if not recipe.network.masked:
+        hidden, cell = states_after_padding(weights, recipe.encoding.sequence_length)
+        graph.constants |= {
+            "hidden_after_padding": hidden,
+            "cell_after_padding": cell,
+            "sequence_length": np.array(recipe.encoding.sequence_length, dtype=np.int32),
+            "direction": np.array([0], dtype=np.int64),
+        }
+        graph.add("Sub", ["sequence_length", LENGTHS_INPUT], "padding")
+        for state in ("hidden", "cell"):
+            graph.add("Gather", [f"{state}_after_padding", "padding"], state)
+            inputs.append(graph.add("Unsqueeze", [state, "direction"], f"initial_{state}"))
+    graph.add("LSTM", inputs, "", "last_hidden", hidden_size=units)
+    return graph.add("Reshape", ["last_hidden", "state_shape"], "review")
+
+
+def _pooled(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
+    for name, table, ids in (
+        ("words", weights.words, TOKEN_IDS_INPUT),
+        ("polarities", weights.polarities, NGRAM_IDS_INPUT),
+    ):
+        codes, scale = eight_bits(table)
+        codes[PADDING] = 0  # so that padding adds nothing to a sum
+        graph.constants |= {f"{name}_codes": codes, f"{name}_scale": scale}
+        graph.add("Gather", [f"{name}_codes", ids], f"{name}_gathered")
+        graph.add("Cast", [f"{name}_gathered"], f"{name}_cast", to=_FLOAT)
+    graph.constants |= {
+        "first_axis": np.array([0], dtype=np.int64),
+        "column_shape": np.array([-1, 1], dtype=np.int64),
+        **_lstm_constants(weights.directions),
+    }
+    graph.add("Mul", ["words_cast", "words_scale"], "vectors")
+    graph.add("Cast", [LENGTHS_INPUT], "float_lengths", to=_FLOAT)
+    graph.add("Reshape", ["float_lengths", "column_shape"], "length_column")
+    # The states past a review's end are 0 by the operator's definition.
+    graph.add(
+        "LSTM",
+        ["vectors", "kernel", "recurrent_kernel", "bias", LENGTHS_INPUT],
+        "states_by_direction",
+        hidden_size=recipe.network.lstm_units,
+        direction="bidirectional",
+    )
+    graph.add("Transpose", ["states_by_direction"], "states_by_review", perm=[0, 2, 1, 3])
+    graph.constants["states_shape"] = np.array([0, 0, -1], dtype=np.int64)
+    graph.add("Reshape", ["states_by_review", "states_shape"], "states")
+    graph.add("ReduceMax", ["states"], "largest", axes=[0], keepdims=0)
+    graph.add("Relu", ["largest"], "peaks")
+    pooled = ["peaks"]
+    for name in ("states", "vectors"):
+        graph.add("ReduceSum", [name, "first_axis"], f"{name}_total", keepdims=0)
+        pooled.append(graph.add("Div", [f"{name}_total", "length_column"], f"{name}_mean"))
+    # Whole numbers add up exactly, so that they are scaled afterwards.
+    graph.add("ReduceSum", ["polarities_cast", "first_axis"], "polarities_total", keepdims=0)
+    graph.add("Mul", ["polarities_total", "polarities_scale"], "polarities_sum")
+    graph.add("Reshape", ["polarities_sum", "column_shape"], "polarities_column")
+    graph.add("Sqrt", ["length_column"], "length_root")
+    pooled.append(graph.add("Div", ["polarities_column", "length_root"], "polarity"))
+    return graph.add("Concat", pooled, "review", axis=1)
+
+
+def _lstm_constants(directions: Sequence[LstmWeights]) -> dict[str, NDArray[np.float32]]:
+    units = len(directions[0].recurrent_kernel)
+    no_bias = np.zeros(4 * units, np.float32)
+    return {
+        "kernel": np.stack([_gates_to_onnx(lstm.kernel).T for lstm in directions]),
+        "recurrent_kernel": np.stack(
+            [_gates_to_onnx(lstm.recurrent_kernel).T for lstm in directions]
+        ),
+        "bias": np.stack(
+            [np.concatenate([_gates_to_onnx(lstm.bias), no_bias]) for lstm in directions]
+        ),
+    }
+
+
+def weights_of(model: bytes) -> NetworkWeights:
+    """The weights that `to_onnx` put into a graph: its inverse, but for the vectors of padding.
+
+    Args:
+        model: The serialised graph.
+
+    Raises:
+        MissingExtraError: The package onnx is not installed.
+    """
+    try:
+        from onnx import load_model_from_string, numpy_helper
+    except ImportError as error:
+        raise MissingExtraError("Reading a model's weights", "onnx", "fast") from error
+
+    constants = {
+        constant.name: numpy_helper.to_array(constant)
+        for constant in load_model_from_string(model).graph.initializer
+    }
+    if "embedding" in constants:
+        words, polarities = constants["embedding"], np.empty(0, np.float32)
+    else:
+        words, polarities = (
+            constants[f"{name}_codes"] * constants[f"{name}_scale"]
+            for name in ("words", "polarities")
+        )
+    directions = tuple(
+        LstmWeights(
+            _gates_to_keras(kernel.T),
+            _gates_to_keras(recurrent_kernel.T),
+            _gates_to_keras(bias[: len(bias) // 2]),
+        )
+        for kernel, recurrent_kernel, bias in zip(
+            constants["kernel"], constants["recurrent_kernel"], constants["bias"], strict=True
+        )
+    )
+    return NetworkWeights(
+        words, polarities, directions, constants["output_kernel"], constants["output_bias"]
+    )
+
+
+def states_after_padding(
+    weights: NetworkWeights, longest: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The LSTM's state after 0, 1, ... `longest` tokens of padding.
+
+    Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000), as Keras has it.
+
+    Returns:
+        Hidden and cell states: float32, (longest + 1, units) each.
+    """
+    lstm = weights.directions[0]
+    # In double precision, so that 500 steps add no rounding of their own.
+    from_input = weights.words[PADDING].astype(np.float64) @ lstm.kernel + lstm.bias
+    recurrent_kernel = lstm.recurrent_kernel.astype(np.float64)
+    hidden = np.zeros((longest + 1, len(recurrent_kernel)))
+    cell = np.zeros_like(hidden)
+    for step in range(longest):
+        gates = from_input + hidden[step] @ recurrent_kernel
+        inputs, forget, candidate, outputs = np.split(gates, 4)
+        cell[step + 1] = _sigmoid(forget) * cell[step] + _sigmoid(inputs) * np.tanh(candidate)
+        hidden[step + 1] = _sigmoid(outputs) * np.tanh(cell[step + 1])
+    return hidden.astype(np.float32), cell.astype(np.float32)
+
+
+def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-values)))
+
+
+def _gates_to_onnx(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Gates in Keras' order (input, forget, candidate, output) to ONNX's (i, o, f, c)."""
+    inputs, forget, candidate, outputs = np.split(values, 4, axis=-1)
+    return np.concatenate([inputs, outputs, forget, candidate], axis=-1)
+
+
+def _gates_to_keras(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    inputs, outputs, forget, candidate = np.split(values, 4, axis=-1)
+    return np.concatenate([inputs, forget, candidate, outputs], axis=-1)

@@ -1,0 +1,54 @@
+"""What training gives, and what is known of each epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imdb_classifier.config import Recipe
+from imdb_classifier.text.encoding import Vocabulary
+from imdb_classifier.text.ngrams import Ngrams
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The figures of one pass over the training part; with teachers, those of the student.
+
+    Attributes:
+        epoch: Its number, from 1.
+        loss: Mean binary cross-entropy (nats) of the training part, while it was learned.
+        accuracy: Share of the training part labelled correctly, while it was learned.
+        val_loss: The same of the validation part, after the epoch; None where there is none.
+        val_accuracy: Likewise.
+        seconds: Wall-clock time, validation included.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    seconds: float
+
+
+def epoch_line(epoch: Epoch, epochs: int) -> str:
+    """An epoch's figures as one line for people."""
+    line = f"epoch {epoch.epoch}/{epochs}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:.4f}"
+    if epoch.val_loss is not None and epoch.val_accuracy is not None:
+        line += f"  val_loss {epoch.val_loss:.4f}  val_accuracy {epoch.val_accuracy:.4f}"
+    return f"{line}  {epoch.seconds:.0f} s"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What training gives: all of a bundle but where its reviews came from."""
+
+    model: keras.Model
+    vocabulary: Vocabulary
+    recipe: Recipe
+    seed: int
+    history: tuple[Epoch, ...]
+    ngrams: Ngrams | None = None

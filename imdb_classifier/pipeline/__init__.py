@@ -1,0 +1,1 @@
+"""What the command line and the flows have in common: train, evaluate, promote."""

@@ -1,0 +1,76 @@
+"""How a new model would change the labels of a batch that nobody has labelled."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imdb_classifier.batch.discovery import find_files
+from imdb_classifier.batch.reader import open_rows
+from imdb_classifier.errors import NoInputError
+from imdb_classifier.evaluation.promotion import Flip, Flips
+from imdb_classifier.schema import THRESHOLD
+from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.storage import storage_of
+
+LARGEST = 20
+"""Flips that are listed, those whose probability moves furthest."""
+MOVE_QUANTILES = (0.5, 0.9, 0.99, 1.0)
+
+
+def find_flips(source: str, text_column: str, challenger: Scorer, champion: Scorer) -> Flips:
+    """Score a batch with both models and compare.
+
+    Args:
+        source: A Parquet file, a folder or a pattern, see `parquet.plan_files`.
+        text_column: The column that holds the text.
+        challenger: The new model.
+        champion: The old one.
+
+    Raises:
+        NoInputError: There is no text to score.
+        BadDataError: A file cannot be read, lacks the column, or has no text in it.
+    """
+    files = find_files(source)
+    pieces: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+    rows = np.zeros(len(files), np.int64)
+    for number, (path, _) in enumerate(files):
+        with storage_of(path).reading(path) as copy, open_rows(copy, path) as reader:
+            column = reader.text_path(text_column)
+            for batch in reader.batches():
+                texts = reader.texts(batch, column, int(rows[number]))
+                pending = challenger.start(texts), champion.start(texts)
+                new, old = (p.result().to_numpy(zero_copy_only=False) for p in pending)
+                pieces.append((new, old))
+                rows[number] += batch.num_rows
+    ours, theirs = (
+        np.concatenate([np.empty(0, np.float32), *(piece[model] for piece in pieces)])
+        for model in (0, 1)
+    )
+    scored = np.flatnonzero(~np.isnan(ours))
+    if not len(scored):
+        raise NoInputError(
+            "A batch to compare models on must hold text.",
+            f"{source} holds none.",
+            "Name another with --batch.",
+        )
+    moves = np.abs(ours[scored].astype(np.float64) - theirs[scored])
+    positive, was_positive = ours[scored] >= THRESHOLD, theirs[scored] >= THRESHOLD
+    flipped = np.flatnonzero(positive != was_positive)
+    # Stable: equal moves stay in the order of rows.
+    largest = scored[flipped[np.argsort(-moves[flipped], kind="stable")[:LARGEST]]]
+    begins = np.cumsum(rows) - rows
+    return Flips(
+        rows=len(scored),
+        to_positive=int(np.count_nonzero(positive & ~was_positive)),
+        to_negative=int(np.count_nonzero(~positive & was_positive)),
+        mean_move=float(moves.mean()),
+        move_quantiles={
+            f"{share:.0%}": float(move)
+            for share, move in zip(MOVE_QUANTILES, np.quantile(moves, MOVE_QUANTILES), strict=True)
+        },
+        largest=tuple(
+            Flip(files[file][1], int(at - begins[file]), float(ours[at]), float(theirs[at]))
+            for at, file in zip(largest, np.searchsorted(begins, largest, "right") - 1, strict=True)
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Labeled reviews: where they come from, and how they are read."""

@@ -1,0 +1,1 @@
+"""Scoring in memory: texts in, labels and probabilities out."""

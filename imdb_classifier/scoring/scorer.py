@@ -1,0 +1,226 @@
+"""Texts in, labels and probabilities out: the one way in which anything is scored."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from imdb_classifier.errors import TextTypeError
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.schema import NEGATIVE, POSITIVE, THRESHOLD
+from imdb_classifier.text.batch_profile import Profile
+from imdb_classifier.text.encoding import TokenSequences, encode
+
+CHUNK_ROWS: Final = 1_024
+"""Reviews that one thread encodes, sorts by length and scores at a time. Batches are cut inside a
+chunk, so which reviews share one depends on the input alone, never on the number of threads."""
+
+
+class Scorer:
+    """A model that scores texts, on as many threads as the machine has cores for us.
+
+    Use it as a context manager, or call `close`.
+
+    Args:
+        bundle: The model.
+        threads: Threads to score on; by default one for each core that this process may use.
+
+    Attributes:
+        bundle: The model.
+        threads: How many threads score.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        self.bundle = bundle
+        self.threads = threads or available_cores()
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="scorer")
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = CHAMPION,
+        registry: Registry | None = None,
+        *,
+        undecided: bool = False,
+    ) -> Scorer:
+        """A scorer for the model that a reference names: ``@champion``, a version's id or a path.
+
+        Args:
+            model: The reference.
+            registry: Where it is looked up; by default in `Registry.at()`.
+            undecided: Whether a version will do that has not passed its decision.
+
+        Raises:
+            UnknownModelError: The reference names nothing.
+            UndecidedModelError: It names a version that has not passed its decision.
+            BundleError: The model is damaged.
+        """
+        registry = registry or Registry.at()
+        bundle = registry.load(model)
+        if not undecided:
+            registry.check_decided(bundle)
+        return cls(bundle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads; texts that none of them has begun are left."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def probabilities(self, texts: pa.ChunkedArray | pa.Array) -> pa.Array:
+        """The probability that each text is positive.
+
+        Args:
+            texts: (rows,), valid UTF-8, of any type that `as_text` takes.
+
+        Returns:
+            float32, (rows,), in [0, 1]; null where the text is null, empty or blank.
+
+        Raises:
+            TextTypeError: They are of another type.
+        """
+        if texts.type != pa.string():
+            texts = as_text(texts, "texts", "the data")
+        return self.start(texts).result()
+
+    def start(self, texts: pa.ChunkedArray | pa.Array) -> PendingProbabilities:
+        """Begin to score texts and come back at once, so that more can be read meanwhile.
+
+        Args:
+            texts: string, (rows,), valid UTF-8.
+        """
+        return PendingProbabilities(
+            [
+                self._pool.submit(self._score_chunk, texts.slice(start, CHUNK_ROWS))
+                for start in range(0, len(texts), CHUNK_ROWS)
+            ]
+        )
+
+    def sequence_probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
+        """The probability that each encoded review is positive: float32, (reviews,)."""
+        rows = np.arange(len(sequences))
+        chunks = [
+            sequences.take(rows[start : start + CHUNK_ROWS])
+            for start in range(0, len(rows), CHUNK_ROWS)
+        ]
+        scored = list(self._pool.map(self.bundle.engine.probabilities, chunks))
+        return np.concatenate(scored) if scored else np.empty(0, np.float32)
+
+    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, Profile]:
+        bundle, encoding = self.bundle, self.bundle.recipe.encoding
+        scorable = pc.fill_null(has_text(texts), False).to_numpy(zero_copy_only=False)
+        whole = encode(texts.filter(scorable), bundle.vocabulary, encoding.uncut)
+        probabilities = bundle.engine.probabilities(whole.tails(encoding.sequence_length))
+        result = np.zeros(len(texts), dtype=np.float32)
+        result[scorable] = probabilities
+        without_text = len(texts) - len(whole)
+        profile = Profile.of(whole, probabilities, encoding.sequence_length, without_text)
+        return pa.array(result, mask=~scorable), profile
+
+
+@dataclass(frozen=True)
+class PendingProbabilities:
+    """Probabilities on their way, see `Scorer.start`."""
+
+    _chunks: list[Future[tuple[pa.Array, Profile]]]
+
+    def result(self) -> pa.Array:
+        """Wait for them: float32, (rows,); null where there is no text."""
+        scored = (chunk.result()[0] for chunk in self._chunks)
+        return pa.concat_arrays([pa.array([], pa.float32()), *scored])
+
+    def profile(self) -> Profile:
+        """Wait, and say in counts what the texts look like."""
+        return sum((chunk.result()[1] for chunk in self._chunks), Profile())
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def has_text(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    """Where there is something to score: bool, (rows,); null for null, false for blank texts."""
+    return pc.and_not(pc.greater(pc.binary_length(texts), 0), pc.utf8_is_space(texts))
+
+
+def labels(probabilities: pa.Array) -> pa.Array:
+    """``positive`` from `THRESHOLD` on, else ``negative``: string, (rows,); null for null."""
+    return pc.if_else(
+        pc.greater_equal(probabilities, pa.scalar(THRESHOLD, pa.float32())),
+        POSITIVE,
+        NEGATIVE,
+    )
+
+
+def holds_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type may hold text.
+
+    That is string, binary, their large and view types, a dictionary of one of them, an extension
+    type that is stored as one of them, such as JSON; and a column that is all null.
+    """
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return any(
+        is_kind(kind)
+        for is_kind in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_string_view,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            pa.types.is_binary_view,
+            pa.types.is_null,
+        )
+    )
+
+
+def as_text(
+    column: pa.ChunkedArray | pa.Array, name: str, source: str
+) -> pa.ChunkedArray | pa.Array:
+    """A column of any type that holds text, as plain Arrow strings.
+
+    Args:
+        column: Of a type that `holds_text`.
+        name: Its name, for the error.
+        source: Where it comes from, for the error.
+
+    Raises:
+        TextTypeError: It is of another type, or holds bytes that are no UTF-8, or more than 2 GiB.
+    """
+    if not holds_text(column.type):
+        # Without a nested type's field names: those of a frame's dicts are values.
+        raise TextTypeError(name, source, f"of type {str(column.type).partition('<')[0]}")
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.cast(column.type.storage_type)
+    try:
+        text = column.cast(pa.string())
+        text.validate(full=True)
+        return text
+    except pa.ArrowInvalid as error:
+        received = "longer than 2 GiB" if "offset" in str(error) else "not valid UTF-8"
+    # Apart from Arrow's error, which might quote a text.
+    raise TextTypeError(name, source, received)

@@ -1,0 +1,295 @@
+"""Tasks around models: train, evaluate, register, promote, and find the one that is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from imdb_classifier.model.bundle import Bundle, load_bundle
+from imdb_classifier.model.trained import Epoch, epoch_line
+from imdb_classifier.registry.versions import Registry
+from imdb_classifier.schema import TEXT
+from imdb_classifier.storage import storage_of
+from imdb_classifier.tasks.artifacts import Progress, publish
+from imdb_classifier.tasks.events import emit
+from imdb_classifier.tasks.failures import (
+    RETRIES,
+    RETRY_DELAY_SECONDS,
+    is_unforeseen,
+    without_texts,
+)
+from imdb_classifier.training.loop import TrainingObserver
+
+EVALUATION_KEY: Final = "imdb-evaluation"
+PROMOTION_KEY: Final = "imdb-promotion"
+
+
+@task(name="resolve-model", cache_policy=NO_CACHE, persist_result=False)
+@without_texts
+def resolve_model(
+    model: str, registry: str | None = None, undecided: bool = False
+) -> dict[str, Any]:
+    """What a reference stands for now; everything later in a run takes this, not the reference.
+
+    Args:
+        model: ``@champion`` or another alias, a version's id, or the path of a bundle.
+        registry: The registry's folder; None as in `Registry.at`.
+        undecided: Whether a version will do that has not passed its decision.
+
+    Returns:
+        model_id, model_hash and path of the bundle.
+
+    Raises:
+        UnknownModelError: The reference names nothing.
+        UndecidedModelError: It names a version that has not passed its decision.
+        BundleError: The model is damaged.
+    """
+    where = Registry.at(registry)
+    bundle = where.load(model)
+    if not undecided:
+        where.check_decided(bundle)
+    return _described(bundle)
+
+
+@task(
+    name="load-reviews",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAY_SECONDS,
+    retry_condition_fn=is_unforeseen,
+)
+@without_texts
+def load_reviews(
+    data: str | None,
+    recipe: str,
+    seed: int,
+    extra_train: Sequence[str] = (),
+    registry: str | None = None,
+) -> dict[str, Any]:
+    """Read the reviews to train on, and say what they are and whether they were learned from.
+
+    Args:
+        data: Where they are, see `imdb.load_reviews`.
+        recipe: The name of a recipe.
+        seed: From 0 to 2**32 - 1.
+        extra_train: Labelled Parquet files to add.
+        registry: The registry's folder; None as in `Registry.at`.
+
+    Returns:
+        source, rows, left_out (rows by reason), fingerprint, overlap_with_test, unlabelled (only of
+        a recipe with teachers), and trained: the id of the version that was trained on just these
+        with this recipe and seed, or None.
+
+    Raises:
+        ImdbClassifierError: They are missing or not as they must be, see `imdb.load_reviews`.
+    """
+    from imdb_classifier.pipeline import jobs
+
+    where = Registry.at(registry)
+    summary, trained = jobs.describe_training(data, recipe, seed, where, extra_train=extra_train)
+    get_run_logger().info("%s", jobs.reviews_line(summary))
+    return {**summary, "trained": trained}
+
+
+@task(name="train-model", cache_policy=NO_CACHE, persist_result=False)
+@without_texts
+def train_model(
+    data: str | None,
+    recipe: str,
+    seed: int,
+    extra_train: Sequence[str] = (),
+    registry: str | None = None,
+) -> dict[str, Any]:
+    """Train a model in the registry's ``work`` folder, going on where a killed run stopped.
+
+    Args:
+        data: Where the reviews are, see `imdb.load_reviews`.
+        recipe: The name of a recipe.
+        seed: From 0 to 2**32 - 1.
+        extra_train: Labelled Parquet files to add.
+        registry: The registry's folder; None as in `Registry.at`.
+
+    Returns:
+        model_id, model_hash and path of the bundle. It is the caller's to remove once registered.
+
+    Raises:
+        ImdbClassifierError: See `jobs.train_bundle`.
+    """
+    from imdb_classifier.pipeline import jobs
+
+    work = Registry.at(registry).work
+    bundle = jobs.train_bundle(
+        data, recipe, seed, work, extra_train=extra_train, observer=_TrainingProgress()
+    )
+    return _described(bundle)
+
+
+@task(name="evaluate-model", cache_policy=NO_CACHE, persist_result=False)
+@without_texts
+def evaluate_model(
+    path: str, data: str | None, registry: str | None = None, output: str | None = None
+) -> dict[str, Any]:
+    """Check a model against the test split, and publish and write the report.
+
+    Args:
+        path: The bundle, as `resolve_model` or `train_model` gave it.
+        data: Where the reviews are, see `imdb.load_reviews`.
+        registry: The registry's folder; None as in `Registry.at`.
+        output: Folder for the report; by default ``reports/<model id>`` in the registry.
+
+    Returns:
+        model_id, accuracy (share of the rows, in [0, 1]), rows, and report (the folder).
+
+    Raises:
+        ImdbClassifierError: See `jobs.evaluate_bundle` and `report.write_report`.
+    """
+    from imdb_classifier.evaluation.report import render_markdown, write_report
+    from imdb_classifier.pipeline import jobs
+
+    bundle = load_bundle(path)
+    evaluation, _ = jobs.evaluate_bundle(bundle, data)
+    folder = output or Registry.at(registry).report_folder(bundle.model_id)
+    write_report(evaluation, folder)
+    publish(
+        "The evaluation",
+        create_markdown_artifact,
+        key=EVALUATION_KEY,
+        markdown=render_markdown(evaluation),
+        description=f"{bundle.model_id}; the report with plots is in {folder}",
+    )
+    return {
+        "model_id": bundle.model_id,
+        "accuracy": evaluation.figures["accuracy"].value,
+        "rows": evaluation.rows,
+        "report": folder,
+    }
+
+
+@task(name="register-model", cache_policy=NO_CACHE, persist_result=False)
+@without_texts
+def register_model(path: str, report: str, registry: str | None = None) -> dict[str, Any]:
+    """Keep an evaluated model as a version of the registry, as the challenger.
+
+    Args:
+        path: The bundle, as `train_model` gave it.
+        report: The folder of its report, as `evaluate_model` gave it.
+        registry: The registry's folder; None as in `Registry.at`.
+
+    Returns:
+        model_id, model_hash and path of the version.
+
+    Raises:
+        BundleError: The model or its report is damaged.
+        CannotWriteError: The registry's folder cannot be written.
+    """
+    from imdb_classifier.evaluation.result import Evaluation
+    from imdb_classifier.pipeline import jobs
+
+    evaluation = Evaluation.from_dict(
+        json.loads(storage_of(report).read_text(f"{report}/evaluation.json"))
+    )
+    bundle = jobs.register_bundle(load_bundle(path), evaluation, Registry.at(registry))
+    return _described(bundle)
+
+
+@task(name="promote-model", cache_policy=NO_CACHE, persist_result=False)
+@without_texts
+def promote_model(
+    model: str,
+    data: str | None,
+    registry: str | None = None,
+    gates: Mapping[str, float] | None = None,
+    batch: str | None = None,
+    text_column: str = TEXT,
+) -> dict[str, Any]:
+    """Make a model the champion if it passes every check, and publish the verdict.
+
+    Args:
+        model: A version's id or ``@challenger``.
+        data: Where the test rows are, see `imdb.load_reviews`.
+        registry: The registry's folder; None as in `Registry.at`.
+        gates: Those of `promotion.Gates` that are not to have their usual values.
+        batch: Parquet files without labels, in which few labels may change.
+        text_column: The column of theirs that holds the text.
+
+    Returns:
+        promote (the verdict), reason, challenger and champion (ids), challenger_accuracy and
+        champion_accuracy (shares of the test rows), and rows.
+
+    Raises:
+        ImdbClassifierError: See `jobs.decide_promotion`.
+    """
+    from imdb_classifier.evaluation.promotion import Gates
+    from imdb_classifier.evaluation.report import render_decision
+    from imdb_classifier.pipeline import jobs
+
+    where = Registry.at(registry)
+    decision = jobs.decide_promotion(
+        where.load(model), where, data, Gates.of(gates or {}), batch, text_column
+    )
+    get_run_logger().info("%s", decision.reason)
+    publish(
+        "The verdict",
+        create_markdown_artifact,
+        key=PROMOTION_KEY,
+        markdown=render_decision(decision),
+        description=f"Kept in {where.decision_file(decision.challenger)}",
+    )
+    emit(
+        "model.promoted" if decision.promote else "model.refused",
+        "model",
+        decision.challenger,
+        decision.challenger,
+        {
+            "champion": decision.champion,
+            "accuracy": decision.overall.challenger_accuracy,
+            "champion_accuracy": decision.overall.champion_accuracy,
+            "rows": decision.overall.rows,
+            "failed_checks": [check.name for check in decision.checks if not check.passed],
+        },
+    )
+    return {
+        "promote": decision.promote,
+        "reason": decision.reason,
+        "challenger": decision.challenger,
+        "champion": decision.champion,
+        "challenger_accuracy": decision.overall.challenger_accuracy,
+        "champion_accuracy": decision.overall.champion_accuracy,
+        "rows": decision.overall.rows,
+    }
+
+
+class _TrainingProgress(TrainingObserver):
+    """Epochs as lines of the run's log, steps as a progress artifact."""
+
+    def __init__(self) -> None:
+        self._logger = get_run_logger()
+        self._steps = self._epochs = 0
+        self._progress: Progress | None = None
+
+    def started(self, summary: str, epochs: int, steps: int) -> None:
+        self._logger.info("%s", summary)
+        self._steps, self._epochs = steps, epochs
+        self._progress = Progress.start(epochs * steps, "training steps")
+
+    def stepped(self, epoch: int, step: int) -> None:
+        if self._progress is not None:
+            more = f", epoch {epoch} of {self._epochs}"
+            self._progress.show((epoch - 1) * self._steps + step, more)
+
+    def finished(self, epoch: Epoch, epochs: int) -> None:
+        self._logger.info("%s", epoch_line(epoch, epochs))
+
+
+def _described(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "model_id": bundle.model_id,
+        "model_hash": bundle.model_hash,
+        "path": bundle.location,
+    }

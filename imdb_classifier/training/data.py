@@ -1,0 +1,193 @@
+"""What a network is to learn: encoded reviews and targets, in a part for training and one to check.
+
+In a recipe with teachers, the unlabelled reviews are learned from as well, with what the teachers
+make of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from imdb_classifier.config import Recipe
+from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.reviews.load import Reviews
+from imdb_classifier.schema import TEXT
+from imdb_classifier.text.batching import length_buckets, padded, shuffled_batches
+from imdb_classifier.text.encoding import (
+    UNKNOWN,
+    TokenSequences,
+    Vocabulary,
+    encode,
+    encode_reviews,
+)
+from imdb_classifier.training.teachers import Teaching, teach
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_VALIDATION_BATCH_ROWS = 256
+
+
+class Lessons:
+    """Encoded reviews and what is to be learned of them, handed to Keras as batches.
+
+    Args:
+        sequences: The reviews.
+        targets: float32, (reviews, 1), probabilities of positive; to learn from teachers, also
+            (reviews, vector_size), document vectors.
+        recipe: What the batches are for.
+    """
+
+    def __init__(
+        self, sequences: TokenSequences, targets: tuple[NDArray[np.float32], ...], recipe: Recipe
+    ) -> None:
+        self.sequences = sequences
+        self.targets = targets
+        self.recipe = recipe
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def epoch(self, generator: np.random.Generator) -> tf.data.Dataset:
+        """Every review once, in an order of the generator's, less some words."""
+        batches = shuffled_batches(
+            self.sequences.lengths,
+            self.recipe.training.batch_size,
+            generator,
+            bucketed=self.recipe.network.masked,
+        )
+        ids, share = self.sequences.ids, self.recipe.regularisation.word_dropout
+        if share:
+            dropped = generator.random(len(ids), dtype=np.float32) < share
+            ids = np.where(dropped, np.int32(UNKNOWN), ids)
+        return self._dataset(TokenSequences(ids, self.sequences.offsets), batches)
+
+    def in_order(self) -> tf.data.Dataset:
+        """Every review once, in the order of `ordered_rows`."""
+        return self._dataset(self.sequences, self._ordered_batches())
+
+    def ordered_rows(self) -> NDArray[np.int64]:
+        """The rows in an order that never changes."""
+        return np.concatenate(self._ordered_batches())
+
+    def _ordered_batches(self) -> list[NDArray[np.int64]]:
+        return length_buckets(self.sequences.lengths, _VALIDATION_BATCH_ROWS)
+
+    def _dataset(
+        self, sequences: TokenSequences, batches: Sequence[NDArray[np.int64]]
+    ) -> tf.data.Dataset:
+        import tensorflow as tf
+
+        def examples() -> Iterator[Any]:
+            for rows in batches:
+                targets = tuple(target[rows] for target in self.targets)
+                yield padded(self.recipe, sequences.take(rows)), targets
+
+        # Keras would guess the shapes from the first two batches, and fail at the first wider one
+        # where these happen to be of one width.
+        steps = None if self.recipe.network.masked else self.recipe.encoding.sequence_length
+        ids = tf.TensorSpec((None, steps), tf.int32)
+        sizes = (target.shape[1] for target in self.targets)
+        shapes = ids, tuple(tf.TensorSpec((None, size), tf.float32) for size in sizes)
+        dataset = tf.data.Dataset.from_generator(examples, output_signature=shapes)
+        return dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """All that a training run learns from.
+
+    Attributes:
+        vocabulary: The words with ids of their own.
+        training: To learn.
+        validation: To check with, against labels; without reviews where the recipe holds none out.
+        teaching: What the teachers of a recipe that has any found.
+    """
+
+    vocabulary: Vocabulary
+    training: Lessons
+    validation: Lessons
+    teaching: Teaching | None = None
+
+
+def prepare_lessons(
+    reviews: Reviews, unlabelled: Reviews | None, recipe: Recipe, seed: int, folder: Path
+) -> Curriculum:
+    """Split and encode reviews, and have teachers label the others if the recipe has any.
+
+    Args:
+        reviews: The train split.
+        unlabelled: The unsupervised split, for a recipe with teachers.
+        recipe: What is to be trained.
+        seed: Decides the split and what teachers draw.
+        folder: Keeps what teachers found, see `teachers.teach`.
+
+    Raises:
+        ConfigurationError: The validation share leaves no reviews, or a recipe with teachers is
+            given no unlabelled reviews with text.
+    """
+    training_rows, validation_rows = split(len(reviews), recipe, seed)
+    labels = reviews.labels.astype(np.float32)[:, None]
+    if recipe.teachers is None:
+        vocabulary = vocabulary_of(reviews, recipe)
+        sequences = encode_reviews(reviews.table, vocabulary, recipe.encoding)
+        training, validation = (
+            Lessons(sequences.take(rows), (labels[rows],), recipe)
+            for rows in (training_rows, validation_rows)
+        )
+        return Curriculum(vocabulary, training, validation)
+    if unlabelled is None or TEXT not in reviews.table.column_names:
+        raise ConfigurationError(
+            f"The recipe '{recipe.name}' learns from reviews with text, some without a label.",
+            f"The {reviews.source} reviews have no unsupervised split with text.",
+            "Name others with --data, or choose another recipe.",
+        )
+    texts = pa.concat_tables([reviews.table, unlabelled.table])[TEXT]
+    vocabulary = Vocabulary.count(texts).head(recipe.encoding.vocabulary_words)
+    sequences = encode(texts, vocabulary, recipe.encoding)
+    learned_rows = np.concatenate([training_rows, np.arange(len(reviews), len(sequences))])
+    teaching = teach(
+        sequences,
+        np.concatenate([reviews.labels, unlabelled.labels]),
+        learned_rows,
+        validation_rows,
+        recipe.teachers,
+        recipe.network.ngrams,
+        seed,
+        folder,
+    )
+    soft = teaching.probabilities[len(training_rows) :, None]
+    targets = np.concatenate([labels[training_rows], soft])
+    return Curriculum(
+        vocabulary,
+        Lessons(sequences.take(learned_rows), (targets, teaching.vectors), recipe),
+        Lessons(sequences.take(validation_rows), (labels[validation_rows],), recipe),
+        teaching,
+    )
+
+
+def vocabulary_of(reviews: Reviews, recipe: Recipe) -> Vocabulary:
+    """The words with ids of their own: those that the reviews come with, else the most frequent."""
+    if reviews.words is not None:
+        return Vocabulary(reviews.words[: recipe.encoding.vocabulary_words])
+    return Vocabulary.count(reviews.table[TEXT]).head(recipe.encoding.vocabulary_words)
+
+
+def split(rows: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows to train on and rows to validate on, drawn by the seed."""
+    order = np.random.default_rng(seed).permutation(rows)
+    training_rows = round(rows * (1 - recipe.training.validation_fraction))
+    if training_rows == 0:
+        raise ConfigurationError(
+            "At least one review must be left to train on.",
+            f"There are {rows} labelled reviews.",
+            "Name more with --data or --extra-train.",
+        )
+    return order[:training_rows], order[training_rows:]

@@ -1,0 +1,132 @@
+"""A vector for each review, learned from which n-grams stand together, labelled or not.
+
+Review and n-gram are near where the review holds the n-gram and far where it does not: the cosine
+of their vectors, times `SHARPNESS`, is the log-odds of a true pair against one drawn by chance
+(Thongtan and Phienthrakul, 2019, Sentiment Classification Using Document Embeddings Trained with
+Cosine Similarity). N-grams that say nothing of sentiment are mostly skipped, as log count ratios
+tell (Bingyu and Arefyev, 2022). Vectors start from latent semantic analysis, which is where random
+ones are after many passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imdb_classifier.training.ngram_counts import present, tf_idf
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+SHARPNESS: Final = np.float32(6)
+CHANCE_WEIGHT: Final = np.float32(2)
+"""Weight of a pair drawn by chance; as many are drawn as there are true ones."""
+ALWAYS_KEPT: Final = 2.0
+"""Size of a log count ratio from which an n-gram is never skipped."""
+FREQUENCY_POWER: Final = 0.75
+"""N-grams are drawn by chance in proportion to this power of how many reviews hold them."""
+
+_REVIEW_RATE: Final = 4.0
+_NGRAM_RATE: Final = 0.01
+_LAST_RATE: Final = 0.03
+"""Learning rates fall in a line to this share of them."""
+_DRAWN_AT_ONCE: Final = 4_000_000
+
+
+def document_vectors(
+    counts: csr_array,
+    ratios: NDArray[np.float32],
+    size: int,
+    passes: int,
+    seed: int,
+    passed: Callable[[int], None],
+) -> NDArray[np.float32]:
+    """Train vectors of reviews.
+
+    Args:
+        counts: float32, (reviews, n-grams), what `ngram_counts.count_ngrams` gave.
+        ratios: float32, (n-grams,), what `ngram_counts.log_count_ratios` gave.
+        size: Of a vector; smaller than either side of the counts.
+        passes: Over all reviews.
+        seed: Decides the order, which n-grams are skipped, and the pairs by chance.
+        passed: Told the number of each pass that is done.
+
+    Returns:
+        float32, (reviews, size), each of length ``sqrt(size)``.
+    """
+    generator = np.random.default_rng(seed)
+    once = present(counts)
+    reviews, ngrams = _first_vectors(counts, once, size, seed)
+    kept = kept_shares(ratios)
+    frequencies = np.bincount(once.indices, minlength=once.shape[1])
+    chances = np.cumsum((frequencies * kept) ** FREQUENCY_POWER)
+    for number in range(1, passes + 1):
+        rate = 1 - (1 - _LAST_RATE) * (number - 1) / passes
+        drawn = np.searchsorted(chances, generator.random(_DRAWN_AT_ONCE) * chances[-1])
+        used = 0
+        for row in generator.permutation(len(reviews)):
+            held = once.indices[once.indptr[row] : once.indptr[row + 1]]
+            held = held[generator.random(len(held), dtype=np.float32) < kept[held]]
+            if len(held) == 0:
+                continue
+            if used + len(held) > len(drawn):
+                drawn, used = generator.permutation(drawn), 0
+            pairs = np.concatenate([held, drawn[used : used + len(held)]])
+            used += len(held)
+            _step(reviews[row], ngrams, pairs, np.float32(rate))
+        passed(number)
+    lengths = np.linalg.norm(reviews, axis=1, keepdims=True)
+    scaled: NDArray[np.float32] = reviews * (np.sqrt(np.float32(size)) / lengths)
+    return scaled
+
+
+def kept_shares(ratios: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How often n-grams of these log count ratios are kept: float32, (n-grams,), in [0, 1]."""
+    return np.minimum(np.abs(ratios) / np.float32(ALWAYS_KEPT), np.float32(1))
+
+
+def _step(
+    review: NDArray[np.float32],
+    ngrams: NDArray[np.float32],
+    pairs: NDArray[np.int64],
+    rate: np.float32,
+) -> None:
+    """One step downhill for a review and n-grams, of which the first half are true pairs."""
+    true = len(pairs) // 2
+    directions = ngrams[pairs]
+    lengths = np.sqrt(np.einsum("ij,ij->i", directions, directions))
+    directions /= lengths[:, None]
+    review_length = np.sqrt(review @ review)
+    review_direction = review / review_length
+    cosines = directions @ review_direction
+    slopes = -1 / (1 + np.exp(-SHARPNESS * cosines))
+    slopes[:true] += 1
+    slopes[true:] *= CHANCE_WEIGHT
+    slopes *= SHARPNESS
+    towards = slopes @ directions - (slopes @ cosines) * review_direction
+    steps = _NGRAM_RATE * rate * slopes / lengths
+    directions *= (lengths - steps * cosines)[:, None]
+    directions += steps[:, None] * review_direction
+    ngrams[pairs] = directions
+    review += (_REVIEW_RATE * rate / (true * review_length)) * towards
+
+
+def _first_vectors(
+    counts: csr_array, once: csr_array, size: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Vectors of length 1 by latent semantic analysis: of reviews, and of n-grams, their means."""
+    from sklearn.utils.extmath import randomized_svd
+
+    left, values, _ = randomized_svd(tf_idf(counts), size, n_iter=2, random_state=seed)
+    reviews = left * np.sqrt(values)
+    reviews -= reviews.mean(axis=0)
+    return _unit(reviews), _unit(once.T @ reviews)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = np.ascontiguousarray(vectors / (lengths + 1e-6), np.float32)
+    return unit

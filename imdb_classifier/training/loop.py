@@ -1,0 +1,287 @@
+"""The fit loop: reviews in, a trained Keras model out, the same one every time.
+
+Every epoch ends in a checkpoint that holds the weights, Adam's state and the figures so far. The
+order of the reviews in an epoch depends on the seed and the epoch's number alone. A run that was
+killed therefore goes on from its last checkpoint to the same weights as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imdb_classifier.config import Recipe, TrainingConfig
+from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.model.network import (
+    build_network,
+    build_student,
+    import_keras,
+    join,
+    rounded,
+    without_vectors,
+)
+from imdb_classifier.model.trained import Epoch, TrainedModel, epoch_line
+from imdb_classifier.reviews.load import Reviews
+from imdb_classifier.training.data import Lessons, prepare_lessons
+from imdb_classifier.training.linear import fit_weights
+from imdb_classifier.training.teachers import Teaching
+
+if TYPE_CHECKING:
+    import keras
+
+logger = logging.getLogger(__name__)
+
+_SHARES_C = 1e4
+"""Two weights need no holding back."""
+
+
+class TrainingObserver:
+    """Told how training goes. This one writes log lines; derive from it to show more."""
+
+    def started(self, summary: str, epochs: int, steps: int) -> None:
+        """Once, in front of the first epoch of this run.
+
+        Args:
+            summary: The model's layers, as Keras prints them.
+            epochs: Epochs in all.
+            steps: Batches of one epoch.
+        """
+        logger.info("%s", summary)
+
+    def stepped(self, epoch: int, step: int) -> None:
+        """After every batch; both count from 1."""
+
+    def finished(self, epoch: Epoch, epochs: int) -> None:
+        """After every epoch, once its checkpoint is on disk."""
+        logger.info("%s", epoch_line(epoch, epochs))
+
+
+def train(
+    reviews: Reviews,
+    recipe: Recipe,
+    seed: int,
+    checkpoints: Path,
+    observer: TrainingObserver | None = None,
+    unlabelled: Reviews | None = None,
+) -> TrainedModel:
+    """Train a network on reviews, going on from the last checkpoint of the same run, if any.
+
+    The same reviews, recipe and seed give the same weights on the same machine, package versions
+    and number of threads. The global random number generators are neither used nor seeded.
+    TensorFlow's op determinism is switched on for the whole process.
+
+    Args:
+        reviews: The train split; a seeded part of it is held out for validation.
+        recipe: What to build and how to fit it.
+        seed: From 0 to 2**32 - 1; decides the first weights, the split and the order.
+        checkpoints: A folder for this run's checkpoints and no other's (see `run_key`), made if
+            missing; the caller removes it when done.
+        observer: Told of every step; by default log lines are written.
+        unlabelled: The unsupervised split, which a recipe with teachers learns from as well.
+
+    Raises:
+        ConfigurationError: The seed is out of range, the validation share leaves no reviews, or a
+            recipe with teachers is given no unlabelled reviews with text.
+        MissingExtraError: Keras or TensorFlow is not installed.
+    """
+    if not 0 <= seed < 2**32:
+        raise ConfigurationError(
+            "A seed is an integer from 0 to 4294967295.",
+            f"This one is {seed}.",
+            "Choose another with --seed.",
+        )
+    observer = observer or TrainingObserver()
+    keras = import_keras()
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
+    curriculum = prepare_lessons(reviews, unlabelled, recipe, seed, checkpoints / "teachers")
+    training, validation = curriculum.training, curriculum.validation
+    epochs, steps = recipe.training.epochs, -(-len(training) // recipe.training.batch_size)
+    accuracy = _accuracy(keras)
+    history, model = _resume(checkpoints, accuracy)
+    if model is None:
+        model = _compiled(keras, recipe, seed, epochs * steps, accuracy)
+    checked = model
+    if recipe.teachers is not None:
+        checked = without_vectors(model)
+        checked.compile(loss="binary_crossentropy", metrics=[accuracy])
+    observer.started(_summary(model), epochs, steps)
+    for number in range(len(history) + 1, epochs + 1):
+        started = time.perf_counter()
+        _seed_dropout(model, seed, number)
+        figures = model.fit(
+            training.epoch(np.random.default_rng([seed, number])),
+            shuffle=False,  # they come in an order of their own
+            verbose=0,
+            callbacks=[_stepping(keras, observer, number)],
+        ).history
+        # Apart from `fit`, at whose very end the weights become their average.
+        loss, right = _figures({name: values[0] for name, values in figures.items()})
+        val_loss, val_right = (
+            _figures(checked.evaluate(validation.in_order(), verbose=0, return_dict=True))
+            if len(validation)
+            else (None, None)
+        )
+        seconds = round(time.perf_counter() - started, 2)
+        history.append(Epoch(number, loss, right, val_loss, val_right, seconds))
+        _checkpoint(checkpoints, model, history)
+        observer.finished(history[-1], epochs)
+    ngrams = None
+    if curriculum.teaching is not None:
+        ngrams = curriculum.teaching.ngrams
+        model = _with_ngrams(checked, curriculum.teaching, validation, recipe)
+    return TrainedModel(model, curriculum.vocabulary, recipe, seed, tuple(history), ngrams)
+
+
+def run_key(reviews: Reviews, recipe: Recipe, seed: int, unlabelled: Reviews | None = None) -> str:
+    """Names a training run by all that decides its weights: reviews, recipe and seed."""
+    settings = {"recipe": recipe.to_dict(), "seed": seed, "data": reviews.fingerprint}
+    if unlabelled is not None:
+        settings["unlabelled"] = unlabelled.fingerprint
+    digest = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return f"{recipe.name}-{seed}-{digest[:12]}"
+
+
+def _compiled(keras: Any, recipe: Recipe, seed: int, steps: int, accuracy: object) -> keras.Model:
+    losses, weights = ["binary_crossentropy"], [1.0]
+    metrics: list[list[object]] = [[accuracy]]
+    if recipe.teachers is None:
+        model = build_network(recipe.encoding, recipe.network, seed)
+    else:
+        model = build_student(
+            recipe.encoding,
+            recipe.network,
+            recipe.regularisation,
+            recipe.teachers.vector_size,
+            seed,
+        )
+        losses.append("cosine_similarity")
+        weights.append(recipe.teachers.vector_weight)
+        metrics.append([])
+    optimizer = _optimizer(keras, recipe.training, steps)
+    model.compile(optimizer=optimizer, loss=losses, loss_weights=weights, metrics=metrics)
+    return model
+
+
+def _figures(values: Mapping[str, float]) -> tuple[float, float]:
+    """Loss and accuracy of the probabilities, whatever else was learned."""
+    prefix = "positive_" if "positive_loss" in values else ""
+    return values[f"{prefix}loss"], values[f"{prefix}accuracy"]
+
+
+def _optimizer(keras: Any, config: TrainingConfig, steps: int) -> keras.optimizers.Optimizer:
+    rate: Any = config.learning_rate
+    if config.warm_up_steps:
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0,
+            decay_steps=max(steps - config.warm_up_steps, 1),
+            warmup_target=rate,
+            warmup_steps=config.warm_up_steps,
+        )
+    return keras.optimizers.Adam(
+        rate,
+        clipnorm=config.clip_norm,
+        use_ema=config.averaging > 0,
+        ema_momentum=config.averaging,
+    )
+
+
+def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
+    """Let what is dropped in an epoch depend on these two alone, as the order of reviews does."""
+    for position, layer in enumerate(model.layers):
+        if hasattr(layer, "seed_generator"):
+            state = np.random.default_rng([seed, epoch, position]).integers(2**32, size=2)
+            layer.seed_generator.state.assign(state.astype(np.uint32))
+
+
+def _accuracy(keras: Any) -> Callable[[Any, Any], Any]:
+    """The share of reviews on whose side the network comes down, be their labels soft or hard."""
+
+    def accuracy(targets: Any, probabilities: Any) -> Any:
+        return keras.ops.equal(targets > 0.5, probabilities > 0.5)
+
+    return accuracy
+
+
+def _with_ngrams(
+    student: keras.Model, teaching: Teaching, validation: Lessons, recipe: Recipe
+) -> keras.Model:
+    """The network of a trained student and of n-grams, its tables rounded to 8 bits.
+
+    How much each counts is fitted on reviews that neither has learned from (Wolpert, 1992, Stacked
+    Generalization), which calibrates the probabilities as well.
+    """
+    words = student.get_layer("words")
+    words.set_weights([rounded(np.asarray(words.get_weights()[0], np.float32))])
+    polarities = np.zeros(recipe.network.ngrams + 1, np.float32)
+    polarities[1 : len(teaching.ngrams) + 1] = rounded(teaching.polarities)
+    probabilities = student.predict(validation.in_order(), verbose=0)[:, 0].astype(np.float64)
+    smallest = np.finfo(np.float32).eps
+    probabilities = np.clip(probabilities, smallest, 1 - smallest)
+    rows = validation.ordered_rows()
+    log_odds = np.stack(
+        [
+            np.log(probabilities / (1 - probabilities)),
+            teaching.ngrams.polarity_of(validation.sequences, polarities)[rows],
+        ],
+        axis=1,
+    )
+    labels = validation.targets[0][rows, 0].astype(np.int8)
+    shares = fit_weights(log_odds, labels, _SHARES_C)
+    right = ((log_odds @ shares > 0) == labels).mean()
+    logger.info(
+        "the student counts %.3f, n-grams %.3f: right in %.2f %% of %d validation reviews",
+        *(*shares, 100 * right, len(labels)),
+    )
+    of_student, of_ngrams = shares.tolist()
+    return join(student, polarities, (of_student, of_ngrams), recipe.encoding, recipe.network)
+
+
+def _checkpoint(folder: Path, model: keras.Model, history: Sequence[Epoch]) -> None:
+    number = history[-1].epoch
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f".epoch-{number}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    model.save(unfinished / "model.keras")
+    (unfinished / "history.json").write_text(json.dumps([asdict(epoch) for epoch in history]))
+    os.replace(unfinished, folder / f"epoch-{number}")
+
+
+def _resume(folder: Path, accuracy: object) -> tuple[list[Epoch], keras.Model | None]:
+    """The figures and the model of the last checkpoint, or nothing where there is none."""
+    numbers = [int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*")]
+    if not numbers:
+        return [], None
+    latest = folder / f"epoch-{max(numbers)}"
+    history = [Epoch(**epoch) for epoch in json.loads((latest / "history.json").read_text())]
+    logger.info("going on after epoch %d", len(history))
+    keras = import_keras()
+    return history, keras.models.load_model(
+        latest / "model.keras", custom_objects={"accuracy": accuracy}
+    )
+
+
+def _summary(model: keras.Model) -> str:
+    lines: list[str] = []
+    model.summary(line_length=80, print_fn=lines.append)
+    return "\n".join(lines)
+
+
+def _stepping(keras: Any, observer: TrainingObserver, epoch: int) -> keras.callbacks.Callback:
+    class Stepping(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            observer.stepped(epoch, batch + 1)
+
+    return Stepping()

@@ -1,0 +1,114 @@
+"""How often reviews hold each n-gram, and what that alone says of their sentiment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imdb_classifier.text.encoding import TokenSequences
+from imdb_classifier.text.ngrams import Ngrams, fingerprints
+from imdb_classifier.training.linear import fit_log_odds
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+_SMOOTHING: Final = 1.0
+_LOG_RATIO_C: Final = 10.0
+_TF_IDF_C: Final = 30.0
+
+
+def count_ngrams(
+    sequences: TokenSequences, rows: NDArray[np.int64], minimum_reviews: int
+) -> tuple[Ngrams, csr_array]:
+    """The n-grams that many reviews hold, and how often each review holds them.
+
+    Args:
+        sequences: Whole reviews.
+        rows: The reviews to look for n-grams in.
+        minimum_reviews: N-grams that fewer of these reviews hold are left out.
+
+    Returns:
+        The n-grams; float32, (reviews, n-grams), of all reviews.
+    """
+    from scipy.sparse import csr_array
+
+    found, reviews = fingerprints(sequences)
+    listed, columns = np.unique(found, return_inverse=True)
+    ones = np.ones(len(columns), np.float32)
+    counts = csr_array((ones, (reviews, columns)), (len(sequences), len(listed)))
+    counts.sum_duplicates()
+    frequent = np.bincount(counts[rows].indices, minlength=len(listed)) >= minimum_reviews
+    return Ngrams(listed[frequent]), counts[:, frequent]
+
+
+def present(counts: csr_array) -> csr_array:
+    """1 where a review holds an n-gram, however often."""
+    once = counts.copy()
+    once.data[:] = 1
+    return once
+
+
+def log_count_ratios(
+    once: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """How much likelier each n-gram is in positive reviews than in negative ones.
+
+    Wang and Manning (2012), Baselines and Bigrams.
+
+    Args:
+        once: What `present` gave.
+        labels: 0 or 1 in these rows.
+        rows: The reviews to count in.
+
+    Returns:
+        float32, (n-grams,): the logarithm of the ratio of their shares.
+    """
+    positive = labels[rows].astype(np.float32)
+    shares = [
+        counts / counts.sum()
+        for side in (positive, 1 - positive)
+        for counts in [_SMOOTHING + once[rows].T @ side]
+    ]
+    ratios: NDArray[np.float32] = np.log(shares[0] / shares[1]).astype(np.float32)
+    return ratios
+
+
+def log_ratio_log_odds(
+    once: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Log-odds of positive by logistic regression on n-grams weighted by `log_count_ratios`.
+
+    Args:
+        once: What `present` gave.
+        labels: 0 or 1 in these rows.
+        rows: The reviews to learn from.
+
+    Returns:
+        float32, (reviews,), of all reviews.
+    """
+    from sklearn.preprocessing import normalize
+
+    weighted = once.multiply(log_count_ratios(once, labels, rows)).tocsr()
+    return fit_log_odds(normalize(weighted, copy=False), labels, rows, _LOG_RATIO_C)
+
+
+def tf_idf_log_odds(
+    counts: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Log-odds of positive by logistic regression on TF-IDF of n-grams, of all reviews, likewise.
+
+    Args:
+        counts: What `count_ngrams` gave.
+        labels: 0 or 1 in these rows.
+        rows: The reviews to learn from.
+    """
+    return fit_log_odds(tf_idf(counts), labels, rows, _TF_IDF_C)
+
+
+def tf_idf(counts: csr_array) -> csr_array:
+    """Counts with their logarithms weighted by rarity, each review of length 1."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    return TfidfTransformer(sublinear_tf=True).fit_transform(counts)

@@ -1,0 +1,137 @@
+"""What a network learns from besides labels: what other models make of every review.
+
+Two are logistic regressions on n-grams, the third gives each n-gram a number of its own. They err
+on different reviews, so that the mean of their log-odds is better than the best of them, and a
+network that is taught on 50,000 more reviews this way learns more than from the labels alone
+(Bucila, Caruana and Niculescu-Mizil, 2006; Hinton, Vinyals and Dean, 2015). Vectors of reviews say
+more of a review than its label does, and a network learns faster that has to give them too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imdb_classifier.config import TeachersConfig
+from imdb_classifier.text.encoding import TokenSequences
+from imdb_classifier.text.ngrams import Ngrams
+from imdb_classifier.training.document_vectors import document_vectors
+from imdb_classifier.training.linear import fit_temperature
+from imdb_classifier.training.ngram_counts import (
+    count_ngrams,
+    log_count_ratios,
+    log_ratio_log_odds,
+    present,
+    tf_idf_log_odds,
+)
+from imdb_classifier.training.ngram_weights import learn_polarities, strongest
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What teachers make of reviews.
+
+    Attributes:
+        probabilities: Of positive, by the mean of the teachers: float32, (learned,), in [0, 1].
+        vectors: float32, (learned, vector_size), see `document_vectors.document_vectors`.
+        ngrams: Those that say most.
+        polarities: float32, (n-grams,), see `polarity.learn_polarities`.
+    """
+
+    probabilities: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+    ngrams: Ngrams
+    polarities: NDArray[np.float32]
+
+
+def teach(
+    sequences: TokenSequences,
+    labels: NDArray[np.int8],
+    learned_rows: NDArray[np.int64],
+    validation_rows: NDArray[np.int64],
+    config: TeachersConfig,
+    ngrams: int,
+    seed: int,
+    folder: Path,
+) -> Teaching:
+    """Train teachers, and ask them about every review that a network is to learn from.
+
+    What takes minutes is kept in `folder`, so that a run that was killed starts with what was next.
+    Of the validation rows, nothing is learned but how rare n-grams are, for TF-IDF; their labels
+    say how often each teacher is right, and fit one number, the temperature of the mean (Guo et
+    al., 2017).
+
+    Args:
+        sequences: Whole reviews.
+        labels: int8, (reviews,), 0 or 1, or -1 where there is none.
+        learned_rows: The reviews to learn from, labelled and not.
+        validation_rows: Other reviews with labels, at least one.
+        config: How large the vectors are, and the like.
+        ngrams: How many n-grams are to have a polarity, at most.
+        seed: Decides the vectors.
+        folder: For this run's files and no other's, made if missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found, counts = count_ngrams(sequences, learned_rows, config.minimum_reviews)
+    once = present(counts)
+    logger.info("teachers: %d n-grams in %d reviews", counts.shape[1], counts.shape[0])
+    learned, learned_labels = once[learned_rows], labels[learned_rows]
+    labelled_rows = learned_rows[learned_labels >= 0]
+    ratios = log_count_ratios(once, labels, labelled_rows)
+
+    def to_vectors() -> NDArray[np.float32]:
+        return document_vectors(
+            counts[learned_rows],
+            ratios,
+            config.vector_size,
+            config.vector_passes,
+            seed,
+            lambda number: logger.info(
+                "teachers: document vectors, pass %d/%d", number, config.vector_passes
+            ),
+        )
+
+    def asked(name: str, log_odds: NDArray[np.float32]) -> NDArray[np.float32]:
+        share = ((log_odds > 0) == labels)[validation_rows].mean()
+        logger.info(
+            "teachers: %s, right in %.2f %% of %d validation reviews",
+            *(name, 100 * share, len(validation_rows)),
+        )
+        return log_odds
+
+    by_ratios = _kept(
+        folder / "log-count-ratios.npy", lambda: log_ratio_log_odds(once, labels, labelled_rows)
+    )
+    asked("log count ratios", by_ratios)
+    by_tf_idf = _kept(folder / "tf-idf.npy", lambda: tf_idf_log_odds(counts, labels, labelled_rows))
+    asked("TF-IDF", by_tf_idf)
+    vectors = _kept(folder / "document-vectors.npy", to_vectors)
+    polarities = _kept(
+        folder / "polarities.npy",
+        lambda: learn_polarities(
+            learned, sequences.lengths[learned_rows], learned_labels, ratios, vectors
+        ),
+    )
+    by_polarity = asked("polarities", (once @ polarities) / np.sqrt(sequences.lengths))
+    mean = asked("their mean", np.mean([by_ratios, by_tf_idf, by_polarity], axis=0))
+    temperature = fit_temperature(mean[validation_rows], labels[validation_rows])
+    probabilities = (1 / (1 + np.exp(-mean[learned_rows] / temperature))).astype(np.float32)
+    said_most = strongest(polarities, np.bincount(learned.indices), ngrams)
+    return Teaching(probabilities, vectors, Ngrams(found.listed[said_most]), polarities[said_most])
+
+
+def _kept(file: Path, way: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """What the file holds, or else what the way gives, which the file holds from now on."""
+    if not file.exists():
+        unfinished = file.with_suffix(".unfinished.npy")
+        np.save(unfinished, way())
+        unfinished.rename(file)
+    kept: NDArray[np.float32] = np.load(file)
+    return kept

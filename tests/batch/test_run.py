@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from threading import Barrier, get_ident
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.batch import run
+from imdb_classifier.batch.discovery import PlannedFile, plan_files
+from imdb_classifier.batch.outputs.provenance import Selection
+from imdb_classifier.batch.outputs.scored_file import (
+    ROW_GROUP_ROWS,
+    FileResult,
+    ScoreOptions,
+    score_file,
+)
+from imdb_classifier.batch.run import RunResult, row_counts, score_files, score_parquet
+from imdb_classifier.errors import CannotWriteError, MissingColumnError, NoInputError
+from imdb_classifier.scoring.scorer import Scorer
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for day, texts in {"1": ["Lovely.", None], "2": ["Awful.", "  ", "Fine, I guess."]}.items():
+        folder = tmp_path / "in" / f"day={day}"
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({"text": texts}), folder / "part.parquet")
+    return tmp_path / "in"
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_tree_is_scored_and_committed(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    done: list[int] = []
+    result = score_parquet(str(tree), str(tmp_path / "out"), scorer, on_rows=done.append)
+    assert result.exit_code == 0
+    totals = result.totals()
+    assert (totals["files"], totals["rows"], totals["without_text"], totals["failed"]) == (
+        2,
+        5,
+        2,
+        0,
+    )
+    assert sum(done) == 5
+    files = written(tmp_path / "out")
+    assert list(files) == [
+        "_MANIFEST.json", "_SUCCESS", "day=1/part.parquet", "day=2/part.parquet",
+    ]  # fmt: skip
+    assert files["_SUCCESS"] == b""
+    manifest = json.loads(files["_MANIFEST.json"])
+    assert manifest["model_id"] == scorer.bundle.model_id
+    assert manifest["totals"].items() <= totals.items()
+    for file in manifest["files"]:
+        assert file["sha256"] == hashlib.sha256(files[file["name"]]).hexdigest()
+    # Readers of Hive folders see the keys and none of our own files.
+    table = pq.read_table(tmp_path / "out")
+    assert table.num_rows == 5
+    assert "day" in table.column_names
+
+
+def test_two_runs_give_the_same_bytes(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    score_parquet(str(tree), str(tmp_path / "one"), scorer)
+    score_parquet(str(tree), str(tmp_path / "two"), scorer)
+    assert written(tmp_path / "one") == written(tmp_path / "two")
+
+
+def test_one_bad_file_does_not_stop_the_others(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    bad = tree / "day=1" / "bad.parquet"
+    bad.write_bytes(b"no parquet")
+    pq.write_table(pa.table({"body": ["x"]}), tree / "day=2" / "other.parquet")
+    result = score_parquet(str(tree), str(tmp_path / "out"), scorer)
+    assert result.exit_code == 75
+    assert [(file.name, file.exit_code) for file in result.failed] == [
+        ("day=1/bad.parquet", 65),
+        ("day=2/other.parquet", 65),
+    ]
+    assert "must be a readable Parquet file" in (result.failed[0].error or "")
+    assert "--text-column" in (result.failed[1].error or "")
+    assert list(written(tmp_path / "out")) == ["day=1/part.parquet", "day=2/part.parquet"]
+
+    pq.write_table(pa.table({"text": ["Repaired."]}), bad)
+    (tree / "day=2" / "other.parquet").unlink()
+    result = score_parquet(str(tree), str(tmp_path / "out"), scorer)
+    assert [file.status for file in result.files] == ["scored", "reused", "reused"]
+    undisturbed = tmp_path / "undisturbed"
+    score_parquet(str(tree), str(undisturbed), scorer)
+    assert written(tmp_path / "out") == written(undisturbed)
+
+
+def test_a_folder_that_was_complete_is_not_while_a_file_fails(
+    tree: Path, tmp_path: Path, scorer: Scorer
+) -> None:
+    score_parquet(str(tree), str(tmp_path / "out"), scorer)
+    (tree / "day=1" / "bad.parquet").write_bytes(b"no parquet")
+    score_parquet(str(tree), str(tmp_path / "out"), scorer)
+    assert list(written(tmp_path / "out")) == ["day=1/part.parquet", "day=2/part.parquet"]
+
+
+def test_when_all_fail_the_first_says_why(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    result = score_parquet(str(tree), str(tmp_path / "out"), scorer, ScoreOptions("body"))
+    assert len(result.failed) == 2
+    assert result.exit_code == 65
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_single_file_raises(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    source, target = tree / "day=1" / "part.parquet", tmp_path / "out.parquet"
+    with pytest.raises(MissingColumnError, match="Column 'body' is not in"):
+        score_parquet(str(source), str(target), scorer, ScoreOptions("body"))
+    assert score_parquet(str(source), str(target), scorer).totals()["rows"] == 2
+    assert not (tmp_path / "_SUCCESS").exists()
+
+
+@pytest.mark.parametrize("source", ["in", "in/day=1/part.parquet"], ids=["folder", "file"])
+def test_older_outputs_are_replaced_when_asked_for(
+    tree: Path, tmp_path: Path, scorer: Scorer, source: str
+) -> None:
+    source, output = str(tmp_path / source), str(tmp_path / "out")
+    score_parquet(source, output, scorer)
+    renamed = ScoreOptions(prefix="mood_")
+    again = score_parquet(source, output, scorer, renamed, selection=Selection.of("new,stale"))
+    assert {file.status for file in again.files} == {"scored"}
+    assert again.exit_code == 0
+
+
+def test_more_files_than_threads_are_under_way(
+    tree: Path, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = Barrier(scorer.threads + 1)
+    for number in range(scorer.threads):
+        pq.write_table(pa.table({"text": ["Fine."]}), tree / f"{number}.parquet")
+
+    def waits_for_the_others(planned: PlannedFile, *_: object, **__: object) -> FileResult:
+        together.wait(timeout=60)
+        return FileResult(planned.name, "scored")
+
+    monkeypatch.setattr(run, "score_file", waits_for_the_others)
+    planned = plan_files(str(tree), str(tmp_path / "out"))[: scorer.threads + 1]
+    results = score_files(planned, scorer, ScoreOptions())
+    assert [(file.name, file.status) for file in results] == [
+        (file.name, "scored") for file in planned
+    ]
+
+
+def test_rows_are_reported_in_the_callers_thread(
+    tree: Path, tmp_path: Path, scorer: Scorer
+) -> None:
+    threads = set()
+    score_parquet(
+        str(tree), str(tmp_path / "out"), scorer, on_rows=lambda rows: threads.add(get_ident())
+    )
+    assert threads == {get_ident()}
+
+
+def test_an_interrupt_ends_the_files_under_way(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    def interrupt(rows: int) -> None:
+        raise KeyboardInterrupt
+
+    rows = 3 * ROW_GROUP_ROWS
+    for number in range(2 * scorer.threads + 4):
+        table = pa.table({"text": pa.array(["A"] + [None] * (rows - 1), pa.string())})
+        pq.write_table(table, tree / f"{number}.parquet")
+    with pytest.raises(KeyboardInterrupt):
+        score_parquet(str(tree), str(tmp_path / "out"), scorer, on_rows=interrupt)
+    assert not list(tmp_path.rglob("*.unfinished"))
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    planned = plan_files(str(tree), str(tmp_path / "out"))
+    assert not all(Path(file.target).exists() for file in planned)
+    # What the interrupt left is taken up by the next run.
+    assert score_parquet(str(tree), str(tmp_path / "out"), scorer).exit_code == 0
+    assert (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_an_error_that_nobody_foresaw_fails_one_file(
+    tree: Path, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(planned: PlannedFile, *arguments: Any, **options: Any) -> FileResult:
+        if planned.name.startswith("day=1"):
+            raise RuntimeError("Lovely.")
+        return score_file(planned, *arguments, **options)
+
+    monkeypatch.setattr(run, "score_file", broken)
+    result = score_parquet(str(tree), str(tmp_path / "out"), scorer)
+    assert [file.status for file in result.files] == ["failed", "scored"]
+    assert result.exit_code == 75
+    assert result.files[0].exit_code == 70
+    assert "met RuntimeError in run.py" in str(result.files[0].error)
+    assert "Lovely" not in str(result.files[0].error)
+
+
+def test_nothing_to_score(tmp_path: Path, scorer: Scorer) -> None:
+    with pytest.raises(NoInputError, match="matches no file"):
+        score_parquet(str(tmp_path / "nothing"), str(tmp_path / "out"), scorer)
+
+
+def test_a_manifest_that_cannot_be_written(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    manifest = tmp_path / "out" / "_MANIFEST.json"
+    with pytest.raises(CannotWriteError, match="out failed: Is a directory"):
+        score_parquet(
+            str(tree),
+            str(tmp_path / "out"),
+            scorer,
+            on_rows=lambda rows: manifest.mkdir(parents=True, exist_ok=True),
+        )
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_a_folder_below_a_file(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotWriteError, match=r"file/out failed: Not a directory\.") as caught:
+        score_parquet(str(tree), str(tmp_path / "file" / "out"), scorer)
+    assert caught.value.exit_code == 73
+
+
+def test_rows_are_counted_from_footers(tree: Path, tmp_path: Path) -> None:
+    (tree / "day=1" / "bad.parquet").write_bytes(b"no parquet")
+    assert row_counts(plan_files(str(tree), str(tmp_path / "out"))) == [0, 2, 3]
+
+
+def test_exit_codes() -> None:
+    good = FileResult("a", "scored")
+    bad = FileResult("b", "failed", exit_code=73)
+    assert RunResult("m", (good,)).exit_code == 0
+    assert RunResult("m", (good, bad)).exit_code == 75
+    assert RunResult("m", (bad, bad)).exit_code == 73

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.evaluation.metrics import evaluate
+from imdb_classifier.evaluation.promotion import (
+    Check,
+    Comparison,
+    Decision,
+    Flip,
+    Flips,
+    Gates,
+    compare,
+    decide,
+)
+from imdb_classifier.evaluation.report import render_decision
+from imdb_classifier.evaluation.result import Evaluation, Figure
+
+ROWS = 1_000
+LABELS = np.arange(ROWS) % 2
+
+
+def scores(*wrong: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Probabilities that are right but for some rows."""
+    right = np.where(LABELS == 1, 0.99, 0.01).astype(np.float32)
+    right[list(wrong)] = 1 - right[list(wrong)]
+    return right
+
+
+def evaluation(name: str, **figures: float) -> Evaluation:
+    made = evaluate(
+        LABELS, scores(), np.full(ROWS, 100), data={"fingerprint": "f"}, model={"id": name}
+    )
+    changed = {key: Figure(value, value, value) for key, value in figures.items()}
+    return replace(made, figures={**made.figures, **changed})
+
+
+def comparison(better: int, worse: int, name: str = "all test rows") -> Comparison:
+    """Rows 0 to 99 are wrong for both, some of the others for one of them."""
+    ours, theirs = range(100, 100 + worse), range(500, 500 + better)
+    return compare(name, LABELS, scores(*range(100), *ours), scores(*range(100), *theirs))
+
+
+def decision(
+    overall: Comparison,
+    *slices: Comparison,
+    further: tuple[Check, ...] = (),
+    flips: Flips | None = None,
+    gates: Gates | None = None,
+    figures: Mapping[str, float] | None = None,
+) -> Decision:
+    new, old = evaluation("new", **figures or {}), evaluation("old")
+    return decide(new, old, overall, slices, gates or Gates(), flips, further)
+
+
+def failed(made: Decision) -> list[str]:
+    return [check.name for check in made.checks if not check.passed]
+
+
+def test_two_models_on_the_same_rows() -> None:
+    found = comparison(better=1, worse=7)
+    assert (found.rows, found.better, found.worse) == (ROWS, 1, 7)
+    assert (found.challenger_accuracy, found.champion_accuracy) == (0.893, 0.899)
+    # At most 1 of 8 heads, or of 8 tails: 2 (1 + 8) / 256.
+    assert found.p_value == pytest.approx(18 / 256)
+    # The difference's standard error is sqrt(8) / 1,000.
+    assert found.low == pytest.approx(-0.006 - 1.96 * 8**0.5 / ROWS, abs=0.001)
+    assert found.high == pytest.approx(-0.006 + 1.96 * 8**0.5 / ROWS, abs=0.001)
+
+
+def test_models_that_agree_do_not_differ() -> None:
+    found = comparison(0, 0)
+    assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+
+
+@given(better=st.integers(0, 100), worse=st.integers(0, 100))
+def test_changing_places_changes_signs(better: int, worse: int) -> None:
+    one, other = comparison(better, worse), comparison(worse, better)
+    assert one.difference == pytest.approx(-other.difference)
+    assert one.p_value == pytest.approx(other.p_value)
+    assert one.low <= one.difference <= one.high
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "promote"),
+    [
+        (40, 10, True),
+        (10, 10, True),
+        (10, 14, True),
+        (6, 12, False),
+        (0, 6, False),
+        (100, 99, True),
+    ],
+    ids=["better", "equal", "chance", "much worse", "surely worse", "a little better"],
+)
+def test_a_challenger_may_not_be_worse(better: int, worse: int, promote: bool) -> None:
+    made = decision(comparison(better, worse))
+    assert made.promote is promote
+    assert failed(made) == ([] if promote else ["all test rows"])
+    ours = (900 - worse) / ROWS
+    verdict = "promoted" if promote else "refused, because of all test rows"
+    assert made.reason == (
+        f"Challenger new labels {ours:.2%} of 1,000 test rows correctly, "
+        f"champion old {(900 - better) / ROWS:.2%}: {verdict}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("figures", "names"),
+    [
+        ({"accuracy": 0.79}, ["accuracy"]),
+        ({"log_loss": 0.51}, ["log loss"]),
+        ({"calibration_error": 0.11}, ["calibration error"]),
+        ({"accuracy": 0.8, "log_loss": 0.5, "calibration_error": 0.1}, []),
+    ],
+)
+def test_gates_hold_whatever_the_champion_does(figures: dict[str, float], names: list[str]) -> None:
+    made = decision(comparison(50, 0), figures=figures)
+    assert failed(made) == names
+    assert made.promote == (not names)
+
+
+def test_no_slice_may_get_worse_for_sure() -> None:
+    fine, chance = comparison(3, 3, "fine"), comparison(2, 9, "by chance")
+    worse = comparison(0, 30, "negation")
+    assert failed(decision(comparison(50, 0), fine, chance)) == []
+    # p = 0.03 is too small for chance in one slice, and not in one of two.
+    assert comparison(0, 6, "one").p_value == pytest.approx(2 / 64)
+    assert failed(decision(comparison(50, 0), comparison(0, 6, "one"))) == ["one"]
+    assert failed(decision(comparison(50, 0), comparison(0, 6, "one"), fine)) == []
+    made = decision(comparison(50, 0), fine, worse)
+    assert failed(made) == ["negation"]
+    assert made.reason.endswith("refused, because of negation.")
+
+
+FLIPS = Flips(
+    rows=200,
+    to_positive=15,
+    to_negative=5,
+    mean_move=0.02,
+    move_quantiles={"50%": 0.01, "100%": 0.9},
+    largest=(Flip("day=1/a|b.parquet", 1_234, 0.96, 0.06),),
+)
+
+
+def test_few_labels_may_change() -> None:
+    assert FLIPS.share == 0.1
+    assert failed(decision(comparison(5, 0), flips=FLIPS)) == []
+    made = decision(comparison(5, 0), flips=FLIPS, gates=Gates(flips=0.09))
+    assert failed(made) == ["flips"]
+    text = render_decision(made)
+    assert "10.0 % of 200 unlabelled rows: 15 become positive, 5 negative." in text
+    assert "0.020 on average; in 50% of the rows by at most 0.010, in 100% of" in text
+    assert "| day=1/a\\|b.parquet | 1,234 | 0.960 | 0.060 |" in text
+    assert made.to_dict()["flips"]["largest"][0]["row"] == 1_234
+
+
+def test_what_was_checked_elsewhere_counts() -> None:
+    made = decision(comparison(5, 0), further=(Check("golden scores", False, "It cannot load."),))
+    assert not made.promote
+    assert failed(made) == ["golden scores"]
+
+
+def test_gates_of_ones_own() -> None:
+    gates = Gates.of({"accuracy": 0.95, "accuracy_lost": 0})
+    assert (gates.accuracy, gates.log_loss) == (0.95, Gates().log_loss)
+    assert failed(decision(comparison(9, 10), gates=gates, figures={"accuracy": 0.9})) == [
+        "accuracy",
+        "all test rows",
+    ]
+
+
+@pytest.mark.parametrize("limits", [{"speed": 1.0}, {"accuracy": -0.1}, {"flips": float("nan")}])
+def test_what_is_no_gate(limits: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match=r"The gates are accuracy, .*--gate accuracy=0\.9"):
+        Gates.of(limits)
+
+
+def test_a_decision_is_plain_json() -> None:
+    made = decision(comparison(5, 0), comparison(0, 30, "negation"))
+    values = json.loads(json.dumps(made.to_dict(), allow_nan=False))
+    assert (values["schema_version"], values["promote"]) == (1, False)
+    assert values["overall"]["better"] == 5
+    assert values["data"] == {"fingerprint": "f"}
+
+
+def test_a_decision_reads_like_a_verdict() -> None:
+    text = render_decision(decision(comparison(5, 0), comparison(0, 30, "nega|tion")))
+    assert text.startswith("# Refused: new\n\nChallenger new labels 90.00% of 1,000 test rows")
+    assert "| nega\\|tion | **no** | 1,000 | 87.0 % | 90.0 % | -3.00 |" in text
+    assert "| all test rows | yes | 1,000 | 90.0 % | 89.5 % | +0.50 |" in text
+    assert "Champion until further notice: old." in text
+    assert "# Promoted: new\n" in render_decision(decision(comparison(5, 0)))

@@ -1,0 +1,255 @@
+"""Whatever ends a run: outputs are right or absent, and the next run ends as an undisturbed one."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.batch.outputs.scored_file import ScoreOptions
+from imdb_classifier.batch.run import score_parquet
+from imdb_classifier.errors import ImdbClassifierError
+from imdb_classifier.model.bundle import load_bundle
+from imdb_classifier.scoring.scorer import Scorer
+
+KILLS = 50
+FILES, ROWS = 5, 6_000
+OPTIONS = ScoreOptions(quarantine=True)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("faults") / "in"
+    for number in range(FILES):
+        (folder / f"day={number % 2}").mkdir(parents=True, exist_ok=True)
+        texts = [
+            None if row % 500 == 0 else f"A {'fine' if row % 3 else 'dull'} film, number {row}."
+            for row in range(ROWS)
+        ]
+        day = folder / f"day={number % 2}"
+        pq.write_table(pa.table({"text": texts}), day / f"{number}.parquet")
+    return str(folder)
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    source: str, scorer: Scorer, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("faults") / "undisturbed"
+    assert score_parquet(source, str(folder), scorer, OPTIONS).exit_code == 0
+    return written(folder)
+
+
+def assert_right_or_absent(output: Path, undisturbed: dict[str, bytes]) -> None:
+    there = {name: content for name, content in written(output).items() if "/." not in f"/{name}"}
+    assert there.items() <= undisturbed.items()
+    assert "_SUCCESS" not in there or there == undisturbed
+
+
+def score_in_a_process(bundle: str, source: str, output: str) -> None:
+    with Scorer(load_bundle(Path(bundle)), threads=2) as scorer:
+        score_parquet(source, output, scorer, OPTIONS)
+
+
+def test_killed_at_random_moments(
+    source: str, undisturbed: dict[str, bytes], scorer: Scorer, tmp_path: Path
+) -> None:
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["imdb_classifier.batch.run", "tests.faults.test_faults"])
+    chance, output = random.Random(5), tmp_path / "out"
+    arguments = (str(scorer.bundle.path), source, str(output))
+    began = time.perf_counter()
+    whole = processes.Process(target=score_in_a_process, args=arguments)
+    whole.start()
+    whole.join()
+    longest = time.perf_counter() - began
+    assert written(output) == undisturbed
+    kills = finished = 0
+    while kills < KILLS:
+        if (output / "_SUCCESS").exists():
+            assert written(output) == undisturbed
+            finished += 1
+            shutil.rmtree(output)
+        process = processes.Process(target=score_in_a_process, args=arguments)
+        process.start()
+        process.join(chance.uniform(0, longest))
+        if process.is_alive():
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            kills += 1
+        assert_right_or_absent(output, undisturbed)
+    assert score_parquet(source, str(output), scorer, OPTIONS).exit_code == 0
+    assert written(output) == undisturbed
+    print(f"{kills} kills, {finished} runs that were finished all the same")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mounts a file system of so many bytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(size: int) -> Path:
+        options = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+        return folder
+
+    if sys.platform != "linux":
+        pytest.skip("tmpfs is Linux'")
+    yield mount
+    subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.7, 0.9, 0.97])
+def test_a_disk_that_fills(
+    source: str,
+    undisturbed: dict[str, bytes],
+    scorer: Scorer,
+    tmp_path: Path,
+    small_disk: Callable[[int], Path],
+    share: float,
+) -> None:
+    size = sum(-(-len(content) // 4096) * 4096 for content in undisturbed.values())
+    disk = small_disk(max(int(share * size) // 4096, 2) * 4096)
+    output = disk / "out"
+    try:
+        result = score_parquet(source, str(output), scorer, OPTIONS)
+        assert result.failed
+        assert all("No space left on device" in (file.error or "") for file in result.failed)
+        assert {file.exit_code for file in result.failed} == {73}
+    except ImdbClassifierError as error:
+        assert "No space left on device" in str(error)  # noqa: PT017 - either may happen
+    assert_right_or_absent(output, undisturbed)
+    assert not list(disk.rglob("*.unfinished"))
+    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+    assert score_parquet(source, str(output), scorer, OPTIONS).exit_code == 0
+    assert written(output) == undisturbed
+
+
+class Faults:
+    """Lets one of the calls to the file system fail, of those that concern a folder."""
+
+    def __init__(self) -> None:
+        self.folder = ""
+        self.calls = self.fails_at = 0
+
+    def call(self, path: object) -> None:
+        if self.folder and self.folder in os.fsdecode(path):  # type: ignore[arg-type]
+            self.calls += 1
+            if self.calls == self.fails_at:
+                raise OSError(errno.EIO, "Input/output error")
+
+
+FAULTS = Faults()
+AUDITED = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir"}
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in AUDITED and isinstance(arguments[0], str | bytes | os.PathLike):
+        FAULTS.call(arguments[0])
+
+
+class FaultyFile:
+    """A file that Arrow writes to, whose every call may fail."""
+
+    def __init__(self, path: bytes, mode: str = "rb") -> None:
+        FAULTS.call(path)
+        self._path, self._file = path, Path(os.fsdecode(path)).open(mode)  # noqa: SIM115
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("write", "read", "flush", "close"):
+            FAULTS.call(self._path)
+        return getattr(self._file, name)
+
+    def __enter__(self) -> FaultyFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def test_an_error_of_the_file_system_at_every_call(
+    source: str,
+    undisturbed: dict[str, bytes],
+    scorer: Scorer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sys.addaudithook(_audit)
+    fsync, os_file = os.fsync, pa.OSFile
+
+    def faulty_fsync(descriptor: int) -> None:
+        FAULTS.call(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    def opened(path: bytes, mode: str = "rb") -> Any:
+        return FaultyFile(path, mode) if mode == "wb" else os_file(path, mode)
+
+    monkeypatch.setattr(os, "fsync", faulty_fsync)
+    monkeypatch.setattr(pa, "OSFile", opened)
+    one = f"{source}/day=1"
+    expected = tmp_path / "expected"
+    score_parquet(one, str(expected), scorer, OPTIONS)
+    number = 0
+    while True:
+        number += 1
+        output = tmp_path / f"out-{number}"
+        FAULTS.folder, FAULTS.calls, FAULTS.fails_at = str(output), 0, number
+        try:
+            assert score_parquet(one, str(output), scorer, OPTIONS).exit_code in (0, 73, 75)
+        except ImdbClassifierError as error:
+            assert error.exit_code == 73  # noqa: PT017 - either may happen
+        finally:
+            FAULTS.folder = ""
+        if FAULTS.calls < number:
+            break
+        if output.exists():
+            assert_right_or_absent(output, written(expected))
+        assert score_parquet(one, str(output), scorer, OPTIONS).exit_code == 0
+        assert written(output) == written(expected)
+        shutil.rmtree(output)
+    assert number > 40
+    print(f"{number - 1} calls, each of which failed once")
+
+
+def test_an_input_that_is_removed_in_mid_run(
+    source: str, undisturbed: dict[str, bytes], scorer: Scorer, tmp_path: Path
+) -> None:
+    copy, output = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(source, copy)
+
+    def remove(rows: int) -> None:
+        (copy / "day=0" / "0.parquet").unlink(missing_ok=True)
+        (copy / "day=0" / "4.parquet").unlink(missing_ok=True)
+
+    result = score_parquet(str(copy), str(output), scorer, OPTIONS, on_rows=remove)
+    assert {file.name for file in result.failed} <= {"day=0/0.parquet", "day=0/4.parquet"}
+    assert result.failed
+    assert {file.exit_code for file in result.failed} <= {65, 66}
+    shutil.rmtree(output / "_quarantine")  # lists the two
+    assert_right_or_absent(output, undisturbed)
+    assert not (output / "_SUCCESS").exists()

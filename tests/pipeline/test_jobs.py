@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.config import PRODUCTION, TeachersConfig
+from imdb_classifier.errors import BundleError, ConfigurationError, NoInputError
+from imdb_classifier.evaluation.promotion import Check, Gates
+from imdb_classifier.model.bundle import NGRAMS_FILE, Bundle
+from imdb_classifier.model.trained import Epoch
+from imdb_classifier.pipeline.jobs import (
+    decide_promotion,
+    describe_training,
+    evaluate_bundle,
+    register_bundle,
+    reviews_line,
+    train_bundle,
+    worst_texts,
+)
+from imdb_classifier.registry.versions import Registry
+from imdb_classifier.reviews.load import Reviews
+from imdb_classifier.samples import FOLDER
+from imdb_classifier.schema import ENCODED_REVIEWS
+from imdb_classifier.training.loop import TrainingObserver
+
+
+class KilledAfterOneEpoch(TrainingObserver):
+    def finished(self, epoch: Epoch, epochs: int) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
+    tiny_bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_bundle(str(FOLDER), "tiny", 7, tmp_path, observer=KilledAfterOneEpoch())
+    (checkpoints,) = tmp_path.iterdir()
+    assert checkpoints.name.endswith(".checkpoints")
+    with caplog.at_level(logging.INFO, "imdb_classifier"):
+        resumed = train_bundle(str(FOLDER), "tiny", 7, tmp_path)
+    assert "going on after epoch 1" in caplog.text
+    assert resumed.model_hash == tiny_bundle.model_hash
+    assert list(tmp_path.iterdir()) == [resumed.path]
+    caplog.clear()
+    again = train_bundle(str(FOLDER), "tiny", 7, tmp_path)
+    assert again.path == resumed.path
+    assert "epoch" not in caplog.text
+
+
+def test_extra_reviews_are_trained_on_and_overlap_is_counted(tmp_path: Path) -> None:
+    registry = Registry.at(tmp_path)
+    before, _ = describe_training(str(FOLDER), "tiny", 7, registry)
+    test = pq.read_table(FOLDER / "test-00000-of-00001.parquet").slice(0, 3)
+    own = pa.table({"text": ["Mine, and good.", None, "  "], "label": [1, 1, 0]})
+    extra = [str(tmp_path / "from-test.parquet"), str(tmp_path / "own.parquet")]
+    pq.write_table(test, extra[0])
+    pq.write_table(own, extra[1])
+    summary, known = describe_training(str(FOLDER), "tiny", 7, registry, extra_train=extra)
+    assert known is None
+    assert summary["rows"] == 178 + 3 + 1
+    assert summary["overlap_with_test"] == 3
+    assert summary["fingerprint"] != before["fingerprint"]
+    assert reviews_line(summary) == (
+        "182 reviews to train on (parquet); left out: 1 null, 1 blank; "
+        "3 test reviews are among them"
+    )
+
+
+def test_without_a_test_split_the_overlap_is_unknown(tmp_path: Path) -> None:
+    shutil.copy(FOLDER / "train-00000-of-00001.parquet", tmp_path)
+    summary, _ = describe_training(str(tmp_path), "tiny", 7, Registry.at(tmp_path / "registry"))
+    assert summary["overlap_with_test"] is None
+    assert "unknown how many test reviews" in reviews_line(summary)
+
+
+def test_there_is_nothing_to_learn_twice(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    registry = Registry.at(tmp_path / "registry")
+    register_bundle(tiny_bundle, evaluate_bundle(tiny_bundle, str(FOLDER))[0], registry)
+
+    def known(recipe: str = "tiny", seed: int = 7, **options: Any) -> str | None:
+        return describe_training(str(FOLDER), recipe, seed, registry, **options)[1]
+
+    assert known() == tiny_bundle.model_id
+    assert known(seed=8) is None
+    assert known(recipe="seed") is None
+    own = tmp_path / "own.parquet"
+    pq.write_table(pa.table({"text": ["Mine, and good."], "label": [1]}), own)
+    assert known(extra_train=[str(own)]) is None
+
+
+def test_evaluation_says_what_was_measured_on_what(tiny_bundle: Bundle) -> None:
+    evaluation, reviews = evaluate_bundle(tiny_bundle, str(FOLDER))
+    assert evaluation.rows == len(reviews) == 86
+    assert evaluation.model == {
+        "id": tiny_bundle.model_id,
+        "hash": tiny_bundle.model_hash,
+        "recipe": "tiny",
+        "seed": 7,
+    }
+    assert evaluation.data["fingerprint"] == reviews.fingerprint
+    assert [epoch["epoch"] for epoch in evaluation.history] == [1, 2, 3, 4]
+    texts = worst_texts(evaluation, reviews)
+    assert texts is not None
+    assert texts[0] == reviews.table["text"][evaluation.worst[0].row].as_py()
+    # Lengths are those of whole reviews, though the network reads 100 tokens of each.
+    assert max(len(text.split()) for text in reviews.table["text"].to_pylist()) > 100
+    assert any(piece.name.startswith(("101", "201")) for piece in evaluation.by_length)
+
+
+def test_an_evaluation_says_where_a_model_fails(tiny_bundle: Bundle) -> None:
+    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
+    kinds = {part.name: part.rows for part in evaluation.by_kind}
+    assert {*kinds} == {"irony", "long", "mixed", "negation", "plain", "product", "short"}
+    # The rest of the sample is what this model has learned from.
+    assert sum(kinds.values()) == 86
+    others = {**tiny_bundle.manifest, "data": {**tiny_bundle.manifest["data"], "fingerprint": "f"}}
+    evaluation, _ = evaluate_bundle(replace(tiny_bundle, manifest=others), str(FOLDER))
+    assert sum(part.rows for part in evaluation.by_kind) == 264
+
+
+def test_recipes_with_teachers_take_the_unsupervised_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(
+        PRODUCTION,
+        encoding=replace(PRODUCTION.encoding, num_words=500, sequence_length=50),
+        network=replace(PRODUCTION.network, embedding_dim=4, lstm_units=4, ngrams=100),
+        training=replace(PRODUCTION.training, epochs=1, batch_size=32),
+        teachers=TeachersConfig(2, vector_size=4, vector_passes=1, vector_weight=0.5),
+    )
+    monkeypatch.setattr("imdb_classifier.pipeline.jobs.named_recipe", lambda _: small)
+    for split in ("train", "test"):
+        shutil.copy(FOLDER / f"{split}-00000-of-00001.parquet", tmp_path)
+    with pytest.raises(NoInputError, match="unsupervised"):
+        train_bundle(str(tmp_path), "production", 1, tmp_path / "work")
+    unlabelled = pq.read_table(FOLDER / "test-00000-of-00001.parquet").select(["text"])
+    hidden = unlabelled.append_column("label", pa.array([-1] * len(unlabelled)))
+    pq.write_table(hidden, tmp_path / "unsupervised-0.parquet")
+    bundle = train_bundle(str(tmp_path), "production", 1, tmp_path / "work")
+    assert bundle.recipe == small
+    assert (bundle.path / NGRAMS_FILE).exists()
+    assert bundle.manifest["data"]["unlabelled"]["rows"] == 86
+    evaluation, _ = evaluate_bundle(bundle, str(tmp_path))
+    registered = register_bundle(bundle, evaluation, Registry.at(tmp_path / "registry"))
+    card = registered.path / "README.md"
+    text = card.read_text("utf-8")
+    assert "100 runs of one to three words" in text
+    assert "| sample: negation |" in text
+    assert "--recipe production --seed 1" in text
+
+
+def test_a_worse_model_is_refused_and_the_decision_says_why(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    registry = Registry.at(tmp_path)
+    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
+    registered = register_bundle(tiny_bundle, evaluation, registry)
+    assert f"# {tiny_bundle.model_id}" in (registered.path / "README.md").read_text("utf-8")
+    batch = str(FOLDER / "test-*.parquet")
+    decision = decide_promotion(registered, registry, str(FOLDER), batch=batch)
+    assert not decision.promote
+    assert decision.overall.rows == 86
+    assert decision.overall.challenger_accuracy == evaluation.figures["accuracy"].value
+    assert {part.name for part in decision.slices} > {"0-50 words", "negation", "truncated"}
+    assert decision.checks[-1] == Check("golden scores", True, decision.checks[-1].said)
+    kept = tmp_path / "versions" / f"{tiny_bundle.model_id}.decision.json"
+    assert json.loads(kept.read_bytes()) == json.loads(json.dumps(decision.to_dict()))
+    assert registry.aliases() == {"challenger": tiny_bundle.model_id}
+    assert decision.flips is not None
+    assert decision.flips.rows == 86
+    # No text is in it.
+    texts = pq.read_table(FOLDER / "test-00000-of-00001.parquet")["text"].to_pylist()
+    assert not any(text[:40] in kept.read_text("utf-8") for text in texts)
+
+
+def test_a_model_is_no_worse_than_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    registry = Registry.at(tmp_path)
+    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
+    registered = register_bundle(tiny_bundle, evaluation, registry)
+    registry.promote("@challenger")
+    gates = Gates(accuracy=0, log_loss=9, calibration_error=1)
+    decision = decide_promotion(registered, registry, str(FOLDER), gates)
+    assert decision.promote
+    assert decision.challenger == decision.champion == tiny_bundle.model_id
+    assert decision.overall.difference == 0
+
+
+def test_a_model_that_another_process_cannot_load_is_refused(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    registry = Registry.at(tmp_path)
+    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
+    registered = register_bundle(tiny_bundle, evaluation, registry)
+    registry.promote("@challenger")
+    (registered.path / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(BundleError):
+        decide_promotion(registered, registry, str(FOLDER))
+    shutil.copy(tiny_bundle.path / "model.onnx", registered.path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", shutil.which("false"))
+        decision = decide_promotion(registered, registry, str(FOLDER))
+    assert "golden scores" in [check.name for check in decision.checks if not check.passed]
+
+
+def test_ids_of_keras_are_not_scored_by_a_model_with_other_ids(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table([[[1, 4, 5]], [1]], schema=ENCODED_REVIEWS)
+    reviews = Reviews("keras", "test", table, ("the", "a"), {}, "f")
+    monkeypatch.setattr("imdb_classifier.pipeline.jobs.load_reviews", lambda *_, **__: reviews)
+    with pytest.raises(ConfigurationError, match=r"was trained on parquet reviews.*--data"):
+        evaluate_bundle(tiny_bundle, "keras")
+
+
+def test_another_process_trains_the_same_model(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from imdb_classifier.pipeline.jobs import train_bundle\n"
+        "print(train_bundle(sys.argv[1], 'tiny', 7, Path(sys.argv[2])).model_hash)\n"
+    )
+    command = [sys.executable, "-c", program, str(FOLDER), str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [tiny_bundle.model_hash]
+
+
+def test_only_a_version_of_the_registry_is_decided(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Only a version of the registry"):
+        decide_promotion(tiny_bundle, Registry.at(tmp_path), str(FOLDER))

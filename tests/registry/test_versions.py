@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from imdb_classifier.errors import (
+    BundleError,
+    CannotWriteError,
+    ConfigurationError,
+    UndecidedModelError,
+    UnknownModelError,
+)
+from imdb_classifier.model.bundle import Bundle, with_evaluation
+from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
+from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.storage import LocalStorage
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry.at(tmp_path / "registry")
+
+
+@pytest.fixture
+def registered(registry: Registry, tiny_bundle: Bundle) -> Bundle:
+    return registry.register(tiny_bundle, '{"rows": 86}', "# card")
+
+
+def test_an_empty_registry_has_the_bundled_champion(registry: Registry) -> None:
+    assert registry.ids() == []
+    assert registry.aliases() == {}
+    champion = registry.load(CHAMPION)
+    assert champion.path == bundled_path()
+    assert registry.load(champion.model_id).path == bundled_path()
+    assert registry.aliases_of(champion.model_id) == ["champion"]
+    assert [bundle.model_id for bundle in registry.bundles()] == [champion.model_id]
+    assert not Path(registry.root).exists()
+
+
+def test_register_makes_a_challenger_once(
+    registry: Registry, registered: Bundle, tiny_bundle: Bundle
+) -> None:
+    assert registry.ids() == [tiny_bundle.model_id]
+    assert registry.aliases() == {"challenger": tiny_bundle.model_id}
+    assert registered.evaluation == {"rows": 86}
+    for reference in ("@challenger", tiny_bundle.model_id, registered.path, str(registered.path)):
+        assert registry.load(reference).path == registered.path
+    # The id is made of the content, so the same model is the same version.
+    again = registry.register(tiny_bundle, '{"rows": 99}', "# other card")
+    assert again.evaluation == {"rows": 86}
+
+
+def test_promotion_keeps_the_way_back(registry: Registry, registered: Bundle) -> None:
+    bundled = registry.load(CHAMPION).model_id
+    assert registry.promote("@challenger") == registered.model_id
+    assert registry.aliases()["champion"] == registered.model_id
+    assert registry.aliases()["previous"] == bundled
+    assert registry.load("@previous").model_id == bundled
+    # Promoted again, it must not become its own predecessor.
+    registry.promote(registered.model_id)
+    assert registry.aliases()["previous"] == bundled
+    assert registry.promote("@previous") == bundled
+    assert registry.load(CHAMPION).model_id == bundled
+    assert registry.aliases()["previous"] == registered.model_id
+
+
+def test_an_alias_outlives_the_release_that_bundled_its_model(
+    registry: Registry,
+    registered: Bundle,
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundled = registry.load(CHAMPION)
+    registry.promote("@challenger")
+    assert [bundle.model_id for bundle in registry.bundles()] == sorted(
+        [bundled.model_id, registered.model_id]
+    )
+    registry.check_decided(registry.load(bundled.model_id))
+    other = with_evaluation(tiny_bundle, "{}", "", tmp_path / "other")
+    monkeypatch.setattr("imdb_classifier.registry.versions.bundled_path", lambda: other.path)
+    kept = registry.load("@previous")
+    assert (kept.model_id, kept.evaluation) == (bundled.model_id, bundled.evaluation)
+    assert registry.promote("@previous") == bundled.model_id
+    assert registry.load(CHAMPION).model_id == bundled.model_id
+
+
+@pytest.mark.parametrize("harm", ["damaged", "gone"])
+def test_a_broken_champion_can_be_rolled_back(
+    registry: Registry, registered: Bundle, harm: str
+) -> None:
+    bundled = registry.load(CHAMPION).model_id
+    registry.promote("@challenger")
+    if harm == "damaged":
+        (registered.path / "model.onnx").write_bytes(b"")
+    else:
+        shutil.rmtree(registered.path)
+    with pytest.raises((BundleError, UnknownModelError), match="model"):
+        registry.load(CHAMPION)
+    assert registry.promote("@previous") == bundled
+    assert registry.load(CHAMPION).model_id == bundled
+
+
+def test_killed_between_two_aliases_the_old_champion_scores(
+    registry: Registry, registered: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundled = registry.load(CHAMPION).model_id
+    write = LocalStorage.write_text
+
+    def die_at_champion(storage: LocalStorage, path: str, text: str) -> None:
+        if path.endswith("champion"):
+            raise KeyboardInterrupt
+        write(storage, path, text)
+
+    monkeypatch.setattr(LocalStorage, "write_text", die_at_champion)
+    with pytest.raises(KeyboardInterrupt):
+        registry.promote("@challenger")
+    assert registry.load(CHAMPION).model_id == bundled
+
+
+@pytest.mark.parametrize("reference", ["@previous", "@nobody", "tiny-000000000000", "no/such/path"])
+def test_unknown_references_name_what_is_known(
+    registry: Registry, registered: Bundle, reference: str
+) -> None:
+    with pytest.raises(UnknownModelError, match=f"'{reference}' is none of these") as caught:
+        registry.load(reference)
+    assert f"Known: @champion, @challenger, {registered.model_id}" in str(caught.value)
+
+
+def test_a_bundle_outside_can_score_but_not_be_champion(
+    registry: Registry, registered: Bundle, tmp_path: Path
+) -> None:
+    outside = shutil.copytree(registered.path, tmp_path / "outside")
+    assert registry.load(outside).path == outside
+    with pytest.raises(ConfigurationError, match="Only a version of the registry can be promoted"):
+        registry.promote(outside)
+
+
+def test_a_registry_that_cannot_be_written_says_so(tmp_path: Path, registered: Bundle) -> None:
+    (tmp_path / "file").touch()
+    broken = Registry.at(tmp_path / "file" / "registry")
+    with pytest.raises(CannotWriteError, match="Name another"):
+        broken.register(registered, "{}", "")
+
+
+def test_where_the_registry_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", str(tmp_path / "variable"))
+    assert Registry.at().root == str(tmp_path / "variable")
+    assert Registry.at(tmp_path / "given").root == str(tmp_path / "given")
+    monkeypatch.delenv("IMDB_CLASSIFIER_REGISTRY")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert Registry.at().root == str(tmp_path / "imdb-classifier" / "registry")
+
+
+def test_a_version_scores_once_it_is_decided(registry: Registry, registered: Bundle) -> None:
+    assert registry.decision(registered.model_id) is None
+    with pytest.raises(UndecidedModelError, match=f"{registered.model_id} has not.*--undecided"):
+        Scorer.load("@challenger", registry)
+    registry.record(registered.model_id, {"promote": False})
+    with pytest.raises(UndecidedModelError):
+        Scorer.load(registered.model_id, registry)
+    Scorer.load("@challenger", registry, undecided=True).close()
+    registry.record(registered.model_id, {"promote": True})
+    assert registry.decision(registered.model_id) == {"promote": True}
+    assert registry.ids() == [registered.model_id]
+    Scorer.load(registered.model_id, registry).close()
+
+
+def test_who_was_champion_may_score(registry: Registry, registered: Bundle) -> None:
+    registry.promote("@challenger")
+    Scorer.load(CHAMPION, registry).close()
+    registry.promote(registry.aliases()["previous"])
+    Scorer.load("@previous", registry).close()
+
+
+def test_manifests_are_read_without_the_models(registry: Registry, registered: Bundle) -> None:
+    (registered.path / "model.onnx").unlink()
+    assert registry.manifests() == [registered.manifest]
+
+
+def test_the_bundled_model_is_small() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as wheel:
+        for file in bundled_path().iterdir():
+            wheel.write(file)
+    assert packed.tell() < 12_000_000
+
+
+def test_the_bundled_model_ships_its_evaluation() -> None:
+    bundled = Registry.at(Path("nowhere")).load(CHAMPION)
+    assert bundled.recipe.name == "production"
+    assert bundled.evaluation is not None
+    assert bundled.evaluation["rows"] == 25_000
+    assert bundled.evaluation["model"]["id"] == bundled.model_id
+    assert json.loads((bundled.path / "manifest.json").read_text())["data"]["rows"] == 25_000

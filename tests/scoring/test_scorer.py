@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imdb_classifier.errors import TextTypeError
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.samples import FOLDER
+from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer, as_text, labels
+from imdb_classifier.text.encoding import encode
+
+TEXTS: list[str] = load_reviews(str(FOLDER), "test").table["text"].to_pylist()
+BLANKS = [None, "", "   ", "\t\n", "\u2003"]
+
+
+def test_one_probability_a_row_and_none_without_text(scorer: Scorer) -> None:
+    rows = [TEXTS[0], *BLANKS, TEXTS[1], "?!"]
+    scored = scorer.probabilities(pa.array(rows, pa.string()))
+    assert scored.type == pa.float32()
+    assert [value is None for value in scored.to_pylist()] == [False, *[True] * 5, False, False]
+    alone = scorer.probabilities(pa.array(TEXTS[:2]))
+    np.testing.assert_allclose(scored.drop_null()[:2], alone, atol=1e-6)
+    assert (np.asarray(scored.drop_null()) > 0).all()
+
+
+@pytest.mark.parametrize("rows", [[], BLANKS, [None]], ids=["no rows", "blanks", "null"])
+def test_nothing_to_score(scorer: Scorer, rows: list[str | None]) -> None:
+    scored = scorer.probabilities(pa.array(rows, pa.string()))
+    assert scored.null_count == len(scored) == len(rows)
+
+
+def test_neither_threads_nor_chunks_nor_runs_change_a_byte(tiny_bundle: Bundle) -> None:
+    texts = pa.array((TEXTS * (2 * CHUNK_ROWS // len(TEXTS) + 1))[: 2 * CHUNK_ROWS + 1])
+    chunked = pa.chunked_array([texts[:1], texts[1:700], texts[700:]])
+    with Scorer(tiny_bundle, threads=1) as one, Scorer(tiny_bundle, threads=4) as four:
+        expected = one.probabilities(texts)
+        assert four.probabilities(texts).equals(expected)
+        assert four.probabilities(chunked).equals(expected)
+        assert one.probabilities(texts).equals(expected)
+    assert len(expected) == 2 * CHUNK_ROWS + 1
+
+
+@given(st.permutations(range(24)))
+@settings(max_examples=25)
+def test_the_order_of_rows_does_not_matter(scorer: Scorer, order: list[int]) -> None:
+    expected = np.asarray(scorer.probabilities(pa.array(TEXTS[:24])))
+    permuted = np.asarray(scorer.probabilities(pa.array([TEXTS[i] for i in order])))
+    np.testing.assert_allclose(permuted, expected[order], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())],
+    ids=["large_string", "string_view", "dictionary"],
+)
+def test_text_of_any_type_gets_the_same_probabilities(scorer: Scorer, kind: pa.DataType) -> None:
+    texts = pa.array([TEXTS[0], None, TEXTS[1]])
+    converted = texts.dictionary_encode() if pa.types.is_dictionary(kind) else texts.cast(kind)
+    assert scorer.probabilities(converted).equals(scorer.probabilities(texts))
+
+
+def test_what_is_no_text_gets_no_probability(scorer: Scorer) -> None:
+    with pytest.raises(TextTypeError, match=r"Column 'texts' .* It is of type int64\."):
+        scorer.probabilities(pa.array([1]))
+
+
+def test_texts_and_their_ids_get_the_same_probability(scorer: Scorer) -> None:
+    bundle = scorer.bundle
+    ids = encode(pa.array(TEXTS), bundle.vocabulary, bundle.recipe.encoding)
+    from_texts = np.asarray(scorer.probabilities(pa.array(TEXTS)))
+    assert scorer.sequence_probabilities(ids).tobytes() == from_texts.tobytes()
+    assert scorer.sequence_probabilities(ids.take(np.array([], np.int64))).shape == (0,)
+
+
+def test_labels_change_at_one_half() -> None:
+    below = np.nextafter(np.float32(0.5), np.float32(0))
+    probabilities = pa.array([0.0, below, 0.5, 1.0, None], pa.float32())
+    assert labels(probabilities).to_pylist() == [
+        "negative", "negative", "positive", "positive", None,
+    ]  # fmt: skip
+
+
+def test_load_takes_a_reference(
+    tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    empty = Registry.at(tmp_path_factory.mktemp("registry"))
+    with Scorer.load(CHAMPION, empty) as scorer:
+        assert scorer.bundle.recipe.name == "production"
+    with Scorer.load(tiny_bundle.path, empty) as scorer:
+        assert scorer.bundle.model_id == tiny_bundle.model_id
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["ä", None], pa.string()),
+        pa.array(["ä", None], pa.large_string()),
+        pa.array(["ä", None], pa.string_view()),
+        pa.array(["ä", None]).dictionary_encode(),
+        pa.array(["ä", None], pa.large_string()).dictionary_encode(),
+        pa.chunked_array([["ä"], [None]], pa.large_string()),
+        pa.array(["ä".encode(), None], pa.binary()),
+        pa.array(["ä".encode(), None], pa.large_binary()),
+        pa.array(["ä", None], pa.json_(pa.string())),
+    ],
+    ids=lambda column: str(column.type)[:24],
+)
+def test_text_of_any_type_becomes_plain_strings(column: pa.Array) -> None:
+    text = as_text(column, "body", "a.parquet")
+    assert text.type == pa.string()
+    assert text.to_pylist() == ["ä", None]
+
+
+def test_a_column_of_nulls_is_text_that_is_missing() -> None:
+    assert as_text(pa.nulls(2), "body", "a.parquet").type == pa.string()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([1]),
+        pa.array([bytes(16)], pa.uuid()),
+        pa.array([["list"]]),
+        pa.array([True]),
+        pa.array([1]).dictionary_encode(),
+    ],
+    ids=lambda column: str(column.type)[:24],
+)
+def test_anything_else_is_refused(column: pa.Array) -> None:
+    with pytest.raises(
+        TextTypeError, match=r"Column 'body' of a\.parquet must hold text .* Cast it"
+    ):
+        as_text(column, "body", "a.parquet")
+
+
+def test_bytes_that_are_no_utf8_are_refused_and_not_quoted() -> None:
+    data = b"canary \xff canary"
+    column = pa.StringArray.from_buffers(
+        1, pa.py_buffer(np.array([0, len(data)], np.int32)), pa.py_buffer(data)
+    )
+    with pytest.raises(TextTypeError, match="not valid UTF-8") as caught:
+        as_text(column, "body", "a.parquet")
+    assert "canary" not in str(caught.value)
+    assert "canary" not in str(caught.value.__cause__)

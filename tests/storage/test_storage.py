@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import os
+import select
+import socket
+import socketserver
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier import storage
+from imdb_classifier.batch.discovery import plan_files
+from imdb_classifier.batch.outputs.provenance import Selection
+from imdb_classifier.batch.outputs.scored_file import ScoreOptions
+from imdb_classifier.batch.run import score_parquet
+from imdb_classifier.errors import CannotWriteError, NoInputError, UnreadableFileError
+from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.storage import storage_of
+
+TEXTS = ["A wonderful film.", None, "", "Dull and badly acted."]
+
+
+def put(path: str, table: pa.Table) -> None:
+    with storage_of(path).writing(path) as name:
+        pq.write_table(table, name)
+
+
+def get(path: str) -> bytes:
+    with storage_of(path).reading(path) as name:
+        return Path(name).read_bytes()
+
+
+def test_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path, expected in {
+        "in/*.parquet": f"{tmp_path}/in/*.parquet",
+        "/in": "/in",
+        "s3://bucket/in": "s3://bucket/in",
+    }.items():
+        assert storage_of(path).absolute(path) == expected
+
+
+@pytest.fixture
+def tree(bucket: str) -> str:
+    for name in ("a.parquet", "day=1/b c.parquet", "day=2/ü.parquet", "_left/out.parquet"):
+        put(f"{bucket}/in/{name}", pa.table({"text": [*TEXTS, name]}))
+    put(f"{bucket}/in/README.txt", pa.table({"text": TEXTS}))
+    return f"{bucket}/in"
+
+
+def names(folder: str) -> list[str]:
+    return sorted(storage_of(folder).find(folder))
+
+
+SCORED = ["_MANIFEST.json", "_SUCCESS", "a.parquet", "day=1/b c.parquet", "day=2/ü.parquet"]
+
+
+def test_a_tree_in_an_object_store(tree: str, bucket: str, tmp_path: Path, scorer: Scorer) -> None:
+    output = f"{bucket}/out"
+    first = score_parquet(tree, output, scorer)
+    assert (first.exit_code, [file.status for file in first.files]) == (0, ["scored"] * 3)
+    assert names(output) == SCORED
+    again = score_parquet(f"{tree}/", output, scorer)
+    assert [file.status for file in again.files] == ["reused"] * 3
+    # The same bytes as on this machine.
+    score_parquet(tree, str(tmp_path / "out"), scorer)
+    for name in SCORED[2:]:
+        assert get(f"{output}/{name}") == (tmp_path / "out" / name).read_bytes()
+    score_parquet(str(tmp_path / "out"), f"{bucket}/twice", scorer, ScoreOptions(prefix="again_"))
+    assert names(f"{bucket}/twice") == SCORED
+    assert not list(Path(tempfile.gettempdir()).glob(f"imdb-classifier-{os.getpid()}-*/*put"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*.parquet", ["a.parquet"]),
+        ("**/*.parquet", ["a.parquet", "day=1/b c.parquet", "day=2/ü.parquet"]),
+        ("day=?/[b-c]*.parquet", ["day=1/b c.parquet"]),
+        ("day=*/**/?.parquet", ["day=2/ü.parquet"]),
+    ],
+)
+def test_patterns_mean_the_same_everywhere(
+    tree: str, tmp_path: Path, pattern: str, found: list[str]
+) -> None:
+    for name in names(tree):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    for root in (tree, str(tmp_path / "in")):
+        planned = plan_files(f"{root}/{pattern}", "out")
+        assert [file.source for file in planned] == [f"{root}/{name}" for name in found] or (
+            [file.name.rsplit("/")[-1] for file in planned]
+            == [name.rsplit("/")[-1] for name in found]
+        )
+
+
+def test_a_single_object(tree: str, bucket: str, scorer: Scorer) -> None:
+    result = score_parquet(f"{tree}/a.parquet", f"{bucket}/one.parquet", scorer)
+    assert result.files[0].output == f"{bucket}/one.parquet"
+    assert result.totals()["rows"] == 5
+
+
+def test_what_cannot_be(tree: str, bucket: str, scorer: Scorer) -> None:
+    with pytest.raises(NoInputError, match="nothing matches no file"):
+        plan_files(f"{bucket}/nothing", f"{bucket}/out")
+    with pytest.raises(CannotWriteError, match="must lie outside the input"):
+        plan_files(tree, f"{tree}/out")
+    with pytest.raises(UnreadableFileError, match="there-is-no-such-bucket"):
+        plan_files("s3://there-is-no-such-bucket/*.parquet", f"{bucket}/out")
+    result = score_parquet(tree, "s3://there-is-no-such-bucket/out", scorer)
+    assert {file.exit_code for file in result.failed} == {73}
+
+
+def test_an_upload_that_fails_leaves_the_object_as_it_was(
+    tree: str, bucket: str, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = f"{tree}/a.parquet", f"{bucket}/one.parquet"
+    score_parquet(source, target, scorer)
+    before = get(target)
+    monkeypatch.setattr(
+        "imdb_classifier.batch.outputs.scored_file._check_rows",
+        lambda *_: (_ for _ in ()).throw(OSError),
+    )
+    put(source, pa.table({"text": ["another"]}))
+    with pytest.raises(CannotWriteError):
+        score_parquet(source, target, scorer, selection=Selection.of("stale"))
+    assert get(target) == before
+
+
+class CutProxy(socketserver.ThreadingTCPServer):
+    """Passes connections on to a server, until so many bytes went either way; then all break."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, target: str, most: int) -> None:
+        self.target = target.removeprefix("http://").split(":")
+        self.left = most
+        super().__init__(("127.0.0.1", 0), CutConnection)
+
+
+class CutConnection(socketserver.BaseRequestHandler):
+    server: CutProxy
+
+    def handle(self) -> None:
+        host, port = self.server.target
+        with socket.create_connection((host, int(port))) as behind:
+            ends = [self.request, behind]
+            while self.server.left > 0:
+                for end in select.select(ends, [], [], 1)[0]:
+                    data = end.recv(min(4096, max(self.server.left, 1)))
+                    self.server.left -= len(data)
+                    if not data:
+                        return
+                    (behind if end is self.request else self.request).sendall(data)
+
+
+@pytest.mark.parametrize("most", [0, 2_000, 6_000, 12_000, 20_000, 30_000, 45_000])
+def test_connections_that_break_lose_nothing(
+    tree: str,
+    bucket: str,
+    object_store: str,
+    scorer: Scorer,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+) -> None:
+    output = f"{bucket}/out"
+    score_parquet(tree, f"{bucket}/undisturbed", scorer)
+    with CutProxy(object_store, most) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_address[1]}")
+        storage.object_store.cache_clear()
+        with suppress(UnreadableFileError, CannotWriteError):
+            assert score_parquet(tree, output, scorer).exit_code != 0
+        proxy.shutdown()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", object_store)
+    storage.object_store.cache_clear()
+    there = names(output) if storage_of(output).kind(output) else []
+    assert "_SUCCESS" not in there
+    for name in there:
+        assert get(f"{output}/{name}") == get(f"{bucket}/undisturbed/{name}")
+    assert score_parquet(tree, output, scorer).exit_code == 0
+    assert names(output) == SCORED
+    for name in SCORED:
+        assert get(f"{output}/{name}") == get(f"{bucket}/undisturbed/{name}")
+
+
+def test_copies_of_dead_processes_are_removed(
+    tree: str, bucket: str, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    dead = tmp_path / f"imdb-classifier-{2**22 + 1}-x"
+    living = tmp_path / f"imdb-classifier-{os.getppid()}-x"
+    for folder in (dead, living):
+        folder.mkdir()
+        (folder / "input").touch()
+    score_parquet(f"{tree}/a.parquet", f"{bucket}/one.parquet", scorer)
+    assert living.exists()
+    assert not dead.exists()

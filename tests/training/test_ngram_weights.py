@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from imdb_classifier.training.linear import fit_weights
+from imdb_classifier.training.ngram_weights import learn_polarities, strongest
+
+REVIEWS, NGRAMS, SIZE = 200, 30, 5
+LABELS = np.where(np.arange(REVIEWS) < 100, np.arange(REVIEWS) % 2, -1).astype(np.int8)
+
+
+@pytest.fixture(scope="module")
+def reviews() -> dict[str, Any]:
+    """Reviews whose vectors lean one way or the other; every other one is positive."""
+    generator = np.random.default_rng(4)
+    vectors = generator.normal(0, 1, (REVIEWS, SIZE)).astype(np.float32)
+    vectors[:, 0] += 2 * (np.arange(REVIEWS) % 2) - 1
+    # N-grams of the first half stand in positive reviews, if mostly.
+    chances = np.where(np.equal.outer(np.arange(REVIEWS) % 2, np.arange(NGRAMS) < 15), 0.4, 0.1)
+    return {
+        "once": csr_array((generator.random((REVIEWS, NGRAMS)) < chances).astype(np.float32)),
+        "lengths": generator.integers(20, 400, REVIEWS),
+        "ratios": generator.choice(np.array([-3.0, -0.5, 1.0], np.float32), NGRAMS),
+        "vectors": vectors,
+    }
+
+
+def learned(reviews: dict[str, Any], **changed: Any) -> NDArray[np.float32]:
+    given = reviews | {"labels": LABELS} | changed
+    names = ("once", "lengths", "labels", "ratios", "vectors")
+    return learn_polarities(*(given[name] for name in names))
+
+
+def test_their_sum_over_the_root_is_the_regression_on_vectors(reviews: dict[str, Any]) -> None:
+    found = learned(reviews)
+    assert found.dtype == np.float32
+    once, shares = reviews["once"].toarray(), np.minimum(np.abs(reviews["ratios"]) / 2, 1)
+    means = once.T @ reviews["vectors"] / (once.sum(axis=0) + 3)[:, None]
+    roots = np.sqrt(reviews["lengths"])[:, None]
+    features = once @ (means * shares[:, None]) / roots
+    log_odds = features @ fit_weights(features[:100], LABELS[:100], 0.2)
+    np.testing.assert_allclose(once @ found / roots[:, 0], log_odds, atol=1e-3)
+    # Reviews without a label are told apart as well.
+    assert ((log_odds > np.median(log_odds)) == np.arange(REVIEWS) % 2)[100:].mean() > 0.8
+
+
+def test_an_ngram_that_says_nothing_by_itself_has_no_polarity(reviews: dict[str, Any]) -> None:
+    ratios = np.where(np.arange(NGRAMS) == 7, 0, reviews["ratios"]).astype(np.float32)
+    found = learned(reviews, ratios=ratios)
+    assert found[7] == 0
+    assert (found != 0).sum() == NGRAMS - 1
+
+
+def test_the_strongest_move_many_reviews_much() -> None:
+    polarities = np.array([1.0, -2.0, 0.5, -0.5, 3.0], np.float32)
+    holding = np.array([100, 9, 100, 100, 1])
+    # Products with the root: 10, 6, 5, 5, 3; of equal ones the first is taken.
+    assert strongest(polarities, holding, 3).tolist() == [0, 1, 2]
+    assert strongest(polarities, holding, 9).tolist() == [0, 1, 2, 3, 4]

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from imdb_classifier.config import TeachersConfig
+from imdb_classifier.text.encoding import TokenSequences
+from imdb_classifier.training import teachers
+from imdb_classifier.training.teachers import Teaching, teach
+
+CONFIG = TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3, vector_weight=0.5)
+NGRAMS = 50
+LABELLED, ALL = 100, 400
+VALIDATION_ROWS = np.arange(70, 100)
+LEARNED_ROWS = np.concatenate([np.arange(70), np.arange(100, ALL)])
+
+
+@pytest.fixture(scope="module")
+def sequences() -> TokenSequences:
+    """Reviews whose every other one speaks well of a film, with words that not all of them use."""
+    generator = np.random.default_rng(6)
+    rows = [
+        np.concatenate(
+            [generator.choice(20, 10) + 40, generator.choice(15, 4) + 3 + 15 * (row % 2)]
+        )
+        for row in range(ALL)
+    ]
+    offsets = np.cumsum([0, *map(len, rows)])
+    return TokenSequences(np.concatenate(rows).astype(np.int32), offsets)
+
+
+def labels(validation: int = 0) -> NDArray[np.int8]:
+    """-1 past the labelled ones; `validation` of those to validate with are wrong."""
+    found = np.where(np.arange(ALL) < LABELLED, np.arange(ALL) % 2, -1).astype(np.int8)
+    found[70 : 70 + validation] = 1 - found[70 : 70 + validation]
+    return found
+
+
+def taught(sequences: TokenSequences, folder: Path, wrong: int = 0) -> Teaching:
+    rows = LEARNED_ROWS, VALIDATION_ROWS
+    return teach(sequences, labels(wrong), *rows, CONFIG, NGRAMS, 1, folder)
+
+
+def test_unlabelled_reviews_get_their_side(
+    sequences: TokenSequences, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "imdb_classifier"):
+        found = taught(sequences, tmp_path)
+    probabilities = found.probabilities
+    assert probabilities.dtype == np.float32
+    assert ((probabilities > 0.5) == LEARNED_ROWS % 2)[70:].mean() > 0.95
+    assert found.vectors.shape == (len(LEARNED_ROWS), 8)
+    assert "document vectors, pass 3/3" in caplog.text
+    assert "their mean, right in 100.00 % of 30 validation reviews" in caplog.text
+
+
+def test_the_strongest_ngrams_tell_reviews_apart_by_themselves(
+    sequences: TokenSequences, tmp_path: Path
+) -> None:
+    found = taught(sequences, tmp_path)
+    assert len(found.ngrams) == len(found.polarities) == NGRAMS
+    polarity = found.ngrams.polarity_of(sequences, np.append(np.float32(0), found.polarities))
+    assert ((polarity > np.median(polarity)) == np.arange(ALL) % 2).mean() > 0.95
+
+
+def test_labels_to_validate_with_only_make_the_teachers_less_sure(
+    sequences: TokenSequences, tmp_path: Path
+) -> None:
+    sure, unsure = (
+        taught(sequences, tmp_path / name, wrong) for name, wrong in (("right", 2), ("wrong", 8))
+    )
+    np.testing.assert_array_equal(sure.polarities, unsure.polarities)
+    np.testing.assert_array_equal(np.argsort(sure.probabilities), np.argsort(unsure.probabilities))
+    assert np.abs(unsure.probabilities - 0.5).mean() < np.abs(sure.probabilities - 0.5).mean()
+
+
+def test_nothing_is_learned_from_texts_to_validate_with(
+    sequences: TokenSequences, tmp_path: Path
+) -> None:
+    other = TokenSequences(sequences.ids.copy(), sequences.offsets)
+    other.ids[other.offsets[70] : other.offsets[100]] = 3
+    found, expected = taught(other, tmp_path / "other"), taught(sequences, tmp_path)
+    np.testing.assert_array_equal(found.ngrams.listed, expected.ngrams.listed)
+    np.testing.assert_array_equal(found.vectors, expected.vectors)
+    np.testing.assert_array_equal(found.polarities, expected.polarities)
+
+
+def test_a_killed_run_starts_with_the_teacher_it_was_at(
+    sequences: TokenSequences, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = taught(sequences, tmp_path / "undisturbed")
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(teachers, "document_vectors", killed)
+        with pytest.raises(KeyboardInterrupt):
+            taught(sequences, tmp_path)
+    kept = sorted(file.name for file in tmp_path.glob("*.npy"))
+    assert kept == ["log-count-ratios.npy", "tf-idf.npy"]
+    monkeypatch.setattr(teachers, "tf_idf_log_odds", killed)
+    found = taught(sequences, tmp_path)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(found.polarities, expected.polarities)

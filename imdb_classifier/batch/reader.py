@@ -18,7 +18,8 @@ from imdb_classifier.errors import (
     UnreadableFileError,
     first_line,
 )
-from imdb_classifier.scoring.scorer import CHUNK_ROWS, as_text, holds_text
+from imdb_classifier.scoring.scorer import CHUNK_ROWS
+from imdb_classifier.scoring.text_columns import as_text, holds_text
 from imdb_classifier.storage import readable, storage_of
 
 READ_BUFFER_BYTES: Final = 1 << 20

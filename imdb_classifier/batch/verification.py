@@ -27,7 +27,8 @@ from imdb_classifier.errors import (
     printable,
 )
 from imdb_classifier.schema import POSITIVE, scored_fields
-from imdb_classifier.scoring.scorer import Scorer, has_text, labels
+from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.scoring.text_columns import has_text, labels
 from imdb_classifier.storage import SUFFIX, storage_of
 from imdb_classifier.storage.files import sha256_of
 

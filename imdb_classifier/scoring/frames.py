@@ -17,7 +17,8 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.registry.versions import CHAMPION
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, scored_fields
-from imdb_classifier.scoring.scorer import Scorer, as_text, labels
+from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.scoring.text_columns import as_text, labels
 
 PIECE_ROWS: Final = 65_536
 

@@ -31,7 +31,8 @@ from imdb_classifier.errors import (
     printable,
 )
 from imdb_classifier.schema import DEFAULT_PREFIX, FOOTER_KEY, POSITIVE, TEXT, scored_fields
-from imdb_classifier.scoring.scorer import PendingProbabilities, Scorer, labels
+from imdb_classifier.scoring.scorer import PendingProbabilities, Scorer
+from imdb_classifier.scoring.text_columns import labels
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
 from imdb_classifier.text.batch_profile import Profile

@@ -28,7 +28,7 @@ def evaluate_imdb(
         registry: Folder of the models. Default: IMDB_CLASSIFIER_REGISTRY, else the user's own.
         output: Folder for the report. Default: reports/<model id> in the registry.
     """
-    resolved = tasks.resolve_model(model, registry, undecided=True)
+    resolved = tasks.resolve_model(model, registry, allow_unapproved=True)
     tasks.name_run("evaluate", resolved["model_id"])
     evaluation = tasks.evaluate_model(resolved["path"], data, registry, output)
     message = (

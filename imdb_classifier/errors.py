@@ -280,17 +280,17 @@ class OutputInUseError(CannotWriteError):
         )
 
 
-class UndecidedModelError(ImdbClassifierError):
-    """A version has not passed the decision whether it may replace the champion."""
+class UnapprovedModelError(ImdbClassifierError):
+    """A version of the registry has not passed the promotion checks."""
 
     exit_code = EXIT_CONFIGURATION
 
     def __init__(self, model_id: str) -> None:
         super().__init__(
-            "A version scores once it has passed its decision.",
-            f"{model_id} has not.",
-            f"Have it decided with imdb-classifier models promote {model_id}, or score with it all "
-            "the same with --undecided.",
+            "Versions that have not passed the promotion checks cannot be used for scoring.",
+            f"{model_id} has not passed them.",
+            f"Run imdb-classifier models promote {model_id}, or score with it anyway with "
+            "--undecided.",
         )
 
 

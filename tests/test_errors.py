@@ -28,7 +28,7 @@ from imdb_classifier.errors import (
     OutputInUseError,
     PartlyScoredError,
     TextTypeError,
-    UndecidedModelError,
+    UnapprovedModelError,
     UnforeseenError,
     UnknownModelError,
     UnreadableFileError,
@@ -143,11 +143,11 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "It is there, and it is no result of ours. Name another.",
     ),
     (
-        UndecidedModelError("seed-0123"),
+        UnapprovedModelError("seed-0123"),
         78,
-        "A version scores once it has passed its decision. seed-0123 has not. "
-        "Have it decided with imdb-classifier models promote seed-0123, or score with it all the "
-        "same with --undecided.",
+        "Versions that have not passed the promotion checks cannot be used for scoring. "
+        "seed-0123 has not passed them. "
+        "Run imdb-classifier models promote seed-0123, or score with it anyway with --undecided.",
     ),
     (
         UnknownModelError("best", ["@champion", "seed-0123"]),

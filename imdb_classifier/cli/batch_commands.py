@@ -107,7 +107,7 @@ def score(
         }
         raise typer.Exit(run_flow("score.py", parameters))
     total = sum(row_counts(plan_files(source, output)))
-    scorer = Scorer.load(model, Registry.at(registry), undecided=undecided)
+    scorer = Scorer.load(model, Registry.at(registry), allow_unapproved=undecided)
     with scorer, row_progress(total) as on_rows:
         result = score_parquet(
             *(source, output, scorer, options),
@@ -158,7 +158,7 @@ def plan(
     from imdb_classifier.batch.outputs.scored_file import ScoreOptions
     from imdb_classifier.scoring.scorer import Scorer
 
-    with Scorer.load(model, Registry.at(registry), undecided=True) as scorer:
+    with Scorer.load(model, Registry.at(registry), allow_unapproved=True) as scorer:
         found = estimate(
             *(source, output, scorer, ScoreOptions(text_column, prefix)),
             selection=Selection.of(only or "new,stale"),
@@ -196,7 +196,7 @@ def verify(
 
     promise = Promise(output)
     named = model or promise.model_id
-    with Scorer.load(named, Registry.at(registry), undecided=True) as scorer:
+    with Scorer.load(named, Registry.at(registry), allow_unapproved=True) as scorer:
         found = verify_output(promise, scorer, source=source, rows_again=rows)
     verdict = "something is off" if found.problems else "all is well"
     shown = table(

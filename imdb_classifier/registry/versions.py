@@ -24,7 +24,7 @@ import platformdirs
 from imdb_classifier.errors import (
     CannotWriteError,
     ConfigurationError,
-    UndecidedModelError,
+    UnapprovedModelError,
     UnknownModelError,
 )
 from imdb_classifier.model.bundle import (
@@ -182,13 +182,13 @@ class Registry:
                 "Register the model first: `imdb-classifier train` does.",
             )
 
-    def check_decided(self, bundle: Bundle) -> None:
-        """Make sure that a version has passed its decision, or is or was champion.
+    def check_approved(self, bundle: Bundle) -> None:
+        """Make sure that a version has passed the promotion checks, or is or was champion.
 
         The bundled model and models outside this registry are taken as they are.
 
         Raises:
-            UndecidedModelError: It has not.
+            UnapprovedModelError: It has not.
         """
         aliases = self.aliases()
         if (
@@ -197,7 +197,7 @@ class Registry:
             and not (self.decision(bundle.model_id) or {}).get("promote")
             and bundle.model_id != load_bundle(bundled_path()).model_id
         ):
-            raise UndecidedModelError(bundle.model_id)
+            raise UnapprovedModelError(bundle.model_id)
 
     def decision_file(self, model_id: str) -> str:
         """Where the decision on a version is kept, once there is one."""

@@ -50,24 +50,24 @@ class Scorer:
         model: str | Path = CHAMPION,
         registry: Registry | None = None,
         *,
-        undecided: bool = False,
+        allow_unapproved: bool = False,
     ) -> Scorer:
         """A scorer for the model that a reference names: ``@champion``, a version's id or a path.
 
         Args:
             model: The reference.
             registry: Where it is looked up; by default in `Registry.at()`.
-            undecided: Whether a version will do that has not passed its decision.
+            allow_unapproved: Accept a version that has not passed the promotion checks.
 
         Raises:
             UnknownModelError: The reference names nothing.
-            UndecidedModelError: It names a version that has not passed its decision.
+            UnapprovedModelError: It names a version that has not passed the promotion checks.
             BundleError: The model is damaged.
         """
         registry = registry or Registry.at()
         bundle = registry.load(model)
-        if not undecided:
-            registry.check_decided(bundle)
+        if not allow_unapproved:
+            registry.check_approved(bundle)
         return cls(bundle)
 
     def __enter__(self) -> Self:

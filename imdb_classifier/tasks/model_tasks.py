@@ -32,27 +32,27 @@ PROMOTION_KEY: Final = "imdb-promotion"
 @task(name="resolve-model", cache_policy=NO_CACHE, persist_result=False)
 @without_texts
 def resolve_model(
-    model: str, registry: str | None = None, undecided: bool = False
+    model: str, registry: str | None = None, allow_unapproved: bool = False
 ) -> dict[str, Any]:
     """What a reference stands for now; everything later in a run takes this, not the reference.
 
     Args:
         model: ``@champion`` or another alias, a version's id, or the path of a bundle.
         registry: The registry's folder; None as in `Registry.at`.
-        undecided: Whether a version will do that has not passed its decision.
+        allow_unapproved: Accept a version that has not passed the promotion checks.
 
     Returns:
         model_id, model_hash and path of the bundle.
 
     Raises:
         UnknownModelError: The reference names nothing.
-        UndecidedModelError: It names a version that has not passed its decision.
+        UnapprovedModelError: It names a version that has not passed the promotion checks.
         BundleError: The model is damaged.
     """
     where = Registry.at(registry)
     bundle = where.load(model)
-    if not undecided:
-        where.check_decided(bundle)
+    if not allow_unapproved:
+        where.check_approved(bundle)
     return _described(bundle)
 
 

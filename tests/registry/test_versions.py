@@ -12,7 +12,7 @@ from imdb_classifier.errors import (
     BundleError,
     CannotWriteError,
     ConfigurationError,
-    UndecidedModelError,
+    UnapprovedModelError,
     UnknownModelError,
 )
 from imdb_classifier.model.bundle import Bundle, with_evaluation
@@ -81,7 +81,7 @@ def test_an_alias_outlives_the_release_that_bundled_its_model(
     assert [bundle.model_id for bundle in registry.bundles()] == sorted(
         [bundled.model_id, registered.model_id]
     )
-    registry.check_decided(registry.load(bundled.model_id))
+    registry.check_approved(registry.load(bundled.model_id))
     other = with_evaluation(tiny_bundle, "{}", "", tmp_path / "other")
     monkeypatch.setattr("imdb_classifier.registry.versions.bundled_path", lambda: other.path)
     kept = registry.load("@previous")
@@ -157,14 +157,14 @@ def test_where_the_registry_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert Registry.at().root == str(tmp_path / "imdb-classifier" / "registry")
 
 
-def test_a_version_scores_once_it_is_decided(registry: Registry, registered: Bundle) -> None:
+def test_a_version_scores_once_it_is_approved(registry: Registry, registered: Bundle) -> None:
     assert registry.decision(registered.model_id) is None
-    with pytest.raises(UndecidedModelError, match=f"{registered.model_id} has not.*--undecided"):
+    with pytest.raises(UnapprovedModelError, match=f"{registered.model_id} has not.*promote"):
         Scorer.load("@challenger", registry)
     registry.record(registered.model_id, {"promote": False})
-    with pytest.raises(UndecidedModelError):
+    with pytest.raises(UnapprovedModelError):
         Scorer.load(registered.model_id, registry)
-    Scorer.load("@challenger", registry, undecided=True).close()
+    Scorer.load("@challenger", registry, allow_unapproved=True).close()
     registry.record(registered.model_id, {"promote": True})
     assert registry.decision(registered.model_id) == {"promote": True}
     assert registry.ids() == [registered.model_id]

@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format bench pretrained constraints
+.PHONY: help quickstart test lint format docs bench pretrained constraints
 
 help:
 	@echo "make quickstart  set up, train a model, score a file, show the result"
 	@echo "make test        set up and run every test"
 	@echo "make lint        ruff, mypy, import-linter"
 	@echo "make format      let ruff format the code"
+	@echo "make docs        set up and build the documentation into build/docs"
 	@echo "make bench       measure speed and memory"
 
 # --- set-up: the mark is newer than what it was made from, so nothing is installed twice
@@ -27,6 +28,10 @@ $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --group dev
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(PIP) --group docs
 	@touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed
@@ -49,6 +54,11 @@ lint: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Every warning is an error: a broken link, an unknown anchor, a docstring that cannot be parsed.
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet -d build/doctrees docs build/docs
+	@echo "The documentation is in build/docs/index.html"
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks $(ARGS)

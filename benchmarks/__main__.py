@@ -1,6 +1,7 @@
 """``make bench``: speed, start-up and memory, measured in one run on an otherwise idle machine.
 
-JSON goes to ``build/bench.json``, the tables of the README to standard output.
+JSON goes to ``build/bench.json``, tables to standard output. The documentation shows the copy in
+this folder, ``results.json``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import memory, scoring, startup
+from benchmarks.conditions import conditions
 from benchmarks.table import markdown_table
 from imdb_classifier.registry.versions import REGISTRY_VARIABLE
 
@@ -32,18 +34,22 @@ def main(
         results = _measure(rounds, sizes)
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
-    print(markdown(results))
+    print("\n\n".join(tables(results).values()))
 
 
 def _measure(rounds: int, sizes: bool) -> dict[str, Any]:
-    results: dict[str, Any] = {"scoring": scoring.measure(rounds), "start_up": startup.measure(5)}
+    results: dict[str, Any] = {
+        "measured": conditions(),
+        "scoring": scoring.measure(rounds),
+        "start_up": startup.measure(5),
+    }
     if sizes:
         results["memory"] = memory.measure(SIZES)
     return results
 
 
-def markdown(results: dict[str, Any]) -> str:
-    """The tables that the README shows."""
+def tables(results: dict[str, Any]) -> dict[str, str]:
+    """Markdown tables of what was measured, by name: contenders, parts, start_up and memory."""
     figures = results["scoring"]
     contenders = [
         {
@@ -56,11 +62,13 @@ def markdown(results: dict[str, Any]) -> str:
         for row in figures["contenders"]
     ]
     parts = [
-        {"a part by itself, all cores": name, "reviews/s": rate}
+        {"one part by itself, all cores": name, "reviews/s": rate}
         for name, rate in (figures["parts"] | {"limit of the network": figures["limit"]}).items()
     ]
-    tables = [contenders, parts, results["start_up"], results.get("memory", [])]
-    return "\n\n".join(markdown_table(rows) for rows in tables if rows)
+    rows = {"contenders": contenders, "parts": parts, "start_up": results["start_up"]}
+    if "memory" in results:
+        rows["memory"] = results["memory"]
+    return {name: markdown_table(table) for name, table in rows.items()}
 
 
 if __name__ == "__main__":

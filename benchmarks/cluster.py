@@ -2,13 +2,13 @@
 
 ``python -m benchmarks.cluster`` runs the scoring flow on a Prefect server and Dask clusters of its
 own, all on this machine; workers have one thread each. Figures are medians. JSON goes to
-``build/cluster.json``, the tables of docs/scale.md to standard output.
+``build/cluster.json``, tables to standard output. The
+documentation shows the copy of the JSON in this folder.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,8 +23,11 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.__main__ import RESULT
+from benchmarks.conditions import conditions
 from benchmarks.reviews import is_real, write_reviews
 from benchmarks.table import markdown_table, progress
+from imdb_classifier.model.bundle import load_bundle
+from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.tasks.score_tasks import MAXIMUM_UNITS, UNIT_ROWS
 
 FLOW = Path(__file__).parents[1] / "flows" / "score.py"
@@ -37,8 +40,8 @@ def measure(rounds: int) -> dict[str, Any]:
     """Score files without text, 1 and 64 of them, and files of text, in every way, in turn.
 
     Returns:
-        text and cores; of_units (runner, and seconds: one, most, a_unit) and of_text (runner,
-        seconds, times_one_worker).
+        measured (see `conditions.conditions`), model_id and text; of_units (runner, and seconds:
+        one, most, a_unit) and of_text (runner, seconds, times_one_worker).
     """
     with tempfile.TemporaryDirectory() as folder:
         inputs = _inputs(Path(folder))
@@ -115,18 +118,19 @@ def _figures(seconds: Mapping[tuple[str, str], float], runners: list[str]) -> di
         for name in runners
     ]
     return {
+        "measured": conditions(),
+        "model_id": load_bundle(bundled_path()).model_id,
         "text": "IMDB test split" if is_real() else "generated text",
-        "cores": os.cpu_count(),
         "of_units": of_units,
         "of_text": of_text,
     }
 
 
-def markdown(results: Mapping[str, Any]) -> str:
-    """The tables that docs/scale.md shows."""
+def tables(results: Mapping[str, Any]) -> dict[str, str]:
+    """Markdown tables of what was measured, by name: units and texts."""
     units = [
         {
-            f"{UNIT_ROWS:,} rows without text a unit": row["runner"],
+            f"{UNIT_ROWS:,} rows without text per unit": row["runner"],
             "1 unit, s": row["one"],
             f"{MAXIMUM_UNITS} units, s": row["most"],
             "each further unit, s": row["a_unit"],
@@ -141,7 +145,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         }
         for row in results["of_text"]
     ]
-    return f"{markdown_table(units)}\n\n{markdown_table(texts)}"
+    return {"units": markdown_table(units), "texts": markdown_table(texts)}
 
 
 if __name__ == "__main__":
@@ -149,4 +153,4 @@ if __name__ == "__main__":
     file = RESULT.with_name("cluster.json")
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
-    print(markdown(results))
+    print("\n\n".join(tables(results).values()))

@@ -23,7 +23,6 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.reviews import is_real, reviews
 from benchmarks.table import progress
 from imdb_classifier.schema import LABEL, POSITIVE, TEXT
-from imdb_classifier.scoring.scorer import available_cores
 
 TUTORIAL, OURS = "tutorial", "ours"
 
@@ -67,7 +66,6 @@ def measure(rounds: int) -> dict[str, Any]:
     return {
         "text": "IMDB test split" if is_real() else "generated text",
         "rows": len(table),
-        "cores": available_cores(),
         "rounds": rounds,
         "contenders": [
             {

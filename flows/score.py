@@ -40,7 +40,7 @@ def score_parquet(
     output: the later one fails.
 
     Args:
-        source: A Parquet file, a folder of them, or a pattern such as reviews/**/*.parquet.
+        source: A Parquet file, a folder of them, or a pattern such as ``reviews/**/*.parquet``.
         output: The file or folder to write.
         model: @champion, @challenger, @previous, a version's id, or a bundle's path.
         text_column: The column that holds the text.

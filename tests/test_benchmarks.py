@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +8,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import cluster, scoring
-from benchmarks.__main__ import markdown
+from benchmarks import scoring
+from benchmarks.conditions import conditions
 from benchmarks.contenders import CONTENDERS
 from benchmarks.reviews import reviews, write_reviews
 from imdb_classifier.reviews.load import DATA_VARIABLE
-
-CHECKOUT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -54,13 +52,8 @@ def test_contenders_score_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert figures["network_of_limit"] > 0
 
 
-def test_the_readme_shows_the_measured_figures() -> None:
-    measured = json.loads((CHECKOUT / "benchmarks" / "results.json").read_text("utf-8"))
-    readme = (CHECKOUT / "README.md").read_text("utf-8")
-    for table in markdown(measured).split("\n\n"):
-        assert table in readme
-
-
-def test_the_page_on_scale_shows_the_measured_figures() -> None:
-    measured = json.loads((CHECKOUT / "benchmarks" / "cluster.json").read_text("utf-8"))
-    assert cluster.markdown(measured) in (CHECKOUT / "docs" / "scale.md").read_text("utf-8")
+def test_a_measurement_names_processor_commit_and_versions() -> None:
+    measured = conditions()
+    assert measured["cpu"]
+    assert re.fullmatch(r"[0-9a-f]{40}\+?", measured["commit"])
+    assert measured["packages"]["numpy"] == np.__version__

@@ -1,4 +1,4 @@
-"""Nothing phones home, and nothing is written outside the folders that the README names.
+"""Nothing phones home, and nothing is written outside the folders that the settings name.
 
 Native code opens files and sockets without telling Python: strace sees what it does.
 """

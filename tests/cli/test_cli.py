@@ -341,17 +341,3 @@ def test_scoring_loads_no_heavy_package(tmp_path: Path) -> None:
     )
     arguments = ["score", str(SAMPLE), str(tmp_path / "out.parquet")]
     subprocess.run([sys.executable, "-c", program, *arguments], check=True)
-
-
-def test_every_command_is_in_the_readme() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    commands = [
-        "score",
-        "train",
-        "evaluate",
-        "data fetch",
-        "models promote",
-        "models show",
-        "serve",
-    ]
-    assert [name for name in commands if f"imdb-classifier {name}" not in readme] == []

@@ -1,0 +1,83 @@
+"""How far the training seed moves recipe ``seed``, the Keras tutorial's network.
+
+``python -m benchmarks.seeds`` needs the IMDB data set and trains five models, some minutes each. A
+model that is there already is not trained again. JSON goes to ``build/seeds.json``; the
+documentation shows the copy of it in this folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks.conditions import conditions
+from benchmarks.contenders import MODELS
+from benchmarks.table import markdown_table, progress
+from imdb_classifier.config import SEED
+from imdb_classifier.pipeline.jobs import train_bundle
+from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.schema import THRESHOLD
+from imdb_classifier.text.encoding import encode_reviews
+
+RESULT = Path("build/seeds.json")
+SEEDS = (1, 2, 3, 4, 5)
+
+
+def measure(seeds: tuple[int, ...]) -> dict[str, Any]:
+    """Train with each seed and label the IMDB test split.
+
+    Returns:
+        measured (see `conditions.conditions`), recipe; seeds (seed, model_id, accuracy on the test
+        split, val_accuracy of the last epoch) and mean (of the accuracies).
+    """
+    test = load_reviews(None, "test")
+    rows: list[dict[str, Any]] = []
+    for seed in seeds:
+        bundle = train_bundle(None, SEED.name, seed, MODELS)
+        sequences = encode_reviews(test.table, bundle.vocabulary, bundle.recipe.encoding)
+        positive = bundle.engine.probabilities(sequences) >= THRESHOLD
+        row = {
+            "seed": seed,
+            "model_id": bundle.model_id,
+            "accuracy": float((positive == (test.labels == 1)).mean()),
+            "val_accuracy": round(bundle.manifest["history"][-1]["val_accuracy"], 4),
+        }
+        progress(**row)
+        rows.append(row)
+    return {
+        "measured": conditions(),
+        "recipe": SEED.name,
+        "seeds": rows,
+        "mean": round(mean(row["accuracy"] for row in rows), 4),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """The seeds and their mean as a Markdown table."""
+    rows = [
+        {
+            "seed": row["seed"],
+            "test accuracy": f"{100 * row['accuracy']:.2f} %",
+            "validation accuracy": f"{100 * row['val_accuracy']:.2f} %",
+        }
+        for row in results["seeds"]
+    ]
+    return markdown_table(
+        [
+            *rows,
+            {
+                "seed": "mean",
+                "test accuracy": f"{100 * results['mean']:.2f} %",
+                "validation accuracy": "",
+            },
+        ]
+    )
+
+
+if __name__ == "__main__":
+    results = measure(SEEDS)
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
+    print(table(results))

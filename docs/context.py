@@ -1,0 +1,121 @@
+"""What the pages of the documentation are filled in with: figures, public names, commands."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import imdb_classifier
+from benchmarks import __main__ as bench
+from benchmarks import ablation, cluster
+from imdb_classifier import tasks
+from imdb_classifier.evaluation.promotion import Gates
+from imdb_classifier.monitoring.drift import DriftLimits
+from imdb_classifier.registry.versions import bundled_path
+from imdb_classifier.tasks.score_tasks import UNIT_ROWS
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def context() -> dict[str, Any]:
+    """Everything that a page may name between double braces."""
+    figures = {
+        name: _json(CHECKOUT / "benchmarks" / f"{name}.json")
+        for name in ("results", "cluster", "ablation")
+    }
+    return {
+        **figures,
+        "model": _json(bundled_path() / "evaluation.json"),
+        "manifest": _json(bundled_path() / "manifest.json"),
+        "model_mb": _scoring_files_bytes() / 1e6,
+        "tables": {
+            **bench.tables(figures["results"]),
+            **cluster.tables(figures["cluster"]),
+            "ablation": ablation.table(figures["ablation"]),
+        },
+        "rate": {
+            row["name"]: row["reviews_per_second"]
+            for row in figures["results"]["scoring"]["contenders"]
+        },
+        "measured": measured,
+        "billion": billion(figures["cluster"], figures["results"]),
+        "gates": asdict(Gates()),
+        "drift_limits": asdict(DriftLimits()),
+        "public": public_names(),
+        "tasks": tasks.__all__,
+        "command_line": command_line,
+    }
+
+
+def measured(conditions: Mapping[str, Any]) -> str:
+    """Processor, date, commit and versions of a measurement, as a sentence."""
+    packages = ", ".join(f"{name} {version}" for name, version in conditions["packages"].items())
+    return (
+        f"Measured on {conditions['date']} with {conditions['cores']} cores of an "
+        f"{conditions['cpu']}, at commit `{conditions['commit'][:10]}`, Python "
+        f"{conditions['python']}, {packages}."
+    )
+
+
+def billion(clusters: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, float]:
+    """What a billion reviews take on 200 cores, by what two Dask workers did on two.
+
+    Returns:
+        rate (reviews a second and core); minutes on 200 cores, on 64 workers of 3 threads
+        (minutes_64x3) and of 1 (minutes_64x1); bytes a review, and gigabytes a second to read.
+    """
+    rate = cluster.FILES * UNIT_ROWS / clusters["of_text"][-1]["seconds"] / 2
+    of_bytes = max(results["memory"], key=lambda row: row["rows"])
+    size = of_bytes["file, MB"] * 1e6 / of_bytes["rows"]
+    minutes = {cores: 1e9 / (cores * rate) / 60 for cores in (200, 192, 64)}
+    return {
+        "rate": rate,
+        "minutes": minutes[200],
+        "minutes_64x3": minutes[192],
+        "minutes_64x1": minutes[64],
+        "bytes": size,
+        "gigabytes_a_second": size / (minutes[192] * 60),
+    }
+
+
+def public_names() -> dict[str, list[str]]:
+    """The names that the package exports, by kind: functions, classes, errors and constants."""
+    kinds: dict[str, list[str]] = {"functions": [], "classes": [], "errors": [], "constants": []}
+    for name in imdb_classifier.__all__:
+        kinds[_kind(getattr(imdb_classifier, name))].append(name)
+    return kinds
+
+
+def command_line() -> str:
+    """The help of every command as Markdown."""
+    command = ["-m", "typer", "imdb_classifier.cli.app", "utils", "docs"]
+    titles = ["--name", "imdb-classifier", "--title", "Command line"]
+    return subprocess.run(
+        [sys.executable, *command, *titles], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+def _kind(value: object) -> str:
+    if inspect.isfunction(value):
+        return "functions"
+    if not inspect.isclass(value):
+        return "constants"
+    return "errors" if issubclass(value, Exception) else "classes"
+
+
+def _scoring_files_bytes() -> int:
+    return sum(
+        (bundled_path() / name).stat().st_size
+        for name in ("model.onnx", "vocabulary.txt", "ngrams.npy")
+    )
+
+
+def _json(file: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return values

@@ -1,0 +1,124 @@
+"""What the pages say of links, options, settings, exit codes and scores is so."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+
+import pandas as pd
+import pytest
+
+from imdb_classifier import errors, score_dataframe
+from tests.docs.conftest import CHECKOUT, OUTSIDE, PAGES
+from tests.docs.test_site import ALL_COMMANDS
+
+OF_OTHERS = {"--host", "--nworkers", "--nthreads", "--dashboard-address", "--param"}
+"""Options of Dask and Prefect that the pages name by themselves."""
+
+
+def read(page: str) -> str:
+    return (CHECKOUT / page).read_text("utf-8")
+
+
+def anchors(page: str) -> set[str]:
+    """Those of a page's headings, as GitHub makes them."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"```.*?```", "", page, flags=re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# Sphinx checks the links inside of docs/.
+@pytest.mark.parametrize("page", OUTSIDE)
+def test_links_resolve(page: str) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", read(page)):
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (CHECKOUT / page).parent / path if path else CHECKOUT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text("utf-8")), link
+
+
+def options_of(command: str) -> set[str]:
+    return {option for parameter in ALL_COMMANDS[command].params for option in parameter.opts} | {
+        "--help"
+    }
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_are_written_as_they_are(page: str) -> None:
+    """Each command and option in a block of shell commands, or as a word of code, exists."""
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", read(page), re.DOTALL))
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", read(page), flags=re.DOTALL))
+    for line in [*blocks.splitlines(), *spans]:
+        words = shlex.split(line.replace("'", ""), comments=True)
+        while words and "=" in words[0]:
+            del words[0]
+        if not words:
+            continue
+        if words[0] == "imdb-classifier":
+            names = [" ".join(words[:length]) for length in (3, 2, 1)]
+            command = next(name for name in names if name in ALL_COMMANDS)
+            assert command != "imdb-classifier" or len(words) == 1 or words[1][0] == "-", line
+            known = options_of(command)
+        elif re.fullmatch(r"--[a-z-]+", words[0]):
+            known = OF_OTHERS.union(*map(options_of, ALL_COMMANDS))
+        else:
+            continue
+        assert {word for word in words if re.fullmatch(r"--[a-z-]+", word)} <= known, line
+
+
+def test_every_command_is_shown_in_use() -> None:
+    pages = "\n".join(map(read, PAGES))
+    leaves = [name for name, command in ALL_COMMANDS.items() if not hasattr(command, "commands")]
+    assert [n for n in leaves if n not in pages and "quickstart" not in n] == []
+
+
+def test_every_environment_variable_is_a_setting() -> None:
+    settings = read("docs/reference/settings.md")
+    code = [
+        file.read_text("utf-8")
+        for folder in ("imdb_classifier", "flows", "deployments")
+        for file in (CHECKOUT / folder).rglob("*.py")
+    ]
+    families = r"IMDB_CLASSIFIER|AWS|KERAS|TF|ORT|PREFECT|XDG|DO"
+    named = {name for text in code for name in re.findall(rf'"((?:{families})_[A-Z_0-9]+)"', text)}
+    assert {"IMDB_CLASSIFIER_DATA", "ORT_DISABLE_TELEMETRY"} <= named
+    assert [name for name in sorted(named) if f"`{name}`" not in settings] == []
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    table = read("docs/reference/exit-codes.md")
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    of_errors = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+    assert listed == of_errors | {130}  # the shell's, of Ctrl-C
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guides/getting-started.md"])
+def test_the_shown_scores_are_real(page: str) -> None:
+    head = "| text | sentiment_label | sentiment_probability |\n|---|---|---:|\n"
+    rows = read(page).split(head)[1].split("\n\n")[0].splitlines()
+    shown = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    scored = score_dataframe(pd.DataFrame({"text": [text for text, _, _ in shown]}))
+    real = [
+        [text, "" if pd.isna(label) else label, "" if pd.isna(label) else f"{probability:.3f}"]
+        for text, label, probability in scored.itertuples(index=False)
+    ]
+    assert shown == real
+    assert len(shown) == 5
+
+
+def test_the_readme_names_the_measured_figures() -> None:
+    evaluation = json.loads(read("imdb_classifier/pretrained/evaluation.json"))
+    accuracy = 100 * evaluation["figures"]["accuracy"]["value"]
+    contenders = json.loads(read("benchmarks/results.json"))["scoring"]["contenders"]
+    (rate,) = [row["reviews_per_second"] for row in contenders if row["name"] == "ours"]
+    readme = read("README.md")
+    assert set(re.findall(r"([\d.]+) %", readme)) == {f"{accuracy:.1f}"}
+    assert set(re.findall(r"([\d,]+) reviews per second", readme)) == {f"{rate:,}"}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(read("README.md").splitlines()) <= 110

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from imdb_classifier.samples import FOLDER
+
+SAMPLE: Final = FOLDER / "test-00000-of-00001.parquet"
+CANARY: Final = "xylophone canary of a review"
+"""What tests plant in a review, to see that it is shown nowhere."""
 
 
 class Outcome(NamedTuple):

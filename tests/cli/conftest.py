@@ -1,0 +1,26 @@
+"""A registry to run commands on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imdb_classifier.evaluation.result import Evaluation
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.pipeline.jobs import evaluate_bundle, register_bundle
+from imdb_classifier.registry.versions import Registry
+from imdb_classifier.samples import FOLDER
+
+
+@pytest.fixture(scope="session")
+def evaluation(tiny_bundle: Bundle) -> Evaluation:
+    return evaluate_bundle(tiny_bundle, str(FOLDER))[0]
+
+
+@pytest.fixture
+def registry(tiny_bundle: Bundle, evaluation: Evaluation, tmp_path: Path) -> Registry:
+    """The registry of `run`, with the tiny model as its challenger."""
+    registry = Registry.at(tmp_path / "registry")
+    register_bundle(tiny_bundle, evaluation, registry)
+    return registry

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imdb_classifier import __version__
+from imdb_classifier.samples import FOLDER
+from tests.command_line import CANARY, SAMPLE, Outcome, Run
+
+
+def test_version_is_printed(run: Run) -> None:
+    assert run("--version") == Outcome(0, f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["score", "missing.parquet", "out.parquet"], 66, "missing.parquet matches no file"),
+        (["score", SAMPLE, "out.parquet", "--text-column", "body"], 65, "--text-column"),
+        (["score", SAMPLE, "out.parquet", "--model", "@nobody"], 66, "Known: @champion"),
+        (["score", SAMPLE, "taken.parquet"], 73, "imdb-classifier did not write it"),
+        (["score", "broken.parquet", "out.parquet"], 65, "broken.parquet"),
+        (["train", "--data", "nowhere"], 66, "There is no nowhere"),
+        (["train"], 66, "Three ways out"),
+        (["train", "--recipe", "nope", "--data", FOLDER], 78, "'nope' is not among"),
+        (["evaluate", "--model", "nowhere"], 66, "'nowhere' is none of these"),
+        (["models", "promote", "--to", "previous"], 66, "@previous"),
+        (["models", "promote"], 2, "Name either a MODEL, or --to previous"),
+        (["score", SAMPLE], 2, "OUTPUT"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
+)
+def test_bad_input_gives_one_clear_error_and_writes_nothing(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str | Path],
+    code: int,
+    text: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("taken.parquet").write_bytes(b"somebody else's")
+    Path("broken.parquet").write_bytes(b"PAR1 no parquet PAR1")
+    before = sorted(tmp_path.rglob("*"))
+    outcome = run(*arguments)
+    assert outcome.code == code
+    assert text in " ".join(outcome.err.replace("│", " ").split())
+    assert outcome.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+    assert Path("taken.parquet").read_bytes() == b"somebody else's"
+
+
+def test_an_error_is_one_json_object_too(run: Run) -> None:
+    outcome = run("score", "missing.parquet", "out.parquet", "--json")
+    assert outcome.json["exit_code"] == outcome.code == 66
+    assert "missing.parquet" in outcome.json["error"]
+
+
+def test_an_unforeseen_error_says_where_but_not_what(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(CANARY)
+
+    monkeypatch.setattr("imdb_classifier.scoring.scorer.Scorer.load", fail)
+    outcome = run("score", SAMPLE, tmp_path / "out.parquet")
+    assert outcome.code == 70
+    assert "Internal error: RuntimeError" in outcome.err
+    assert "cli/batch_commands.py" in outcome.err
+    assert CANARY not in outcome.err

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from imdb_classifier.errors import printable
+from imdb_classifier.registry.versions import Registry
+from imdb_classifier.samples import FOLDER
+from tests.command_line import CANARY, SAMPLE, Run
+
+HOSTILE = [
+    "[red]a[link=x]",
+    "\x1b[31mb\x1b[0m",
+    "c\nError: forged",
+    "<script>d",
+    "\u202ee",
+    ":warning:",
+]
+
+
+@pytest.mark.parametrize("arguments", [("--json",), ()], ids=["json", "table"])
+def test_hostile_names_are_shown_as_they_are_and_do_nothing(
+    run: Run, registry: Registry, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number, name in enumerate(HOSTILE):
+        column = "text" if number % 2 else f"t {name}"
+        table = pa.table({column: [f"{CANARY} {name}", None]})
+        pq.write_table(table, pa.OSFile(bytes(tmp_path / "in" / f"{name}.parquet"), "wb"))
+    command = (tmp_path / "in", tmp_path / "out", "--model", "@challenger", *arguments)
+    scored, planned = run("score", *command, "--undecided"), run("plan", *command)
+    # One file fails no more, so that there is something to verify.
+    for number, name in enumerate(HOSTILE):
+        if number % 2 == 0:
+            (tmp_path / "in" / f"{name}.parquet").unlink()
+    assert run("score", *command, "--undecided").code == 0
+    verified = run("verify", tmp_path / "out", *arguments)
+    assert (scored.code, planned.code, verified.code) == (75, 0, 0)
+    for outcome in (scored, planned, verified):
+        shown = outcome.out + outcome.err
+        assert all(letter.isprintable() or letter == "\n" for letter in shown)
+        assert CANARY not in shown
+    assert not [line for line in scored.err.splitlines() if "fake" in line and "c\\n" not in line]
+    for name in HOSTILE:
+        shown = f"{printable(name)}.parquet".replace(" ", "")
+        assert shown in names_in(scored.out)
+        assert shown in names_in(planned.out)
+    for name in HOSTILE[::2]:
+        assert f"t {printable(name)}" in scored.err
+
+
+def names_in(shown: str) -> str:
+    """The names of files in JSON or in a table's first column, without the spaces and folds."""
+    if shown.startswith("{"):
+        return " ".join(file["name"] for file in json.loads(shown)["files"]).replace(" ", "")
+    rows = [line for line in shown.splitlines() if line.startswith("\u2502")]
+    return "".join(line.split("\u2502")[1].replace(" ", "") for line in rows)
+
+
+def test_on_a_terminal_there_are_bars(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Console(stderr=True, force_terminal=True, width=100, highlight=False)
+    monkeypatch.setattr("imdb_classifier.cli.console.err", terminal)
+    monkeypatch.setattr("imdb_classifier.cli.training_commands.err", terminal)
+    outcome = run("train", "--data", FOLDER, "--recipe", "tiny", "--json")
+    assert outcome.code == 0
+    assert "epoch 1/4  loss" in outcome.err
+    assert "epoch 4/4  loss" in outcome.err
+    assert "9/9" in outcome.err
+    outcome = run("score", SAMPLE, tmp_path / "out.parquet", "--json")
+    assert outcome.code == 0
+    assert "86/86" in outcome.err

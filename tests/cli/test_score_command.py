@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.registry.versions import Registry
+from imdb_classifier.samples import FOLDER
+from tests.command_line import SAMPLE, Run
+
+
+def test_score_puts_a_table_on_standard_output(run: Run, tmp_path: Path) -> None:
+    outcome = run("score", SAMPLE, tmp_path / "scored.parquet")
+    assert outcome.code == 0
+    assert "86" in outcome.out
+    assert outcome.err.startswith("The batch is unlike the reviews that the model was checked on: ")
+    assert "lengths +" in outcome.err
+    scored = pq.read_table(tmp_path / "scored.parquet")
+    assert scored.column_names[-2:] == ["sentiment_label", "sentiment_probability"]
+
+
+def test_json_is_the_only_thing_on_standard_output(run: Run, tmp_path: Path) -> None:
+    outcome = run("score", FOLDER, tmp_path / "scored", "--json")
+    assert outcome.code == 0
+    assert outcome.json["totals"]["rows"] == 264
+    assert [file["status"] for file in outcome.json["files"]] == ["scored", "scored"]
+    assert (tmp_path / "scored" / "_SUCCESS").exists()
+    drift = json.loads((tmp_path / "scored" / "_DRIFT.json").read_text())
+    assert drift == outcome.json["drift"]
+    assert (drift["rows"], drift["batch"]["without_text"]) == (264, 0)
+
+
+def test_limits_of_drift(run: Run, tmp_path: Path) -> None:
+    limits = ("lengths=9", "scores=9", "positive=1", "truncated=1")
+    options = [part for limit in limits for part in ("--drift-limit", limit)]
+    outcome = run("score", FOLDER, tmp_path / "scored", *options)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert run("score", FOLDER, tmp_path / "scored", "--drift-limit", "colour=1").code == 78
+    assert run("score", FOLDER, tmp_path / "scored", "--drift-limit", "scores").code == 2
+
+
+def test_score_takes_column_and_prefix(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"body": ["A wonderful film", None]}), source)
+    target = tmp_path / "out.parquet"
+    assert run("score", source, target, "--text-column", "body", "--prefix", "mood_").code == 0
+    scored = pq.read_table(target)
+    assert scored.column_names == ["body", "mood_label", "mood_probability"]
+    assert scored["mood_label"].null_count == 1
+
+
+def test_one_bad_file_does_not_stop_the_others(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    shutil.copytree(FOLDER, source, ignore=shutil.ignore_patterns("*.py", "*.toml", "__pycache__"))
+    (source / "broken.parquet").write_bytes(b"PAR1 no parquet PAR1")
+    outcome = run("score", source, tmp_path / "out", "--json")
+    assert outcome.code == 75
+    assert outcome.json["totals"]["failed"] == 1
+    assert "broken.parquet" in outcome.err
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+    (source / "broken.parquet").unlink()
+    outcome = run("score", source, tmp_path / "out", "--json")
+    assert outcome.code == 0
+    assert [file["status"] for file in outcome.json["files"]] == ["reused", "reused"]
+
+
+def test_a_damaged_bundle_is_refused(run: Run, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    damaged = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle.path, damaged)
+    model = bytearray((damaged / "model.onnx").read_bytes())
+    model[1000] ^= 1
+    (damaged / "model.onnx").write_bytes(model)
+    outcome = run("score", SAMPLE, tmp_path / "out.parquet", "--model", damaged)
+    assert outcome.code == 65
+    assert "model.onnx does not have its SHA-256 sum" in outcome.err
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_version_that_is_not_decided_does_not_score(
+    run: Run, registry: Registry, tmp_path: Path
+) -> None:
+    command = ("score", SAMPLE, tmp_path / "out.parquet", "--model", "@challenger")
+    outcome = run(*command)
+    assert outcome.code == 78
+    assert "or score with it anyway with --undecided" in outcome.err
+    assert not (tmp_path / "out.parquet").exists()
+    assert run(*command, "--undecided").code == 0
+
+
+def test_scoring_loads_no_heavy_package(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from imdb_classifier import cli\n"
+        "try:\n    cli.main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
+        "heavy = {'tensorflow', 'keras', 'prefect', 'sklearn', 'matplotlib', 'jinja2'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    arguments = ["score", str(SAMPLE), str(tmp_path / "out.parquet")]
+    subprocess.run([sys.executable, "-c", program, *arguments], check=True)

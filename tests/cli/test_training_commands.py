@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from imdb_classifier.registry.versions import Registry
+from imdb_classifier.samples import FOLDER
+from tests.command_line import SAMPLE, Run
+
+
+def test_train_registers_a_challenger_with_its_report(run: Run, tmp_path: Path) -> None:
+    outcome = run("train", "--data", FOLDER, "--recipe", "tiny", "--seed", "7", "--json")
+    assert outcome.code == 0
+    model_id = outcome.json["model_id"]
+    assert outcome.json["evaluation"]["rows"] == 86
+    assert "epoch 4/4" in outcome.err
+    assert "lstm (LSTM)" in outcome.err
+    registry = Registry.at(tmp_path / "registry")
+    assert registry.aliases() == {"challenger": model_id}
+    assert Path(outcome.json["report"]["report.html"]).is_file()
+    assert list(registry.work.iterdir()) == []
+
+    listed = run("models", "list", "--json").json["models"]
+    assert [(model["recipe"], model["aliases"]) for model in listed] == [
+        ("tiny", ["challenger"]),
+        ("production", ["champion"]),
+    ]
+    shown = run("models", "show", "@challenger", "--json").json
+    assert shown["manifest"]["seed"] == 7
+    assert shown["evaluation"] == outcome.json["evaluation"]
+
+
+def test_there_is_nothing_to_learn_twice_unless_forced(run: Run, registry: Registry) -> None:
+    # The model in the registry was trained just so.
+    command = ("train", "--data", FOLDER, "--recipe", "tiny", "--seed", "7", "--json")
+    outcome = run(*command)
+    assert outcome.code == 0
+    assert outcome.json["model_id"] == registry.aliases()["challenger"]
+    assert outcome.json["evaluation"]["rows"] == 86
+    assert "nothing to learn. Change one of them, or say --force" in outcome.err
+    assert "epoch" not in outcome.err
+    forced = run(*command, "--force")
+    assert forced.json["model_id"] == outcome.json["model_id"]
+    assert "epoch 4/4" in forced.err
+
+
+def test_evaluate_writes_a_report_without_texts_unless_asked(run: Run, tmp_path: Path) -> None:
+    texts = pq.read_table(SAMPLE)["text"].to_pylist()
+    assert run("evaluate", "--data", FOLDER, "--output", tmp_path / "report").code == 0
+    page = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert not any(text[:25] in page for text in texts)
+    outcome = run("evaluate", "--data", FOLDER, "--output", tmp_path / "texts", "--with-texts")
+    assert outcome.code == 0
+    assert any(text[:25] in (tmp_path / "texts" / "report.html").read_text() for text in texts)

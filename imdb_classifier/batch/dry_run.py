@@ -22,9 +22,11 @@ from imdb_classifier.batch.outputs.provenance import (
 )
 from imdb_classifier.batch.outputs.scored_file import BATCHES_AHEAD, ROW_GROUP_ROWS, ScoreOptions
 from imdb_classifier.errors import BadDataError, MissingColumnError
+from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
-from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer
+from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer, scorer_for
 from imdb_classifier.storage import storage_of
+from imdb_classifier.storage.paths import StrPath, to_str
 
 TRIAL_SECONDS: Final = 0.3
 COPIES: Final = 2
@@ -81,13 +83,14 @@ class Estimate:
         return {"totals": self.totals(), **asdict(self)}
 
 
-def estimate(
-    source: str,
-    output: str,
-    scorer: Scorer,
+def estimate_run(
+    source: StrPath,
+    output: StrPath,
+    model: StrPath | Scorer = CHAMPION,
     options: ScoreOptions | None = None,
     *,
     selection: Selection | None = None,
+    registry: Registry | None = None,
 ) -> Estimate:
     """What `run.score_parquet` would do with the same arguments, without reading any rows.
 
@@ -97,15 +100,29 @@ def estimate(
     Args:
         source: See `plan.plan_files`.
         output: See `plan.plan_files`.
-        scorer: The model.
+        model: As for `score_parquet`.
         options: Columns, and rows without text.
         selection: Which files are asked for, by what is there already.
+        registry: As for `score_parquet`.
 
     Raises:
         NoInputError: There is nothing to score.
         CannotWriteError: Input and output overlap.
+        ImdbClassifierError: The model cannot be loaded, see `Scorer.load`.
     """
-    options, selection = options or ScoreOptions(), selection or Selection(stale="replace")
+    with scorer_for(model, registry, allow_unapproved=True) as scorer:
+        return _estimate(
+            to_str(source),
+            to_str(output),
+            scorer,
+            options or ScoreOptions(),
+            selection or Selection(stale="replace"),
+        )
+
+
+def _estimate(
+    source: str, output: str, scorer: Scorer, options: ScoreOptions, selection: Selection
+) -> Estimate:
     origin = {"model_hash": scorer.bundle.model_hash, "options": asdict(options)}
     files = []
     total_bytes = widest = 0

@@ -32,8 +32,10 @@ from imdb_classifier.errors import (
     first_line,
 )
 from imdb_classifier.monitoring.drift import Drift, DriftLimits
-from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.scoring.scorer import Scorer, scorer_for
 from imdb_classifier.storage import storage_of
+from imdb_classifier.storage.paths import StrPath, to_str
 
 
 @dataclass(frozen=True)
@@ -136,15 +138,16 @@ class Limits:
 
 
 def score_parquet(
-    source: str,
-    output: str,
-    scorer: Scorer,
+    source: StrPath,
+    output: StrPath,
+    model: StrPath | Scorer = CHAMPION,
     options: ScoreOptions | None = None,
     *,
     selection: Selection | None = None,
     limits: Limits | None = None,
     drift_limits: DriftLimits | None = None,
     on_rows: Callable[[int], None] | None = None,
+    registry: Registry | None = None,
 ) -> RunResult:
     """Score a Parquet file, a folder of them, or a glob pattern.
 
@@ -155,23 +158,25 @@ def score_parquet(
     Args:
         source: What to score, see `plan_files`.
         output: Where the scored copies go, see `plan_files`.
-        scorer: The model.
+        model: ``@champion``, a version's id, the path of a bundle, or a scorer, which stays open.
         options: Columns, and rows without text.
         selection: Which files are asked for, by what is there already.
         limits: When to end before all is done.
         drift_limits: How far the batch may be from the model's reference.
         on_rows: Told after each batch how many rows more are done.
+        registry: Where a reference is looked up, see `Scorer.load`.
 
     Raises:
         NoInputError: There is nothing to score.
         OutputInUseError: Another run is writing there.
         CannotWriteError: Input and output overlap, or the output folder cannot be written.
-        ImdbClassifierError: The input is a single file and cannot be scored, see `score_file`.
+        ImdbClassifierError: The model cannot be loaded, see `Scorer.load`; or the input is a single
+            file and cannot be scored, see `score_file`.
     """
-    options = options or ScoreOptions()
+    source, output, options = to_str(source), to_str(output), options or ScoreOptions()
     planned = plan_files(source, output)
     alone = storage_of(source).kind(source) == "file"
-    with alone_in(output):
+    with scorer_for(model, registry) as scorer, alone_in(output):
         alone = planned[0].source == source
         if not alone:
             withdraw(output)
@@ -189,8 +194,8 @@ def score_parquet(
             return result
         drift = report_drift(None if alone else output, planned, scorer.bundle, drift_limits)
         if not alone:
-            model = {"model_id": result.model_id, "model_hash": scorer.bundle.model_hash}
-            declare(output, source, model, options, planned, result.files)
+            scored_by = {"model_id": result.model_id, "model_hash": scorer.bundle.model_hash}
+            declare(output, source, scored_by, options, planned, result.files)
     return replace(result, drift=drift)
 
 

@@ -26,11 +26,13 @@ from imdb_classifier.errors import (
     first_line,
     printable,
 )
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import POSITIVE, scored_fields
-from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.scoring.scorer import Scorer, scorer_for
 from imdb_classifier.scoring.text_columns import has_text, labels
 from imdb_classifier.storage import SUFFIX, storage_of
 from imdb_classifier.storage.files import sha256_of
+from imdb_classifier.storage.paths import StrPath, to_str
 
 TOLERANCE: Final = 1e-5
 """How far apart the scores of one text may be, on processors of different kinds."""
@@ -79,7 +81,7 @@ class Verification:
         return asdict(self)
 
 
-class Promise:
+class _Promise:
     """What an output says of itself: a folder in its manifest, a single file in its footer.
 
     Args:
@@ -136,24 +138,37 @@ class Promise:
         }
 
 
-def verify(
-    promise: Promise, scorer: Scorer, *, source: str | None = None, rows_again: int = 32
+def verify_output(
+    output: StrPath,
+    model: StrPath | Scorer | None = None,
+    *,
+    source: StrPath | None = None,
+    rows_again: int = 32,
+    registry: Registry | None = None,
 ) -> Verification:
     """Check scored files: sums, counts, columns, inputs, and some rows scored again.
 
     Args:
-        promise: What the output says of itself.
-        scorer: The model that it should be of.
+        output: A scored file, or a folder that a run completed.
+        model: The model that it should be of: a reference or a scorer, as for `score_parquet`. By
+            default the one that it says it is of.
         source: The input that it should be of. By default what a folder's manifest says; a single
             file's input is looked at only if it is named.
         rows_again: How many rows of each file are scored again, spread over it.
+        registry: Where a reference is looked up, see `Scorer.load`.
 
     Raises:
-        NoInputError: Its input is gone altogether.
-        UnreadableFileError: The input's place cannot be reached.
+        NoInputError: The output is no such file or folder, or its input is gone altogether.
+        UnreadableFileError: The place of the output or of the input cannot be reached.
+        ImdbClassifierError: The model cannot be loaded, see `Scorer.load`.
     """
+    said = _Promise(to_str(output))
+    with scorer_for(model or said.model_id, registry, allow_unapproved=True) as scorer:
+        return _verify(said, scorer, to_str(source) if source else said.source, rows_again)
+
+
+def _verify(promise: _Promise, scorer: Scorer, source: str | None, rows_again: int) -> Verification:
     paths = promise.paths()
-    source = source or promise.source
     inputs = {file.name: file for file in plan_files(source, promise.output)} if source else None
     problems = [
         Problem(name, None, "The manifest does not list it.")

@@ -153,13 +153,13 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show what scoring would do, and about how long and how much memory it would take."""
-    from imdb_classifier.batch.dry_run import estimate
+    from imdb_classifier.batch.dry_run import estimate_run
     from imdb_classifier.batch.outputs.provenance import Selection
     from imdb_classifier.batch.outputs.scored_file import ScoreOptions
     from imdb_classifier.scoring.scorer import Scorer
 
     with Scorer.load(model, Registry.at(registry), allow_unapproved=True) as scorer:
-        found = estimate(
+        found = estimate_run(
             *(source, output, scorer, ScoreOptions(text_column, prefix)),
             selection=Selection.of(only or "new,stale"),
         )
@@ -190,18 +190,15 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check that scored files are still what scoring wrote; exit code 65 if something is off."""
-    from imdb_classifier.batch.verification import Promise
-    from imdb_classifier.batch.verification import verify as verify_output
-    from imdb_classifier.scoring.scorer import Scorer
+    from imdb_classifier.batch.verification import verify_output
 
-    promise = Promise(output)
-    named = model or promise.model_id
-    with Scorer.load(named, Registry.at(registry), allow_unapproved=True) as scorer:
-        found = verify_output(promise, scorer, source=source, rows_again=rows)
+    found = verify_output(
+        output, model, source=source, rows_again=rows, registry=Registry.at(registry)
+    )
     verdict = "something is off" if found.problems else "all is well"
     shown = table(
         f"{found.files:,} files with {found.rows:,} rows, {found.scored_again:,} of them scored "
-        f"again by {scorer.bundle.model_id}: {verdict}",
+        f"again by {found.model_id}: {verdict}",
         *("file", "#row", "what is off"),
     )
     for problem in found.problems:

@@ -38,6 +38,7 @@ from imdb_classifier.model.bundle import (
     with_evaluation,
 )
 from imdb_classifier.storage import OBJECT_STORE, storage_of
+from imdb_classifier.storage.paths import StrPath, to_str
 
 Alias = Literal["champion", "challenger", "previous"]
 ALIASES: Final[tuple[Alias, ...]] = ("champion", "challenger", "previous")
@@ -61,11 +62,11 @@ class Registry:
     root: str
 
     @classmethod
-    def at(cls, root: str | Path | None = None) -> Registry:
+    def at(cls, root: StrPath | None = None) -> Registry:
         """The registry at `root`, else ``IMDB_CLASSIFIER_REGISTRY``, else the user's own."""
         chosen = root or os.environ.get(REGISTRY_VARIABLE)
         chosen = chosen or platformdirs.user_data_path("imdb-classifier") / "registry"
-        return cls(str(chosen).rstrip("/"))
+        return cls(to_str(chosen).rstrip("/"))
 
     @property
     def work(self) -> Path:
@@ -137,7 +138,7 @@ class Registry:
             bundled = load_bundle(bundled_path())
         return versions if bundled.model_id in ids else [*versions, bundled]
 
-    def load(self, reference: str | Path) -> Bundle:
+    def load(self, reference: StrPath) -> Bundle:
         """The model that a reference names.
 
         Args:
@@ -149,7 +150,7 @@ class Registry:
             BundleError: It names a bundle that is damaged.
             ConfigurationError: The registry or the bundle cannot be reached.
         """
-        name = str(reference)
+        name = to_str(reference)
         aliases: Mapping[str, str] = self.aliases()
         if name == CHAMPION and "champion" not in aliases:
             return load_bundle(bundled_path())
@@ -167,7 +168,7 @@ class Registry:
             *(f"@{alias}" for alias in aliases if alias != "champion"),
             *self.ids(),
         ]
-        raise UnknownModelError(str(reference), [*known, bundled.model_id])
+        raise UnknownModelError(to_str(reference), [*known, bundled.model_id])
 
     def check_version(self, bundle: Bundle) -> None:
         """Make sure that a model can be promoted.
@@ -239,7 +240,7 @@ class Registry:
         self._point("challenger", bundle.model_id)
         return load_bundle(target)
 
-    def promote(self, reference: str | Path) -> str:
+    def promote(self, reference: StrPath) -> str:
         """Make a model the champion, and what was champion ``previous``.
 
         Args:

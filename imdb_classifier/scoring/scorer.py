@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.scoring.text_columns import as_text, has_text
+from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.text.batch_profile import Profile
 from imdb_classifier.text.encoding import TokenSequences, encode
 
@@ -47,7 +49,7 @@ class Scorer:
     @classmethod
     def load(
         cls,
-        model: str | Path = CHAMPION,
+        model: StrPath = CHAMPION,
         registry: Registry | None = None,
         *,
         allow_unapproved: bool = False,
@@ -134,6 +136,27 @@ class Scorer:
         without_text = len(texts) - len(whole)
         profile = Profile.of(whole, probabilities, encoding.sequence_length, without_text)
         return pa.array(result, mask=~scorable), profile
+
+
+@contextmanager
+def scorer_for(
+    model: StrPath | Scorer, registry: Registry | None = None, *, allow_unapproved: bool = False
+) -> Iterator[Scorer]:
+    """A scorer for a model: the one that is given, or one that is loaded and closed again.
+
+    Args:
+        model: A scorer, or a reference as `Scorer.load` takes it.
+        registry: As for `Scorer.load`.
+        allow_unapproved: As for `Scorer.load`.
+
+    Raises:
+        ImdbClassifierError: The model cannot be loaded, see `Scorer.load`.
+    """
+    if isinstance(model, Scorer):
+        yield model
+    else:
+        with Scorer.load(model, registry, allow_unapproved=allow_unapproved) as scorer:
+            yield scorer
 
 
 @dataclass(frozen=True)

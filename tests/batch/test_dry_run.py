@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.batch.dry_run import Estimate, estimate
+from imdb_classifier.batch.dry_run import Estimate, estimate_run
 from imdb_classifier.batch.outputs.provenance import Selection
 from imdb_classifier.batch.outputs.scored_file import ScoreOptions
 from imdb_classifier.batch.run import score_parquet
@@ -29,7 +29,7 @@ def statuses(found: Estimate) -> list[str]:
 
 def test_what_a_run_would_do_is_what_it_does(folder: str, tmp_path: Path, scorer: Scorer) -> None:
     output = str(tmp_path / "out")
-    before = estimate(folder, output, scorer)
+    before = estimate_run(folder, output, scorer)
     assert statuses(before) == ["new"] * 3
     assert before.totals() == {
         "files": 3, "rows": 230, "files_to_score": 3, "rows_to_score": 230,
@@ -42,16 +42,16 @@ def test_what_a_run_would_do_is_what_it_does(folder: str, tmp_path: Path, scorer
     pq.write_table(pa.table({"text": ["Another."]}), tmp_path / "in" / "a.parquet")
     (tmp_path / "in" / "d.parquet").write_bytes(b"no parquet")
     pq.write_table(pa.table({"body": ["x"]}), tmp_path / "in" / "e.parquet")
-    after = estimate(folder, output, scorer)
+    after = estimate_run(folder, output, scorer)
     assert statuses(after) == ["stale", "finished", "finished", "unreadable", "unreadable"]
     assert after.totals()["rows_to_score"] == 1
     run = score_parquet(folder, output, scorer, selection=Selection.of("new,stale"))
     assert [file.status for file in run.files] == [
         "scored", "reused", "reused", "failed", "failed",
     ]  # fmt: skip
-    others = estimate(folder, output, scorer, ScoreOptions(prefix="mood_"))
+    others = estimate_run(folder, output, scorer, ScoreOptions(prefix="mood_"))
     assert statuses(others)[:3] == ["stale"] * 3
-    new = estimate(
+    new = estimate_run(
         folder, output, scorer, ScoreOptions(prefix="mood_"), selection=Selection.of("new")
     )
     assert statuses(new)[:3] == ["left"] * 3
@@ -59,11 +59,11 @@ def test_what_a_run_would_do_is_what_it_does(folder: str, tmp_path: Path, scorer
 
 
 def test_no_rows_are_read(folder: str, tmp_path: Path, scorer: Scorer) -> None:
-    before = estimate(folder, str(tmp_path / "out"), scorer)
+    before = estimate_run(folder, str(tmp_path / "out"), scorer)
     content = bytearray((tmp_path / "in" / "b.parquet").read_bytes())
     content[4:200] = bytes(196)
     (tmp_path / "in" / "b.parquet").write_bytes(content)
-    found = estimate(folder, str(tmp_path / "out"), scorer)
+    found = estimate_run(folder, str(tmp_path / "out"), scorer)
     assert statuses(found) == ["new"] * 3
     assert found.totals() == before.totals()
     with pytest.raises(UnreadableFileError, match=r"b\.parquet"):
@@ -72,4 +72,4 @@ def test_no_rows_are_read(folder: str, tmp_path: Path, scorer: Scorer) -> None:
 
 def test_nothing_to_plan(tmp_path: Path, scorer: Scorer) -> None:
     with pytest.raises(NoInputError):
-        estimate(str(tmp_path / "nothing"), str(tmp_path / "out"), scorer)
+        estimate_run(str(tmp_path / "nothing"), str(tmp_path / "out"), scorer)

@@ -11,7 +11,7 @@ import pytest
 
 from imdb_classifier.batch.outputs.scored_file import ScoreOptions
 from imdb_classifier.batch.run import score_parquet
-from imdb_classifier.batch.verification import Problem, Promise, verify
+from imdb_classifier.batch.verification import Problem, verify_output
 from imdb_classifier.errors import NoInputError
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
@@ -56,7 +56,7 @@ def test_what_was_scored_is_well(
     options = ScoreOptions(prefix="mood_", on_null=on_null, quarantine=True)  # type: ignore[arg-type]
     score_parquet(str(tmp_path / "in"), str(tmp_path / "other"), scorer, options)
     for folder in (output, tmp_path / "other"):
-        found = verify(Promise(str(folder)), scorer)
+        found = verify_output(folder, scorer)
         assert found.problems == ()
         kept = ROWS - 30 if folder != output and on_null == "skip" else ROWS
         assert (found.files, found.rows, found.scored_again, found.exit_code) == (
@@ -65,9 +65,7 @@ def test_what_was_scored_is_well(
             64,
             0,
         )
-    single = verify(
-        Promise(str(output / "a.parquet")), scorer, source=str(tmp_path / "in" / "a.parquet")
-    )
+    single = verify_output(output / "a.parquet", scorer, source=tmp_path / "in" / "a.parquet")
     assert (single.problems, single.files, single.rows) == ((), 1, ROWS)
 
 
@@ -77,7 +75,7 @@ def test_a_byte_that_flipped(output: Path, scorer: Scorer) -> None:
     chunk = pq.read_metadata(file).row_group(0).column(1)
     content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
     file.write_bytes(content)
-    found = verify(Promise(str(output)), scorer)
+    found = verify_output(output, scorer)
     assert found.exit_code == 65
     assert [(problem.file, problem.row) for problem in found.problems] == [
         ("day=1/b.parquet", None),
@@ -95,7 +93,7 @@ def test_a_label_that_was_changed(output: Path, scorer: Scorer) -> None:
         )
 
     rewrite(output, change)
-    found = verify(Promise(str(output)), scorer)
+    found = verify_output(output, scorer)
     assert found.problems[0] == Problem(
         "a.parquet", 1234, "Its label, probability and text do not agree."
     )
@@ -110,19 +108,19 @@ def test_a_score_that_was_changed(output: Path, scorer: Scorer, row: int) -> Non
 
     rewrite(output, change)
     what = "The model gives its text another probability."
-    assert verify(Promise(str(output)), scorer).problems == (Problem("a.parquet", row, what),)
-    assert verify(Promise(str(output)), scorer, rows_again=0).problems == ()
+    assert verify_output(output, scorer).problems == (Problem("a.parquet", row, what),)
+    assert verify_output(output, scorer, rows_again=0).problems == ()
 
 
 def test_a_text_that_was_removed(output: Path, scorer: Scorer) -> None:
     rewrite(output, lambda table: replaced(table, "text", 77, " "))
     what = "Its label, probability and text do not agree."
-    assert verify(Promise(str(output)), scorer).problems == (Problem("a.parquet", 77, what),)
+    assert verify_output(output, scorer).problems == (Problem("a.parquet", 77, what),)
 
 
 def test_rows_that_are_gone(output: Path, scorer: Scorer) -> None:
     rewrite(output, lambda table: table.filter(pc.not_equal(table["n"], 7)))
-    assert verify(Promise(str(output)), scorer).problems == (
+    assert verify_output(output, scorer).problems == (
         Problem("a.parquet", None, "Its rows are not as many as its footer says."),
     )
 
@@ -134,7 +132,7 @@ def test_files_that_came_went_or_are_no_longer_what_they_were(
     (output / "day=1" / "b.parquet").unlink()
     pq.write_table(pa.table({"text": ["Another."]}), tmp_path / "in" / "a.parquet")
     pq.write_table(pa.table({"text": ["More."]}), tmp_path / "in" / "c.parquet")
-    found = verify(Promise(str(output)), scorer)
+    found = verify_output(output, scorer)
     assert [(problem.file, problem.what) for problem in found.problems] == [
         ("new.parquet", "The manifest does not list it."),
         ("c.parquet", "It is in the input, and not scored."),
@@ -143,11 +141,10 @@ def test_files_that_came_went_or_are_no_longer_what_they_were(
     ]
     (tmp_path / "in" / "a.parquet").unlink()
     assert (
-        Problem("a.parquet", None, "Its input is gone.")
-        in verify(Promise(str(output)), scorer).problems
+        Problem("a.parquet", None, "Its input is gone.") in verify_output(output, scorer).problems
     )
     (output / "a.parquet").write_text("mine")
-    assert verify(Promise(str(output)), scorer).problems[2].what == (
+    assert verify_output(output, scorer).problems[2].what == (
         "Its footer is not of ours, or cannot be read."
     )
 
@@ -156,9 +153,9 @@ def test_a_file_of_another_model(output: Path, tmp_path: Path, scorer: Scorer) -
     with Scorer(load_bundle(bundled_path())) as other:
         score_parquet(str(tmp_path / "in"), str(tmp_path / "two"), other)
         (tmp_path / "two" / "a.parquet").replace(output / "a.parquet")
-        assert Promise(str(output)).model_id == scorer.bundle.model_id
+        assert verify_output(output, scorer).model_id == scorer.bundle.model_id
         what = f"Another model scored it: {other.bundle.model_id}."
-        assert verify(Promise(str(output)), scorer).problems == (Problem("a.parquet", None, what),)
+        assert verify_output(output, scorer).problems == (Problem("a.parquet", None, what),)
 
 
 @pytest.mark.parametrize("name", ["out", "in", "in/a.parquet", "nothing"])
@@ -167,4 +164,4 @@ def test_only_what_was_completed_is_verified(
 ) -> None:
     (output / "_SUCCESS").unlink()
     with pytest.raises(NoInputError, match=f"{name} is neither"):
-        verify(Promise(str(tmp_path / name)), scorer)
+        verify_output(tmp_path / name, scorer)

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imdb_classifier.errors import TextTypeError
+from imdb_classifier.errors import TextTypeError, UnknownModelError
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.samples import FOLDER
-from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer
+from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer, scorer_for
 from imdb_classifier.text.encoding import encode
 
 TEXTS: list[str] = load_reviews(str(FOLDER), "test").table["text"].to_pylist()
@@ -85,3 +87,19 @@ def test_load_takes_a_reference(
         assert scorer.bundle.recipe.name == "production"
     with Scorer.load(tiny_bundle.path, empty) as scorer:
         assert scorer.bundle.model_id == tiny_bundle.model_id
+
+
+def test_only_a_scorer_of_its_own_is_closed(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    texts = pa.array(TEXTS[:1])
+    with Scorer(tiny_bundle) as mine:
+        with scorer_for(mine) as same:
+            assert same is mine
+        assert len(mine.probabilities(texts)) == 1
+    registry = Registry.at(tmp_path)
+    for model in (tiny_bundle.path, str(tiny_bundle.path)):
+        with scorer_for(model, registry) as loaded:
+            assert loaded.probabilities(texts).equals(Scorer(tiny_bundle).probabilities(texts))
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            loaded.probabilities(texts)
+    with pytest.raises(UnknownModelError), scorer_for("@challenger", registry):
+        pass

@@ -17,7 +17,7 @@ import pytest
 
 from imdb_classifier import storage
 from imdb_classifier.batch.run import score_parquet
-from imdb_classifier.batch.verification import Promise, verify
+from imdb_classifier.batch.verification import verify_output
 from imdb_classifier.errors import (
     BundleError,
     CannotWriteError,
@@ -125,15 +125,12 @@ def test_a_store_that_cannot_be_reached_is_named(
     name = str(tmp_path / "in.parquet")
     pq.write_table(pa.table({"text": ["Fine."]}), name)
     score_parquet(name, f"{bucket}/out.parquet", scorer)
-    promise = Promise(f"{bucket}/out.parquet")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     storage.object_store.cache_clear()
     with pytest.raises(ConfigurationError, match=r"The registry must be readable\. s3://.*/models"):
         registry.load(CHAMPION)
     with pytest.raises(UnreadableFileError, match=r"s3://.*/out\.parquet must be"):
-        Promise(f"{bucket}/out.parquet")
-    (problem,) = verify(promise, scorer).problems
-    assert problem.what == "Its footer is not of ours, or cannot be read."
+        verify_output(f"{bucket}/out.parquet", scorer)
 
 
 def test_a_bucket_that_is_not_there_is_named(bucket: str, tiny_bundle: Bundle) -> None:

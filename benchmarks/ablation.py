@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from benchmarks.conditions import conditions
 from benchmarks.table import markdown_table
+from imdb_classifier.evaluation.comparison import compare
 from imdb_classifier.evaluation.intervals import wilson
-from imdb_classifier.evaluation.promotion import compare
 from imdb_classifier.model.bundle import ONNX_FILE, Bundle, load_bundle
 from imdb_classifier.model.engines.choice import CompiledEngine
 from imdb_classifier.model.onnx_export import weights_of

@@ -40,7 +40,7 @@ def train_imdb(
         extra_train: Parquet files of your own with text and label to train on too.
         registry: Folder of the models. Default: IMDB_CLASSIFIER_REGISTRY, else the user's own.
         gates: Limits of your own: accuracy (at least), log_loss, calibration_error, accuracy_lost
-            and flips (at most).
+            and label_changes (at most).
         batch: Parquet files without labels, in which few labels may change.
         text_column: The column of theirs that holds the text.
         force: Train even where there is nothing to learn.

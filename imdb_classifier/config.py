@@ -46,7 +46,7 @@ class EncodingConfig:
         return self.num_words - 4
 
     @property
-    def uncut(self) -> EncodingConfig:
+    def untruncated(self) -> EncodingConfig:
         """The same scheme for reviews of any length."""
         return replace(self, sequence_length=2**31 - 1)
 
@@ -84,7 +84,7 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
-class RegularisationConfig:
+class RegularizationConfig:
     """What is left out at random while a network with teachers is trained, shares in [0, 1).
 
     Attributes:
@@ -102,7 +102,7 @@ class RegularisationConfig:
             _require(0 <= value < 1, f"{name} must lie in [0, 1).", name, value)
 
 
-NO_REGULARISATION: Final = RegularisationConfig(0, 0, 0)
+NO_REGULARIZATION: Final = RegularizationConfig(0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,10 @@ class TrainingConfig:
         )
 
 
+_STORED_REGULARIZATION: Final = "regularisation"
+"""The key in manifests, spelled as in the bundled model, whose files never change."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A named model: everything but the data and the seed.
@@ -191,7 +195,7 @@ class Recipe:
     encoding: EncodingConfig
     network: NetworkConfig
     training: TrainingConfig
-    regularisation: RegularisationConfig = NO_REGULARISATION
+    regularization: RegularizationConfig = NO_REGULARIZATION
     teachers: TeachersConfig | None = None
 
     def __post_init__(self) -> None:
@@ -210,7 +214,9 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON values."""
-        return asdict(self)
+        values = asdict(self)
+        values[_STORED_REGULARIZATION] = values.pop("regularization")
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -220,24 +226,20 @@ class Recipe:
             ConfigurationError: A key is missing, unknown, or out of range.
         """
         try:
-            # Bundles of earlier releases lack some keys.
-            teachers = values.get("teachers")
+            teachers = values["teachers"]
             return cls(
                 name=values["name"],
                 encoding=EncodingConfig(**values["encoding"]),
                 network=NetworkConfig(**values["network"]),
                 training=TrainingConfig(**values["training"]),
-                regularisation=RegularisationConfig(
-                    **values.get("regularisation", asdict(NO_REGULARISATION))
-                ),
+                regularization=RegularizationConfig(**values[_STORED_REGULARIZATION]),
                 teachers=None if teachers is None else TeachersConfig(**teachers),
             )
         except (KeyError, TypeError) as error:
             raise ConfigurationError(
-                "A recipe has the keys name, encoding, network, training, regularisation and "
-                "teachers.",
+                "A recipe must have exactly the keys that this release writes.",
                 f"This one does not fit: {error}.",
-                "Use a bundle of this release, or retrain the model.",
+                "Use a model bundle of this release, or train the model again.",
             ) from error
 
 
@@ -270,7 +272,7 @@ PRODUCTION: Final = Recipe(
         averaging=0.998,
         clip_norm=1.0,
     ),
-    regularisation=RegularisationConfig(word_dropout=0.1, input_dropout=0.3, output_dropout=0.3),
+    regularization=RegularizationConfig(word_dropout=0.1, input_dropout=0.3, output_dropout=0.3),
     teachers=TeachersConfig(
         minimum_reviews=6,
         vector_size=400,
@@ -278,7 +280,7 @@ PRODUCTION: Final = Recipe(
         vector_weight=0.5,
     ),
 )
-"""Made to be used: small enough for a CPU, and taught by stronger models on unlabelled reviews."""
+"""Made to be used: small enough for a CPU, and taught by stronger models on unlabeled reviews."""
 
 RECIPES: Final[Mapping[str, Recipe]] = {recipe.name: recipe for recipe in (PRODUCTION, SEED, TINY)}
 

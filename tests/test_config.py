@@ -39,14 +39,6 @@ def test_seed_is_the_tutorial() -> None:
     }
 
 
-def test_recipes_of_the_first_release_are_read() -> None:
-    values = SEED.to_dict()
-    del values["regularisation"], values["teachers"], values["network"]["ngrams"]
-    for name in ("warm_up_steps", "averaging", "clip_norm"):
-        del values["training"][name]
-    assert Recipe.from_dict(values) == SEED
-
-
 def test_words_with_an_id_of_their_own() -> None:
     # Ids 4 to 4,999: 0 to 3 are padding, start, unknown and Keras' unused one.
     assert SEED.encoding.vocabulary_words == 4_996

@@ -131,7 +131,7 @@ def score(
     if result.left:
         err.print(f"Left for another run: {len(result.left):,} files.")
     if result.drift and result.drift.crossed:
-        err.print(result.drift.said, style="yellow", soft_wrap=True)
+        err.print(result.drift.summary, style="yellow", soft_wrap=True)
     for file in result.failed:
         err.print(f"Error: {file.error}", style="red", soft_wrap=True)
     show(as_json, result.to_dict(), shown)

@@ -67,7 +67,7 @@ def promote(
         typer.Option(
             metavar="NAME=LIMIT",
             help="A limit of your own: accuracy (at least), log_loss, calibration_error, "
-            "accuracy_lost and flips (at most).",
+            "accuracy_lost and label_changes (at most).",
         ),
     ] = None,
     batch: Annotated[
@@ -96,7 +96,7 @@ def promote(
     decision = jobs.decide_promotion(where.load(model), where, data, gates, batch, text_column)
     shown = table(decision.reason, "check", "passed", "what was found")
     for check in decision.checks:
-        shown.add_row(check.name, "yes" if check.passed else "NO", check.said)
+        shown.add_row(check.name, "yes" if check.passed else "NO", check.found)
     show(as_json, decision.to_dict(), shown)
     raise typer.Exit(0 if decision.promote else EXIT_REFUSED)
 

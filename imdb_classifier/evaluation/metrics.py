@@ -27,7 +27,7 @@ from imdb_classifier.evaluation.result import (
     WrongRow,
 )
 from imdb_classifier.schema import THRESHOLD
-from imdb_classifier.text.batch_profile import LENGTH_EDGES, SCORE_BINS, Profile
+from imdb_classifier.text.batch_profile import LENGTH_EDGES, SCORE_BINS, BatchProfile
 
 CALIBRATION_BINS: Final = 15
 ROC_POINTS: Final = 200
@@ -43,7 +43,7 @@ def evaluate(
     model: Mapping[str, Any],
     history: Iterable[Mapping[str, Any]] = (),
     by_kind: tuple[KindSlice, ...] = (),
-    profile: Profile | None = None,
+    profile: BatchProfile | None = None,
 ) -> Evaluation:
     """Compare labels with probabilities; a row is called positive from `schema.THRESHOLD` on.
 
@@ -186,7 +186,7 @@ def _check(
         raise BadDataError(
             "Labels must be 0 (negative) or 1 (positive).",
             f"{len(labels) - negatives - positives} of {len(labels)} are neither.",
-            "Leave unlabelled reviews out of an evaluation.",
+            "Leave unlabeled reviews out of an evaluation.",
         )
     if not negatives or not positives:
         raise BadDataError(

@@ -1,8 +1,4 @@
-"""Whether a new model may replace the one that scores: gates, a paired test, slices, one verdict.
-
-It knows no model and no text: whoever has both scores the same rows with both models and hands over
-the numbers.
-"""
+"""Whether a new model may replace the champion: gates, comparisons, and one decision."""
 
 from __future__ import annotations
 
@@ -10,14 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from imdb_classifier.errors import MissingExtraError
-from imdb_classifier.evaluation import intervals
+from imdb_classifier.evaluation.comparison import Comparison, LabelChanges
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.limits import NamedLimits
-from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.version import __version__
 
 SCHEMA_VERSION: Final = 1
@@ -31,13 +22,13 @@ class Gates(NamedLimits):
     """What a model must reach, whatever the champion does, and how far it may fall behind it.
 
     Attributes:
-        accuracy: Share of the test rows labelled correctly, at least.
+        accuracy: Share of the test rows labeled correctly, at least.
         log_loss: Nats a row, at most.
         calibration_error: Expected calibration error, at most.
         accuracy_lost: Accuracy below the champion's, at most; a loss that is significant is refused
             however small it is.
-        flips: Share of the rows of an unlabelled batch that get another label than from the
-            champion, at most.
+        label_changes: Share of the rows of an unlabeled batch that get another label than from
+            the champion, at most.
     """
 
     called = "The gates"
@@ -47,82 +38,7 @@ class Gates(NamedLimits):
     log_loss: float = 0.5
     calibration_error: float = 0.1
     accuracy_lost: float = 0.005
-    flips: float = 0.1
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two models on the same rows.
-
-    Attributes:
-        name: Which rows.
-        rows: How many.
-        challenger_accuracy: Share of them that the new model labels correctly.
-        champion_accuracy: Share of them that the old one labels correctly.
-        better: Rows that only the new model labels correctly.
-        worse: Rows that only the old one labels correctly.
-        low: Lower end of the 95 % interval of the accuracies' difference.
-        high: Upper end of it.
-        p_value: McNemar's: the chance of a difference at least this large between equal models.
-    """
-
-    name: str
-    rows: int
-    challenger_accuracy: float
-    champion_accuracy: float
-    better: int
-    worse: int
-    low: float
-    high: float
-    p_value: float
-
-    @property
-    def difference(self) -> float:
-        """Accuracy gained, in [-1, 1]."""
-        return self.challenger_accuracy - self.champion_accuracy
-
-
-@dataclass(frozen=True)
-class Flip:
-    """A row that gets another label from the new model than from the old one.
-
-    Attributes:
-        file: Its file's name.
-        row: Its number there, from 0.
-        challenger_probability: Of positive, by the new model.
-        champion_probability: By the old one.
-    """
-
-    file: str
-    row: int
-    challenger_probability: float
-    champion_probability: float
-
-
-@dataclass(frozen=True)
-class Flips:
-    """What a new model would change in a batch that nobody has labelled.
-
-    Attributes:
-        rows: Rows with text.
-        to_positive: Rows that become positive.
-        to_negative: Rows that become negative.
-        mean_move: Mean distance between the two models' probabilities.
-        move_quantiles: Quantiles of that distance: of 50, 90, 99 and 100 % of the rows.
-        largest: The flips whose probability moves furthest, at most 20.
-    """
-
-    rows: int
-    to_positive: int
-    to_negative: int
-    mean_move: float
-    move_quantiles: Mapping[str, float]
-    largest: tuple[Flip, ...]
-
-    @property
-    def share(self) -> float:
-        """Of the rows, that get another label."""
-        return (self.to_positive + self.to_negative) / self.rows
+    label_changes: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -132,12 +48,12 @@ class Check:
     Attributes:
         name: What was looked at.
         passed: Whether it was as it must be.
-        said: What was found, and what must hold, as a sentence.
+        found: What was found, and what is required, as a sentence.
     """
 
     name: str
     passed: bool
-    said: str
+    found: str
 
 
 @dataclass(frozen=True)
@@ -152,7 +68,7 @@ class Decision:
         checks: All that was looked at.
         overall: Both models on all test rows.
         slices: Both models on parts of them.
-        flips: What would change in an unlabelled batch, or None where none was named.
+        label_changes: What would change in an unlabeled batch, or None where none was named.
         data: What is known of the test rows, as the evaluation says.
         package_version: Of this package.
     """
@@ -164,7 +80,7 @@ class Decision:
     checks: tuple[Check, ...]
     overall: Comparison
     slices: tuple[Comparison, ...]
-    flips: Flips | None
+    label_changes: LabelChanges | None
     data: Mapping[str, Any]
     package_version: str = __version__
 
@@ -173,57 +89,13 @@ class Decision:
         return {"schema_version": SCHEMA_VERSION, **asdict(self)}
 
 
-def compare(
-    name: str,
-    labels: NDArray[np.integer[Any]],
-    challenger: NDArray[np.floating[Any]],
-    champion: NDArray[np.floating[Any]],
-) -> Comparison:
-    """Compare two models on the same rows by McNemar's exact test and the bootstrap.
-
-    Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions
-    or percentages, Psychometrika 12 (1947), 153-157; for classifiers, T. G. Dietterich,
-    Approximate statistical tests for comparing supervised classification learning algorithms,
-    Neural Computation 10 (1998), 1895-1923.
-
-    Args:
-        name: Which rows these are.
-        labels: int (rows,), 0 negative, 1 positive; at least one row.
-        challenger: Probabilities of the new model, (rows,).
-        champion: Probabilities of the old one, (rows,).
-
-    Raises:
-        MissingExtraError: SciPy is not installed.
-    """
-    try:
-        from scipy.stats import binomtest
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("A comparison", "scipy", "train") from error
-    truth = labels == 1
-    ours, theirs = ((scores >= THRESHOLD) == truth for scores in (challenger, champion))
-    better, worse = (int(np.count_nonzero(rows)) for rows in (ours & ~theirs, theirs & ~ours))
-    apart = better + worse
-    low, high = intervals.paired_difference(better, worse, len(labels))
-    return Comparison(
-        name=name,
-        rows=len(labels),
-        challenger_accuracy=float(ours.mean()),
-        champion_accuracy=float(theirs.mean()),
-        better=better,
-        worse=worse,
-        low=low,
-        high=high,
-        p_value=float(binomtest(worse, apart).pvalue) if apart else 1.0,
-    )
-
-
 def decide(
     challenger: Evaluation,
     champion: Evaluation,
     overall: Comparison,
     slices: tuple[Comparison, ...],
     gates: Gates,
-    flips: Flips | None = None,
+    label_changes: LabelChanges | None = None,
     further: tuple[Check, ...] = (),
 ) -> Decision:
     """The verdict: a model is promoted when it passes every check.
@@ -234,14 +106,14 @@ def decide(
         overall: Both models on these rows.
         slices: Both models on parts of these rows.
         gates: What must be reached.
-        flips: What would change in an unlabelled batch, if there is one.
+        label_changes: What would change in an unlabeled batch, if there is one.
         further: Checks that were made elsewhere.
     """
     checks = (
         *_absolute(challenger, gates),
         _not_worse(overall, gates.accuracy_lost, SIGNIFICANCE),
         *(_not_worse(part, 1.0, SIGNIFICANCE / len(slices)) for part in slices),
-        *([_few_flips(flips, gates.flips)] if flips else []),
+        *([_few_label_changes(label_changes, gates.label_changes)] if label_changes else []),
         *further,
     )
     failed = [check for check in checks if not check.passed]
@@ -259,7 +131,7 @@ def decide(
         checks=checks,
         overall=overall,
         slices=slices,
-        flips=flips,
+        label_changes=label_changes,
         data=challenger.data,
     )
 
@@ -271,7 +143,7 @@ def _absolute(challenger: Evaluation, gates: Gates) -> tuple[Check, ...]:
         Check(
             "accuracy",
             accuracy >= gates.accuracy,
-            f"{accuracy:.2%} of the test rows are labelled right, {gates.accuracy:.2%} must be.",
+            f"{accuracy:.2%} of the test rows are labeled right, {gates.accuracy:.2%} must be.",
         ),
         Check(
             "log loss",
@@ -286,11 +158,12 @@ def _absolute(challenger: Evaluation, gates: Gates) -> tuple[Check, ...]:
     )
 
 
-def _few_flips(flips: Flips, most: float) -> Check:
+def _few_label_changes(changes: LabelChanges, most: float) -> Check:
     return Check(
-        "flips",
-        flips.share <= most,
-        f"{flips.share:.2%} of {flips.rows:,} unlabelled rows get another label, {most:.2%} may.",
+        "label changes",
+        changes.share <= most,
+        f"{changes.share:.2%} of {changes.rows:,} unlabeled rows get another label, "
+        f"{most:.2%} may.",
     )
 
 
@@ -301,7 +174,7 @@ def _not_worse(part: Comparison, most_lost: float, significance: float) -> Check
     return Check(
         part.name,
         not proven and lost <= most_lost,
-        f"{part.challenger_accuracy:.2%} of {part.rows:,} rows are labelled right, by the champion "
+        f"{part.challenger_accuracy:.2%} of {part.rows:,} rows are labeled right, by the champion "
         f"{part.champion_accuracy:.2%}: {100 * part.difference:+.2f} points "
         f"[{100 * part.low:+.2f}, {100 * part.high:+.2f}], p = {part.p_value:.3f}"
         + (f" (proven from {significance:.3f} down)" if proven else "")

@@ -29,7 +29,7 @@ _CUT: Final = "\n\nCut here: the rest is in the JSON and HTML reports.\n"
 
 # name: (title, shown in per cent, what it says)
 _FIGURES: Final = {
-    "accuracy": ("Accuracy", True, "of all reviews are labelled correctly"),
+    "accuracy": ("Accuracy", True, "of all reviews are labeled correctly"),
     "precision": ("Precision", True, "of the reviews called positive are positive"),
     "recall": ("Recall", True, "of the positive reviews are called positive"),
     "f1": ("F1", True, "harmonic mean of precision and recall"),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from imdb_classifier.errors import BundleError
-from imdb_classifier.text.batch_profile import Profile
+from imdb_classifier.text.batch_profile import BatchProfile
 
 SCHEMA_VERSION: Final = 1
 
@@ -92,7 +92,7 @@ class KindSlice:
         name: The kind.
         rows: Texts of it.
         positives: Of these, the positive ones.
-        accuracy: Share of these that are labelled correctly.
+        accuracy: Share of these that are labeled correctly.
     """
 
     name: str
@@ -103,12 +103,12 @@ class KindSlice:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one model did on one labelled data set; only numbers and the caller's plain values.
+    """What one model did on one labeled data set; only numbers and the caller's plain values.
 
     Attributes:
         schema_version: Of `to_dict`.
         rows: Reviews evaluated.
-        positives: Those labelled positive.
+        positives: Those labeled positive.
         figures: accuracy, precision, recall, f1, roc_auc, log_loss (nats), brier_score and
             calibration_error (expected calibration error, 15 bins of equal width; see
             `intervals.expected_calibration_error`). Never NaN.
@@ -139,7 +139,7 @@ class Evaluation:
     data: Mapping[str, Any]
     model: Mapping[str, Any]
     history: tuple[Mapping[str, Any], ...]
-    profile: Profile | None = None
+    profile: BatchProfile | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation as plain JSON values."""
@@ -186,7 +186,9 @@ class Evaluation:
                 data=values["data"],
                 model=values["model"],
                 history=tuple(values["history"]),
-                profile=Profile.from_dict(profile) if (profile := values.get("profile")) else None,
+                profile=BatchProfile.from_dict(profile)
+                if (profile := values.get("profile"))
+                else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(

@@ -19,12 +19,12 @@ MANY_UNKNOWN: Final = 0.1
 
 
 def slices_of(
-    uncut: TokenSequences, vocabulary: Vocabulary, sequence_length: int
+    untruncated: TokenSequences, vocabulary: Vocabulary, sequence_length: int
 ) -> Mapping[str, NDArray[np.bool_]]:
     """Which texts are in which slice; a text is in several, and empty slices are left out.
 
     Args:
-        uncut: The texts, encoded without a cut by a model's vocabulary.
+        untruncated: The texts, encoded without a cut by a model's vocabulary.
         vocabulary: That vocabulary.
         sequence_length: The tokens that a model reads of a text.
 
@@ -32,7 +32,7 @@ def slices_of(
         bool, (texts,), by name: by length in words, with a negation, truncated, and with many words
         that the vocabulary lacks.
     """
-    words = uncut.lengths - 1
+    words = untruncated.lengths - 1
     lowest = (0, *(edge + 1 for edge in LENGTH_EDGES))
     names = [f"{low}-{edge} words" for low, edge in zip(lowest, LENGTH_EDGES, strict=False)]
     names.append(f"{lowest[-1]}+ words")
@@ -40,10 +40,10 @@ def slices_of(
     slices = {name: by_length == number for number, name in enumerate(names)}
     matches = pc.match_substring_regex(vocabulary.words, NEGATIONS)
     negations = np.flatnonzero(matches.to_numpy(zero_copy_only=False)) + INDEX_FROM + 1
-    is_negation = np.isin(uncut.ids, negations)
-    slices["negation"] = _per_text(is_negation, uncut) > 0
-    slices["truncated"] = uncut.lengths > sequence_length
-    unknown = _per_text(uncut.ids == UNKNOWN, uncut)
+    is_negation = np.isin(untruncated.ids, negations)
+    slices["negation"] = _per_text(is_negation, untruncated) > 0
+    slices["truncated"] = untruncated.lengths > sequence_length
+    unknown = _per_text(untruncated.ids == UNKNOWN, untruncated)
     slices["many unknown words"] = unknown >= np.maximum(MANY_UNKNOWN * words, 1)
     return {name: rows for name, rows in slices.items() if rows.any()}
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.config import EncodingConfig, NetworkConfig, RegularisationConfig
+from imdb_classifier.config import EncodingConfig, NetworkConfig, RegularizationConfig
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.text.encoding import PADDING
 
@@ -147,7 +147,7 @@ def build_network(encoding: EncodingConfig, network: NetworkConfig, seed: int) -
 def build_student(
     encoding: EncodingConfig,
     network: NetworkConfig,
-    regularisation: RegularisationConfig,
+    regularization: RegularizationConfig,
     vector_size: int,
     seed: int,
 ) -> keras.Model:
@@ -158,8 +158,8 @@ def build_student(
     the arguments alone.
     """
     keras, seeded = import_keras(), _Layers(seed)
-    token_ids, pooled = _read_both_ways(seeded, encoding, network, regularisation.input_dropout)
-    dropped = seeded.dropout(regularisation.output_dropout)(pooled)
+    token_ids, pooled = _read_both_ways(seeded, encoding, network, regularization.input_dropout)
+    dropped = seeded.dropout(regularization.output_dropout)(pooled)
     positive = seeded.dense(1, activation="sigmoid", name="positive")(dropped)
     vectors = seeded.dense(vector_size, name="vector")(dropped)
     unit = keras.layers.UnitNormalization(name="vectors_of_teachers")(vectors)

@@ -20,7 +20,7 @@ class Epoch:
     Attributes:
         epoch: Its number, from 1.
         loss: Mean binary cross-entropy (nats) of the training part, while it was learned.
-        accuracy: Share of the training part labelled correctly, while it was learned.
+        accuracy: Share of the training part labeled correctly, while it was learned.
         val_loss: The same of the validation part, after the epoch; None where there is none.
         val_accuracy: Likewise.
         seconds: Wall-clock time, validation included.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imdb_classifier.limits import NamedLimits
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.text.batch_profile import Profile
+from imdb_classifier.text.batch_profile import BatchProfile
 
 SCHEMA_VERSION: Final = 1
 PSI_BINS: Final = 10
@@ -29,7 +29,7 @@ class DriftLimits(NamedLimits):
     Attributes:
         scores: Population stability index of the probabilities.
         lengths: Population stability index of the texts' lengths.
-        positive: Change of the share of texts labelled positive.
+        positive: Change of the share of texts labeled positive.
         unknown_words: Change of the share of words that the vocabulary lacks.
         truncated: Change of the share of texts longer than the model reads.
         without_text: Change of the share of rows without text.
@@ -82,8 +82,8 @@ class Drift:
 
     model_id: str
     measures: tuple[Measure, ...]
-    batch: Profile
-    reference: Profile
+    batch: BatchProfile
+    reference: BatchProfile
 
     @property
     def rows(self) -> int:
@@ -96,7 +96,7 @@ class Drift:
         return tuple(measure for measure in self.measures if measure.crossed)
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """The crossed limits as one sentence."""
         if not self.crossed:
             return "The batch is like the reviews that the model was checked on."
@@ -109,7 +109,7 @@ class Drift:
 
 
 def measure_drift(
-    model_id: str, batch: Profile, reference: Profile, limits: DriftLimits | None = None
+    model_id: str, batch: BatchProfile, reference: BatchProfile, limits: DriftLimits | None = None
 ) -> Drift:
     """Compare a batch with the reference of the model that scored it.
 
@@ -139,20 +139,20 @@ def measure_drift(
     return Drift(model_id, measures, batch, reference)
 
 
-def by_score(profile: Profile) -> NDArray[np.int64]:
+def by_score(profile: BatchProfile) -> NDArray[np.int64]:
     """Texts by probability in `PSI_BINS` bins of equal width: int64, (bins,)."""
     counts: NDArray[np.int64] = np.reshape(profile.scores, (PSI_BINS, -1)).sum(1)
     return counts
 
 
-def reference_of(bundle: Bundle) -> Profile | None:
+def reference_of(bundle: Bundle) -> BatchProfile | None:
     """The profile of the test reviews that a model was evaluated on.
 
     They serve as its reference, and not those that it learned from, because a model is surer of
     these than of any it meets later. None where it was never evaluated, or by an older release.
     """
     profile = (bundle.evaluation or {}).get("profile")
-    return Profile.from_dict(profile) if profile else None
+    return BatchProfile.from_dict(profile) if profile else None
 
 
 def _index(
@@ -174,7 +174,7 @@ def _chi_squared(freedom: int) -> float:
     return freedom * (1 - spread + NormalDist().inv_cdf(1 - CHANCE) * math.sqrt(spread)) ** 3
 
 
-def _shares(profile: Profile) -> Mapping[str, tuple[float, int]]:
+def _shares(profile: BatchProfile) -> Mapping[str, tuple[float, int]]:
     """Shares by the names of `DriftLimits`, and how many things each one counts by."""
     texts, rows = profile.texts, profile.rows
     return {

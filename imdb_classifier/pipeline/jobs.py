@@ -25,18 +25,19 @@ from imdb_classifier import samples
 from imdb_classifier.config import Recipe
 from imdb_classifier.config import recipe as named_recipe
 from imdb_classifier.errors import ConfigurationError, NoInputError
+from imdb_classifier.evaluation.comparison import compare
 from imdb_classifier.evaluation.metrics import evaluate, evaluate_kinds
-from imdb_classifier.evaluation.promotion import Check, Decision, Gates, compare, decide
+from imdb_classifier.evaluation.promotion import Check, Decision, Gates, decide
 from imdb_classifier.evaluation.report import render_json, render_model_card
 from imdb_classifier.evaluation.result import Evaluation, KindSlice
 from imdb_classifier.evaluation.slices import slices_of
 from imdb_classifier.model.bundle import Bundle, load_bundle, write_bundle
-from imdb_classifier.pipeline.label_changes import find_flips
+from imdb_classifier.pipeline.label_changes import find_label_changes
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.reviews.load import Reviews, add_reviews, count_overlap, load_reviews
 from imdb_classifier.schema import LABEL, TEXT
 from imdb_classifier.scoring.scorer import Scorer
-from imdb_classifier.text.batch_profile import Profile
+from imdb_classifier.text.batch_profile import BatchProfile
 from imdb_classifier.text.encoding import TokenSequences, encode_reviews
 from imdb_classifier.training.loop import TrainingObserver, run_key, train
 
@@ -59,13 +60,13 @@ def describe_training(
         recipe: The name of a recipe.
         seed: From 0 to 2**32 - 1.
         registry: Where versions are.
-        extra_train: Labelled Parquet files to add.
+        extra_train: Labeled Parquet files to add.
         download: Whether the reviews may be downloaded.
 
     Returns:
         The reviews' source, rows, rows left out, fingerprint, how many rows of the test split stand
         among them too (None where there is no test split), and for a recipe with teachers the same
-        of the unlabelled ones; and the id of a version of the same reviews, recipe and seed, with
+        of the unlabeled ones; and the id of a version of the same reviews, recipe and seed, with
         which there is nothing to learn, or None.
 
     Raises:
@@ -100,13 +101,13 @@ def _training_reviews(
     }
     if recipe.teachers is None or reviews.source == "keras":
         return reviews, None, summary
-    unlabelled = load_reviews(data, "unsupervised")
+    unlabeled = load_reviews(data, "unsupervised")
     summary["unlabelled"] = {
-        "rows": len(unlabelled),
-        "left_out": dict(unlabelled.left_out),
-        "fingerprint": unlabelled.fingerprint,
+        "rows": len(unlabeled),
+        "left_out": dict(unlabeled.left_out),
+        "fingerprint": unlabeled.fingerprint,
     }
-    return reviews, unlabelled, summary
+    return reviews, unlabeled, summary
 
 
 def reviews_line(summary: Mapping[str, Any]) -> str:
@@ -142,7 +143,7 @@ def train_bundle(
         seed: From 0 to 2**32 - 1.
         work: A folder for checkpoints and the bundle, made if missing; the caller removes it once
             the bundle is registered.
-        extra_train: Labelled Parquet files to add.
+        extra_train: Labeled Parquet files to add.
         download: Whether the reviews may be downloaded.
         observer: Told how training goes.
 
@@ -150,13 +151,13 @@ def train_bundle(
         ImdbClassifierError: See `imdb.load_reviews`, `training.train`, `bundle.write_bundle`.
     """
     chosen = named_recipe(recipe)
-    reviews, unlabelled, summary = _training_reviews(data, chosen, extra_train, download)
+    reviews, unlabeled, summary = _training_reviews(data, chosen, extra_train, download)
     logger.info("%s", reviews_line(summary))
-    target = work / run_key(reviews, chosen, seed, unlabelled)
+    target = work / run_key(reviews, chosen, seed, unlabeled)
     if target.exists():
         return load_bundle(target)
     checkpoints = target.with_suffix(".checkpoints")
-    trained = train(reviews, chosen, seed, checkpoints, observer, unlabelled)
+    trained = train(reviews, chosen, seed, checkpoints, observer, unlabeled)
     bundle = write_bundle(trained, summary, target)
     shutil.rmtree(checkpoints)
     return bundle
@@ -190,20 +191,20 @@ class _Examined:
 
     evaluation: Evaluation
     probabilities: NDArray[np.float32]
-    uncut: TokenSequences
+    untruncated: TokenSequences
 
 
 def _examine(bundle: Bundle, reviews: Reviews) -> _Examined:
     encoding = bundle.recipe.encoding
-    uncut = encode_reviews(reviews.table, bundle.vocabulary, encoding.uncut)
+    untruncated = encode_reviews(reviews.table, bundle.vocabulary, encoding.untruncated)
     with Scorer(bundle) as scorer:
-        probabilities = scorer.sequence_probabilities(uncut.tails(encoding.sequence_length))
+        probabilities = scorer.sequence_probabilities(untruncated.tails(encoding.sequence_length))
         by_kind = _evaluate_sample(bundle, scorer)
     figures = evaluate(
         reviews.labels,
         probabilities,
         # The start token is no word of the review's.
-        uncut.lengths - 1,
+        untruncated.lengths - 1,
         data={
             "source": reviews.source,
             "split": reviews.split,
@@ -219,9 +220,9 @@ def _examine(bundle: Bundle, reviews: Reviews) -> _Examined:
         },
         history=bundle.manifest["history"],
         by_kind=by_kind,
-        profile=Profile.of(uncut, probabilities, encoding.sequence_length),
+        profile=BatchProfile.of(untruncated, probabilities, encoding.sequence_length),
     )
-    return _Examined(figures, probabilities, uncut)
+    return _Examined(figures, probabilities, untruncated)
 
 
 def _evaluate_sample(bundle: Bundle, scorer: Scorer) -> tuple[KindSlice, ...]:
@@ -265,7 +266,7 @@ def decide_promotion(
         data: Where the test rows are that both are compared on, see `imdb.load_reviews`.
         gates: What must be reached.
         batch: Parquet files without labels, in which few labels may change, see
-            `flips.find_flips`.
+            `label_changes.find_label_changes`.
         text_column: The column of theirs that holds the text.
 
     Raises:
@@ -280,11 +281,13 @@ def decide_promotion(
     for bundle in (challenger, champion):
         _check_ids(bundle, reviews)
     new, old = (_examine(bundle, reviews) for bundle in (challenger, champion))
-    rows = slices_of(new.uncut, challenger.vocabulary, challenger.recipe.encoding.sequence_length)
-    flips = None
+    rows = slices_of(
+        new.untruncated, challenger.vocabulary, challenger.recipe.encoding.sequence_length
+    )
+    changes = None
     if batch is not None:
         with Scorer(challenger) as by_new, Scorer(champion) as by_old:
-            flips = find_flips(batch, text_column, by_new, by_old)
+            changes = find_label_changes(batch, text_column, by_new, by_old)
     labels, ours, theirs = reviews.labels, new.probabilities, old.probabilities
     decision = decide(
         new.evaluation,
@@ -292,7 +295,7 @@ def decide_promotion(
         compare("all test rows", labels, ours, theirs),
         tuple(compare(name, labels[at], ours[at], theirs[at]) for name, at in rows.items()),
         gates or Gates(),
-        flips,
+        changes,
         (_load_afresh(challenger),),
     )
     registry.record(challenger.model_id, decision.to_dict())

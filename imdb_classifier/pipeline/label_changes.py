@@ -1,4 +1,4 @@
-"""How a new model would change the labels of a batch that nobody has labelled."""
+"""How a new model would change the labels of a batch that nobody has labeled."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from numpy.typing import NDArray
 from imdb_classifier.batch.discovery import find_files
 from imdb_classifier.batch.reader import open_rows
 from imdb_classifier.errors import NoInputError
-from imdb_classifier.evaluation.promotion import Flip, Flips
+from imdb_classifier.evaluation.comparison import LabelChange, LabelChanges
 from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of
 
 LARGEST = 20
-"""Flips that are listed, those whose probability moves furthest."""
+"""LabelChanges that are listed, those whose probability moves furthest."""
 MOVE_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 
-def find_flips(source: str, text_column: str, challenger: Scorer, champion: Scorer) -> Flips:
+def find_label_changes(
+    source: str, text_column: str, challenger: Scorer, champion: Scorer
+) -> LabelChanges:
     """Score a batch with both models and compare.
 
     Args:
@@ -56,11 +58,11 @@ def find_flips(source: str, text_column: str, challenger: Scorer, champion: Scor
         )
     moves = np.abs(ours[scored].astype(np.float64) - theirs[scored])
     positive, was_positive = ours[scored] >= THRESHOLD, theirs[scored] >= THRESHOLD
-    flipped = np.flatnonzero(positive != was_positive)
+    changed = np.flatnonzero(positive != was_positive)
     # Stable: equal moves stay in the order of rows.
-    largest = scored[flipped[np.argsort(-moves[flipped], kind="stable")[:LARGEST]]]
+    largest = scored[changed[np.argsort(-moves[changed], kind="stable")[:LARGEST]]]
     begins = np.cumsum(rows) - rows
-    return Flips(
+    return LabelChanges(
         rows=len(scored),
         to_positive=int(np.count_nonzero(positive & ~was_positive)),
         to_negative=int(np.count_nonzero(~positive & was_positive)),
@@ -70,7 +72,7 @@ def find_flips(source: str, text_column: str, challenger: Scorer, champion: Scor
             for share, move in zip(MOVE_QUANTILES, np.quantile(moves, MOVE_QUANTILES), strict=True)
         },
         largest=tuple(
-            Flip(files[file][1], int(at - begins[file]), float(ours[at]), float(theirs[at]))
+            LabelChange(files[file][1], int(at - begins[file]), float(ours[at]), float(theirs[at]))
             for at, file in zip(largest, np.searchsorted(begins, largest, "right") - 1, strict=True)
         ),
     )

@@ -19,7 +19,7 @@ from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.scoring.text_columns import as_text, has_text
 from imdb_classifier.storage.paths import StrPath
-from imdb_classifier.text.batch_profile import Profile
+from imdb_classifier.text.batch_profile import BatchProfile
 from imdb_classifier.text.encoding import TokenSequences, encode
 
 CHUNK_ROWS: Final = 1_024
@@ -126,15 +126,15 @@ class Scorer:
         scored = list(self._pool.map(self.bundle.engine.probabilities, chunks))
         return np.concatenate(scored) if scored else np.empty(0, np.float32)
 
-    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, Profile]:
+    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, BatchProfile]:
         bundle, encoding = self.bundle, self.bundle.recipe.encoding
         scorable = pc.fill_null(has_text(texts), False).to_numpy(zero_copy_only=False)
-        whole = encode(texts.filter(scorable), bundle.vocabulary, encoding.uncut)
+        whole = encode(texts.filter(scorable), bundle.vocabulary, encoding.untruncated)
         probabilities = bundle.engine.probabilities(whole.tails(encoding.sequence_length))
         result = np.zeros(len(texts), dtype=np.float32)
         result[scorable] = probabilities
         without_text = len(texts) - len(whole)
-        profile = Profile.of(whole, probabilities, encoding.sequence_length, without_text)
+        profile = BatchProfile.of(whole, probabilities, encoding.sequence_length, without_text)
         return pa.array(result, mask=~scorable), profile
 
 
@@ -163,16 +163,16 @@ def scorer_for(
 class PendingProbabilities:
     """Probabilities on their way, see `Scorer.start`."""
 
-    _chunks: list[Future[tuple[pa.Array, Profile]]]
+    _chunks: list[Future[tuple[pa.Array, BatchProfile]]]
 
     def result(self) -> pa.Array:
         """Wait for them: float32, (rows,); null where there is no text."""
         scored = (chunk.result()[0] for chunk in self._chunks)
         return pa.concat_arrays([pa.array([], pa.float32()), *scored])
 
-    def profile(self) -> Profile:
+    def profile(self) -> BatchProfile:
         """Wait, and say in counts what the texts look like."""
-        return sum((chunk.result()[1] for chunk in self._chunks), Profile())
+        return sum((chunk.result()[1] for chunk in self._chunks), BatchProfile())
 
 
 def available_cores() -> int:

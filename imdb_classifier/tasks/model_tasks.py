@@ -78,11 +78,11 @@ def load_reviews(
         data: Where they are, see `imdb.load_reviews`.
         recipe: The name of a recipe.
         seed: From 0 to 2**32 - 1.
-        extra_train: Labelled Parquet files to add.
+        extra_train: Labeled Parquet files to add.
         registry: The registry's folder; None as in `Registry.at`.
 
     Returns:
-        source, rows, left_out (rows by reason), fingerprint, overlap_with_test, unlabelled (only of
+        source, rows, left_out (rows by reason), fingerprint, overlap_with_test, unlabeled (only of
         a recipe with teachers), and trained: the id of the version that was trained on just these
         with this recipe and seed, or None.
 
@@ -112,7 +112,7 @@ def train_model(
         data: Where the reviews are, see `imdb.load_reviews`.
         recipe: The name of a recipe.
         seed: From 0 to 2**32 - 1.
-        extra_train: Labelled Parquet files to add.
+        extra_train: Labeled Parquet files to add.
         registry: The registry's folder; None as in `Registry.at`.
 
     Returns:

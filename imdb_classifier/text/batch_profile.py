@@ -19,12 +19,12 @@ SCORE_BINS: Final = 20
 
 
 @dataclass(frozen=True)
-class Profile:
+class BatchProfile:
     """Counts of a batch; those of its parts add up to it.
 
     Attributes:
         without_text: Rows whose text is null, empty or blank. The others are its texts.
-        positive: Texts labelled positive.
+        positive: Texts labeled positive.
         truncated: Texts longer than the model reads.
         words: Words of all texts.
         unknown_words: Of these, the ones that the vocabulary lacks.
@@ -43,29 +43,29 @@ class Profile:
     @classmethod
     def of(
         cls,
-        uncut: TokenSequences,
+        untruncated: TokenSequences,
         probabilities: NDArray[np.float32],
         sequence_length: int,
         without_text: int = 0,
-    ) -> Profile:
+    ) -> BatchProfile:
         """Count.
 
         Args:
-            uncut: The texts, encoded without a cut.
+            untruncated: The texts, encoded without a cut.
             probabilities: float32, (texts,), in [0, 1].
             sequence_length: The tokens that the model reads of a text.
             without_text: Rows beside these texts that have none.
         """
         # The start token is no word of the text's.
-        words = uncut.lengths - 1
+        words = untruncated.lengths - 1
         bins = np.minimum((probabilities * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
         ranges = np.searchsorted(LENGTH_EDGES, words)
         return cls(
             without_text=without_text,
             positive=int(np.count_nonzero(probabilities >= THRESHOLD)),
-            truncated=int(np.count_nonzero(uncut.lengths > sequence_length)),
+            truncated=int(np.count_nonzero(untruncated.lengths > sequence_length)),
             words=int(words.sum()),
-            unknown_words=int(np.count_nonzero(uncut.ids == UNKNOWN)),
+            unknown_words=int(np.count_nonzero(untruncated.ids == UNKNOWN)),
             lengths=tuple(np.bincount(ranges, minlength=len(LENGTH_EDGES) + 1).tolist()),
             scores=tuple(np.bincount(bins, minlength=SCORE_BINS).tolist()),
         )
@@ -80,7 +80,7 @@ class Profile:
         """All rows."""
         return self.texts + self.without_text
 
-    def __add__(self, other: Profile) -> Profile:
+    def __add__(self, other: BatchProfile) -> BatchProfile:
         """The profile of both batches together."""
         both = vars(self), vars(other)
         arrays = {
@@ -93,7 +93,7 @@ class Profile:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Profile:
+    def from_dict(cls, values: Mapping[str, Any]) -> BatchProfile:
         """The inverse of `to_dict`.
 
         Raises:

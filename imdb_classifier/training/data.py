@@ -1,6 +1,6 @@
 """What a network is to learn: encoded reviews and targets, in a part for training and one to check.
 
-In a recipe with teachers, the unlabelled reviews are learned from as well, with what the teachers
+In a recipe with teachers, the unlabeled reviews are learned from as well, with what the teachers
 make of them.
 """
 
@@ -63,7 +63,7 @@ class Lessons:
             generator,
             bucketed=self.recipe.network.masked,
         )
-        ids, share = self.sequences.ids, self.recipe.regularisation.word_dropout
+        ids, share = self.sequences.ids, self.recipe.regularization.word_dropout
         if share:
             dropped = generator.random(len(ids), dtype=np.float32) < share
             ids = np.where(dropped, np.int32(UNKNOWN), ids)
@@ -118,20 +118,20 @@ class Curriculum:
 
 
 def prepare_lessons(
-    reviews: Reviews, unlabelled: Reviews | None, recipe: Recipe, seed: int, folder: Path
+    reviews: Reviews, unlabeled: Reviews | None, recipe: Recipe, seed: int, folder: Path
 ) -> Curriculum:
     """Split and encode reviews, and have teachers label the others if the recipe has any.
 
     Args:
         reviews: The train split.
-        unlabelled: The unsupervised split, for a recipe with teachers.
+        unlabeled: The unsupervised split, for a recipe with teachers.
         recipe: What is to be trained.
         seed: Decides the split and what teachers draw.
         folder: Keeps what teachers found, see `teachers.teach`.
 
     Raises:
         ConfigurationError: The validation share leaves no reviews, or a recipe with teachers is
-            given no unlabelled reviews with text.
+            given no unlabeled reviews with text.
     """
     training_rows, validation_rows = split(len(reviews), recipe, seed)
     labels = reviews.labels.astype(np.float32)[:, None]
@@ -143,19 +143,19 @@ def prepare_lessons(
             for rows in (training_rows, validation_rows)
         )
         return Curriculum(vocabulary, training, validation)
-    if unlabelled is None or TEXT not in reviews.table.column_names:
+    if unlabeled is None or TEXT not in reviews.table.column_names:
         raise ConfigurationError(
             f"The recipe '{recipe.name}' learns from reviews with text, some without a label.",
             f"The {reviews.source} reviews have no unsupervised split with text.",
             "Name others with --data, or choose another recipe.",
         )
-    texts = pa.concat_tables([reviews.table, unlabelled.table])[TEXT]
+    texts = pa.concat_tables([reviews.table, unlabeled.table])[TEXT]
     vocabulary = Vocabulary.count(texts).head(recipe.encoding.vocabulary_words)
     sequences = encode(texts, vocabulary, recipe.encoding)
     learned_rows = np.concatenate([training_rows, np.arange(len(reviews), len(sequences))])
     teaching = teach(
         sequences,
-        np.concatenate([reviews.labels, unlabelled.labels]),
+        np.concatenate([reviews.labels, unlabeled.labels]),
         learned_rows,
         validation_rows,
         recipe.teachers,
@@ -187,7 +187,7 @@ def split(rows: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDAr
     if training_rows == 0:
         raise ConfigurationError(
             "At least one review must be left to train on.",
-            f"There are {rows} labelled reviews.",
+            f"There are {rows} labeled reviews.",
             "Name more with --data or --extra-train.",
         )
     return order[:training_rows], order[training_rows:]

@@ -1,4 +1,4 @@
-"""A vector for each review, learned from which n-grams stand together, labelled or not.
+"""A vector for each review, learned from which n-grams stand together, labeled or not.
 
 Review and n-gram are near where the review holds the n-gram and far where it does not: the cosine
 of their vectors, times `SHARPNESS`, is the log-odds of a true pair against one drawn by chance

@@ -72,7 +72,7 @@ def train(
     seed: int,
     checkpoints: Path,
     observer: TrainingObserver | None = None,
-    unlabelled: Reviews | None = None,
+    unlabeled: Reviews | None = None,
 ) -> TrainedModel:
     """Train a network on reviews, going on from the last checkpoint of the same run, if any.
 
@@ -87,11 +87,11 @@ def train(
         checkpoints: A folder for this run's checkpoints and no other's (see `run_key`), made if
             missing; the caller removes it when done.
         observer: Told of every step; by default log lines are written.
-        unlabelled: The unsupervised split, which a recipe with teachers learns from as well.
+        unlabeled: The unsupervised split, which a recipe with teachers learns from as well.
 
     Raises:
         ConfigurationError: The seed is out of range, the validation share leaves no reviews, or a
-            recipe with teachers is given no unlabelled reviews with text.
+            recipe with teachers is given no unlabeled reviews with text.
         MissingExtraError: Keras or TensorFlow is not installed.
     """
     if not 0 <= seed < 2**32:
@@ -105,7 +105,7 @@ def train(
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
-    curriculum = prepare_lessons(reviews, unlabelled, recipe, seed, checkpoints / "teachers")
+    curriculum = prepare_lessons(reviews, unlabeled, recipe, seed, checkpoints / "teachers")
     training, validation = curriculum.training, curriculum.validation
     epochs, steps = recipe.training.epochs, -(-len(training) // recipe.training.batch_size)
     accuracy = _accuracy(keras)
@@ -144,11 +144,11 @@ def train(
     return TrainedModel(model, curriculum.vocabulary, recipe, seed, tuple(history), ngrams)
 
 
-def run_key(reviews: Reviews, recipe: Recipe, seed: int, unlabelled: Reviews | None = None) -> str:
+def run_key(reviews: Reviews, recipe: Recipe, seed: int, unlabeled: Reviews | None = None) -> str:
     """Names a training run by all that decides its weights: reviews, recipe and seed."""
     settings = {"recipe": recipe.to_dict(), "seed": seed, "data": reviews.fingerprint}
-    if unlabelled is not None:
-        settings["unlabelled"] = unlabelled.fingerprint
+    if unlabeled is not None:
+        settings["unlabeled"] = unlabeled.fingerprint
     digest = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return f"{recipe.name}-{seed}-{digest[:12]}"
 
@@ -162,7 +162,7 @@ def _compiled(keras: Any, recipe: Recipe, seed: int, steps: int, accuracy: objec
         model = build_student(
             recipe.encoding,
             recipe.network,
-            recipe.regularisation,
+            recipe.regularization,
             recipe.teachers.vector_size,
             seed,
         )

@@ -5,7 +5,7 @@ log count ratios make of it. The vector of a review that was never seen is then 
 its n-grams, over the root of its length, and a logistic regression on these vectors is linear in
 each n-gram: every n-gram gets one number. It is learned from a few hundred weights, not from as
 many as there are n-grams, so that it holds for n-grams of a handful of reviews; and the vectors
-come from labelled and unlabelled reviews alike (see `document_vectors`).
+come from labeled and unlabeled reviews alike (see `document_vectors`).
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def learn_polarities(
     holding = np.bincount(once.indices, minlength=once.shape[1]).astype(np.float32)
     shares = kept_shares(ratios) / (holding + _PRIOR_REVIEWS)
     ngram_vectors = (once.T @ vectors) * shares[:, None]
-    labelled = np.flatnonzero(labels >= 0)
-    roots = np.sqrt(lengths[labelled], dtype=np.float32)
-    features = (once[labelled] @ ngram_vectors) / roots[:, None]
-    polarities: NDArray[np.float32] = ngram_vectors @ fit_weights(features, labels[labelled], _C)
+    labeled = np.flatnonzero(labels >= 0)
+    roots = np.sqrt(lengths[labeled], dtype=np.float32)
+    features = (once[labeled] @ ngram_vectors) / roots[:, None]
+    polarities: NDArray[np.float32] = ngram_vectors @ fit_weights(features, labels[labeled], _C)
     return polarities
 
 

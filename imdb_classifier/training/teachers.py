@@ -71,7 +71,7 @@ def teach(
     Args:
         sequences: Whole reviews.
         labels: int8, (reviews,), 0 or 1, or -1 where there is none.
-        learned_rows: The reviews to learn from, labelled and not.
+        learned_rows: The reviews to learn from, labeled and not.
         validation_rows: Other reviews with labels, at least one.
         config: How large the vectors are, and the like.
         ngrams: How many n-grams are to have a polarity, at most.
@@ -83,8 +83,8 @@ def teach(
     once = present(counts)
     logger.info("teachers: %d n-grams in %d reviews", counts.shape[1], counts.shape[0])
     learned, learned_labels = once[learned_rows], labels[learned_rows]
-    labelled_rows = learned_rows[learned_labels >= 0]
-    ratios = log_count_ratios(once, labels, labelled_rows)
+    labeled_rows = learned_rows[learned_labels >= 0]
+    ratios = log_count_ratios(once, labels, labeled_rows)
 
     def to_vectors() -> NDArray[np.float32]:
         return document_vectors(
@@ -107,10 +107,10 @@ def teach(
         return log_odds
 
     by_ratios = _kept(
-        folder / "log-count-ratios.npy", lambda: log_ratio_log_odds(once, labels, labelled_rows)
+        folder / "log-count-ratios.npy", lambda: log_ratio_log_odds(once, labels, labeled_rows)
     )
     asked("log count ratios", by_ratios)
-    by_tf_idf = _kept(folder / "tf-idf.npy", lambda: tf_idf_log_odds(counts, labels, labelled_rows))
+    by_tf_idf = _kept(folder / "tf-idf.npy", lambda: tf_idf_log_odds(counts, labels, labeled_rows))
     asked("TF-IDF", by_tf_idf)
     vectors = _kept(folder / "document-vectors.npy", to_vectors)
     polarities = _kept(

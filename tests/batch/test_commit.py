@@ -25,7 +25,7 @@ from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage.files import sha256_of
-from imdb_classifier.text.batch_profile import Profile
+from imdb_classifier.text.batch_profile import BatchProfile
 
 TEXTS = ["A wonderful film.", None, "", "  ", "Dull and badly acted.", "Good 🎬, élan"]
 Score = Callable[..., FileResult]
@@ -55,7 +55,7 @@ def test_the_footer_says_what_it_was_made_of(score: Score, scorer: Scorer, tmp_p
         assert re.fullmatch("[0-9a-f]{64}", footer.pop(key))
     counts = footer.pop("rows")
     assert (counts["all"], counts["without_text"]) == (6, 3)
-    profile = Profile.from_dict(footer.pop("profile"))
+    profile = BatchProfile.from_dict(footer.pop("profile"))
     assert (profile.rows, profile.without_text) == (6, 3)
     assert footer == {
         "model_id": scorer.bundle.model_id,

@@ -11,17 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.evaluation.comparison import Comparison, LabelChange, LabelChanges, compare
 from imdb_classifier.evaluation.metrics import evaluate
-from imdb_classifier.evaluation.promotion import (
-    Check,
-    Comparison,
-    Decision,
-    Flip,
-    Flips,
-    Gates,
-    compare,
-    decide,
-)
+from imdb_classifier.evaluation.promotion import Check, Decision, Gates, decide
 from imdb_classifier.evaluation.report import render_decision
 from imdb_classifier.evaluation.result import Evaluation, Figure
 
@@ -54,12 +46,12 @@ def decision(
     overall: Comparison,
     *slices: Comparison,
     further: tuple[Check, ...] = (),
-    flips: Flips | None = None,
+    changes: LabelChanges | None = None,
     gates: Gates | None = None,
     figures: Mapping[str, float] | None = None,
 ) -> Decision:
     new, old = evaluation("new", **figures or {}), evaluation("old")
-    return decide(new, old, overall, slices, gates or Gates(), flips, further)
+    return decide(new, old, overall, slices, gates or Gates(), changes, further)
 
 
 def failed(made: Decision) -> list[str]:
@@ -142,26 +134,26 @@ def test_no_slice_may_get_worse_for_sure() -> None:
     assert made.reason.endswith("refused, because of negation.")
 
 
-FLIPS = Flips(
+CHANGES = LabelChanges(
     rows=200,
     to_positive=15,
     to_negative=5,
     mean_move=0.02,
     move_quantiles={"50%": 0.01, "100%": 0.9},
-    largest=(Flip("day=1/a|b.parquet", 1_234, 0.96, 0.06),),
+    largest=(LabelChange("day=1/a|b.parquet", 1_234, 0.96, 0.06),),
 )
 
 
 def test_few_labels_may_change() -> None:
-    assert FLIPS.share == 0.1
-    assert failed(decision(comparison(5, 0), flips=FLIPS)) == []
-    made = decision(comparison(5, 0), flips=FLIPS, gates=Gates(flips=0.09))
-    assert failed(made) == ["flips"]
+    assert CHANGES.share == 0.1
+    assert failed(decision(comparison(5, 0), changes=CHANGES)) == []
+    made = decision(comparison(5, 0), changes=CHANGES, gates=Gates(label_changes=0.09))
+    assert failed(made) == ["label changes"]
     text = render_decision(made)
-    assert "10.0 % of 200 unlabelled rows: 15 become positive, 5 negative." in text
+    assert "10.0 % of 200 unlabeled rows: 15 become positive, 5 negative." in text
     assert "0.020 on average; in 50% of the rows by at most 0.010, in 100% of" in text
     assert "| day=1/a\\|b.parquet | 1,234 | 0.960 | 0.060 |" in text
-    assert made.to_dict()["flips"]["largest"][0]["row"] == 1_234
+    assert made.to_dict()["label_changes"]["largest"][0]["row"] == 1_234
 
 
 def test_what_was_checked_elsewhere_counts() -> None:
@@ -179,7 +171,9 @@ def test_gates_of_ones_own() -> None:
     ]
 
 
-@pytest.mark.parametrize("limits", [{"speed": 1.0}, {"accuracy": -0.1}, {"flips": float("nan")}])
+@pytest.mark.parametrize(
+    "limits", [{"speed": 1.0}, {"accuracy": -0.1}, {"label_changes": float("nan")}]
+)
 def test_what_is_no_gate(limits: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError, match=r"The gates are accuracy, .*--gate accuracy=0\.9"):
         Gates.of(limits)

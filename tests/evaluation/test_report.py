@@ -98,7 +98,7 @@ def test_markdown_tells_the_figures(evaluation: Evaluation) -> None:
     assert text.startswith("# Evaluation of seed-0a1b2c\n")
     value, low, high = (f"{100 * x:.1f}" for x in (accuracy.value, accuracy.low, accuracy.high))
     assert (
-        f"**{value} % of 600 reviews labelled correctly (95 % interval {low} to {high}).**" in text
+        f"**{value} % of 600 reviews labeled correctly (95 % interval {low} to {high}).**" in text
     )
     assert f"| ROC AUC | {roc_auc.value:.3f} | {roc_auc.low:.3f} to {roc_auc.high:.3f} |" in text
     assert f"| positive | {evaluation.confusion.false_negatives} |" in text
@@ -137,7 +137,7 @@ def test_page_tells_the_figures(evaluation: Evaluation, page: str) -> None:
     accuracy = evaluation.figures["accuracy"]
 
     assert (
-        f"{100 * accuracy.value:.1f} % of 600 reviews labelled correctly "
+        f"{100 * accuracy.value:.1f} % of 600 reviews labeled correctly "
         f"95 % interval {100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}."
     ) in text
     assert "Evaluation of seed-0a1b2c on the test split" in text

@@ -13,8 +13,8 @@ WORDS = ["film", "good", "not", "don't", "nothing", "knot", "cannot", "noir"]
 def rows_of(texts: list[str], sequence_length: int = 1_000) -> dict[str, list[int]]:
     vocabulary = Vocabulary(WORDS)
     config = EncodingConfig(len(WORDS) + 4, sequence_length)
-    uncut = encode(pa.array(texts), vocabulary, config.uncut)
-    found = slices_of(uncut, vocabulary, sequence_length)
+    untruncated = encode(pa.array(texts), vocabulary, config.untruncated)
+    found = slices_of(untruncated, vocabulary, sequence_length)
     return {name: [int(row) for row in rows.nonzero()[0]] for name, rows in found.items()}
 
 

@@ -246,6 +246,8 @@ def test_loading_and_scoring_need_no_tensorflow(tiny_bundle: Bundle) -> None:
 
 
 def test_golden_texts_reach_from_one_word_past_the_longest_review(tiny_bundle: Bundle) -> None:
-    uncut = encode(pa.array(GOLDEN_TEXTS), tiny_bundle.vocabulary, tiny_bundle.recipe.encoding)
-    assert min(uncut.lengths) == 2
+    untruncated = encode(
+        pa.array(GOLDEN_TEXTS), tiny_bundle.vocabulary, tiny_bundle.recipe.encoding
+    )
+    assert min(untruncated.lengths) == 2
     assert max(len(text.split()) for text in GOLDEN_TEXTS) > 500

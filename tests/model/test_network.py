@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imdb_classifier.config import NO_REGULARISATION, PRODUCTION, RECIPES, SEED, TINY, Recipe
+from imdb_classifier.config import NO_REGULARIZATION, PRODUCTION, RECIPES, SEED, TINY, Recipe
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.model.network import (
     NetworkWeights,
@@ -77,7 +77,7 @@ def test_networks_with_n_grams_skip_padding() -> None:
 
 
 def test_a_student_and_n_grams_add_up() -> None:
-    student = build_student(TINY.encoding, NGRAMS, NO_REGULARISATION, 4, seed=1)
+    student = build_student(TINY.encoding, NGRAMS, NO_REGULARIZATION, 4, seed=1)
     polarities = np.zeros(51, np.float32)
     polarities[3], polarities[7] = 2.0, 1.0
     joined = join(student, polarities, (0.5, 0.25), TINY.encoding, NGRAMS)
@@ -96,7 +96,7 @@ def fresh_network(recipe: Recipe, seed: int) -> list[NDArray[np.float32]]:
 
 
 def fresh_student(recipe: Recipe, seed: int) -> list[NDArray[np.float32]]:
-    student = build_student(recipe.encoding, recipe.network, recipe.regularisation, 4, seed)
+    student = build_student(recipe.encoding, recipe.network, recipe.regularization, 4, seed)
     weights: list[NDArray[np.float32]] = student.get_weights()
     return weights
 

@@ -18,13 +18,13 @@ from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.monitoring.drift import CHANCE, Drift, DriftLimits, _chi_squared, measure_drift
 from imdb_classifier.monitoring.drift_page import render_drift
 from imdb_classifier.scoring.scorer import Scorer
-from imdb_classifier.text.batch_profile import LENGTH_EDGES, SCORE_BINS, Profile
+from imdb_classifier.text.batch_profile import LENGTH_EDGES, SCORE_BINS, BatchProfile
 
 
-def _profile(probabilities: NDArray[np.float64], **counts: int) -> Profile:
+def _profile(probabilities: NDArray[np.float64], **counts: int) -> BatchProfile:
     scores = np.histogram(probabilities, SCORE_BINS, (0, 1))[0]
     texts = len(probabilities)
-    return Profile(
+    return BatchProfile(
         **{
             "positive": int((probabilities >= 0.5).sum()),
             "words": 200 * texts,
@@ -36,7 +36,7 @@ def _profile(probabilities: NDArray[np.float64], **counts: int) -> Profile:
     )
 
 
-def _usual(rows: int, seed: int) -> Profile:
+def _usual(rows: int, seed: int) -> BatchProfile:
     return _profile(np.random.default_rng(seed).beta(0.4, 0.4, rows))
 
 
@@ -68,7 +68,7 @@ def test_batches_of_one_kind_do_not_drift(rows: int) -> None:
     ],
     ids=lambda value: ",".join(value) if isinstance(value, list) else "",
 )
-def test_each_change_crosses_its_own_limit(batch: Profile, names: list[str]) -> None:
+def test_each_change_crosses_its_own_limit(batch: BatchProfile, names: list[str]) -> None:
     assert _crossed(measure_drift("m", batch, _usual(25_000, 0))) == names
 
 
@@ -92,7 +92,7 @@ def test_other_limits_are_refused(limits: dict[str, float]) -> None:
 
 
 def test_a_batch_without_text_has_no_measures() -> None:
-    drift = measure_drift("m", Profile(without_text=3), _usual(100, 0))
+    drift = measure_drift("m", BatchProfile(without_text=3), _usual(100, 0))
     assert (drift.rows, drift.measures, drift.crossed) == (3, (), ())
     assert "| 0.9 to 1.0 | 0.0 % |" in render_drift(drift)
 
@@ -105,7 +105,7 @@ def test_chi_squared_is_scipys(freedom: int) -> None:
 @given(st.lists(st.lists(st.floats(0, 1, width=32), max_size=5), max_size=5))
 def test_profiles_add_up(parts: list[list[float]]) -> None:
     whole = np.array([value for part in parts for value in part])
-    assert sum((_profile(np.array(part)) for part in parts), Profile()) == _profile(whole)
+    assert sum((_profile(np.array(part)) for part in parts), BatchProfile()) == _profile(whole)
 
 
 def test_a_batch_is_compared_whatever_was_there_already(scorer: Scorer, tmp_path: Path) -> None:

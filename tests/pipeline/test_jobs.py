@@ -143,8 +143,8 @@ def test_recipes_with_teachers_take_the_unsupervised_split(
         shutil.copy(FOLDER / f"{split}-00000-of-00001.parquet", tmp_path)
     with pytest.raises(NoInputError, match="unsupervised"):
         train_bundle(str(tmp_path), "production", 1, tmp_path / "work")
-    unlabelled = pq.read_table(FOLDER / "test-00000-of-00001.parquet").select(["text"])
-    hidden = unlabelled.append_column("label", pa.array([-1] * len(unlabelled)))
+    unlabeled = pq.read_table(FOLDER / "test-00000-of-00001.parquet").select(["text"])
+    hidden = unlabeled.append_column("label", pa.array([-1] * len(unlabeled)))
     pq.write_table(hidden, tmp_path / "unsupervised-0.parquet")
     bundle = train_bundle(str(tmp_path), "production", 1, tmp_path / "work")
     assert bundle.recipe == small
@@ -172,12 +172,12 @@ def test_a_worse_model_is_refused_and_the_decision_says_why(
     assert decision.overall.rows == 86
     assert decision.overall.challenger_accuracy == evaluation.figures["accuracy"].value
     assert {part.name for part in decision.slices} > {"0-50 words", "negation", "truncated"}
-    assert decision.checks[-1] == Check("golden scores", True, decision.checks[-1].said)
+    assert decision.checks[-1] == Check("golden scores", True, decision.checks[-1].found)
     kept = tmp_path / "versions" / f"{tiny_bundle.model_id}.decision.json"
     assert json.loads(kept.read_bytes()) == json.loads(json.dumps(decision.to_dict()))
     assert registry.aliases() == {"challenger": tiny_bundle.model_id}
-    assert decision.flips is not None
-    assert decision.flips.rows == 86
+    assert decision.label_changes is not None
+    assert decision.label_changes.rows == 86
     # No text is in it.
     texts = pq.read_table(FOLDER / "test-00000-of-00001.parquet")["text"].to_pylist()
     assert not any(text[:40] in kept.read_text("utf-8") for text in texts)

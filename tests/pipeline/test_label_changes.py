@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.errors import MissingColumnError, NoInputError
-from imdb_classifier.pipeline.label_changes import LARGEST, find_flips
+from imdb_classifier.pipeline.label_changes import LARGEST, find_label_changes
 from imdb_classifier.registry.versions import CHAMPION
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
@@ -20,7 +20,7 @@ def test_labels_that_change_are_counted_and_named(scorer: Scorer, tmp_path: Path
         (tmp_path / name).parent.mkdir(exist_ok=True)
         pq.write_table(pa.table({"body": part}), tmp_path / name, row_group_size=7)
     with Scorer.load(CHAMPION) as champion:
-        found = find_flips(str(tmp_path), "body", scorer, champion)
+        found = find_label_changes(str(tmp_path), "body", scorer, champion)
         expected = {
             (name, row): (ours, theirs)
             for name, part in parts.items()
@@ -33,14 +33,14 @@ def test_labels_that_change_are_counted_and_named(scorer: Scorer, tmp_path: Path
             )
             if ours is not None and (ours >= 0.5) != (theirs >= 0.5)
         }
-        same = find_flips(str(tmp_path / "a.parquet"), "body", champion, champion)
+        same = find_label_changes(str(tmp_path / "a.parquet"), "body", champion, champion)
     assert found.rows == 86
     assert found.to_positive + found.to_negative == len(expected) > 0
     assert found.to_positive == sum(ours >= 0.5 for ours, _ in expected.values())
-    listed = {(flip.file, flip.row): flip for flip in found.largest}
+    listed = {(change.file, change.row): change for change in found.largest}
     assert len(listed) == min(len(expected), LARGEST)
-    for place, flip in listed.items():
-        assert (flip.challenger_probability, flip.champion_probability) == expected[place]
+    for place, change in listed.items():
+        assert (change.challenger_probability, change.champion_probability) == expected[place]
     moves = [abs(f.challenger_probability - f.champion_probability) for f in found.largest]
     assert moves == sorted(moves, reverse=True)
     assert found.move_quantiles["100%"] >= moves[0] >= found.move_quantiles["50%"] > 0
@@ -50,6 +50,6 @@ def test_labels_that_change_are_counted_and_named(scorer: Scorer, tmp_path: Path
 def test_a_batch_must_hold_text(scorer: Scorer, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": [None, " "]}), tmp_path / "a.parquet")
     with pytest.raises(NoInputError, match=r"must hold text.*--batch"):
-        find_flips(str(tmp_path), "text", scorer, scorer)
+        find_label_changes(str(tmp_path), "text", scorer, scorer)
     with pytest.raises(MissingColumnError):
-        find_flips(str(tmp_path), "body", scorer, scorer)
+        find_label_changes(str(tmp_path), "body", scorer, scorer)

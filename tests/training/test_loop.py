@@ -67,7 +67,7 @@ def reviews() -> Reviews:
 
 
 @pytest.fixture(scope="module")
-def unlabelled(reviews: Reviews) -> Reviews:
+def unlabeled(reviews: Reviews) -> Reviews:
     """The test reviews of the sample, without their labels."""
     test = load_reviews(str(FOLDER), "test")
     hidden = pa.array([-1] * len(test), pa.int8())
@@ -79,11 +79,11 @@ def unlabelled(reviews: Reviews) -> Reviews:
 def undisturbed(
     request: pytest.FixtureRequest,
     reviews: Reviews,
-    unlabelled: Reviews,
+    unlabeled: Reviews,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> TrainedModel:
     folder = tmp_path_factory.mktemp("run")
-    return train(reviews, RECIPES[request.param], 5, folder, Recorder(), unlabelled)
+    return train(reviews, RECIPES[request.param], 5, folder, Recorder(), unlabeled)
 
 
 every_recipe = pytest.mark.parametrize("undisturbed", RECIPES, indirect=True)
@@ -99,18 +99,16 @@ def assert_same(left: TrainedModel, right: TrainedModel) -> None:
 
 @every_recipe
 def test_the_same_call_gives_the_same_weights(
-    undisturbed: TrainedModel, reviews: Reviews, unlabelled: Reviews, tmp_path: Path
+    undisturbed: TrainedModel, reviews: Reviews, unlabeled: Reviews, tmp_path: Path
 ) -> None:
-    assert_same(
-        train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabelled), undisturbed
-    )
-    other = train(reviews, undisturbed.recipe, 6, tmp_path / "other", Recorder(), unlabelled)
+    assert_same(train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabeled), undisturbed)
+    other = train(reviews, undisturbed.recipe, 6, tmp_path / "other", Recorder(), unlabeled)
     assert not np.array_equal(other.model.get_weights()[0], undisturbed.model.get_weights()[0])
 
 
 @every_recipe
 def test_random_numbers_of_other_threads_do_not_matter(
-    undisturbed: TrainedModel, reviews: Reviews, unlabelled: Reviews, tmp_path: Path
+    undisturbed: TrainedModel, reviews: Reviews, unlabeled: Reviews, tmp_path: Path
 ) -> None:
     trained = threading.Event()
 
@@ -122,7 +120,7 @@ def test_random_numbers_of_other_threads_do_not_matter(
     thread = threading.Thread(target=draw)
     thread.start()
     try:
-        found = train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabelled)
+        found = train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabeled)
     finally:
         trained.set()
         thread.join()
@@ -131,7 +129,7 @@ def test_random_numbers_of_other_threads_do_not_matter(
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_training_leaves_the_random_numbers_of_the_process_alone(
-    name: str, reviews: Reviews, unlabelled: Reviews, tmp_path: Path
+    name: str, reviews: Reviews, unlabeled: Reviews, tmp_path: Path
 ) -> None:
     def seed_all() -> None:
         random.seed(1)
@@ -141,20 +139,20 @@ def test_training_leaves_the_random_numbers_of_the_process_alone(
     expected = random.random(), np.random.random()
     seed_all()
     with pytest.raises(KeyboardInterrupt):
-        train(reviews, RECIPES[name], 5, tmp_path, Recorder(killed_after=1), unlabelled)
-    train(reviews, RECIPES[name], 5, tmp_path, Recorder(), unlabelled)
+        train(reviews, RECIPES[name], 5, tmp_path, Recorder(killed_after=1), unlabeled)
+    train(reviews, RECIPES[name], 5, tmp_path, Recorder(), unlabeled)
     assert (random.random(), np.random.random()) == expected
 
 
 @every_recipe
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_killed_run_goes_on_to_the_same_weights(
-    undisturbed: TrainedModel, reviews: Reviews, unlabelled: Reviews, tmp_path: Path, epoch: int
+    undisturbed: TrainedModel, reviews: Reviews, unlabeled: Reviews, tmp_path: Path, epoch: int
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(killed_after=epoch), unlabelled)
+        train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(killed_after=epoch), unlabeled)
     recorder = Recorder()
-    resumed = train(reviews, undisturbed.recipe, 5, tmp_path, recorder, unlabelled)
+    resumed = train(reviews, undisturbed.recipe, 5, tmp_path, recorder, unlabeled)
     assert [seen.epoch for seen in recorder.epochs] == list(range(epoch + 1, 4))
     assert_same(resumed, undisturbed)
 
@@ -163,7 +161,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 def test_an_unfinished_checkpoint_is_not_taken(
     undisturbed: TrainedModel,
     reviews: Reviews,
-    unlabelled: Reviews,
+    unlabeled: Reviews,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -173,11 +171,9 @@ def test_an_unfinished_checkpoint_is_not_taken(
     with monkeypatch.context() as patch:
         patch.setattr("imdb_classifier.training.loop.os.replace", die)
         with pytest.raises(OSError, match="the disk is gone"):
-            train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabelled)
+            train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabeled)
     assert {path.name for path in tmp_path.iterdir()} - {"teachers"} == {".epoch-1"}
-    assert_same(
-        train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabelled), undisturbed
-    )
+    assert_same(train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabeled), undisturbed)
 
 
 def test_what_an_observer_is_told(reviews: Reviews, tmp_path: Path) -> None:
@@ -255,18 +251,18 @@ def test_a_taught_network_is_rounded_and_calibrated(
     assert again == pytest.approx(1, abs=0.05) or np.abs(log_odds).max() < 0.05
 
 
-def test_teachers_need_unlabelled_reviews_with_text(reviews: Reviews, tmp_path: Path) -> None:
+def test_teachers_need_unlabeled_reviews_with_text(reviews: Reviews, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"'production' learns .* unsupervised split"):
         train(reviews, TAUGHT, 5, tmp_path)
 
 
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
 def test_an_epoch_ends_with_the_average_of_its_weights(
-    reviews: Reviews, unlabelled: Reviews, tmp_path: Path, averaging: float
+    reviews: Reviews, unlabeled: Reviews, tmp_path: Path, averaging: float
 ) -> None:
     one_epoch = replace(TAUGHT.training, epochs=1, averaging=averaging)
     recipe = replace(TAUGHT, training=one_epoch)
-    train(reviews, recipe, 5, tmp_path, Recorder(), unlabelled)
+    train(reviews, recipe, 5, tmp_path, Recorder(), unlabeled)
     accuracy = loop._accuracy(import_keras())
     (history, model) = loop._resume(tmp_path, accuracy)
     assert len(history) == 1

@@ -15,7 +15,7 @@ from imdb_classifier.training.teachers import Teaching, teach
 
 CONFIG = TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3, vector_weight=0.5)
 NGRAMS = 50
-LABELLED, ALL = 100, 400
+LABELED, ALL = 100, 400
 VALIDATION_ROWS = np.arange(70, 100)
 LEARNED_ROWS = np.concatenate([np.arange(70), np.arange(100, ALL)])
 
@@ -35,8 +35,8 @@ def sequences() -> TokenSequences:
 
 
 def labels(validation: int = 0) -> NDArray[np.int8]:
-    """-1 past the labelled ones; `validation` of those to validate with are wrong."""
-    found = np.where(np.arange(ALL) < LABELLED, np.arange(ALL) % 2, -1).astype(np.int8)
+    """-1 past the labeled ones; `validation` of those to validate with are wrong."""
+    found = np.where(np.arange(ALL) < LABELED, np.arange(ALL) % 2, -1).astype(np.int8)
     found[70 : 70 + validation] = 1 - found[70 : 70 + validation]
     return found
 
@@ -46,7 +46,7 @@ def taught(sequences: TokenSequences, folder: Path, wrong: int = 0) -> Teaching:
     return teach(sequences, labels(wrong), *rows, CONFIG, NGRAMS, 1, folder)
 
 
-def test_unlabelled_reviews_get_their_side(
+def test_unlabeled_reviews_get_their_side(
     sequences: TokenSequences, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "imdb_classifier"):

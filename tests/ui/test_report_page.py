@@ -36,7 +36,7 @@ def test_the_page_is_whole_and_loads_nothing(
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(page_file.as_uri())
 
-    assert "of 86 reviews labelled correctly" in page.inner_text("h1")
+    assert "of 86 reviews labeled correctly" in page.inner_text("h1")
     assert requests == [page_file.as_uri()]
     assert problems == []
     # Plots are drawn, and nothing sticks out to the side.

@@ -12,7 +12,7 @@ from imdb_classifier.batch.wording import cannot_write
 from imdb_classifier.model.bundle import Bundle, to_json
 from imdb_classifier.monitoring.drift import Drift, DriftLimits, measure_drift, reference_of
 from imdb_classifier.storage import SUFFIX, storage_of
-from imdb_classifier.text.batch_profile import Profile
+from imdb_classifier.text.batch_profile import BatchProfile
 
 DRIFT_FILE: Final = "_DRIFT.json"
 
@@ -50,8 +50,8 @@ def report_drift(
             storage.delete(file)
             return None
         footers = (read_footer(one.target) for one in planned)
-        profiles = (Profile.from_dict(found["profile"]) for found in footers if found)
-        drift = measure_drift(bundle.model_id, sum(profiles, Profile()), reference, limits)
+        profiles = (BatchProfile.from_dict(found["profile"]) for found in footers if found)
+        drift = measure_drift(bundle.model_id, sum(profiles, BatchProfile()), reference, limits)
         storage.write_text(file, to_json(drift.to_dict()))
     except OSError as error:
         raise cannot_write(file, error) from error

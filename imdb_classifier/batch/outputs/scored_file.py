@@ -35,7 +35,7 @@ from imdb_classifier.scoring.scorer import PendingProbabilities, Scorer
 from imdb_classifier.scoring.text_columns import labels
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
-from imdb_classifier.text.batch_profile import Profile
+from imdb_classifier.text.batch_profile import BatchProfile
 from imdb_classifier.version import __version__
 
 BATCHES_AHEAD: Final = 16
@@ -183,7 +183,7 @@ def _write(
     """
     quarantine = Quarantine(planned.quarantine, planned.name)
     counts = dict.fromkeys(("all", *COUNTS[1:]), 0)
-    profiles: list[Profile] = []
+    profiles: list[BatchProfile] = []
     with open_rows(copy, planned.source) as reader:
         path = reader.text_path(options.text_column)
         schema = _output_schema(reader, options)
@@ -201,7 +201,7 @@ def _write(
                 ):
                     for group in groups:
                         writer.write_table(group)
-                    profile = sum(profiles, Profile()).to_dict()
+                    profile = sum(profiles, BatchProfile()).to_dict()
                     footer = {**origin, "rows": counts, "profile": profile}
                     writer.add_key_value_metadata({FOOTER_KEY: json.dumps(footer, sort_keys=True)})
                 _check_source(planned.source, state)
@@ -228,7 +228,7 @@ def _scored(
     options: ScoreOptions,
     schema: pa.Schema,
     counts: dict[str, int],
-    profiles: list[Profile],
+    profiles: list[BatchProfile],
     quarantine: Quarantine,
     on_rows: Callable[[int], None],
 ) -> Iterator[pa.RecordBatch]:

@@ -89,25 +89,24 @@ def _training_reviews(
     if extra_train:
         reviews = add_reviews(reviews, extra_train)
     try:
-        overlap = count_overlap(reviews, load_reviews(data, "test"))
+        test = load_reviews(data, "test")
     except NoInputError:
-        overlap = None
-    summary = {
-        "source": reviews.source,
-        "rows": len(reviews),
-        "left_out": dict(reviews.left_out),
-        "fingerprint": reviews.fingerprint,
-        "overlap_with_test": overlap,
-    }
+        test = None
+    summary = {"source": reviews.source, **_known_of(reviews, test)}
     if recipe.teachers is None or reviews.source == "keras":
         return reviews, None, summary
     unlabeled = load_reviews(data, "unsupervised")
-    summary["unlabelled"] = {
-        "rows": len(unlabeled),
-        "left_out": dict(unlabeled.left_out),
-        "fingerprint": unlabeled.fingerprint,
-    }
+    summary["unlabelled"] = _known_of(unlabeled, test)
     return reviews, unlabeled, summary
+
+
+def _known_of(reviews: Reviews, test: Reviews | None) -> dict[str, Any]:
+    return {
+        "rows": len(reviews),
+        "left_out": dict(reviews.left_out),
+        "fingerprint": reviews.fingerprint,
+        "overlap_with_test": None if test is None else count_overlap(reviews, test),
+    }
 
 
 def reviews_line(summary: Mapping[str, Any]) -> str:

@@ -150,11 +150,12 @@ def test_recipes_with_teachers_take_the_unsupervised_split(
     assert bundle.recipe == small
     assert (bundle.path / NGRAMS_FILE).exists()
     assert bundle.manifest["data"]["unlabelled"]["rows"] == 86
+    assert bundle.manifest["data"]["unlabelled"]["overlap_with_test"] == 86
     evaluation, _ = evaluate_bundle(bundle, str(tmp_path))
     registered = register_bundle(bundle, evaluation, Registry.at(tmp_path / "registry"))
     card = registered.path / "README.md"
     text = card.read_text("utf-8")
-    assert "100 runs of one to three words" in text
+    assert "100 n-grams of one to three words" in text
     assert "| sample: negation |" in text
     assert "--recipe production --seed 1" in text
 

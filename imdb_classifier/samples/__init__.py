@@ -1,9 +1,9 @@
-"""264 short labelled reviews, half positive and half negative, written for this project.
+"""264 short labeled reviews, half positive and half negative, written for this project.
 
 Enough for a first run, a demonstration and the tests with no download, and far too few to judge a
 model by. Beside plain film and series reviews they hold the hard kinds (negation, irony, mixed
 verdicts, very short and long texts) and product reviews, which show what a model does outside film.
-The texts stand in ``reviews.toml``; `imdb_classifier.samples.build` makes the Parquet files.
+``tests/samples/build.py`` makes the Parquet files from ``reviews.toml`` beside it.
 """
 
 from __future__ import annotations

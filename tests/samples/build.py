@@ -1,4 +1,4 @@
-"""Makes the two Parquet files of the sample: ``python -m imdb_classifier.samples.build``."""
+"""Makes the two Parquet files of the sample: ``python -m tests.samples.build``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from imdb_classifier.errors import BadDataError
 from imdb_classifier.samples import FOLDER, KIND
 from imdb_classifier.schema import LABEL, NEGATIVE, POSITIVE, TEXT
 
+SOURCE: Final = Path(__file__).with_name("reviews.toml")
 KINDS: Final = ("plain", "negation", "irony", "mixed", "short", "long", "product")
 LABELS: Final = {NEGATIVE: 0, POSITIVE: 1}
 SAMPLE: Final = pa.schema([(TEXT, pa.string()), (LABEL, pa.int64()), (KIND, pa.string())])
@@ -73,4 +74,4 @@ def build(source: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    build(FOLDER / "reviews.toml", FOLDER)
+    build(SOURCE, FOLDER)

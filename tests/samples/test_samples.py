@@ -10,7 +10,7 @@ import pytest
 
 from imdb_classifier.errors import BadDataError
 from imdb_classifier.samples import FOLDER
-from imdb_classifier.samples.build import build
+from tests.samples.build import SOURCE, build
 
 FILES = ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet")
 SIX = """
@@ -41,11 +41,11 @@ def rows(name: str) -> list[tuple[str, int, str]]:
 
 
 def test_committed_files_are_what_the_source_gives(tmp_path: Path) -> None:
-    build(FOLDER / "reviews.toml", tmp_path)
+    build(SOURCE, tmp_path)
     for name in FILES:
         built, committed = pq.read_table(tmp_path / name), pq.read_table(FOLDER / name)
         assert built.schema.equals(committed.schema, check_metadata=True)
-        assert built.equals(committed), f"{name}: run python -m imdb_classifier.samples.build"
+        assert built.equals(committed), f"{name}: run python -m tests.samples.build"
         for folder in (tmp_path, FOLDER):
             column = pq.read_metadata(folder / name).row_group(0).column(0)
             assert column.compression == "ZSTD"
@@ -55,7 +55,7 @@ def test_two_builds_give_the_same_bytes(tmp_path: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         folder.mkdir()
-        build(FOLDER / "reviews.toml", folder)
+        build(SOURCE, folder)
     for name in FILES:
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 

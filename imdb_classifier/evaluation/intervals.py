@@ -1,4 +1,4 @@
-"""95 % intervals for the figures of a binary classifier: NumPy only, the same result every time."""
+"""95 % intervals for the figures of a binary classifier: the same result every time."""
 
 from __future__ import annotations
 
@@ -25,14 +25,10 @@ def wilson(successes: int, trials: int) -> Interval:
     """
     if trials == 0:
         return 0.0, 1.0
-    share = successes / trials
-    centre = share + _Z**2 / (2 * trials)
-    half = _Z * (share * (1 - share) / trials + (_Z / (2 * trials)) ** 2) ** 0.5
-    scale = 1 + _Z**2 / trials
-    # Rounding may leave a limit at a hair beyond a proportion of exactly 0 or 1.
-    return max(0.0, min(share, (centre - half) / scale)), min(
-        1.0, max(share, (centre + half) / scale)
-    )
+    from scipy.stats import binomtest
+
+    low, high = binomtest(successes, trials).proportion_ci(method="wilson")
+    return float(low), float(high)
 
 
 def mean(values: NDArray[np.float64], highest: float = math.inf) -> Interval:
@@ -64,20 +60,16 @@ def roc_auc(positives: NDArray[np.floating[Any]], negatives: NDArray[np.floating
     """
     if min(len(positives), len(negatives)) < 2:
         return 0.0, 1.0
-    ranks = _midranks(np.concatenate([positives, negatives]))
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.concatenate([positives, negatives]))
     # Share of the other label that each row is ranked above (below, for a negative), ties half.
-    above = (ranks[: len(positives)] - _midranks(positives)) / len(negatives)
-    below = 1 - (ranks[len(positives) :] - _midranks(negatives)) / len(positives)
+    above = (ranks[: len(positives)] - rankdata(positives)) / len(negatives)
+    below = 1 - (ranks[len(positives) :] - rankdata(negatives)) / len(positives)
     variance = above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)
     half = _Z * float(variance) ** 0.5
     area = float(above.mean())
     return max(0.0, area - half), min(1.0, area + half)
-
-
-def _midranks(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    middles: NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
-    return middles[inverse]
 
 
 def f1(

@@ -5,7 +5,6 @@ Names may be bytes that are no UTF-8; they come as Python has them (PEP 383).
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import os
 import shutil
@@ -16,6 +15,7 @@ from secrets import token_hex
 from typing import Final
 
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from imdb_classifier.errors import OutputInUseError
 from imdb_classifier.storage.base import SUFFIX, Kind, Storage
@@ -123,29 +123,19 @@ class LocalStorage(Storage):
 @contextmanager
 def _locked(lock: Path, output: str) -> Iterator[None]:
     """Hold a lock that ends with the process that holds it, however that ends."""
-    while True:
-        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The run before removes its lock at its end; a removed one keeps nobody out.
-            if os.path.samestat(os.fstat(descriptor), os.stat(lock)):
-                break
-        except BlockingIOError:
-            os.close(descriptor)
-            raise OutputInUseError(output) from None
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
     try:
-        yield
-    finally:
+        # Where there is no flock, filelock's other kind of lock would outlive a killed process.
+        held = FileLock(lock, timeout=0, thread_local=False, fallback_to_soft=False).acquire()
+    except Timeout:
+        raise OutputInUseError(output) from None
+    with held:
         try:
-            lock.unlink(missing_ok=True)
+            yield
         finally:
-            os.close(descriptor)
+            # While it is held: filelock takes no lock on a removed file. Windows removes no open
+            # file; filelock does it there.
+            with suppress(PermissionError):
+                lock.unlink(missing_ok=True)
 
 
 def _remove(files: Iterable[Path]) -> None:

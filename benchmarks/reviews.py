@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imdb_classifier.registry.versions import bundled_path
-from imdb_classifier.reviews.load import DATA_VARIABLE, load_reviews
+from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.schema import LABEL, REVIEWS, TEXT
 from imdb_classifier.text.encoding import Vocabulary
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from imdb_classifier.errors import ImdbClassifierError
     from imdb_classifier.model.bundle import Bundle, load_bundle
     from imdb_classifier.registry.versions import Registry
-    from imdb_classifier.reviews.load import Reviews, load_reviews
+    from imdb_classifier.reviews.dataset import Reviews
+    from imdb_classifier.reviews.load import load_reviews
     from imdb_classifier.scoring.frames import score_dataframe
     from imdb_classifier.scoring.scorer import Scorer
 
@@ -53,7 +54,7 @@ _MODULE_OF = {
     "ImdbClassifierError": "errors",
     "Recipe": "config",
     "Registry": "registry.versions",
-    "Reviews": "reviews.load",
+    "Reviews": "reviews.dataset",
     "ScoreOptions": "batch.outputs.scored_file",
     "Scorer": "scoring.scorer",
     "load_bundle": "model.bundle",

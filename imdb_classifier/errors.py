@@ -171,14 +171,14 @@ class MissingColumnError(BadDataError):
 
 
 class MissingReviewColumnError(MissingColumnError):
-    """A Parquet file of labelled reviews lacks its text or its label column."""
+    """A Parquet file of labeled reviews lacks its text or its label column."""
 
     def __init__(self, column: str, source: str, available: Iterable[str]) -> None:
         ImdbClassifierError.__init__(
             self,
             f"Column '{column}' is not in {source}.",
             f"Its columns: {_listed(available)}.",
-            "Labelled reviews need the columns text (the review) and label (0 or 1): rename them.",
+            "Labeled reviews need the columns text (the review) and label (0 or 1): rename them.",
         )
 
 

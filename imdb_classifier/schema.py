@@ -12,7 +12,7 @@ TOKEN_IDS: Final = "token_ids"
 
 NEGATIVE: Final = "negative"
 POSITIVE: Final = "positive"
-UNLABELLED: Final = -1
+UNLABELED: Final = -1
 THRESHOLD: Final = 0.5
 """A probability of at least this is ``positive``."""
 
@@ -21,7 +21,7 @@ FOOTER_KEY: Final = b"imdb_classifier"
 """The one key in a scored file's footer under which our metadata stands, as JSON."""
 
 REVIEWS: Final = pa.schema([pa.field(TEXT, pa.string()), pa.field(LABEL, pa.int8())])
-"""Labelled reviews: 0 negative, 1 positive."""
+"""Labeled reviews: 0 negative, 1 positive."""
 
 ENCODED_REVIEWS: Final = pa.schema(
     [pa.field(TOKEN_IDS, pa.list_(pa.int32())), pa.field(LABEL, pa.int8())]

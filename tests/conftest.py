@@ -28,8 +28,8 @@ from imdb_classifier.config import (
     TrainingConfig,
 )
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.reviews import download
-from imdb_classifier.reviews.load import DATA_VARIABLE
+from imdb_classifier.reviews import sources
+from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
 from tests.command_line import Outcome, Run
@@ -198,9 +198,9 @@ def publish(empty_caches: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[Pa
     """Lets a file be the published one of that name, offered where nobody listens."""
 
     def publish(path: Path, name: str) -> None:
-        file = getattr(download, name)
+        file = getattr(sources, name)
         digest = hashlib.new(file.algorithm, path.read_bytes()).hexdigest()
-        here = replace(file, url="http://127.0.0.1:1/", size=path.stat().st_size, digest=digest)
-        monkeypatch.setattr(download, name, here)
+        here = replace(file, url="http://127.0.0.1:1/", digest=digest)
+        monkeypatch.setattr(sources, name, here)
 
     return publish

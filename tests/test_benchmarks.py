@@ -12,7 +12,7 @@ from benchmarks import scoring
 from benchmarks.conditions import conditions
 from benchmarks.contenders import CONTENDERS
 from benchmarks.reviews import reviews, write_reviews
-from imdb_classifier.reviews.load import DATA_VARIABLE
+from imdb_classifier.reviews.sources import DATA_VARIABLE
 
 
 @pytest.fixture(autouse=True)

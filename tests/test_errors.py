@@ -85,7 +85,7 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         MissingReviewColumnError("label", "reviews.parquet", []),
         65,
         "Column 'label' is not in reviews.parquet. Its columns: none. "
-        "Labelled reviews need the columns text (the review) and label (0 or 1): rename them.",
+        "Labeled reviews need the columns text (the review) and label (0 or 1): rename them.",
     ),
     (
         AmbiguousColumnError("text", "reviews.parquet", 2, "--text-column"),

@@ -18,7 +18,7 @@ def show_data(context: typer.Context, as_json: AsJson = False) -> None:
     """Show where IMDB reviews are, and fetch them."""
     if context.invoked_subcommand is not None:
         return
-    from imdb_classifier.reviews.load import describe_sources
+    from imdb_classifier.reviews.sources import describe_sources
 
     sources = describe_sources()
     shown = table("IMDB reviews", "source", "state", "#size", "location")
@@ -34,7 +34,7 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Download a published copy of the IMDB reviews into the cache, checked against its hash."""
-    from imdb_classifier.reviews.load import fetch as fetch_source
+    from imdb_classifier.reviews.download import fetch as fetch_source
 
     path = fetch_source(source)
     shown = table("Fetched", "source", "location")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from imdb_classifier.cli.console import err, out, table
 from imdb_classifier.cli.flow_commands import program
 from imdb_classifier.registry.versions import CHAMPION, Registry
-from imdb_classifier.reviews.load import DATA_VARIABLE
+from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.samples import FOLDER as SAMPLES
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, scored_fields
 

@@ -34,7 +34,8 @@ from imdb_classifier.evaluation.slices import slices_of
 from imdb_classifier.model.bundle import Bundle, load_bundle, write_bundle
 from imdb_classifier.pipeline.label_changes import find_label_changes
 from imdb_classifier.registry.versions import CHAMPION, Registry
-from imdb_classifier.reviews.load import Reviews, add_reviews, count_overlap, load_reviews
+from imdb_classifier.reviews.dataset import Reviews, count_overlap
+from imdb_classifier.reviews.load import add_reviews, load_reviews
 from imdb_classifier.schema import LABEL, TEXT
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.text.batch_profile import BatchProfile

@@ -1,4 +1,4 @@
-"""Labelled reviews in Parquet files: finding, reading, checking and cleaning them."""
+"""Labeled reviews in Parquet files: finding, reading, checking and cleaning them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imdb_classifier.errors import (
     UnreadableFileError,
     first_line,
 )
-from imdb_classifier.schema import LABEL, REVIEWS, TEXT, UNLABELLED
+from imdb_classifier.schema import LABEL, REVIEWS, TEXT, UNLABELED
 from imdb_classifier.storage import readable
 
 _OF_A_SPLIT: Final = re.compile(r"(train|test|unsupervised)(-.*)?\.parquet")
@@ -141,13 +141,13 @@ def _check_columns(schema: pa.Schema, path: str) -> None:
 
 
 def _labels(column: pa.Array, path: str, split: str) -> pa.Array:
-    allowed = [UNLABELLED] if split == "unsupervised" else [0, 1, UNLABELLED]
+    allowed = [UNLABELED] if split == "unsupervised" else [0, 1, UNLABELED]
     numbers = column.cast(pa.float64(), safe=False)
-    numbers = pc.if_else(pc.is_null(numbers, nan_is_null=True), float(UNLABELLED), numbers)
+    numbers = pc.if_else(pc.is_null(numbers, nan_is_null=True), float(UNLABELED), numbers)
     wrong = numbers.filter(pc.invert(pc.is_in(numbers, pa.array(allowed, pa.float64()))))
     if len(wrong):
         raise BadDataError(
-            f"Labels of the {split} split must be among {allowed}, -1 or null for unlabelled.",
+            f"Labels of the {split} split must be among {allowed}, -1 or null for unlabeled.",
             f"{path} has others, such as {wrong[0].as_py():g}.",
             "Correct them, or name another split's file.",
         )
@@ -160,12 +160,12 @@ def clean(table: pa.Table, split: str) -> tuple[pa.Table, dict[str, int]]:
     trimmed = pc.utf8_trim_whitespace(table.column(TEXT))
     blank = pc.fill_null(pc.equal(trimmed, ""), False)
     usable = pc.invert(pc.or_(missing, blank))
-    unlabelled = pc.and_(usable, pc.equal(table.column(LABEL), UNLABELLED))
-    keep = usable if split == "unsupervised" else pc.and_not(usable, unlabelled)
+    unlabeled = pc.and_(usable, pc.equal(table.column(LABEL), UNLABELED))
+    keep = usable if split == "unsupervised" else pc.and_not(usable, unlabeled)
     counts = {
         "null": missing,
         "blank": blank,
-        "unlabelled": pc.and_not(unlabelled, keep),
+        "unlabeled": pc.and_not(unlabeled, keep),
     }
     left_out = {name: int(pc.sum(mask, min_count=0).as_py()) for name, mask in counts.items()}
     return table.filter(keep), left_out

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from imdb_classifier.config import Recipe
 from imdb_classifier.errors import ConfigurationError
-from imdb_classifier.reviews.load import Reviews
+from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.schema import TEXT
 from imdb_classifier.text.batching import length_buckets, padded, shuffled_batches
 from imdb_classifier.text.encoding import (

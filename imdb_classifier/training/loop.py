@@ -31,7 +31,7 @@ from imdb_classifier.model.network import (
     without_vectors,
 )
 from imdb_classifier.model.trained import Epoch, TrainedModel, epoch_line
-from imdb_classifier.reviews.load import Reviews
+from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.training.data import Lessons, prepare_lessons
 from imdb_classifier.training.linear import fit_weights
 from imdb_classifier.training.teachers import Teaching

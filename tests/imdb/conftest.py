@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imdb_classifier.reviews.load import DATA_VARIABLE
+from imdb_classifier.reviews.sources import DATA_VARIABLE
 
 HERE = Path(__file__).parent
 

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pytest
 
 from imdb_classifier.config import EncodingConfig
-from imdb_classifier.reviews.load import DATA_VARIABLE, load_reviews
+from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.text.encoding import UNKNOWN, Vocabulary, encode
 
 # Wide enough to keep every rank and every token.

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.reviews.load import Reviews, Split, count_overlap, load_reviews
+from imdb_classifier.reviews.dataset import Reviews, count_overlap
+from imdb_classifier.reviews.load import Split, load_reviews
 from imdb_classifier.schema import REVIEWS
 
 # Rows in the order of the Stanford archive: by label and then by review number. A copy with the
@@ -38,7 +39,7 @@ def unsupervised() -> Reviews:
     return load_reviews(None, "unsupervised")
 
 
-def test_labelled_splits_are_balanced(train: Reviews, test: Reviews) -> None:
+def test_labeled_splits_are_balanced(train: Reviews, test: Reviews) -> None:
     for reviews in (train, test):
         assert len(reviews) == 25_000
         assert np.bincount(reviews.labels).tolist() == [12_500, 12_500]
@@ -52,7 +53,7 @@ def test_unsupervised_split_has_no_labels(unsupervised: Reviews) -> None:
 def test_every_row_is_used(train: Reviews, test: Reviews, unsupervised: Reviews) -> None:
     for reviews in (train, test, unsupervised):
         assert reviews.table.schema == REVIEWS
-        assert reviews.left_out == {"null": 0, "blank": 0, "unlabelled": 0}
+        assert reviews.left_out == {"null": 0, "blank": 0, "unlabeled": 0}
 
 
 def test_fingerprints(train: Reviews, test: Reviews, unsupervised: Reviews) -> None:

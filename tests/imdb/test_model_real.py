@@ -15,7 +15,8 @@ from imdb_classifier.model.engines.choice import KerasEngine, OnnxEngine
 from imdb_classifier.model.network import import_keras
 from imdb_classifier.pipeline.jobs import evaluate_bundle
 from imdb_classifier.registry.versions import bundled_path
-from imdb_classifier.reviews.load import Reviews, load_reviews
+from imdb_classifier.reviews.dataset import Reviews
+from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.text.encoding import encode
 

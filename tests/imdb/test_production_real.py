@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from imdb_classifier.config import PRODUCTION, TeachersConfig
-from imdb_classifier.reviews.load import Reviews, load_reviews
+from imdb_classifier.reviews.dataset import Reviews
+from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.training.data import split
 from imdb_classifier.training.loop import train
 

@@ -28,7 +28,7 @@ from imdb_classifier.pipeline.jobs import (
     worst_texts,
 )
 from imdb_classifier.registry.versions import Registry
-from imdb_classifier.reviews.load import Reviews
+from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.schema import ENCODED_REVIEWS
 from imdb_classifier.training.loop import TrainingObserver

@@ -47,7 +47,7 @@ from pathlib import Path
 import keras
 from keras.src.datasets import imdb as keras_imdb
 from keras.src.utils import file_utils
-from imdb_classifier.reviews import download
+from imdb_classifier.reviews import sources
 from imdb_classifier.reviews.load import load_reviews
 
 def retrieve(url, *args):
@@ -58,9 +58,9 @@ original, file_utils.urlretrieve = file_utils.urlretrieve, retrieve
 keras_imdb.get_file = lambda fname, origin, file_hash: file_utils.get_file(fname, origin)
 files = Path(sys.argv[1])
 for name in ("KERAS_IDS", "KERAS_WORDS"):
-    file = getattr(download, name)
+    file = getattr(sources, name)
     digest = hashlib.new(file.algorithm, (files / file.name).read_bytes()).hexdigest()
-    setattr(download, name, replace(file, digest=digest))
+    setattr(sources, name, replace(file, digest=digest))
 
 os.environ["KERAS_HOME"] = str(files.parent)
 train, test = load_reviews("keras", "train"), load_reviews("keras", "test", download=True)
@@ -85,7 +85,7 @@ def test_keras_source(tmp_path: Path) -> None:
     source, words, train, test, schema, left_out, digits = json.loads(
         finished.stdout.splitlines()[-1]
     )
-    nothing = {"null": 0, "blank": 0, "unlabelled": 0}
+    nothing = {"null": 0, "blank": 0, "unlabeled": 0}
     assert (source, words, left_out, digits) == ("keras", ["the", "a", "caf\u00e9"], nothing, 64)
     assert schema == str(ENCODED_REVIEWS)
     # Start 1, the word of rank r is r + 3, and no id is capped; rows as Keras shuffles them.

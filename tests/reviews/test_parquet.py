@@ -84,7 +84,7 @@ def test_labels_in_words_are_refused(tmp_path: Path) -> None:
         read_split(LOCAL, path, FILE, "train")
 
 
-def test_labelled_rows_are_refused_as_unsupervised(tmp_path: Path) -> None:
+def test_labeled_rows_are_refused_as_unsupervised(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", ["a", "b"], [-1, 1])
     with pytest.raises(BadDataError, match=r"unsupervised split must be among \[-1\].*such as 1\."):
         read_split(LOCAL, path, FILE, "unsupervised")
@@ -186,15 +186,15 @@ def test_extra_folder_without_parquet_is_refused(tmp_path: Path) -> None:
 
 
 def test_clean_counts_each_row_once() -> None:
-    text = [None, None, "", " \t\n", "\u00a0\u2003\u0085", "", "kept", "unlabelled", " kept "]
+    text = [None, None, "", " \t\n", "\u00a0\u2003\u0085", "", "kept", "unlabeled", " kept "]
     label = [1, -1, 0, 1, 1, -1, 1, -1, 0]
     table, left_out = clean(pa.table([text, label], schema=REVIEWS), "train")
     assert table.to_pydict() == {"text": ["kept", " kept "], "label": [1, 0]}
-    assert left_out == {"null": 2, "blank": 4, "unlabelled": 1}
+    assert left_out == {"null": 2, "blank": 4, "unlabeled": 1}
 
 
-def test_clean_keeps_unlabelled_rows_of_the_unsupervised_split() -> None:
+def test_clean_keeps_unlabeled_rows_of_the_unsupervised_split() -> None:
     table = pa.table([["a", "", None], [-1, -1, -1]], schema=REVIEWS)
     table, left_out = clean(table, "unsupervised")
     assert table.to_pydict() == {"text": ["a"], "label": [-1]}
-    assert left_out == {"null": 1, "blank": 1, "unlabelled": 0}
+    assert left_out == {"null": 1, "blank": 1, "unlabeled": 0}

@@ -15,7 +15,8 @@ from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.model.engines.choice import KerasEngine
 from imdb_classifier.model.network import NetworkWeights, eight_bits, import_keras
 from imdb_classifier.model.trained import Epoch, TrainedModel, epoch_line
-from imdb_classifier.reviews.load import Reviews, load_reviews
+from imdb_classifier.reviews.dataset import Reviews
+from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.text.encoding import encode
 from imdb_classifier.training import loop

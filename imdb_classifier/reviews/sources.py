@@ -1,0 +1,142 @@
+"""Where reviews can come from: the published files, their cache, and what is there now."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+import platformdirs
+
+from imdb_classifier.errors import ChecksumError, NoReviewsError
+
+PublishedSource = Literal["keras", "aclimdb"]
+
+DATA_VARIABLE: Final = "IMDB_CLASSIFIER_DATA"
+"""Environment variable that names the reviews when ``--data`` does not."""
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file as its publisher offers it.
+
+    Attributes:
+        name: File name, the same in the cache.
+        url: Where it is published.
+        algorithm: ``sha256`` or ``md5``, whichever is published.
+        digest: The published checksum, hexadecimal.
+    """
+
+    name: str
+    url: str
+    algorithm: Literal["sha256", "md5"]
+    digest: str
+
+
+# SHA-256: tensorflow/datasets, tensorflow_datasets/url_checksums/imdb_reviews.txt; pytorch/text,
+# torchtext/datasets/imdb.py has the MD5 of the same file (7c2ac02c03563afcf9b574c7e56c153a).
+ACLIMDB: PublishedFile = PublishedFile(
+    name="aclImdb_v1.tar.gz",
+    url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+    algorithm="sha256",
+    digest="c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe",
+)
+
+# Both checksums: keras-team/keras, keras/src/datasets/imdb.py. MD5 is all that is published for
+# the word index.
+KERAS_IDS: PublishedFile = PublishedFile(
+    name="imdb.npz",
+    url="https://storage.googleapis.com/tensorflow/tf-keras-datasets/imdb.npz",
+    algorithm="sha256",
+    digest="69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f",
+)
+KERAS_WORDS: PublishedFile = PublishedFile(
+    name="imdb_word_index.json",
+    url="https://storage.googleapis.com/tensorflow/tf-keras-datasets/imdb_word_index.json",
+    algorithm="md5",
+    digest="bfafd718b763782e994055a2d397834f",
+)
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """What is known of one place that reviews can come from.
+
+    Attributes:
+        source: ``IMDB_CLASSIFIER_DATA``, ``aclimdb`` or ``keras``.
+        location: Path or URI, without credentials.
+        state: ``configured`` (not looked into), ``cached`` (checksum verified), ``missing``, or
+            ``damaged``.
+        size: Bytes on disk; None where that is not known or nothing is there.
+    """
+
+    source: str
+    location: str
+    state: Literal["configured", "cached", "missing", "damaged"]
+    size: int | None
+
+
+def cache_folder(source: PublishedSource) -> Path:
+    """Where the files of a source are kept.
+
+    Args:
+        source: ``keras``: the folder in which Keras itself looks, under ``KERAS_HOME`` or
+            ``~/.keras``. ``aclimdb``: the platform's cache folder.
+    """
+    if source == "keras":
+        return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
+    return platformdirs.user_cache_path("imdb-classifier")
+
+
+def published_files(source: PublishedSource) -> tuple[PublishedFile, ...]:
+    """The files that make up a source; ``keras``: first the ids, then the word index."""
+    return (KERAS_IDS, KERAS_WORDS) if source == "keras" else (ACLIMDB,)
+
+
+def cached_files(source: PublishedSource) -> tuple[Path, ...]:
+    """The cached files of a source, in the order of `published_files`, their checksums verified.
+
+    Raises:
+        NoReviewsError: One of them is not in the cache.
+        ChecksumError: One of them is not the published file.
+    """
+    folder = cache_folder(source)
+    files = {file: folder / file.name for file in published_files(source)}
+    missing = [file.name for file, path in files.items() if not path.is_file()]
+    if missing:
+        raise NoReviewsError(f"There is no {' and no '.join(missing)} in {folder}", str(folder))
+    for file, path in files.items():
+        with path.open("rb") as stream:
+            received = hashlib.file_digest(stream, file.algorithm).hexdigest()
+        if received != file.digest:
+            raise ChecksumError(str(path), file.digest, received)
+    return tuple(files.values())
+
+
+def describe_sources() -> list[SourceStatus]:
+    """What is configured and what is cached, for people to read; nothing is downloaded."""
+    rows = []
+    if configured := os.environ.get(DATA_VARIABLE):
+        path = Path(configured).expanduser()
+        files = [path] if path.is_file() else path.rglob("*")
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        rows.append(SourceStatus(DATA_VARIABLE, redacted(configured), "configured", size or None))
+    sources: tuple[PublishedSource, ...] = get_args(PublishedSource)
+    for source in sources:
+        folder = cache_folder(source)
+        try:
+            size = sum(path.stat().st_size for path in cached_files(source))
+            rows.append(SourceStatus(source, str(folder), "cached", size))
+        except NoReviewsError:
+            rows.append(SourceStatus(source, str(folder), "missing", None))
+        except ChecksumError:
+            rows.append(SourceStatus(source, str(folder), "damaged", None))
+    return rows
+
+
+def redacted(location: str) -> str:
+    """A location without the credentials that a URI can carry before its host."""
+    return re.sub(r"//[^/@\s]*@", "//", location)

@@ -194,14 +194,27 @@ class AmbiguousColumnError(BadDataError):
 
 
 class TextTypeError(BadDataError):
-    """The text column holds something that is not text."""
+    """The text column, or a list or array of texts, holds something that is not text."""
 
-    def __init__(self, column: str, source: str, received: str, where: str = "") -> None:
+    def __init__(self, column: str | None, source: str, received: str, where: str = "") -> None:
         self.received = received
+        named = f"Column '{column}' of {source}" if column is not None else source.capitalize()
         super().__init__(
-            f"Column '{column}' of {source} must hold text (an Arrow or pandas string type).",
+            f"{named} must hold text: strings, or bytes in UTF-8.",
             f"It is {received}{where and f' in {where}'}.",
-            "Cast it to text first, or name another column.",
+            f"Cast it to text first{', or name another column' if column is not None else ''}.",
+        )
+
+
+class UnsupportedDataError(BadDataError):
+    """Data was to be scored that is no frame, table, array or sequence of texts."""
+
+    def __init__(self, received: str, way_out: str) -> None:
+        super().__init__(
+            "score_dataframe takes a pandas or Polars DataFrame or Series, an Arrow table, record "
+            "batch or array, a one-dimensional NumPy array, or a sequence of strings.",
+            f"It was given {received}.",
+            way_out,
         )
 
 

@@ -32,6 +32,7 @@ from imdb_classifier.errors import (
     UnforeseenError,
     UnknownModelError,
     UnreadableFileError,
+    UnsupportedDataError,
     printable,
 )
 
@@ -115,8 +116,21 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
     (
         TextTypeError("id", "reviews.parquet", "of type int64"),
         65,
-        "Column 'id' of reviews.parquet must hold text (an Arrow or pandas string type). "
+        "Column 'id' of reviews.parquet must hold text: strings, or bytes in UTF-8. "
         "It is of type int64. Cast it to text first, or name another column.",
+    ),
+    (
+        TextTypeError(None, "the data", "of type int64"),
+        65,
+        "The data must hold text: strings, or bytes in UTF-8. "
+        "It is of type int64. Cast it to text first.",
+    ),
+    (
+        UnsupportedDataError("a single text", "Pass a list of texts."),
+        65,
+        "score_dataframe takes a pandas or Polars DataFrame or Series, an Arrow table, record "
+        "batch or array, a one-dimensional NumPy array, or a sequence of strings. "
+        "It was given a single text. Pass a list of texts.",
     ),
     (
         ColumnExistsError(["sentiment_label"], "reviews.parquet", "--prefix"),

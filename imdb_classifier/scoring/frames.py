@@ -1,103 +1,118 @@
-"""Pandas frames in, pandas frames out: the same model, the same code, the same figures."""
+"""Frames, tables and lists of text in; the same with labels and probabilities out."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from imdb_classifier.errors import (
-    AmbiguousColumnError,
-    ColumnExistsError,
-    MissingColumnError,
-    TextTypeError,
-)
-from imdb_classifier.registry.versions import CHAMPION
+from imdb_classifier.errors import AmbiguousColumnError, ColumnExistsError, MissingColumnError
+from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, scored_fields
-from imdb_classifier.scoring.scorer import Scorer
-from imdb_classifier.scoring.text_columns import as_text, labels
+from imdb_classifier.scoring.frame_kinds import open_data, to_text
+from imdb_classifier.scoring.scorer import Scorer, scorer_for
+from imdb_classifier.scoring.text_columns import labels
+from imdb_classifier.storage.paths import StrPath
 
-PIECE_ROWS: Final = 65_536
+if TYPE_CHECKING:
+    import polars as pl
 
 
+@overload
 def score_dataframe(
-    data: pd.DataFrame | pd.Series[Any],
+    data: pl.DataFrame | pl.Series,
+    *,
+    text_column: Hashable = ...,
+    model: StrPath | Scorer = ...,
+    prefix: str = ...,
+    registry: Registry | None = ...,
+) -> pl.DataFrame: ...
+@overload
+def score_dataframe(
+    data: pd.DataFrame | pd.Series[Any] | NDArray[Any] | Sequence[str | None],
+    *,
+    text_column: Hashable = ...,
+    model: StrPath | Scorer = ...,
+    prefix: str = ...,
+    registry: Registry | None = ...,
+) -> pd.DataFrame: ...
+@overload
+def score_dataframe(
+    data: pa.Table | pa.RecordBatch | pa.Array | pa.ChunkedArray,
+    *,
+    text_column: Hashable = ...,
+    model: StrPath | Scorer = ...,
+    prefix: str = ...,
+    registry: Registry | None = ...,
+) -> Any: ...
+def score_dataframe(
+    data: object,
     *,
     text_column: Hashable = TEXT,
-    model: str | Path | Scorer = CHAMPION,
+    model: StrPath | Scorer = CHAMPION,
     prefix: str = DEFAULT_PREFIX,
-) -> pd.DataFrame:
-    """Put a sentiment label and a probability next to each text.
+    registry: Registry | None = None,
+) -> Any:
+    """Add a sentiment label and a probability to each text.
 
-    ``df.pipe(score_dataframe)`` works too.
+    ``df.pipe(score_dataframe)`` works too. The data itself is not changed.
 
     Args:
-        data: A frame with a column of text, or a series of text. Any string type will do: object
-            (of strings, or of UTF-8 bytes), string, category or Arrow-backed. It is not changed.
-        text_column: The column of the frame that holds the text.
-        model: ``@champion``, a version's id, the path of a bundle, or a scorer that is loaded.
-        prefix: What the names of the two new columns begin with.
+        data: A pandas or Polars DataFrame, an Arrow table or record batch, with a column of text;
+            or texts alone: a pandas or Polars Series, an Arrow array, a one-dimensional NumPy
+            array, or a list or other sequence. Text may be of any string type: Python strings,
+            UTF-8 bytes, pandas' object, string and category, Polars' and Arrow's own.
+        text_column: The column of a frame or table that holds the text.
+        model: ``@champion``, a version's id, the path of a bundle, or a `Scorer`. A model named by
+            reference is loaded for this call; a `Scorer` stays open.
+        prefix: Prefix for the names of the two new columns.
+        registry: Where a reference is looked up; by default `Registry.at()`.
 
     Returns:
-        A new frame with the same index: the columns of a frame, if one was given, then
-        ``sentiment_label`` (string: ``positive`` or ``negative``) and ``sentiment_probability``
-        (float32, in [0, 1], the probability of positive). Where the text is missing, empty or
-        blank, both are missing (``pd.NA`` and NaN).
+        For a frame or table, a new one of the same kind: its columns (and the index of pandas),
+        then ``sentiment_label`` (string, ``positive`` or ``negative``) and
+        ``sentiment_probability`` (float32, in [0, 1], the probability of positive). For texts
+        alone, the two new columns, one row for each text: as a Polars DataFrame for a Polars
+        Series, as an Arrow table for an Arrow array, else as a pandas DataFrame, which has the
+        index of a pandas Series. Where the text is missing, empty or blank, both are missing.
 
     Raises:
-        MissingColumnError: The frame has no such column.
-        AmbiguousColumnError: The frame has several columns of that name.
-        ColumnExistsError: The frame already has a column of a new one's name.
-        TextTypeError: The column holds something that is no text.
+        UnsupportedDataError: The data is of none of these kinds.
+        MissingColumnError: There is no such column.
+        AmbiguousColumnError: There are several columns of that name.
+        ColumnExistsError: There already is a column of a new one's name.
+        TextTypeError: The texts are not all text, or not valid Unicode.
         UnknownModelError: The model reference names nothing.
+        UnapprovedModelError: It names a version that has not passed the promotion checks.
+        BundleError: The model is damaged.
+
+    Example:
+        >>> from imdb_classifier import score_dataframe
+        >>> scored = score_dataframe(["A warm and funny film.", "Dull, loud and badly cut."])
+        >>> scored["sentiment_label"].tolist()
+        ['positive', 'negative']
     """
-    label_name, probability_name = (field.name for field in scored_fields(prefix))
-    if isinstance(data, pd.DataFrame):
-        found = [name == text_column for name in data.columns].count(True)
+    frame, texts = open_data(data)
+    new_names = [field.name for field in scored_fields(prefix)]
+    if texts is None:
+        found = [name == text_column for name in frame.names].count(True)
         if found == 0:
-            columns = [str(column) for column in data.columns]
+            columns = [str(column) for column in frame.names]
             raise MissingColumnError(str(text_column), "the frame", columns, "text_column=")
         if found > 1:
             raise AmbiguousColumnError(str(text_column), "The frame", found, "text_column=")
-        taken = [name for name in (label_name, probability_name) if name in data.columns]
+        taken = [name for name in new_names if name in frame.names]
         if taken:
             raise ColumnExistsError(taken, "The frame", "prefix=")
-        texts, result = data[text_column], data.copy(deep=False)
+        column = to_text(frame.column(text_column), str(text_column))
     else:
-        texts, result = data, pd.DataFrame(index=data.index)
-
-    column = _to_arrow(texts, str(texts.name))
-    if isinstance(model, Scorer):
-        probabilities = model.probabilities(column)
-    else:
-        with Scorer.load(model) as scorer:
-            probabilities = scorer.probabilities(column)
-    new_columns = {
-        label_name: pd.array(labels(probabilities).to_pylist(), dtype="string"),
-        probability_name: probabilities.to_numpy(zero_copy_only=False),
-    }
-    lower_levels = [""] * (result.columns.nlevels - 1)
-    for name, values in new_columns.items():
-        result[(name, *lower_levels) if lower_levels else name] = values
-    return result
-
-
-def _to_arrow(texts: pd.Series[Any], name: str) -> pa.ChunkedArray:
-    try:
-        column = pa.Array.from_pandas(texts)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        reason = "a mixture of text and other values"
-    except UnicodeEncodeError:
-        reason = "not valid Unicode"
-    else:
-        if column.null_count == len(column):
-            # A column without any value has whatever type pandas guessed.
-            column = pa.nulls(len(column), pa.string())
-        # Pieces, because plain Arrow strings end at 2 GiB.
-        pieces = [column.slice(start, PIECE_ROWS) for start in range(0, len(column), PIECE_ROWS)]
-        return as_text(pa.chunked_array(pieces, column.type), name, "the data")
-    # Outside the handlers, so that no message which quotes a value is chained to this one.
-    raise TextTypeError(name, "the data", reason)
+        # A Series of pandas without a name has None, one of Polars an empty one.
+        name = getattr(texts, "name", None)
+        column = to_text(texts, None if name in (None, "") else str(name))
+    with scorer_for(model, registry) as scorer:
+        probabilities = scorer.probabilities(column)
+    new_columns = dict(zip(new_names, (labels(probabilities), probabilities), strict=True))
+    return frame.with_columns(new_columns)

@@ -100,7 +100,7 @@ class Scorer:
             TextTypeError: They are of another type.
         """
         if texts.type != pa.string():
-            texts = as_text(texts, "texts", "the data")
+            texts = as_text(texts, None, "the texts")
         return self.start(texts).result()
 
     def start(self, texts: pa.ChunkedArray | pa.Array) -> PendingProbabilities:

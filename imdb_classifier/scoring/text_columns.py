@@ -48,13 +48,13 @@ def holds_text(kind: pa.DataType) -> bool:
 
 
 def as_text(
-    column: pa.ChunkedArray | pa.Array, name: str, source: str
+    column: pa.ChunkedArray | pa.Array, name: str | None, source: str
 ) -> pa.ChunkedArray | pa.Array:
     """A column of any type that holds text, as plain Arrow strings.
 
     Args:
         column: Of a type that `holds_text`.
-        name: Its name, for the error.
+        name: Its name, for the error; None where it has none.
         source: Where it comes from, for the error.
 
     Raises:

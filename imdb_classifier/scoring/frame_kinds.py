@@ -1,0 +1,165 @@
+"""The kinds of in-memory data that hold text: their columns as Arrow, and back."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from imdb_classifier.errors import TextTypeError, UnsupportedDataError
+from imdb_classifier.scoring.text_columns import as_text
+
+if TYPE_CHECKING:
+    import polars as pl
+
+PIECE_ROWS: Final = 65_536
+
+
+class Frame(ABC):
+    """A frame or table of some library, of which one column is to be scored."""
+
+    names: Collection[Hashable]
+    """The names of its columns; one may occur several times."""
+
+    @abstractmethod
+    def column(self, name: Hashable) -> object:
+        """The column of that name, which occurs once, as the library has it."""
+
+    @abstractmethod
+    def with_columns(self, columns: Mapping[str, pa.Array]) -> Any:
+        """A new frame of the same kind that has these columns as well."""
+
+
+class PandasFrame(Frame):
+    """A pandas DataFrame; its index is kept."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.names = frame.columns
+        self._frame = frame
+
+    def column(self, name: Hashable) -> object:
+        return self._frame[name]
+
+    def with_columns(self, columns: Mapping[str, pa.Array]) -> pd.DataFrame:
+        result = self._frame.copy(deep=False)
+        lower_levels = [""] * (result.columns.nlevels - 1)
+        for name, values in columns.items():
+            series = values.to_pandas(types_mapper={pa.string(): pd.StringDtype()}.get)
+            result[(name, *lower_levels) if lower_levels else name] = series.array
+        return result
+
+
+class PolarsFrame(Frame):
+    """A Polars DataFrame."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.names = frame.columns
+        self._frame = frame
+
+    def column(self, name: Hashable) -> object:
+        return self._frame[str(name)]
+
+    def with_columns(self, columns: Mapping[str, pa.Array]) -> pl.DataFrame:
+        import polars as pl
+
+        new = (pl.Series(name, values) for name, values in columns.items())
+        return pl.DataFrame([*self._frame.get_columns(), *new])
+
+
+class ArrowFrame(Frame):
+    """An Arrow table or record batch; the metadata of its schema is kept."""
+
+    def __init__(self, table: pa.Table | pa.RecordBatch) -> None:
+        self.names = table.schema.names
+        self._table = table
+
+    def column(self, name: Hashable) -> object:
+        return self._table.column(name)
+
+    def with_columns(self, columns: Mapping[str, pa.Array]) -> pa.Table | pa.RecordBatch:
+        schema = self._table.schema
+        for name, values in columns.items():
+            schema = schema.append(pa.field(name, values.type))
+        values = [*self._table.columns, *columns.values()]
+        return type(self._table).from_arrays(values, schema=schema)
+
+
+def open_data(data: object) -> tuple[Frame, object | None]:
+    """The frame that new columns go to, and the texts; None where a column of the frame has them.
+
+    Args:
+        data: A frame; or texts alone, for which the frame is an empty one of the same library, and
+            of pandas for lists and NumPy arrays.
+
+    Raises:
+        UnsupportedDataError: It is neither.
+    """
+    # Whoever has a Polars object has imported Polars.
+    polars = sys.modules.get("polars")
+    if isinstance(data, pd.DataFrame):
+        return PandasFrame(data), None
+    if isinstance(data, pa.Table | pa.RecordBatch):
+        return ArrowFrame(data), None
+    if polars and isinstance(data, polars.DataFrame):
+        return PolarsFrame(data), None
+    if isinstance(data, pd.Series):
+        return PandasFrame(pd.DataFrame(index=data.index)), data
+    if isinstance(data, pa.Array | pa.ChunkedArray):
+        return ArrowFrame(pa.table({})), data
+    if polars and isinstance(data, polars.Series):
+        return PolarsFrame(polars.DataFrame()), data
+    if isinstance(data, str | bytes):
+        raise UnsupportedDataError("a single text", "Pass a list of texts.")
+    if polars and isinstance(data, polars.LazyFrame):
+        raise UnsupportedDataError("a Polars LazyFrame", "Call its collect() first.")
+    if isinstance(data, np.ndarray) and data.ndim != 1:
+        received = f"a NumPy array of {data.ndim} dimensions"
+        raise UnsupportedDataError(received, "Pass an array of one dimension.")
+    if isinstance(data, Sequence | np.ndarray | pd.Index | pd.api.extensions.ExtensionArray):
+        return PandasFrame(pd.DataFrame(index=pd.RangeIndex(len(data)))), data
+    kind = f"{type(data).__module__}.{type(data).__qualname__}"
+    raise UnsupportedDataError(f"a {kind}", "Convert it to one of these.")
+
+
+def to_text(texts: Any, name: str | None) -> pa.ChunkedArray:
+    """Texts of any kind as plain Arrow strings.
+
+    Args:
+        texts: A column of a `Frame`, or what `open_data` returned beside it.
+        name: The column's name, for errors; None where it has none.
+
+    Raises:
+        TextTypeError: They are of another type, or hold something that is not text.
+    """
+    try:
+        column = _to_arrow(texts)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        reason = "a mixture of text and other values"
+    except UnicodeEncodeError:
+        reason = "not valid Unicode"
+    else:
+        chunks: Iterable[pa.Array] = getattr(column, "chunks", [column])
+        # Pieces, because plain Arrow strings end at 2 GiB.
+        pieces = [
+            chunk.slice(start, PIECE_ROWS)
+            for chunk in chunks
+            for start in range(0, len(chunk), PIECE_ROWS)
+        ]
+        return as_text(pa.chunked_array(pieces, column.type), name, "the data")
+    # Outside the handlers, so that no message that quotes a value is chained to this one.
+    raise TextTypeError(name, "the data", reason)
+
+
+def _to_arrow(texts: Any) -> pa.Array | pa.ChunkedArray:
+    if isinstance(texts, pa.Array | pa.ChunkedArray):
+        return texts
+    if hasattr(texts, "to_arrow"):  # Polars
+        return texts.to_arrow()
+    column = pa.array(texts, from_pandas=True)
+    # Without any value, pandas, NumPy and pyarrow have guessed the type.
+    return pa.nulls(len(column), pa.string()) if column.null_count == len(column) else column

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from imdb_classifier.errors import BadDataError, CannotWriteError, MissingExtraError
@@ -16,6 +15,7 @@ from imdb_classifier.evaluation.promotion import Decision
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.storage import storage_of
+from imdb_classifier.storage.paths import StrPath, to_str
 
 try:
     import jinja2
@@ -99,7 +99,7 @@ def render_model_card(manifest: Mapping[str, Any], evaluation: Evaluation | None
 
 
 def write_report(
-    evaluation: Evaluation, folder: str | Path, *, texts: Sequence[str] | None = None
+    evaluation: Evaluation, folder: StrPath, *, texts: Sequence[str] | None = None
 ) -> dict[str, str]:
     """Write evaluation.json, report.md and report.html, each whole or not at all.
 
@@ -121,6 +121,7 @@ def write_report(
         "report.md": render_markdown(evaluation),
         "report.html": render_html(evaluation, texts=texts),
     }
+    folder = to_str(folder)
     paths = {name: f"{folder}/{name}" for name in contents}
     try:
         for name, content in contents.items():

@@ -34,6 +34,7 @@ from imdb_classifier.model.network import NetworkWeights, build_network
 from imdb_classifier.model.onnx_export import to_onnx
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
+from imdb_classifier.storage.paths import StrPath, to_str
 from imdb_classifier.text.encoding import Vocabulary, encode
 from imdb_classifier.text.ngrams import Ngrams
 from imdb_classifier.version import __version__
@@ -112,7 +113,7 @@ class Bundle:
         return json.loads(file.read_text("utf-8")) if file.exists() else None
 
 
-def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: str | Path) -> Bundle:
+def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: StrPath) -> Bundle:
     """Export a trained model and write its bundle.
 
     Args:
@@ -160,7 +161,7 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: str | P
         "package_version": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with _writing(str(target)) as folder:
+    with _writing(to_str(target)) as folder:
         # A fresh network: Adam's state is of no use to a reader and twice the weights' size.
         bare = build_network(recipe.encoding, recipe.network, trained.seed)
         bare.set_weights(trained.model.get_weights())
@@ -173,7 +174,7 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: str | P
     return load_bundle(target)
 
 
-def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: str | Path) -> Bundle:
+def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: StrPath) -> Bundle:
     """A copy of a bundle that also holds what its evaluation found.
 
     Args:
@@ -186,7 +187,7 @@ def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: str | Pa
         OutputExistsError: Something stands at `target`.
         CannotWriteError: The place of `target` does not let us.
     """
-    with _writing(str(target)) as folder:
+    with _writing(to_str(target)) as folder:
         for name in _names(bundle.recipe):
             shutil.copyfile(bundle.path / name, folder / name)
         (folder / EVALUATION_FILE).write_text(evaluation, "utf-8")
@@ -194,7 +195,7 @@ def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: str | Pa
     return load_bundle(target)
 
 
-def load_bundle(location: str | Path) -> Bundle:
+def load_bundle(location: StrPath) -> Bundle:
     """Check a bundle and make it ready to score.
 
     Args:
@@ -205,7 +206,8 @@ def load_bundle(location: str | Path) -> Bundle:
             release; or the golden texts do not get their scores.
         OSError: Its place cannot be reached.
     """
-    path = storage_of(str(location)).reading_folder(str(location))
+    location = to_str(location)
+    path = storage_of(location).reading_folder(location)
     names = _check_sums(path)
     manifest = json.loads((path / MANIFEST_FILE).read_bytes())
     if manifest["format_version"] != FORMAT_VERSION:
@@ -227,7 +229,7 @@ def load_bundle(location: str | Path) -> Bundle:
         raise _damaged(path, "the model is not the one that its manifest names")
     ngrams = Ngrams(np.load(io.BytesIO(listed[0]))) if listed else None
     bundle = Bundle(
-        location=str(location),
+        location=location,
         path=path,
         manifest=manifest,
         recipe=recipe,

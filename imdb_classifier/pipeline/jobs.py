@@ -38,6 +38,7 @@ from imdb_classifier.reviews.dataset import Reviews, count_overlap
 from imdb_classifier.reviews.load import add_reviews, load_reviews
 from imdb_classifier.schema import LABEL, TEXT
 from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.text.batch_profile import BatchProfile
 from imdb_classifier.text.encoding import TokenSequences, encode_reviews
 from imdb_classifier.training.loop import TrainingObserver, run_key, train
@@ -46,12 +47,12 @@ logger = logging.getLogger(__name__)
 
 
 def describe_training(
-    data: str | None,
+    data: StrPath | None,
     recipe: str,
     seed: int,
     registry: Registry,
     *,
-    extra_train: Sequence[str] = (),
+    extra_train: Sequence[StrPath] = (),
     download: bool = False,
 ) -> tuple[dict[str, Any], str | None]:
     """What there is to train on, and the version that was already trained on it.
@@ -83,7 +84,7 @@ def describe_training(
 
 
 def _training_reviews(
-    data: str | None, recipe: Recipe, extra_train: Sequence[str], download: bool
+    data: StrPath | None, recipe: Recipe, extra_train: Sequence[StrPath], download: bool
 ) -> tuple[Reviews, Reviews | None, dict[str, Any]]:
     """The reviews with and without labels, and what is known of them."""
     reviews = load_reviews(data, "train", download=download)
@@ -122,12 +123,12 @@ def reviews_line(summary: Mapping[str, Any]) -> str:
 
 
 def train_bundle(
-    data: str | None,
+    data: StrPath | None,
     recipe: str,
     seed: int,
-    work: Path,
+    work: StrPath,
     *,
-    extra_train: Sequence[str] = (),
+    extra_train: Sequence[StrPath] = (),
     download: bool = False,
     observer: TrainingObserver | None = None,
 ) -> Bundle:
@@ -153,7 +154,7 @@ def train_bundle(
     chosen = named_recipe(recipe)
     reviews, unlabeled, summary = _training_reviews(data, chosen, extra_train, download)
     logger.info("%s", reviews_line(summary))
-    target = work / run_key(reviews, chosen, seed, unlabeled)
+    target = Path(work) / run_key(reviews, chosen, seed, unlabeled)
     if target.exists():
         return load_bundle(target)
     checkpoints = target.with_suffix(".checkpoints")
@@ -164,7 +165,7 @@ def train_bundle(
 
 
 def evaluate_bundle(
-    bundle: Bundle, data: str | None, *, download: bool = False
+    bundle: Bundle, data: StrPath | None, *, download: bool = False
 ) -> tuple[Evaluation, Reviews]:
     """Check a model against the test split.
 
@@ -253,9 +254,9 @@ def register_bundle(bundle: Bundle, evaluation: Evaluation, registry: Registry) 
 def decide_promotion(
     challenger: Bundle,
     registry: Registry,
-    data: str | None,
+    data: StrPath | None,
     gates: Gates | None = None,
-    batch: str | None = None,
+    batch: StrPath | None = None,
     text_column: str = TEXT,
 ) -> Decision:
     """Decide whether a model becomes the champion, do so if it does, and keep the decision.

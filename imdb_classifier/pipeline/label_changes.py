@@ -12,6 +12,7 @@ from imdb_classifier.evaluation.comparison import LabelChange, LabelChanges
 from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of
+from imdb_classifier.storage.paths import StrPath, to_str
 
 LARGEST = 20
 """LabelChanges that are listed, those whose probability moves furthest."""
@@ -19,7 +20,7 @@ MOVE_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 
 def find_label_changes(
-    source: str, text_column: str, challenger: Scorer, champion: Scorer
+    source: StrPath, text_column: str, challenger: Scorer, champion: Scorer
 ) -> LabelChanges:
     """Score a batch with both models and compare.
 
@@ -33,6 +34,7 @@ def find_label_changes(
         NoInputError: There is no text to score.
         BadDataError: A file cannot be read, lacks the column, or has no text in it.
     """
+    source = to_str(source)
     files = find_files(source)
     pieces: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     rows = np.zeros(len(files), np.int64)

@@ -19,11 +19,12 @@ from imdb_classifier.reviews.download import fetch
 from imdb_classifier.reviews.keras_dataset import read_keras
 from imdb_classifier.reviews.sources import DATA_VARIABLE, cached_files, redacted
 from imdb_classifier.storage import OBJECT_STORE, object_store
+from imdb_classifier.storage.paths import StrPath, to_str
 
 Split = Literal["train", "test", "unsupervised"]
 
 
-def load_reviews(data: str | None, split: Split, *, download: bool = False) -> Reviews:
+def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) -> Reviews:
     """One split of the reviews.
 
     Args:
@@ -73,7 +74,7 @@ def load_reviews(data: str | None, split: Split, *, download: bool = False) -> R
     return Reviews(source, split, table, None, left_out, fingerprint_of(table))
 
 
-def add_reviews(train: Reviews, paths: Sequence[str]) -> Reviews:
+def add_reviews(train: Reviews, paths: Sequence[StrPath]) -> Reviews:
     """Append labeled reviews of one's own to the training data.
 
     Args:
@@ -110,8 +111,9 @@ def _reason(error: Exception) -> str:
     return redacted(first_line(error))
 
 
-def _locate(data: str) -> tuple[fs.FileSystem, str, fs.FileType]:
+def _locate(data: StrPath) -> tuple[fs.FileSystem, str, fs.FileType]:
     """The file system, the path in it, and whether that is a file or a folder."""
+    data = to_str(data)
     try:
         if data.startswith(OBJECT_STORE) and not {"@", "?"} & set(data):
             filesystem, path = object_store().filesystem, data.removeprefix(OBJECT_STORE)

@@ -9,6 +9,32 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from imdb_classifier.errors import (
+    AmbiguousColumnError,
+    BadDataError,
+    BundleError,
+    CannotWriteError,
+    ChecksumError,
+    ColumnExistsError,
+    ConfigurationError,
+    DownloadError,
+    ExportError,
+    ImdbClassifierError,
+    MissingColumnError,
+    MissingExtraError,
+    MissingReviewColumnError,
+    NoInputError,
+    NoReviewsError,
+    OutputExistsError,
+    OutputInUseError,
+    PartlyScoredError,
+    TextTypeError,
+    UnapprovedModelError,
+    UnforeseenError,
+    UnknownModelError,
+    UnreadableFileError,
+    UnsupportedDataError,
+)
 from imdb_classifier.version import __version__
 
 # Dependencies read these when they are imported, and child processes inherit them. Without them
@@ -21,11 +47,15 @@ for _variable, _value in {
     os.environ.setdefault(_variable, _value)
 
 if TYPE_CHECKING:
-    from imdb_classifier.batch.outputs.scored_file import ScoreOptions
-    from imdb_classifier.batch.run import score_parquet
+    from imdb_classifier.batch.dry_run import Estimate, FileEstimate, estimate_run
+    from imdb_classifier.batch.outputs.provenance import Selection
+    from imdb_classifier.batch.outputs.scored_file import FileResult, ScoreOptions
+    from imdb_classifier.batch.run import Limits, RunResult, score_parquet
+    from imdb_classifier.batch.verification import Problem, Verification, verify_output
     from imdb_classifier.config import RECIPES, Recipe
-    from imdb_classifier.errors import ImdbClassifierError
+    from imdb_classifier.evaluation.promotion import Gates
     from imdb_classifier.model.bundle import Bundle, load_bundle
+    from imdb_classifier.monitoring.drift import Drift, DriftLimits
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.reviews.dataset import Reviews
     from imdb_classifier.reviews.load import load_reviews
@@ -34,33 +64,76 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RECIPES",
+    "AmbiguousColumnError",
+    "BadDataError",
     "Bundle",
+    "BundleError",
+    "CannotWriteError",
+    "ChecksumError",
+    "ColumnExistsError",
+    "ConfigurationError",
+    "DownloadError",
+    "Drift",
+    "DriftLimits",
+    "Estimate",
+    "ExportError",
+    "FileEstimate",
+    "FileResult",
+    "Gates",
     "ImdbClassifierError",
+    "Limits",
+    "MissingColumnError",
+    "MissingExtraError",
+    "MissingReviewColumnError",
+    "NoInputError",
+    "NoReviewsError",
+    "OutputExistsError",
+    "OutputInUseError",
+    "PartlyScoredError",
+    "Problem",
     "Recipe",
     "Registry",
     "Reviews",
+    "RunResult",
     "ScoreOptions",
     "Scorer",
+    "Selection",
+    "TextTypeError",
+    "UnapprovedModelError",
+    "UnforeseenError",
+    "UnknownModelError",
+    "UnreadableFileError",
+    "UnsupportedDataError",
+    "Verification",
     "__version__",
+    "estimate_run",
     "load_bundle",
     "load_reviews",
     "score_dataframe",
     "score_parquet",
+    "verify_output",
 ]
 
+# By module, and held equal to the imports above by a test.
 _MODULE_OF = {
-    "RECIPES": "config",
-    "Bundle": "model.bundle",
-    "ImdbClassifierError": "errors",
-    "Recipe": "config",
-    "Registry": "registry.versions",
-    "Reviews": "reviews.dataset",
-    "ScoreOptions": "batch.outputs.scored_file",
-    "Scorer": "scoring.scorer",
-    "load_bundle": "model.bundle",
-    "load_reviews": "reviews.load",
-    "score_dataframe": "scoring.frames",
-    "score_parquet": "batch.run",
+    name: module
+    for module, names in {
+        "batch.dry_run": ["Estimate", "FileEstimate", "estimate_run"],
+        "batch.outputs.provenance": ["Selection"],
+        "batch.outputs.scored_file": ["FileResult", "ScoreOptions"],
+        "batch.run": ["Limits", "RunResult", "score_parquet"],
+        "batch.verification": ["Problem", "Verification", "verify_output"],
+        "config": ["RECIPES", "Recipe"],
+        "evaluation.promotion": ["Gates"],
+        "model.bundle": ["Bundle", "load_bundle"],
+        "monitoring.drift": ["Drift", "DriftLimits"],
+        "registry.versions": ["Registry"],
+        "reviews.dataset": ["Reviews"],
+        "reviews.load": ["load_reviews"],
+        "scoring.frames": ["score_dataframe"],
+        "scoring.scorer": ["Scorer"],
+    }.items()
+    for name in names
 }
 
 

@@ -5,8 +5,6 @@ import sys
 
 import pytest
 
-import imdb_classifier
-
 HEAVY = {"tensorflow", "keras", "prefect", "sklearn", "matplotlib", "jinja2", "onnx"}
 
 
@@ -43,10 +41,3 @@ def test_the_pandas_helper_loads_pandas_and_no_more() -> None:
 def test_only_the_tasks_load_prefect() -> None:
     assert "prefect" in loaded_by("import imdb_classifier.tasks")
     assert "tensorflow" not in loaded_by("import imdb_classifier.tasks")
-
-
-def test_every_public_name_is_there() -> None:
-    assert sorted(dir(imdb_classifier)) == sorted(imdb_classifier.__all__)
-    assert all(getattr(imdb_classifier, name) is not None for name in imdb_classifier.__all__)
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        _ = imdb_classifier.nothing

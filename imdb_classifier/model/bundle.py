@@ -198,13 +198,24 @@ def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: StrPath)
 def load_bundle(location: StrPath) -> Bundle:
     """Check a bundle and make it ready to score.
 
+    It needs no TensorFlow and runs no code from the bundle.
+
     Args:
         location: Its folder, on this machine or in an object store.
+
+    Returns:
+        The model, for a `Scorer`.
 
     Raises:
         BundleError: A file is missing, damaged, or points elsewhere; the format is newer than this
             release; or the golden texts do not get their scores.
         OSError: Its place cannot be reached.
+
+    Example:
+        >>> from imdb_classifier import Registry, load_bundle
+        >>> champion = Registry.at().load("@champion")
+        >>> load_bundle(champion.path).model_hash == champion.model_hash
+        True
     """
     location = to_str(location)
     path = storage_of(location).reading_folder(location)

@@ -57,6 +57,14 @@ class Registry:
 
     Attributes:
         root: That folder: a path, or ``s3://bucket/...``.
+
+    Example:
+        >>> from imdb_classifier import Registry
+        >>> registry = Registry.at("models")
+        >>> registry.ids()
+        []
+        >>> registry.load("@champion").recipe.name  # the bundled model, until another is promoted
+        'production'
     """
 
     root: str

@@ -25,7 +25,7 @@ Split = Literal["train", "test", "unsupervised"]
 
 
 def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) -> Reviews:
-    """One split of the reviews.
+    """Load one split of the labeled reviews.
 
     Args:
         data: ``keras``, ``aclimdb`` (the cached Stanford archive), or the path or URI of a folder
@@ -44,6 +44,15 @@ def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) 
         BadDataError: A file is damaged, or its columns, text or labels are not as they must be.
         ConfigurationError: There is no such split, or the URI cannot be opened.
         MissingExtraError: The keras source was named and Keras is not installed.
+
+    Example:
+        >>> import pyarrow as pa, pyarrow.parquet as pq
+        >>> from imdb_classifier import load_reviews
+        >>> table = pa.table({"text": ["A warm, funny film.", "Dull and loud."], "label": [1, 0]})
+        >>> pq.write_table(table, "train-labeled.parquet")
+        >>> reviews = load_reviews("train-labeled.parquet", "train")
+        >>> len(reviews), reviews.labels.tolist()
+        (2, [1, 0])
     """
     if split not in get_args(Split):
         raise ConfigurationError(

@@ -28,17 +28,28 @@ chunk, so which reviews share one depends on the input alone, never on the numbe
 
 
 class Scorer:
-    """A model that scores texts, on as many threads as the machine has cores for us.
+    """A model that is loaded and scores texts, by default on every core.
 
-    Use it as a context manager, or call `close`.
+    Use it as a context manager, or call `close`. Several threads may share one.
 
     Args:
         bundle: The model.
-        threads: Threads to score on; by default one for each core that this process may use.
+        threads: Threads to score on, at least 1; by default one for each core that this process
+            may use.
 
     Attributes:
         bundle: The model.
         threads: How many threads score.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> from imdb_classifier import Scorer
+        >>> with Scorer.load("@champion") as scorer:
+        ...     probabilities = scorer.probabilities(pa.array(["A warm, funny film.", None]))
+        >>> probabilities.type
+        DataType(float)
+        >>> [value is None for value in probabilities.to_pylist()]
+        [False, True]
     """
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
@@ -54,17 +65,19 @@ class Scorer:
         *,
         allow_unapproved: bool = False,
     ) -> Scorer:
-        """A scorer for the model that a reference names: ``@champion``, a version's id or a path.
+        """Load the model that a reference names.
 
         Args:
-            model: The reference.
-            registry: Where it is looked up; by default in `Registry.at()`.
+            model: ``@champion``, ``@challenger`` or ``@previous``; a version's id; or the path of a
+                bundle, on this machine or in an object store.
+            registry: Where aliases and ids are looked up; by default `Registry.at()`.
             allow_unapproved: Accept a version that has not passed the promotion checks.
 
         Raises:
             UnknownModelError: The reference names nothing.
             UnapprovedModelError: It names a version that has not passed the promotion checks.
             BundleError: The model is damaged.
+            ConfigurationError: The registry or the bundle cannot be reached.
         """
         registry = registry or Registry.at()
         bundle = registry.load(model)
@@ -84,30 +97,39 @@ class Scorer:
         self.close()
 
     def close(self) -> None:
-        """End the threads; texts that none of them has begun are left."""
+        """Stop the threads; texts that none of them has started on are not scored."""
         self._pool.shutdown(cancel_futures=True)
 
     def probabilities(self, texts: pa.ChunkedArray | pa.Array) -> pa.Array:
         """The probability that each text is positive.
 
         Args:
-            texts: (rows,), valid UTF-8, of any type that `as_text` takes.
+            texts: (rows,), valid UTF-8: Arrow strings or binary of any width, views, dictionaries
+                of them, or an extension type that is stored as one of them.
 
         Returns:
-            float32, (rows,), in [0, 1]; null where the text is null, empty or blank.
+            float32, (rows,), in [0, 1]; null where the text is null, empty or blank. The same bits
+            for any number of threads.
 
         Raises:
-            TextTypeError: They are of another type.
+            TextTypeError: The texts are of another type, or not valid UTF-8.
+            RuntimeError: The scorer is closed.
         """
         if texts.type != pa.string():
             texts = as_text(texts, None, "the texts")
         return self.start(texts).result()
 
     def start(self, texts: pa.ChunkedArray | pa.Array) -> PendingProbabilities:
-        """Begin to score texts and come back at once, so that more can be read meanwhile.
+        """Start to score texts and return at once, so that more can be read meanwhile.
 
         Args:
             texts: string, (rows,), valid UTF-8.
+
+        Returns:
+            The probabilities, once they are there, and what the texts look like.
+
+        Raises:
+            RuntimeError: The scorer is closed.
         """
         return PendingProbabilities(
             [
@@ -117,7 +139,17 @@ class Scorer:
         )
 
     def sequence_probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
-        """The probability that each encoded review is positive: float32, (reviews,)."""
+        """The probability that each encoded review is positive.
+
+        Args:
+            sequences: Token ids, encoded and truncated as the model requires, see `encode`.
+
+        Returns:
+            float32, (reviews,), in [0, 1].
+
+        Raises:
+            RuntimeError: The scorer is closed.
+        """
         rows = np.arange(len(sequences))
         chunks = [
             sequences.take(rows[start : start + CHUNK_ROWS])
@@ -161,17 +193,17 @@ def scorer_for(
 
 @dataclass(frozen=True)
 class PendingProbabilities:
-    """Probabilities on their way, see `Scorer.start`."""
+    """Probabilities that are being computed, see `Scorer.start`."""
 
     _chunks: list[Future[tuple[pa.Array, BatchProfile]]]
 
     def result(self) -> pa.Array:
-        """Wait for them: float32, (rows,); null where there is no text."""
+        """Wait for the probabilities: float32, (rows,); null where there is no text."""
         scored = (chunk.result()[0] for chunk in self._chunks)
         return pa.concat_arrays([pa.array([], pa.float32()), *scored])
 
     def profile(self) -> BatchProfile:
-        """Wait, and say in counts what the texts look like."""
+        """Wait for the texts' profile: counts of lengths, unknown words and probabilities."""
         return sum((chunk.result()[1] for chunk in self._chunks), BatchProfile())
 
 

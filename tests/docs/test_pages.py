@@ -71,7 +71,7 @@ def test_commands_are_written_as_they_are(page: str) -> None:
 
 
 def test_every_command_is_shown_in_use() -> None:
-    pages = "\n".join(map(read, PAGES))
+    pages = "\n".join(read(page) for page in PAGES if "guides/" in page or "README" in page)
     leaves = [name for name, command in ALL_COMMANDS.items() if not hasattr(command, "commands")]
     assert [n for n in leaves if n not in pages and "quickstart" not in n] == []
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
+import tomllib
 
 import pandas as pd
 import pytest
@@ -12,6 +15,10 @@ import pytest
 from imdb_classifier import errors, score_dataframe
 from tests.docs.conftest import CHECKOUT, OUTSIDE, PAGES
 from tests.docs.test_site import ALL_COMMANDS
+from tests.faults import test_faults
+from tests.storage import test_object_store
+
+RELIABILITY = "docs/explanation/reliability.md"
 
 OF_OTHERS = {"--host", "--nworkers", "--nthreads", "--dashboard-address", "--param"}
 """Options of Dask and Prefect that the pages name by themselves."""
@@ -122,3 +129,35 @@ def test_the_readme_names_the_measured_figures() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(read("README.md").splitlines()) <= 110
+
+
+def test_the_pages_name_the_supported_versions_of_python() -> None:
+    bounds = tomllib.loads(read("pyproject.toml"))["project"]["requires-python"]
+    first, beyond = map(int, re.findall(r"3\.(\d+)", bounds))
+    for page in ("README.md", "CONTRIBUTING.md", "docs/guides/getting-started.md"):
+        assert f"Python 3.{first} to 3.{beyond - 1}" in read(page)
+
+
+def test_the_pages_name_tests_that_are_there() -> None:
+    named = [name for page in PAGES for name in re.findall(r"\btests/[\w/.]+", read(page))]
+    assert "tests/faults" in named
+    assert [name for name in named if not (CHECKOUT / name).exists()] == []
+
+
+def test_as_many_kills_are_tested_as_the_pages_say() -> None:
+    named = re.search(r"at (\d+) random moments .* at (\d+) while", read(RELIABILITY))
+    assert named
+    assert [int(count) for count in named.groups()] == [test_faults.KILLS, test_object_store.KILLS]
+
+
+def test_frames_are_scored_without_what_windows_lacks() -> None:
+    program = (
+        "import os, sys\n"
+        "sys.modules |= dict.fromkeys(['fcntl', 'grp', 'pwd', 'resource', 'termios'])\n"
+        "del os.sched_getaffinity\n"
+        "import pandas\n"
+        "from imdb_classifier import score_dataframe\n"
+        "print(*score_dataframe(pandas.DataFrame({'text': ['A fine film.']}))['sentiment_label'])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout == "positive\n", ran.stderr

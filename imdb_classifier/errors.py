@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,10 +77,16 @@ def _restore(
     return error
 
 
-class UnforeseenError(ImdbClassifierError):
-    """An error that nobody foresaw: where it came from, without its message.
+def described(error: Exception) -> str:
+    """An unexpected exception's type, and its message where that cannot quote a review."""
+    name = type(error).__name__
+    return f"{name} ({first_line(error)})" if isinstance(error, ImportError) else name
 
-    The message might quote a review.
+
+class UnforeseenError(ImdbClassifierError):
+    """An error that nobody foresaw: where it came from, mostly without its message.
+
+    The message might quote a review; an import's cannot.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -88,8 +95,7 @@ class UnforeseenError(ImdbClassifierError):
         last = (ours or frames)[-1]
         super().__init__(
             "A step fails only in ways that are foreseen.",
-            f"This one met {type(error).__name__} in {Path(last.filename).name}, "
-            f"line {last.lineno}.",
+            f"This one met {described(error)} in {Path(last.filename).name}, line {last.lineno}.",
             "Try again; if it happens again, report this line.",
         )
 
@@ -117,6 +123,18 @@ class MissingExtraError(ImdbClassifierError):
             f"{feature} needs the package {package}.",
             "It is not installed.",
             f"Install it with: pip install 'imdb-classifier[{extra}]'",
+        )
+
+
+class UnsupportedPackageError(ConfigurationError):
+    """A package is installed in a release that this library does not work with."""
+
+    def __init__(self, package: str, error: Exception) -> None:
+        super().__init__(
+            f"{package} must be a supported release.",
+            f"{package} {version(package)} is installed, and fails with "
+            f"{type(error).__name__}: {first_line(error)}.",
+            f"Install a supported one with: pip install --upgrade imdb-classifier {package}",
         )
 
 

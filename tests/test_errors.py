@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from importlib.metadata import version
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,7 @@ from imdb_classifier.errors import (
     UnknownModelError,
     UnreadableFileError,
     UnsupportedDataError,
+    UnsupportedPackageError,
     printable,
 )
 
@@ -59,6 +61,13 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         78,
         "Training a model needs the package keras. It is not installed. "
         "Install it with: pip install 'imdb-classifier[train]'",
+    ),
+    (
+        UnsupportedPackageError("typer", RuntimeError("Type not yet supported: str | None")),
+        78,
+        f"typer must be a supported release. typer {version('typer')} is installed, and fails with "
+        "RuntimeError: Type not yet supported: str | None. "
+        "Install a supported one with: pip install --upgrade imdb-classifier typer",
     ),
     (
         NoReviewsError("There is no aclImdb_v1.tar.gz", "/cache"),

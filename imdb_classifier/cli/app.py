@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,12 @@ from imdb_classifier.cli.console import err, show_log
 from imdb_classifier.cli.data_commands import data_app
 from imdb_classifier.cli.model_commands import models_app
 from imdb_classifier.cli.training_commands import evaluate, train
-from imdb_classifier.errors import EXIT_INTERNAL, ImdbClassifierError
+from imdb_classifier.errors import (
+    EXIT_INTERNAL,
+    ImdbClassifierError,
+    UnsupportedPackageError,
+    described,
+)
 from imdb_classifier.version import __version__
 
 # Tracebacks of typer's would print local variables, and with them review text.
@@ -35,7 +41,7 @@ app.add_typer(data_app, name="data")
 def main() -> None:
     """Run a command; errors end it with their text and exit code."""
     try:
-        app()
+        _command_line()()
     except ImdbClassifierError as error:
         if "--json" in sys.argv:
             print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
@@ -44,10 +50,19 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        # Without the message: of an error that nobody foresaw, it may quote a review.
+        # Mostly without the message: of an error that nobody foresaw, it may quote a review.
         frames = "".join(traceback.format_tb(error.__traceback__))
-        err.print(f"{frames}Internal error: {type(error).__name__}")
+        err.print(f"{frames}Internal error: {described(error)}")
         sys.exit(EXIT_INTERNAL)
+
+
+def _command_line() -> Callable[[], object]:
+    """What runs the command that was given."""
+    try:
+        # Nothing has been read yet, so that an error's message cannot quote a review.
+        return typer.main.get_command(app)
+    except Exception as error:
+        raise UnsupportedPackageError("typer", error) from error
 
 
 def _version(asked: bool) -> None:

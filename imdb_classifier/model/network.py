@@ -45,7 +45,7 @@ def import_keras() -> Any:
         with _without_start_up_messages():
             import keras
             import tensorflow  # noqa: F401
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise MissingExtraError("Training a model", error.name or "tensorflow", "train") from error
     # `build_network` says why the mask is not missed.
     warnings.filterwarnings("ignore", r"Layer 'global_max_pooling1d.*\n?.*mask", UserWarning)

@@ -52,7 +52,7 @@ def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
     """
     try:
         from onnx import TensorProto, helper, numpy_helper
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise MissingExtraError("Exporting a model", "onnx", "train") from error
 
     graph = _Graph()
@@ -199,7 +199,7 @@ def weights_of(model: bytes) -> NetworkWeights:
     """
     try:
         from onnx import load_model_from_string, numpy_helper
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise MissingExtraError("Reading a model's weights", "onnx", "fast") from error
 
     constants = {

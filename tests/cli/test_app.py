@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,29 @@ def test_an_unforeseen_error_says_where_but_not_what(
     assert "Internal error: RuntimeError" in outcome.err
     assert "cli/batch_commands.py" in outcome.err
     assert CANARY not in outcome.err
+
+
+def test_a_package_that_cannot_be_imported_is_named_with_the_reason(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ImportError("cannot import name 'schema' from 'onnx'")
+
+    monkeypatch.setattr("imdb_classifier.scoring.scorer.Scorer.load", fail)
+    outcome = run("score", SAMPLE, tmp_path / "out.parquet")
+    assert outcome.code == 70
+    assert "ImportError (cannot import name 'schema' from 'onnx')" in outcome.err
+
+
+def test_a_typer_of_another_kind_is_named_with_the_reason(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("Type not yet supported: str | None")
+
+    monkeypatch.setattr("typer.main.get_command", fail)
+    outcome = run("score", SAMPLE, "out.parquet")
+    assert outcome.code == 78
+    assert f"typer {version('typer')} is installed" in outcome.err
+    assert "RuntimeError: Type not yet supported: str | None" in outcome.err
+    assert "pip install --upgrade imdb-classifier typer" in outcome.err

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,4 +155,14 @@ def test_tensorflow_starts_quietly() -> None:
 def test_without_keras_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(MissingExtraError, match=r"needs the package keras.*classifier\[train\]"):
+        import_keras()
+
+
+def test_a_keras_that_does_not_fit_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "keras.py").write_text("from numpy import no_longer_there")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    with pytest.raises(ImportError, match="cannot import name 'no_longer_there' from 'numpy'"):
         import_keras()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -47,3 +49,9 @@ def test_states_after_padding_are_those_of_keras(small_network: Network) -> None
     _, hidden_of_keras, cell_of_keras = layer(vectors)
     np.testing.assert_allclose(hidden[7], np.asarray(hidden_of_keras)[0], atol=1e-6)
     np.testing.assert_allclose(cell[7], np.asarray(cell_of_keras)[0], atol=1e-6)
+
+
+def test_an_onnx_that_does_not_fit_is_not_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", ModuleType("onnx"))
+    with pytest.raises(ImportError, match="cannot import name 'load_model_from_string'"):
+        weights_of(b"")

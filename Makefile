@@ -2,18 +2,23 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# What takes long, and hardly depends on the versions of Python and of packages.
+WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --ignore tests/ui
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format docs bench pretrained constraints
+.PHONY: help quickstart test test-lowest test-pythons lint format docs bench pretrained constraints
 
 help:
-	@echo "make quickstart  set up, train a model, score a file, show the result"
-	@echo "make test        set up and run every test"
-	@echo "make lint        ruff, mypy, import-linter"
-	@echo "make format      let ruff format the code"
-	@echo "make docs        set up and build the documentation into build/docs"
-	@echo "make bench       measure speed and memory"
+	@echo "make quickstart    set up, train a model, score a file, show the result"
+	@echo "make test          set up and run every test"
+	@echo "make test-lowest   run the tests on the lowest supported versions of all packages"
+	@echo "make test-pythons  run the tests on every other supported Python found here"
+	@echo "make lint          ruff, mypy, import-linter"
+	@echo "make format        let ruff format the code"
+	@echo "make docs          set up and build the documentation into build/docs"
+	@echo "make bench         measure speed and memory"
 
 # --- set-up: the mark is newer than what it was made from, so nothing is installed twice
 $(BIN)/python:
@@ -43,7 +48,29 @@ quickstart: $(VENV)/installed
 	$(BIN)/imdb-classifier quickstart
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/$(PYTEST) $(ARGS)
+
+# The lowest versions that pyproject.toml allows, without Prefect and what needs it. Packages that
+# pyproject.toml does not name are those of one day: a new release of theirs breaks nothing here.
+test-lowest: .venv-lowest/installed
+	.venv-lowest/bin/$(PYTEST) $(WITHOUT_SLOW) --ignore tests/flows --ignore tests/test_benchmarks.py $(ARGS)
+
+.venv-lowest/installed: pyproject.toml | $(VENV)/installed-dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest --resolution lowest-direct \
+	  --exclude-newer 2026-11-20 --editable '.[fast,train]' --group test
+	@touch $@
+
+# The Pythons that $(VENV) is not made of. pyenv's own come first on PATH, since the commands that
+# it puts there itself start only where their version is selected.
+test-pythons: $(VENV)/installed-dev
+	@for version in 3.11 3.12 3.13; do \
+	  [ ! -e $(BIN)/python$$version ] || continue; \
+	  if python=$$(PATH="$$(printf '%s:' $${PYENV_ROOT:-$$HOME/.pyenv}/versions/*/bin)$$PATH" \
+	      $(BIN)/uv python find --quiet --system --no-python-downloads $$version); then \
+	    $(MAKE) test PYTHON=$$python VENV=.venv-$$version ARGS="$(WITHOUT_SLOW) $(ARGS)" || exit; \
+	  else echo "Python $$version is not installed: its tests are skipped."; fi; \
+	done
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.extras import needs
+
 HEAVY = {"tensorflow", "keras", "prefect", "sklearn", "matplotlib", "jinja2", "onnx"}
 
 
@@ -38,6 +40,7 @@ def test_the_pandas_helper_loads_pandas_and_no_more() -> None:
     assert not loaded & HEAVY
 
 
+@needs("prefect", "flows")
 def test_only_the_tasks_load_prefect() -> None:
     assert "prefect" in loaded_by("import imdb_classifier.tasks")
     assert "tensorflow" not in loaded_by("import imdb_classifier.tasks")

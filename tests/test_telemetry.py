@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.samples import FOLDER
+from tests.extras import needs
 
 CHECKOUT: Final = Path(__file__).parents[1]
 STRACE: Final = (
@@ -128,11 +129,13 @@ def test_training_writes_into_its_folders_and_calls_nobody(tmp_path: Path) -> No
     assert_quiet(tmp_path, *COMMAND, "train", "--recipe", "tiny", *DATA, writes=TRAINING)
 
 
+@needs("prefect", "flows")
 def test_the_flow_writes_into_prefects_folder_and_calls_nobody(reviews: Path) -> None:
     flow = str(CHECKOUT / "flows" / "score.py")
     assert_quiet(reviews, flow, "--source", "in", "--output", "out", writes=(".prefect/",))
 
 
+@needs("prefect", "flows")
 @pytest.mark.parametrize(("chosen", "expected"), [(None, "False"), ("true", "True")])
 def test_prefect_reports_nothing_unless_told_to(
     tmp_path: Path, chosen: str | None, expected: str

@@ -11,8 +11,10 @@ import pytest
 from imdb_classifier.cli import flow_commands, quickstart
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
+from tests.extras import needs
 
 
+@needs("prefect", "flows")
 def test_without_reviews_the_gate_refuses_tiny_and_the_bundled_model_scores(
     tmp_path: Path,
 ) -> None:

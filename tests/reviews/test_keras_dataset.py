@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.schema import ENCODED_REVIEWS
+from tests.extras import needs
 
 
 def write_keras_files(folder: Path) -> None:
@@ -69,7 +69,7 @@ print(json.dumps([*shown, str(train.table.schema), train.left_out, len(train.fin
 """
 
 
-@pytest.mark.skipif(find_spec("keras") is None, reason="Keras is not installed (extra: train)")
+@needs("keras", "train")
 def test_keras_source(tmp_path: Path) -> None:
     write_keras_files(tmp_path / "filled" / "datasets")
     home = tmp_path / "home"

@@ -7,7 +7,10 @@ import pytest
 
 from tests.extras import needs
 
-HEAVY = {"tensorflow", "keras", "prefect", "sklearn", "matplotlib", "jinja2", "onnx"}
+HEAVY = {
+    "jinja2", "keras", "matplotlib", "onnx", "pooch", "prefect", "requests", "scipy", "sklearn",
+    "tensorflow",
+}  # fmt: skip
 
 
 def loaded_by(statement: str) -> set[str]:

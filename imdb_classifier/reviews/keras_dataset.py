@@ -56,8 +56,8 @@ def read_keras(split: str, download: bool) -> Reviews:
         index_from=3,
     )
     sequences, labels = train if split == "train" else test
-    # As lists: sequences of one length come as an array of two dimensions.
-    table = pa.table([sequences.tolist(), labels.astype(np.int8)], schema=ENCODED_REVIEWS)
+    # A list of rows: sequences of one length come as an array of two dimensions.
+    table = pa.table([list(sequences), labels.astype(np.int8)], schema=ENCODED_REVIEWS)
     index = json.loads(words_path.read_text(encoding="utf-8"))
     words = tuple(sorted(index, key=index.__getitem__))
     left_out = {"null": 0, "blank": 0, "unlabeled": 0}

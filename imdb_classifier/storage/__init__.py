@@ -14,16 +14,14 @@ from pyarrow import fs
 
 from imdb_classifier.storage.base import SUFFIX, Kind, Storage, static_part
 from imdb_classifier.storage.damage import readable
-from imdb_classifier.storage.local import LOCK_FILE, LocalStorage
+from imdb_classifier.storage.local import LocalStorage
 from imdb_classifier.storage.object_store import OBJECT_STORE, ObjectStorage
 
 __all__ = [
-    "LOCK_FILE",
     "OBJECT_STORE",
     "SUFFIX",
     "Kind",
     "LocalStorage",
-    "ObjectStorage",
     "Storage",
     "object_store",
     "readable",

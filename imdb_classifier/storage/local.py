@@ -19,9 +19,8 @@ from filelock import FileLock, Timeout
 
 from imdb_classifier.errors import OutputInUseError
 from imdb_classifier.storage.base import SUFFIX, Kind, Storage
-from imdb_classifier.storage.files import flush
 
-LOCK_FILE: Final = ".imdb_classifier.lock"
+_LOCK_FILE: Final = ".imdb_classifier.lock"
 
 _UNFINISHED: Final = ".unfinished"
 
@@ -68,9 +67,9 @@ class LocalStorage(Storage):
         unfinished = target.with_name(f".{target.name}.{token_hex(4)}{_UNFINISHED}")
         try:
             yield str(unfinished)
-            flush(unfinished)
+            _flush(unfinished)
             os.replace(unfinished, target)
-            flush(target.parent)
+            _flush(target.parent)
         finally:
             unfinished.unlink(missing_ok=True)
 
@@ -87,9 +86,9 @@ class LocalStorage(Storage):
         try:
             yield unfinished
             for written in (*unfinished.iterdir(), unfinished):
-                flush(written)
+                _flush(written)
             unfinished.rename(target)
-            flush(target.parent)
+            _flush(target.parent)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -103,7 +102,7 @@ class LocalStorage(Storage):
             lock, leftovers = target.with_name(f".{target.name}.lock"), target.parent.glob
             name = glob.escape(target.name)
         else:
-            lock, leftovers = target / LOCK_FILE, target.rglob
+            lock, leftovers = target / _LOCK_FILE, target.rglob
             name = "*"
         unfinished = f".{name}.{'[0-9a-f]' * 8}{_UNFINISHED}"
         made = not lock.parent.exists()
@@ -136,6 +135,15 @@ def _locked(lock: Path, output: str) -> Iterator[None]:
             # file; filelock does it there.
             with suppress(PermissionError):
                 lock.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until what was written to a file, or renamed in a folder, is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove(files: Iterable[Path]) -> None:

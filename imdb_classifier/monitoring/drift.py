@@ -168,6 +168,8 @@ def _index(
 def _chi_squared(freedom: int) -> float:
     """What chi-squared exceeds with `CHANCE`, within 2 %.
 
+    SciPy has it exactly, but only training and evaluation need SciPy.
+
     Source: E. B. Wilson and M. M. Hilferty, The distribution of chi-square, 1931.
     """
     spread = 2 / (9 * freedom)

@@ -20,12 +20,12 @@ from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 
+from imdb_classifier import flows
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.storage import storage_of
 
 HERE: Final = Path(__file__).resolve().parent
-# The wheel carries both folders with an underscore in front.
-FLOWS: Final = HERE.with_name(HERE.name.replace("deployments", "flows"))
+FLOWS: Final = Path(flows.__path__[-1])
 RUNS_AT_ONCE: Final = 2
 """One run of each deployment: without a limit, all late runs of a long pause start together."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from prefect import flow
@@ -36,7 +35,3 @@ def evaluate_imdb(
         f"test rows correctly. Report: {evaluation['report']}"
     )
     return Completed(message=message, data=evaluation)
-
-
-if __name__ == "__main__":
-    sys.exit(tasks.run_as_command(evaluate_imdb))

@@ -1,16 +1,15 @@
-"""The flow `score-parquet`: a sentiment label and a probability next to each text."""
+"""The flow `score-parquet`: a sentiment label and a probability for every review."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from imdb_classifier import tasks
-from imdb_classifier.batch.run import alone_in
+from imdb_classifier.batch.options import Limits, OnNull, ScoreOptions, Selection
 from imdb_classifier.monitoring.drift import DriftLimits
 
 
@@ -19,71 +18,69 @@ def score_parquet(
     source: str,
     output: str,
     model: str = "@champion",
-    text_column: str = "text",
-    prefix: str = "sentiment_",
-    on_null: Literal["label", "skip", "error"] = "label",
-    quarantine: bool = False,
+    text_column: str = ScoreOptions.text_column,
+    prefix: str = ScoreOptions.prefix,
+    on_null: OnNull = ScoreOptions.on_null,
+    quarantine: bool = ScoreOptions.quarantine,
     registry: str | None = None,
-    only: str | None = None,
-    force: bool = False,
-    deadline: str | None = None,
-    max_bad_files: int | None = None,
-    undecided: bool = False,
+    only: str | None = Selection.only,
+    force: bool = Selection.force,
+    deadline: str | None = Limits.deadline,
+    max_bad_files: int | None = Limits.max_bad_files,
+    allow_unapproved: bool = False,
     drift_limits: dict[str, float] | None = None,
     runner: tasks.RunnerName = "local",
     scheduler: str | None = None,
 ) -> State[Any]:
-    """Write a sentiment label and a probability next to each text of Parquet files.
+    """Add a sentiment label and a probability to every review in Parquet files.
 
-    Outputs that are finished and still fit are kept. Where a file cannot be scored, the others are,
-    and the run fails; started again, it goes on with what is missing. Two runs never write to one
-    output: the later one fails.
+    Outputs that are up to date are kept. If some files cannot be scored, the others are, and the
+    run fails; rerun it to continue. Two runs never write to one output: the later one fails.
 
     Args:
-        source: A Parquet file, a folder of them, or a pattern such as ``reviews/**/*.parquet``.
-        output: The file or folder to write.
+        source: A Parquet file, folder or glob pattern; here or s3://.
+        output: File or folder for the scored copies.
         model: @champion, @challenger, @previous, a version's id, or a bundle's path.
-        text_column: The column that holds the text.
-        prefix: Begins the new columns' names.
-        on_null: Rows whose text is null, empty or blank: label keeps them with nulls, skip leaves
-            them out, error refuses the file.
-        quarantine: List what could not be scored below _quarantine in the output.
-        registry: Folder of the models. Default: IMDB_CLASSIFIER_REGISTRY, else the user's own.
-        only: new, stale or new,stale: files without an output; files whose output an older model,
-            input or options gave. Default: new, and an error where one is stale.
-        force: Score all files anew; files that are not ours are never replaced.
-        deadline: Such as 45m: what is finished by then stays, the rest is left for the next run.
-        max_bad_files: A unit of work of which more files fail than this ends early.
-        undecided: Score with a version even if it has not passed its decision.
-        drift_limits: Limits of your own for how far the input may be from the reviews that the
-            model was checked on: scores, lengths, positive, unknown_words, truncated, without_text.
-        runner: Where units of work run: local, one at a time on all cores; process, one a core;
-            dask, on the workers of a Dask cluster.
-        scheduler: Address of that cluster's scheduler. Default: a cluster of this machine's cores.
+        text_column: Column that holds the text; for a field of a struct, the names joined by dots.
+        prefix: Prefix for the new columns.
+        on_null: What happens to rows whose text is null, empty or blank: label keeps them with
+            nulls, skip leaves them out, error refuses the file.
+        quarantine: List rows and files that cannot be scored below _quarantine in the output.
+        registry: Folder of the model registry, here or s3://. Default: IMDB_CLASSIFIER_REGISTRY,
+            else the user's own.
+        only: new, stale or new,stale: files without an output; files whose model, input or options
+            changed. Default: new files, and an error for stale ones.
+        force: Re-score every file. Never replaces files that imdb-classifier did not write.
+        deadline: Time budget, e.g. 45m or 1h30m. Finished files are kept; rerun to continue.
+        max_bad_files: Stop once more files than this have failed.
+        allow_unapproved: Score with a version that has not passed the promotion checks.
+        drift_limits: Limits of your own for input drift, by name: scores, lengths, positive,
+            unknown_words, truncated, without_text.
+        runner: Where files are scored: local, with every core of this process; process, in a
+            process for each core; dask, on the workers of a Dask cluster.
+        scheduler: Address of the Dask scheduler. Default: a cluster of this machine's cores.
     """
-    options = {
-        "text_column": text_column,
-        "prefix": prefix,
-        "on_null": on_null,
-        "quarantine": quarantine,
-    }
     # What would end the run later on ends it now.
-    DriftLimits.of(drift_limits or {})
+    options = ScoreOptions(text_column, prefix, on_null, quarantine)
+    selection, limits = Selection(only, force), Limits(deadline, max_bad_files)
+    limits_of_drift = DriftLimits.of(drift_limits or {})
     pool = tasks.task_runner(runner, scheduler)
-    resolved = tasks.resolve_model(model, registry, undecided)
+    resolved = tasks.resolve_model(model, registry, allow_unapproved)
     tasks.name_run(f"score {source} with", resolved["model_id"])
-    with alone_in(output):
-        plan = tasks.plan_scoring(source, output, deadline, max_bad_files)
-        results = tasks.score_units(plan, resolved, options, pool, only, force)
-        committed = tasks.commit_scores(output, plan, resolved, results, options, drift_limits)
-    totals = committed["totals"]
+    result = tasks.score_batch(
+        source,
+        output,
+        resolved,
+        pool,
+        options,
+        selection=selection,
+        limits=limits,
+        drift_limits=limits_of_drift,
+    )
+    totals = result.totals()
     message = (
-        f"{totals['rows']:,} rows in {totals['files']:,} files scored by {committed['model_id']}: "
+        f"{totals['rows']:,} rows in {totals['files']:,} files scored by {result.model_id}: "
         f"{totals['positive']:,} positive, {totals['negative']:,} negative, "
         f"{totals['without_text']:,} without text, {totals['truncated']:,} truncated."
     )
-    return Completed(message=message, data=committed)
-
-
-if __name__ == "__main__":
-    sys.exit(tasks.run_as_command(score_parquet))
+    return Completed(message=message, data=result)

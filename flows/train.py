@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from typing import Any
 
 from prefect import flow
@@ -66,7 +65,3 @@ def train_imdb(
     if decision["promote"]:
         return Completed(message=decision["reason"], data=result)
     return Completed(name="NotPromoted", message=decision["reason"], data=result)
-
-
-if __name__ == "__main__":
-    sys.exit(tasks.run_as_command(train_imdb))

@@ -47,10 +47,10 @@ for _variable, _value in {
     os.environ.setdefault(_variable, _value)
 
 if TYPE_CHECKING:
-    from imdb_classifier.batch.dry_run import Estimate, FileEstimate, estimate_run
-    from imdb_classifier.batch.outputs.provenance import Selection
-    from imdb_classifier.batch.outputs.scored_file import FileResult, ScoreOptions
-    from imdb_classifier.batch.run import Limits, RunResult, score_parquet
+    from imdb_classifier.batch.dry_run import DryRun, FileForecast, dry_run_parquet
+    from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
+    from imdb_classifier.batch.results import FileResult, RunResult
+    from imdb_classifier.batch.run import score_parquet
     from imdb_classifier.batch.verification import Problem, Verification, verify_output
     from imdb_classifier.config import RECIPES, Recipe
     from imdb_classifier.evaluation.promotion import Gates
@@ -75,9 +75,9 @@ __all__ = [
     "DownloadError",
     "Drift",
     "DriftLimits",
-    "Estimate",
+    "DryRun",
     "ExportError",
-    "FileEstimate",
+    "FileForecast",
     "FileResult",
     "Gates",
     "ImdbClassifierError",
@@ -106,7 +106,7 @@ __all__ = [
     "UnsupportedDataError",
     "Verification",
     "__version__",
-    "estimate_run",
+    "dry_run_parquet",
     "load_bundle",
     "load_reviews",
     "score_dataframe",
@@ -118,10 +118,10 @@ __all__ = [
 _MODULE_OF = {
     name: module
     for module, names in {
-        "batch.dry_run": ["Estimate", "FileEstimate", "estimate_run"],
-        "batch.outputs.provenance": ["Selection"],
-        "batch.outputs.scored_file": ["FileResult", "ScoreOptions"],
-        "batch.run": ["Limits", "RunResult", "score_parquet"],
+        "batch.dry_run": ["DryRun", "FileForecast", "dry_run_parquet"],
+        "batch.options": ["Limits", "ScoreOptions", "Selection"],
+        "batch.results": ["FileResult", "RunResult"],
+        "batch.run": ["score_parquet"],
         "batch.verification": ["Problem", "Verification", "verify_output"],
         "config": ["RECIPES", "Recipe"],
         "evaluation.promotion": ["Gates"],

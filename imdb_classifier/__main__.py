@@ -2,4 +2,6 @@
 
 from imdb_classifier.cli import main
 
-main()
+# Not in the processes of a pool, which import this file too.
+if __name__ == "__main__":
+    main()

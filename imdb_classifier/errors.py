@@ -289,6 +289,15 @@ class CannotWriteError(ImdbClassifierError):
     exit_code = EXIT_CANNOT_WRITE
 
 
+def cannot_write(target: str, error: OSError) -> CannotWriteError:
+    """What an error of the operating system means for an output."""
+    return CannotWriteError(
+        "The output must be writable.",
+        f"Writing {target} failed: {error.strerror or first_line(error)}.",
+        "Free some space, or name another OUTPUT.",
+    )
+
+
 class OutputExistsError(CannotWriteError):
     """Something else already stands where an output should go."""
 
@@ -321,7 +330,7 @@ class UnapprovedModelError(ImdbClassifierError):
             "Versions that have not passed the promotion checks cannot be used for scoring.",
             f"{model_id} has not passed them.",
             f"Run imdb-classifier models promote {model_id}, or score with it anyway with "
-            "--undecided.",
+            "--allow-unapproved.",
         )
 
 
@@ -337,24 +346,40 @@ class UnknownModelError(NoInputError):
 
 
 class PartlyScoredError(ImdbClassifierError):
-    """Of several files some could not be scored, or were left for another run.
+    """Some of several files could not be scored, or were not scored yet.
 
     Args:
         failed: Each failed file's name and error.
-        left: How many were left.
-        files: How many files there were.
-        exit_code: 75, or a file's own code when none could be scored.
+        skipped: How many files the selection left out.
+        pending: How many files were not scored before the run stopped.
+        files: How many files there are.
+        exit_code: 75, or a file's own code if all failed.
+        result: The `RunResult`.
     """
 
-    def __init__(self, failed: Mapping[str, str], left: int, files: int, exit_code: int) -> None:
+    def __init__(
+        self,
+        failed: Mapping[str, str],
+        *,
+        skipped: int,
+        pending: int,
+        files: int,
+        exit_code: int,
+        result: Any = None,
+    ) -> None:
         self.exit_code = exit_code
+        self.result = result
         shown = "; ".join(f"{name}: {error}" for name, error in list(failed.items())[:5])
         rest = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
-        received = [f"{left} of {files} were left"] if left else []
+        received = [
+            f"{count} of {files} {status}"
+            for count, status in ((skipped, "skipped"), (pending, "pending"))
+            if count
+        ]
         if failed:
-            received.append(f"{len(failed)} of {files} were not: {shown.rstrip('.')}{rest}")
+            received.append(f"{len(failed)} of {files} failed: {shown.rstrip('.')}{rest}")
         super().__init__(
             "Every file of the input must be scored.",
-            f"{', and '.join(received)}.",
-            "Mend or remove bad files and run it again: what is finished is kept.",
+            f"Not scored: {'; '.join(received)}.",
+            "Fix or remove bad files and rerun; finished files are kept.",
         )

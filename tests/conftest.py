@@ -18,8 +18,10 @@ from hypothesis import settings
 from pyarrow import fs
 
 from imdb_classifier import cli, storage
-from imdb_classifier.batch.discovery import PlannedFile
-from imdb_classifier.batch.outputs.scored_file import FileResult, ScoreOptions, score_file
+from imdb_classifier.batch.discovery import DiscoveredFile
+from imdb_classifier.batch.options import ScoreOptions, Selection
+from imdb_classifier.batch.outputs.scored_file import score_file
+from imdb_classifier.batch.results import FileResult
 from imdb_classifier.config import (
     EncodingConfig,
     NetworkConfig,
@@ -114,11 +116,11 @@ def score(scorer: Scorer, tmp_path: Path) -> Callable[..., FileResult]:
     """Scores ``in.parquet`` to ``out.parquet`` in the test's folder."""
     source, target = (str(tmp_path / name) for name in ("in.parquet", "out.parquet"))
     listed = str(tmp_path / "_quarantine" / "in.parquet")
-    planned = PlannedFile(source, target, "in.parquet", listed)
+    file = DiscoveredFile(source, target, "in.parquet", listed)
 
     def score(options: ScoreOptions | None = None, **named: Any) -> FileResult:
-        chosen = named.pop("scorer", scorer)
-        return score_file(planned, chosen, options or ScoreOptions(), **named)
+        chosen, selection = named.pop("scorer", scorer), named.pop("selection", Selection())
+        return score_file(file, chosen, options or ScoreOptions(), selection, **named)
 
     return score
 

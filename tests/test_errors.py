@@ -104,11 +104,17 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "Rename them, or name another column with --text-column.",
     ),
     (
-        PartlyScoredError({"a.parquet": "It is damaged.", "b.parquet": "It is gone."}, 0, 5, 75),
+        PartlyScoredError(
+            {"a.parquet": "It is damaged.", "b.parquet": "It is gone."},
+            skipped=0,
+            pending=0,
+            files=5,
+            exit_code=75,
+        ),
         75,
         "Every file of the input must be scored. "
-        "2 of 5 were not: a.parquet: It is damaged.; b.parquet: It is gone. "
-        "Mend or remove bad files and run it again: what is finished is kept.",
+        "Not scored: 2 of 5 failed: a.parquet: It is damaged.; b.parquet: It is gone. "
+        "Fix or remove bad files and rerun; finished files are kept.",
     ),
     (
         OutputInUseError("scored"),
@@ -117,10 +123,10 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "Wait until it has ended, or name another OUTPUT.",
     ),
     (
-        PartlyScoredError({}, 3, 5, 75),
+        PartlyScoredError({}, skipped=1, pending=3, files=5, exit_code=75),
         75,
-        "Every file of the input must be scored. 3 of 5 were left. "
-        "Mend or remove bad files and run it again: what is finished is kept.",
+        "Every file of the input must be scored. Not scored: 1 of 5 skipped; 3 of 5 pending. "
+        "Fix or remove bad files and rerun; finished files are kept.",
     ),
     (
         TextTypeError("id", "reviews.parquet", "of type int64"),
@@ -170,7 +176,8 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         78,
         "Versions that have not passed the promotion checks cannot be used for scoring. "
         "seed-0123 has not passed them. "
-        "Run imdb-classifier models promote seed-0123, or score with it anyway with --undecided.",
+        "Run imdb-classifier models promote seed-0123, or score with it anyway with "
+        "--allow-unapproved.",
     ),
     (
         UnknownModelError("best", ["@champion", "seed-0123"]),

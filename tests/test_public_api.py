@@ -20,8 +20,8 @@ from imdb_classifier import (
     Registry,
     RunResult,
     Scorer,
+    dry_run_parquet,
     errors,
-    estimate_run,
     load_bundle,
     load_reviews,
     score_parquet,
@@ -74,7 +74,7 @@ def test_what_pages_import_is_public() -> None:
     assert {"score_dataframe", "Scorer"} <= names <= {*imdb_classifier.__all__, "tasks"}
 
 
-OF_BATCHES = {"score_parquet", "estimate_run", "verify_output"}
+OF_BATCHES = {"score_parquet", "dry_run_parquet", "verify_output"}
 
 
 @pytest.mark.parametrize("name", sorted({*FUNCTIONS, "Registry", "Scorer"} - OF_BATCHES))
@@ -120,7 +120,7 @@ def test_paths_may_be_strings_or_path_objects(
     reviews: Path, tmp_path: Path, scorer: Scorer, kind: Callable[[Path], Any]
 ) -> None:
     source, output = kind(reviews.parent), kind(tmp_path / "out")
-    before = estimate_run(source, output, scorer)
+    before = dry_run_parquet(source, output, scorer)
     assert [file.status for file in before.files] == ["new"]
     result = score_parquet(source, output, scorer)
     assert result.files[0].output == str(tmp_path / "out" / "train-a.parquet")
@@ -147,7 +147,7 @@ def test_a_model_may_be_a_reference_or_a_scorer(reviews: Path, tmp_path: Path) -
         for name, model in models.items():
             named = {**model, "registry": registry}
             output = tmp_path / f"{name}.parquet"
-            assert estimate_run(reviews, output, **named).model_id == champion.bundle.model_id
+            assert dry_run_parquet(reviews, output, **named).model_id == champion.bundle.model_id
             result = score_parquet(reviews, output, **named)
             assert isinstance(result, RunResult)
             assert verify_output(output, **named).problems == ()

@@ -131,8 +131,9 @@ def test_training_writes_into_its_folders_and_calls_nobody(tmp_path: Path) -> No
 
 @needs("prefect", "flows")
 def test_the_flow_writes_into_prefects_folder_and_calls_nobody(reviews: Path) -> None:
-    flow = str(CHECKOUT / "flows" / "score.py")
-    assert_quiet(reviews, flow, "--source", "in", "--output", "out", writes=(".prefect/",))
+    assert_quiet(
+        reviews, *COMMAND, "score", "in", "out", "--runner", "process", writes=(".prefect/",)
+    )
 
 
 @needs("prefect", "flows")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Final
 
-from imdb_classifier.batch.wording import cannot_write
 from imdb_classifier.errors import (
     CannotWriteError,
     NoInputError,
     UnreadableFileError,
+    cannot_write,
     first_line,
     printable,
 )
@@ -23,7 +23,7 @@ QUARANTINE: Final = "_quarantine"
 
 
 @dataclass(frozen=True)
-class PlannedFile:
+class DiscoveredFile:
     """One input file and its output.
 
     Attributes:
@@ -39,7 +39,7 @@ class PlannedFile:
     quarantine: str
 
 
-def plan_files(source: str, output: str) -> list[PlannedFile]:
+def discover_files(source: str, output: str) -> list[DiscoveredFile]:
     """The files of an input in the order of their names, each with its output.
 
     Both may lie on this machine or, as ``s3://bucket/...``, in an object store.
@@ -60,7 +60,7 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
     """
     root, names = _found(source)
     if root is None:
-        return [_planned_file(source, output)]
+        return [_single_file(source, output)]
     if output.endswith(SUFFIX) or _kind_of_output(output) == "file":
         raise CannotWriteError(
             "The output of a folder or a glob pattern is a folder.",
@@ -70,7 +70,7 @@ def plan_files(source: str, output: str) -> list[PlannedFile]:
     for name in names:
         _check_apart(root, os.path.join(output, name), source)
     return [
-        PlannedFile(
+        DiscoveredFile(
             os.path.join(root, name),
             os.path.join(output, name),
             printable(name),
@@ -84,7 +84,7 @@ def find_files(source: str) -> list[tuple[str, str]]:
     """The files of an input in the order of their names: path and printable name of each.
 
     Args:
-        source: See `plan_files`.
+        source: See `discover_files`.
 
     Raises:
         NoInputError: There is no such file or folder, or no Parquet file in it.
@@ -148,13 +148,13 @@ def _found(source: str) -> tuple[str | None, list[str]]:
     return root, names
 
 
-def _planned_file(source: str, output: str) -> PlannedFile:
+def _single_file(source: str, output: str) -> DiscoveredFile:
     name = os.path.basename(source)
     to_file = output.endswith(SUFFIX) and _kind_of_output(output) != "folder"
     target = output if to_file else os.path.join(output, name)
     _check_apart(source, target, source)
     quarantine = os.path.join(os.path.dirname(target), QUARANTINE, name)
-    return PlannedFile(source, target, printable(name), quarantine)
+    return DiscoveredFile(source, target, printable(name), quarantine)
 
 
 def _kind_of_output(output: str) -> Kind | None:

@@ -1,10 +1,11 @@
-"""What scoring an input would do and take, from footers alone."""
+"""What scoring an input would do, how long it would take, and how much memory, from footers."""
 
 from __future__ import annotations
 
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -13,15 +14,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imdb_classifier import samples
-from imdb_classifier.batch.discovery import PlannedFile, plan_files
+from imdb_classifier.batch.discovery import DiscoveredFile, discover_files
+from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.provenance import (
-    Selection,
+    existing_output,
     footer_digest,
-    read_footer,
     read_metadata,
+    row_count,
 )
-from imdb_classifier.batch.outputs.scored_file import BATCHES_AHEAD, ROW_GROUP_ROWS, ScoreOptions
-from imdb_classifier.errors import BadDataError, MissingColumnError
+from imdb_classifier.batch.outputs.scored_file import (
+    BATCHES_AHEAD,
+    ROW_GROUP_ROWS,
+    output_columns,
+)
+from imdb_classifier.batch.reader import open_rows
+from imdb_classifier.errors import ImdbClassifierError, UnreadableFileError, first_line
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer, scorer_for
@@ -30,46 +37,49 @@ from imdb_classifier.storage.paths import StrPath, to_str
 
 TRIAL_SECONDS: Final = 0.3
 COPIES: Final = 2
-"""Of a row in memory at once, beside each other: as it was read, and as it is written."""
+"""Of a row in memory at once, next to each other: as it was read, and as it is written."""
 
-Status = Literal["new", "stale", "finished", "left", "unreadable"]
+Status = Literal["new", "stale", "finished", "skipped", "failing"]
 
 
 @dataclass(frozen=True)
-class FileEstimate:
-    """What would become of one file.
+class FileForecast:
+    """What would happen to one file.
 
     Attributes:
         name: Its path relative to the input.
-        rows: Rows in it; 0 where it cannot be read.
-        status: ``new`` or ``stale`` when it would be scored, ``finished`` when it would be skipped,
-            ``left`` when it is not asked for, ``unreadable`` when it has no footer or no text.
+        rows: Rows in it; 0 if it cannot be read.
+        status: ``new`` or ``stale`` if it would be scored, ``finished`` if its output would be
+            reused, ``skipped`` if the selection leaves it out, ``failing`` if scoring it would
+            fail.
+        error: Why it would fail, else None.
     """
 
     name: str
     rows: int
     status: Status
+    error: str | None = None
 
 
 @dataclass(frozen=True)
-class Estimate:
+class DryRun:
     """What a run would do, and about what it would take.
 
     Attributes:
         model_id: The model that would score.
-        files: One a file, in the order of their names.
+        files: One for each file, in the order of their names.
         seconds: Wall-clock time, from a trial on this machine. Every byte counts as text, so wide
             columns beside the text make it too long.
-        memory_bytes: Most memory at once.
+        memory_bytes: Peak memory.
     """
 
     model_id: str
-    files: tuple[FileEstimate, ...]
+    files: tuple[FileForecast, ...]
     seconds: float
     memory_bytes: int
 
     def totals(self) -> dict[str, int]:
-        """Files and rows in all, and those that would be scored."""
+        """Files and rows in total, and those that would be scored."""
         scored = [file for file in self.files if file.status in ("new", "stale")]
         return {
             "files": len(self.files),
@@ -79,11 +89,11 @@ class Estimate:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """The estimate as plain JSON values."""
+        """The dry run as plain JSON values."""
         return {"totals": self.totals(), **asdict(self)}
 
 
-def estimate_run(
+def dry_run_parquet(
     source: StrPath,
     output: StrPath,
     model: StrPath | Scorer = CHAMPION,
@@ -91,18 +101,19 @@ def estimate_run(
     *,
     selection: Selection | None = None,
     registry: Registry | None = None,
-) -> Estimate:
+) -> DryRun:
     """What `run.score_parquet` would do with the same arguments, without reading any rows.
 
     Whether an input is what an output was scored from is judged by its length and footer; the run
-    itself compares all of it.
+    itself compares all of it. What only the rows show, such as damage or text that is not UTF-8, is
+    not foreseen.
 
     Args:
-        source: See `plan.plan_files`.
-        output: See `plan.plan_files`.
+        source: See `discovery.discover_files`.
+        output: See `discovery.discover_files`.
         model: As for `score_parquet`.
         options: Columns, and rows without text.
-        selection: Which files are asked for, by what is there already.
+        selection: Which files are scored, depending on the outputs that exist already.
         registry: As for `score_parquet`.
 
     Raises:
@@ -110,41 +121,37 @@ def estimate_run(
         CannotWriteError: Input and output overlap.
         ImdbClassifierError: The model cannot be loaded, see `Scorer.load`.
     """
-    with scorer_for(model, registry, allow_unapproved=True) as scorer:
-        return _estimate(
-            to_str(source),
-            to_str(output),
+    with scorer_for(model, registry) as scorer:
+        return _dry_run(
+            discover_files(to_str(source), to_str(output)),
             scorer,
             options or ScoreOptions(),
-            selection or Selection(stale="replace"),
+            selection or Selection(),
         )
 
 
-def _estimate(
-    source: str, output: str, scorer: Scorer, options: ScoreOptions, selection: Selection
-) -> Estimate:
-    origin = {"model_hash": scorer.bundle.model_hash, "options": asdict(options)}
+def _dry_run(
+    discovered: Sequence[DiscoveredFile],
+    scorer: Scorer,
+    options: ScoreOptions,
+    selection: Selection,
+) -> DryRun:
     files = []
     total_bytes = widest = 0
-    for planned in plan_files(source, output):
-        try:
-            metadata = read_metadata(planned.source)
-            _check_column(metadata, options.text_column)
-            status = _status(planned, origin, selection)
-        except (OSError, BadDataError):
-            files.append(FileEstimate(planned.name, 0, "unreadable"))
-            continue
-        files.append(FileEstimate(planned.name, metadata.num_rows, status))
-        if status in ("new", "stale") and metadata.num_rows:
+    for file in discovered:
+        forecast = _forecast(file, scorer, options, selection)
+        files.append(forecast)
+        if forecast.status in ("new", "stale") and forecast.rows:
+            metadata = read_metadata(file.source)
             groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
             size = sum(group.total_byte_size for group in groups)
             total_bytes += size
-            width = size / metadata.num_rows
-            rows = min(metadata.num_rows, (BATCHES_AHEAD + 1) * CHUNK_ROWS + ROW_GROUP_ROWS)
+            width = size / forecast.rows
+            rows = min(forecast.rows, (BATCHES_AHEAD + 1) * CHUNK_ROWS + ROW_GROUP_ROWS)
             widest = max(widest, int(width * rows))
     to_score = sum(file.status in ("new", "stale") for file in files)
     at_once = min(to_score, scorer.threads + 1)
-    return Estimate(
+    return DryRun(
         model_id=scorer.bundle.model_id,
         files=tuple(files),
         seconds=total_bytes / _text_bytes_a_second(scorer),
@@ -152,27 +159,31 @@ def _estimate(
     )
 
 
-def _status(planned: PlannedFile, origin: dict[str, Any], selection: Selection) -> Status:
-    if storage_of(planned.target).kind(planned.target) is None:
-        return "new" if selection.new else "left"
-    footer = read_footer(planned.target) or {}
-    fits = footer.get("input_footer") == footer_digest(planned.source) and all(
-        footer.get(key) == value for key, value in origin.items()
-    )
-    if fits and not selection.finished:
-        return "finished"
-    return "left" if selection.stale == "leave" else "stale"
-
-
-def _check_column(metadata: pq.FileMetaData, column: str) -> None:
-    """Make sure that a file has the text column.
-
-    Raises:
-        MissingColumnError: It has not.
-    """
-    paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
-    if column not in paths:
-        raise MissingColumnError(column, "the file", paths, "--text-column")
+def _forecast(
+    file: DiscoveredFile, scorer: Scorer, options: ScoreOptions, selection: Selection
+) -> FileForecast:
+    """What `score_file` would do, in the order in which it looks."""
+    rows = row_count(file.source)
+    try:
+        origin = {
+            "model_hash": scorer.bundle.model_hash,
+            "options": asdict(options),
+            "input_footer": footer_digest(file.source),
+        }
+        found = existing_output(file.target, origin, selection)
+        if found == "skipped":
+            return FileForecast(file.name, rows, "skipped")
+        if found is not None:
+            return FileForecast(file.name, rows, "finished")
+        with open_rows(file.source, file.source) as reader:
+            output_columns(reader, options)
+    except OSError as error:
+        unreadable = UnreadableFileError(file.source, first_line(error))
+        return FileForecast(file.name, rows, "failing", str(unreadable))
+    except ImdbClassifierError as error:
+        return FileForecast(file.name, rows, "failing", str(error))
+    is_new = storage_of(file.target).kind(file.target) is None
+    return FileForecast(file.name, rows, "new" if is_new else "stale")
 
 
 def _text_bytes_a_second(scorer: Scorer) -> float:
@@ -191,6 +202,6 @@ def _text_bytes_a_second(scorer: Scorer) -> float:
 
 
 def _peak_memory() -> int:
-    """What this process, with the model loaded, has had in memory at most, in bytes."""
+    """The peak memory of this process, with the model loaded, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

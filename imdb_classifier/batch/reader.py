@@ -67,6 +67,7 @@ class RowReader:
         Raises:
             MissingColumnError: There is none of this name.
             AmbiguousColumnError: There are several.
+            TextTypeError: It is of a type that holds no text.
         """
         path = [column] if column in self.schema.names else column.split(".")
         fields, found = list(self.schema), []
@@ -78,6 +79,9 @@ class RowReader:
             raise MissingColumnError(column, self.name, self.schema.names, "--text-column")
         if len(found) > 1:
             raise AmbiguousColumnError(column, self.name, len(found), "--text-column")
+        if self.rows:
+            # By its type; whether its bytes are text shows when they are read.
+            as_text(pa.nulls(0, found[0].type), ".".join(path), self.name)
         return path
 
     def texts(self, batch: pa.RecordBatch, path: Sequence[str], first_row: int) -> pa.Array:

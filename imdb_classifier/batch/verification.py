@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,25 +10,22 @@ from typing import Any, Final
 import numpy as np
 import pyarrow.compute as pc
 
-from imdb_classifier.batch.discovery import PlannedFile, is_hidden, plan_files
+from imdb_classifier.batch.discovery import DiscoveredFile, discover_files
+from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.provenance import read_footer
-from imdb_classifier.batch.outputs.publication import MANIFEST_FILE, SUCCESS_FILE
-from imdb_classifier.batch.outputs.scored_file import ScoreOptions
+from imdb_classifier.batch.outputs.publication import Publication
 from imdb_classifier.batch.reader import open_rows
 from imdb_classifier.errors import (
     EXIT_BAD_DATA,
     EXIT_DONE,
     BadDataError,
-    NoInputError,
-    UnreadableFileError,
     first_line,
-    printable,
 )
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import POSITIVE, scored_fields
 from imdb_classifier.scoring.scorer import Scorer, scorer_for
 from imdb_classifier.scoring.text_columns import has_text, labels
-from imdb_classifier.storage import SUFFIX, storage_of
+from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
 from imdb_classifier.storage.paths import StrPath, to_str
 
@@ -81,63 +76,6 @@ class Verification:
         return asdict(self)
 
 
-class _Promise:
-    """What an output says of itself: a folder in its manifest, a single file in its footer.
-
-    Args:
-        output: A scored file, or a folder that a run completed.
-
-    Attributes:
-        output: What was given.
-        model_id: The model that all of it is of.
-        source: The input, or None where that is not said.
-        files: What is said of each file, by its name.
-
-    Raises:
-        NoInputError: It is neither.
-        UnreadableFileError: Its place cannot be reached.
-    """
-
-    def __init__(self, output: str) -> None:
-        self.output = output
-        self.source: str | None = None
-        self.files: dict[str, dict[str, Any]] = {}
-        try:
-            said = self._said()
-        except OSError as error:
-            raise UnreadableFileError(output, first_line(error)) from error
-        if said is None:
-            raise NoInputError(
-                "What is verified is a scored file, or a folder with _SUCCESS and _MANIFEST.json.",
-                f"{output} is neither.",
-                "Finish it with imdb-classifier score, or name another OUTPUT.",
-            )
-        self.model_id = str(said["model_id"])
-
-    def _said(self) -> dict[str, Any] | None:
-        storage = storage_of(self.output)
-        if storage.kind(self.output) != "folder":
-            self._root, self._found = os.path.dirname(self.output), [os.path.basename(self.output)]
-            self.files = {printable(name): {} for name in self._found}
-            return read_footer(self.output)
-        self._root, self._found = self.output, storage.find(self.output)
-        if SUCCESS_FILE not in self._found:
-            return None
-        with storage.open(os.path.join(self.output, MANIFEST_FILE)) as file:
-            said: dict[str, Any] = json.loads(file.read())
-        self.source = said["input"]
-        self.files = {listed["name"]: listed for listed in said["files"]}
-        return said
-
-    def paths(self) -> dict[str, str]:
-        """Where each scored file is that is there, by its name."""
-        return {
-            printable(name): os.path.join(self._root, name)
-            for name in self._found
-            if name.endswith(SUFFIX) and not is_hidden(name)
-        }
-
-
 def verify_output(
     output: StrPath,
     model: StrPath | Scorer | None = None,
@@ -162,25 +100,30 @@ def verify_output(
         UnreadableFileError: The place of the output or of the input cannot be reached.
         ImdbClassifierError: The model cannot be loaded, see `Scorer.load`.
     """
-    said = _Promise(to_str(output))
-    with scorer_for(model or said.model_id, registry, allow_unapproved=True) as scorer:
-        return _verify(said, scorer, to_str(source) if source else said.source, rows_again)
+    publication = Publication(to_str(output))
+    with scorer_for(model or publication.model_id, registry, allow_unapproved=True) as scorer:
+        named = to_str(source) if source else publication.source
+        return _verify(publication, scorer, named, rows_again)
 
 
-def _verify(promise: _Promise, scorer: Scorer, source: str | None, rows_again: int) -> Verification:
-    paths = promise.paths()
-    inputs = {file.name: file for file in plan_files(source, promise.output)} if source else None
+def _verify(
+    publication: Publication, scorer: Scorer, source: str | None, rows_again: int
+) -> Verification:
+    paths = publication.paths()
+    inputs = (
+        {file.name: file for file in discover_files(source, publication.output)} if source else None
+    )
     problems = [
         Problem(name, None, "The manifest does not list it.")
-        for name in sorted(paths.keys() - promise.files.keys())
+        for name in sorted(paths.keys() - publication.files.keys())
     ]
     if inputs is not None:
-        unscored = sorted(inputs.keys() - promise.files.keys())
+        unscored = sorted(inputs.keys() - publication.files.keys())
         problems += [
             Problem(name, None, "It is in the input, and not scored.") for name in unscored
         ]
     rows = again = 0
-    for name, listed in promise.files.items():
+    for name, listed in publication.files.items():
         if name not in paths:
             problems.append(Problem(name, None, "It is gone."))
             continue
@@ -189,7 +132,7 @@ def _verify(promise: _Promise, scorer: Scorer, source: str | None, rows_again: i
         if inputs is not None:
             problems += check.problems_of_input(inputs.get(name))
         rows, again = rows + check.rows, again + check.scored_again
-    return Verification(promise.model_id, len(promise.files), rows, again, tuple(problems))
+    return Verification(publication.model_id, len(publication.files), rows, again, tuple(problems))
 
 
 class _FileCheck:
@@ -269,13 +212,13 @@ class _FileCheck:
         if counts != said_counts:
             yield Problem(self.name, None, "Its rows are not as many as its footer says.")
 
-    def problems_of_input(self, planned: PlannedFile | None) -> Iterator[Problem]:
+    def problems_of_input(self, file: DiscoveredFile | None) -> Iterator[Problem]:
         """Those of the file that it was scored from; None if that is gone."""
-        if planned is None:
+        if file is None:
             yield Problem(self.name, None, "Its input is gone.")
         elif self._footer is not None:
             try:
-                with storage_of(planned.source).reading(planned.source) as copy:
+                with storage_of(file.source).reading(file.source) as copy:
                     if sha256_of(Path(copy)) != self._footer["input_sha256"]:
                         yield Problem(self.name, None, "Its input is no longer what was scored.")
             except OSError as error:

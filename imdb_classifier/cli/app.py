@@ -89,7 +89,7 @@ def quickstart(
     """Run the training and the scoring flow once: on IMDB where it is configured, else a sample."""
     from imdb_classifier.cli.quickstart import run
 
-    raise typer.Exit(run(folder))
+    run(folder)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The commands that score Parquet files: what would be done, doing it, and checking it."""
+"""The commands that score Parquet files, say what scoring would do, and verify scored files."""
 
 from __future__ import annotations
 
@@ -7,119 +7,131 @@ from typing import Annotated, Literal
 
 import typer
 
+from imdb_classifier.batch.options import Limits, OnNull, ScoreOptions, Selection
+from imdb_classifier.batch.results import COUNTS, RunResult
 from imdb_classifier.cli.console import err, row_progress, show, table
-from imdb_classifier.cli.options import AsJson, ModelOption, RegistryOption, named_limit
+from imdb_classifier.cli.options import (
+    AsJson,
+    ModelOption,
+    RegistryOption,
+    help_of,
+    named_limit,
+)
+from imdb_classifier.monitoring.drift import DriftLimits
 from imdb_classifier.registry.versions import CHAMPION, Registry
-from imdb_classifier.schema import DEFAULT_PREFIX, TEXT
 
-Undecided = Annotated[
-    bool, typer.Option(help="Score with a version even if it has not passed its decision.")
+Input = Annotated[
+    str,
+    typer.Argument(metavar="INPUT", help="A Parquet file, folder or glob pattern; here or s3://."),
+]
+Output = Annotated[
+    str, typer.Argument(metavar="OUTPUT", help="File or folder for the scored copies.")
+]
+TextColumn = Annotated[str, typer.Option(help=help_of(ScoreOptions, "text_column"))]
+Prefix = Annotated[str, typer.Option(help=help_of(ScoreOptions, "prefix"))]
+OnNullOption = Annotated[OnNull, typer.Option(help=help_of(ScoreOptions, "on_null"))]
+Quarantine = Annotated[bool, typer.Option(help=help_of(ScoreOptions, "quarantine"))]
+Only = Annotated[str | None, typer.Option(help=help_of(Selection, "only"))]
+Force = Annotated[bool, typer.Option(help=help_of(Selection, "force"))]
+AllowUnapproved = Annotated[
+    bool, typer.Option(help="Score with a version that has not passed the promotion checks.")
 ]
 
 
 def score(
-    source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="A Parquet file, folder or glob; here or s3://.")
-    ],
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="The file or folder to write.")],
+    source: Input,
+    output: Output,
     model: ModelOption = CHAMPION,
-    text_column: Annotated[str, typer.Option(help="The column that holds the text.")] = TEXT,
-    prefix: Annotated[str, typer.Option(help="Begins the new columns' names.")] = DEFAULT_PREFIX,
-    on_null: Annotated[
-        Literal["label", "skip", "error"],
-        typer.Option(
-            help="Rows whose text is null, empty or blank: keep them with nulls, leave them out, "
-            "or refuse the file."
-        ),
-    ] = "label",
-    only: Annotated[
-        str | None,
-        typer.Option(
-            help="new, stale or new,stale: files without an output; files whose output an older "
-            "model, input or options gave. Default: new, and an error where one is stale."
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option(help="Score all files anew; only outputs of ours are replaced.")
-    ] = False,
+    text_column: TextColumn = ScoreOptions.text_column,
+    prefix: Prefix = ScoreOptions.prefix,
+    on_null: OnNullOption = ScoreOptions.on_null,
+    quarantine: Quarantine = ScoreOptions.quarantine,
+    only: Only = Selection.only,
+    force: Force = Selection.force,
+    allow_unapproved: AllowUnapproved = False,
     deadline: Annotated[
-        str | None,
-        typer.Option(help="Such as 45m: what is finished by then stays, the rest is left."),
-    ] = None,
+        str | None, typer.Option(help=help_of(Limits, "deadline"))
+    ] = Limits.deadline,
     max_bad_files: Annotated[
-        int | None, typer.Option(help="Stop once more files than this have failed.")
-    ] = None,
-    undecided: Undecided = False,
-    quarantine: Annotated[
-        bool, typer.Option(help="List what could not be scored below OUTPUT/_quarantine.")
-    ] = False,
+        int | None, typer.Option(help=help_of(Limits, "max_bad_files"))
+    ] = Limits.max_bad_files,
     drift_limit: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=LIMIT",
-            help="A limit of your own for how far the input may be from the reviews that the model "
-            "was checked on: scores, lengths, positive, unknown_words, truncated, without_text.",
+            help="Limits of your own for input drift, by name: "
+            f"{', '.join(asdict(DriftLimits()))}.",
         ),
     ] = None,
     runner: Annotated[
         Literal["local", "process", "dask"],
         typer.Option(
-            help="Where files are scored: on this machine's cores, or by the Prefect flow, in a "
-            "process a core or on a Dask cluster."
+            help="Where files are scored: local, with every core of this process; process, in a "
+            "process for each core; dask, on the workers of a Dask cluster. The last two are runs "
+            "of the Prefect flow."
         ),
     ] = "local",
     scheduler: Annotated[
         str | None,
-        typer.Option(help="Address of the cluster's scheduler. Default: a cluster of our own."),
+        typer.Option(
+            help="Address of the Dask scheduler. Default: a cluster of this machine's cores."
+        ),
     ] = None,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a sentiment label and a probability next to each text of Parquet files."""
-    from imdb_classifier.batch.discovery import plan_files
-    from imdb_classifier.batch.outputs.provenance import Selection
-    from imdb_classifier.batch.outputs.scored_file import COUNTS, ScoreOptions
-    from imdb_classifier.batch.run import Limits, row_counts, score_parquet
-    from imdb_classifier.cli.flow_commands import run_flow
-    from imdb_classifier.monitoring.drift import DriftLimits
+    """Add a sentiment label and a probability to every review in Parquet files."""
+    from imdb_classifier.batch.discovery import find_files
+    from imdb_classifier.batch.outputs.provenance import row_count
+    from imdb_classifier.batch.run import score_parquet
+    from imdb_classifier.cli.flow_commands import score_by_flow
     from imdb_classifier.scoring.scorer import Scorer
 
     options = ScoreOptions(text_column, prefix, on_null, quarantine)
-    selection, limits = Selection.of(only, force=force), Limits.of(deadline, max_bad_files)
-    limits_of_drift = dict(map(named_limit, drift_limit or ()))
-    drift_limits = DriftLimits.of(limits_of_drift)
-    if runner != "local":
-        if as_json:
-            raise typer.BadParameter("--json goes with --runner local.")
-        parameters = asdict(options) | {
-            "source": source,
-            "output": output,
-            "model": model,
-            "registry": registry,
-            "only": only,
-            "force": force,
-            "deadline": deadline,
-            "max_bad_files": max_bad_files,
-            "undecided": undecided,
-            "drift_limits": limits_of_drift,
-            "runner": runner,
-            "scheduler": scheduler,
-        }
-        raise typer.Exit(run_flow("score.py", parameters))
-    total = sum(row_counts(plan_files(source, output)))
-    scorer = Scorer.load(model, Registry.at(registry), allow_unapproved=undecided)
-    with scorer, row_progress(total) as on_rows:
+    selection, limits = Selection(only, force), Limits(deadline, max_bad_files)
+    named_limits = dict(map(named_limit, drift_limit or ()))
+    drift_limits = DriftLimits.of(named_limits)
+    if runner != "local" or scheduler is not None:
+        result = score_by_flow(
+            source=source,
+            output=output,
+            model=model,
+            registry=registry,
+            allow_unapproved=allow_unapproved,
+            drift_limits=named_limits,
+            runner=runner,
+            scheduler=scheduler,
+            **asdict(options),
+            **asdict(selection),
+            **asdict(limits),
+        )
+        _show_result(as_json, result, runner)
+        raise typer.Exit(result.exit_code)
+    total = sum(row_count(path) for path, _ in find_files(source))
+    with (
+        Scorer.load(model, Registry.at(registry), allow_unapproved=allow_unapproved) as scorer,
+        row_progress(total) as on_rows,
+    ):
         result = score_parquet(
-            *(source, output, scorer, options),
+            source,
+            output,
+            scorer,
+            options,
             selection=selection,
             limits=limits,
             drift_limits=drift_limits,
             on_rows=on_rows,
         )
+        engine = scorer.bundle.engine.name
+    _show_result(as_json, result, engine)
+    raise typer.Exit(result.exit_code)
+
+
+def _show_result(as_json: bool, result: RunResult, how: str) -> None:
     totals = result.totals()
     columns = [column for column in COUNTS if column != "truncated" or totals[column]]
     shown = table(
-        f"Scored by {result.model_id} ({scorer.bundle.engine.name})",
+        f"Scored by {result.model_id} ({how})",
         *("file", "status", *(f"#{column.replace('_', ' ')}" for column in columns)),
     )
     for file in result.files:
@@ -128,51 +140,53 @@ def score(
     if totals["files"] > 1:
         shown.add_section()
         shown.add_row("all", "", *(f"{totals[column]:,}" for column in columns))
-    if result.left:
-        err.print(f"Left for another run: {len(result.left):,} files.")
+    if totals["pending"]:
+        err.print(f"Stopped early. Files pending: {totals['pending']:,}. Rerun to continue.")
+    if totals["skipped"]:
+        err.print(f"Files skipped, see --only: {totals['skipped']:,}.")
     if result.drift and result.drift.crossed:
         err.print(result.drift.summary, style="yellow", soft_wrap=True)
     for file in result.failed:
         err.print(f"Error: {file.error}", style="red", soft_wrap=True)
     show(as_json, result.to_dict(), shown)
-    raise typer.Exit(result.exit_code)
 
 
 def plan(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="A Parquet file, folder or glob.")],
-    output: Annotated[
-        str, typer.Argument(metavar="OUTPUT", help="Where the scored files would go, or are.")
-    ],
+    source: Input,
+    output: Output,
     model: ModelOption = CHAMPION,
-    text_column: Annotated[str, typer.Option(help="The column that holds the text.")] = TEXT,
-    prefix: Annotated[str, typer.Option(help="Begins the new columns' names.")] = DEFAULT_PREFIX,
-    only: Annotated[
-        str | None, typer.Option(help="new, stale or new,stale, as for score; default: both.")
-    ] = None,
+    text_column: TextColumn = ScoreOptions.text_column,
+    prefix: Prefix = ScoreOptions.prefix,
+    on_null: OnNullOption = ScoreOptions.on_null,
+    quarantine: Quarantine = ScoreOptions.quarantine,
+    only: Only = Selection.only,
+    force: Force = Selection.force,
+    allow_unapproved: AllowUnapproved = False,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what scoring would do, and about how long and how much memory it would take."""
-    from imdb_classifier.batch.dry_run import estimate_run
-    from imdb_classifier.batch.outputs.provenance import Selection
-    from imdb_classifier.batch.outputs.scored_file import ScoreOptions
+    """Dry run: files that score would score with the same options, estimated time and memory."""
+    from imdb_classifier.batch.dry_run import dry_run_parquet
     from imdb_classifier.scoring.scorer import Scorer
 
-    with Scorer.load(model, Registry.at(registry), allow_unapproved=True) as scorer:
-        found = estimate_run(
-            *(source, output, scorer, ScoreOptions(text_column, prefix)),
-            selection=Selection.of(only or "new,stale"),
-        )
+    options = ScoreOptions(text_column, prefix, on_null, quarantine)
+    selection = Selection(only, force)
+    where = Registry.at(registry)
+    with Scorer.load(model, where, allow_unapproved=allow_unapproved) as scorer:
+        found = dry_run_parquet(source, output, scorer, options, selection=selection)
+        engine = scorer.bundle.engine.name
     totals = found.totals()
     minutes, seconds = divmod(round(found.seconds), 60)
     shown = table(
         f"{totals['rows_to_score']:,} of {totals['rows']:,} rows to score, in about "
         f"{minutes} min {seconds} s and {found.memory_bytes / 2**20:,.0f} MiB, "
-        f"by {found.model_id} ({scorer.bundle.engine.name})",
-        *("file", "#rows", "what it is"),
+        f"by {found.model_id} ({engine})",
+        *("file", "#rows", "status"),
     )
     for file in found.files:
         shown.add_row(file.name, f"{file.rows:,}", file.status)
+        if file.error:
+            err.print(f"Error: {file.error}", style="red", soft_wrap=True)
     show(as_json, found.to_dict(), shown)
 
 
@@ -183,13 +197,13 @@ def verify(
         typer.Option("--input", help="What it was scored from. Default: what its manifest says."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="The model it should be of. Default: what it says itself.")
+        str | None, typer.Option(help="The model that scored it. Default: what it says itself.")
     ] = None,
     rows: Annotated[int, typer.Option(help="Rows of each file to score again.", min=0)] = 32,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that scored files are still what scoring wrote; exit code 65 if something is off."""
+    """Check that scored files are unchanged since they were written; exit code 65 if not."""
     from imdb_classifier.batch.verification import verify_output
 
     found = verify_output(

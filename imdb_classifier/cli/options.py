@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import Annotated
 
 import typer
@@ -25,6 +27,15 @@ RegistryOption = Annotated[
         "else the user's own."
     ),
 ]
+
+
+def help_of(options: type, name: str) -> str:
+    """What the docstring of a dataclass says about one of its attributes, as one line."""
+    attributes = (inspect.getdoc(options) or "").partition("Attributes:\n")[2]
+    entry = re.search(
+        rf"^ {{4}}{name}: (.*?)(?=^ {{0,4}}\S|\Z)", attributes, re.DOTALL | re.MULTILINE
+    )
+    return " ".join(entry[1].split()).replace("``", "") if entry else ""
 
 
 def named_limit(given: str) -> tuple[str, float]:

@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imdb_classifier.cli.console import err, out, table
-from imdb_classifier.cli.flow_commands import program
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.samples import FOLDER as SAMPLES
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, scored_fields
 
 
-def run(folder: Path) -> int:
+def run(folder: Path) -> None:
     """Train, check, and score a sample of reviews through the Prefect flows.
 
     Args:
         folder: Where registry, reports, scored files and, without a Prefect server of one's own,
             Prefect's data go.
 
-    Returns:
-        The exit code of the first flow that failed, else 0.
-
     Raises:
         MissingExtraError: Prefect is not installed.
-        ConfigurationError: The flows are not there.
+        ImdbClassifierError: That of the first flow that failed.
     """
     registry, output = folder / "registry", folder / "scored"
     reviews = os.environ.get(DATA_VARIABLE)
     if reviews:
-        recipe = ["--recipe", "seed"]
+        training = {"recipe": "seed"}
         _say(f"{DATA_VARIABLE} is set: training recipe 'seed' on the IMDB reviews, some minutes.")
     else:
-        recipe = ["--recipe", "tiny", "--data", str(SAMPLES)]
+        training = {"recipe": "tiny", "data": str(SAMPLES)}
         _say(
             f"{DATA_VARIABLE} is not set, so there are no IMDB reviews to train on. Recipe 'tiny' "
             "learns from the few sample reviews that come with the package instead: enough to "
@@ -46,29 +42,28 @@ def run(folder: Path) -> int:
     inputs = {"sample": str(SAMPLES / "test-*.parquet")}
     if reviews and any(Path(reviews).glob("test-*.parquet")):
         inputs["imdb"] = str(Path(reviews) / "test-*.parquet")
-    runs = [("train.py", recipe)]
+    if not os.environ.get("PREFECT_API_URL"):
+        # Prefect reads it when it is imported, and starts a server with this folder.
+        os.environ.setdefault("PREFECT_HOME", str((folder / "prefect").resolve()))
+        Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    from imdb_classifier.flows.score import score_parquet
+    from imdb_classifier.flows.train import train_imdb
+    from imdb_classifier.tasks import call_flow
+
+    runs: list[tuple[Any, dict[str, str]]] = [(train_imdb, training)]
     runs += [
-        ("score.py", ["--source", source, "--output", str(output / name), "--only", "new,stale"])
+        (
+            score_parquet,
+            {"source": source, "output": str(output / name), "only": "new,stale"},
+        )
         for name, source in inputs.items()
     ]
-    environment = _environment(folder)
-    for name, arguments in runs:
-        command = [*program("flows", name), *arguments, "--registry", str(registry)]
-        code = subprocess.call(command, env=environment)
-        if code:
-            return code
+    for flow, parameters in runs:
+        state = call_flow(flow, registry=str(registry), **parameters)
+        if not state.is_completed():
+            raise state.result(raise_on_failure=False)
+        out.print(state.message, soft_wrap=True)
     _show_result(Registry.at(registry), output)
-    return 0
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """The flows' environment: the Prefect server that is configured, else one of their own."""
-    environment = dict(os.environ)
-    if not environment.get("PREFECT_API_URL"):
-        home = (folder / "prefect").resolve()
-        home.mkdir(parents=True, exist_ok=True)
-        environment.setdefault("PREFECT_HOME", str(home))
-    return environment
 
 
 def _show_result(registry: Registry, output: Path) -> None:

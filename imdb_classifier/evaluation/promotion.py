@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from imdb_classifier.evaluation.comparison import Comparison, LabelChanges
 from imdb_classifier.evaluation.result import Evaluation
-from imdb_classifier.limits import NamedLimits
+from imdb_classifier.limits import limits_of
 from imdb_classifier.version import __version__
 
 SCHEMA_VERSION: Final = 1
@@ -18,7 +18,7 @@ shared out over the slices (Bonferroni)."""
 
 
 @dataclass(frozen=True)
-class Gates(NamedLimits):
+class Gates:
     """What a model must reach, whatever the champion does, and how far it may fall behind it.
 
     Attributes:
@@ -31,14 +31,20 @@ class Gates(NamedLimits):
             the champion, at most.
     """
 
-    called = "The gates"
-    example = "--gate accuracy=0.9"
-
     accuracy: float = 0.8
     log_loss: float = 0.5
     calibration_error: float = 0.1
     accuracy_lost: float = 0.005
     label_changes: float = 0.1
+
+    @classmethod
+    def of(cls, limits: Mapping[str, float]) -> Self:
+        """The default gates, but for those that are given.
+
+        Raises:
+            ConfigurationError: There is no such gate, or it is no number from 0 up.
+        """
+        return limits_of(cls, limits, called="The gates", example="--gate accuracy=0.9")
 
 
 @dataclass(frozen=True)

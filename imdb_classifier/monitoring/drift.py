@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.limits import NamedLimits
+from imdb_classifier.limits import limits_of
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.text.batch_profile import BatchProfile
 
@@ -23,7 +23,7 @@ CHANCE: Final = 0.001
 
 
 @dataclass(frozen=True)
-class DriftLimits(NamedLimits):
+class DriftLimits:
     """The largest changes that pass for usual.
 
     Attributes:
@@ -35,15 +35,21 @@ class DriftLimits(NamedLimits):
         without_text: Change of the share of rows without text.
     """
 
-    called = "Limits of drift"
-    example = "--drift-limit scores=0.5"
-
     scores: float = 0.2
     lengths: float = 0.2
     positive: float = 0.1
     unknown_words: float = 0.05
     truncated: float = 0.05
     without_text: float = 0.05
+
+    @classmethod
+    def of(cls, limits: Mapping[str, float]) -> Self:
+        """The default limits, but for those that are given.
+
+        Raises:
+            ConfigurationError: There is no such limit, or it is no number from 0 up.
+        """
+        return limits_of(cls, limits, called="Limits of drift", example="--drift-limit scores=0.5")
 
 
 @dataclass(frozen=True)

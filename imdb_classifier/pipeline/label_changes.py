@@ -25,7 +25,7 @@ def find_label_changes(
     """Score a batch with both models and compare.
 
     Args:
-        source: A Parquet file, a folder or a pattern, see `parquet.plan_files`.
+        source: A Parquet file, a folder or a pattern, see `parquet.discover_files`.
         text_column: The column that holds the text.
         challenger: The new model.
         champion: The old one.

@@ -12,7 +12,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("A Prefect task", error.name or "prefect", "flows") from error
 
-from imdb_classifier.tasks.command import run_as_command
+from imdb_classifier.tasks.calls import call_flow
 from imdb_classifier.tasks.events import name_run
 from imdb_classifier.tasks.model_tasks import (
     evaluate_model,
@@ -23,21 +23,19 @@ from imdb_classifier.tasks.model_tasks import (
     train_model,
 )
 from imdb_classifier.tasks.runners import RunnerName, task_runner
-from imdb_classifier.tasks.score_tasks import commit_scores, plan_scoring, score_files, score_units
+from imdb_classifier.tasks.score_tasks import score_batch, score_files
 
 __all__ = [
     "RunnerName",
-    "commit_scores",
+    "call_flow",
     "evaluate_model",
     "load_reviews",
     "name_run",
-    "plan_scoring",
     "promote_model",
     "register_model",
     "resolve_model",
-    "run_as_command",
+    "score_batch",
     "score_files",
-    "score_units",
     "task_runner",
     "train_model",
 ]

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.batch.discovery import plan_files
-from imdb_classifier.batch.outputs.provenance import Selection
-from imdb_classifier.batch.outputs.scored_file import FileResult, ScoreOptions, score_file
+from imdb_classifier.batch.discovery import discover_files
+from imdb_classifier.batch.options import ScoreOptions, Selection
+from imdb_classifier.batch.outputs.scored_file import score_file
+from imdb_classifier.batch.results import FileResult
 from imdb_classifier.errors import (
     BadDataError,
     CannotWriteError,
@@ -105,9 +106,9 @@ def test_an_older_output_is_replaced_only_when_asked_for(
     came = {"model": r"another model \(tiny-", "options": "other options", "input": "older state"}
     with pytest.raises(OutputExistsError, match=f"{came[change]}.* with --only new,stale"):
         score(**named)
-    assert score(**named, selection=Selection.of("new")).status == "left"
+    assert score(**named, selection=Selection("new")).status == "skipped"
     assert (tmp_path / "out.parquet").read_bytes() == before
-    assert score(**named, selection=Selection.of("stale")).status == "scored"
+    assert score(**named, selection=Selection("stale")).status == "scored"
     assert (tmp_path / "out.parquet").read_bytes() != before
     assert leftovers(tmp_path) == ["out.parquet"]
 
@@ -128,7 +129,7 @@ def test_a_foreign_file_is_never_replaced(
         pq.write_table(table, tmp_path / "out.parquet")
     before = (tmp_path / "out.parquet").read_bytes()
     with pytest.raises(OutputExistsError, match="imdb-classifier did not write it"):
-        score(selection=Selection.of(None, force=force))
+        score(selection=Selection(None, force=force))
     assert (tmp_path / "out.parquet").read_bytes() == before
 
 
@@ -233,7 +234,7 @@ def test_a_full_disk_leaves_what_was_there(
     before = (tmp_path / "out.parquet").read_bytes()
     monkeypatch.setattr("imdb_classifier.storage.local.os.replace", full)
     with pytest.raises(CannotWriteError, match=r"out\.parquet failed: No space left on device"):
-        score(ScoreOptions(prefix="mood_"), selection=Selection.of("stale"))
+        score(ScoreOptions(prefix="mood_"), selection=Selection("stale"))
     assert (tmp_path / "out.parquet").read_bytes() == before
     assert leftovers(tmp_path) == ["out.parquet"]
 
@@ -253,6 +254,6 @@ def test_an_output_without_all_rows_is_not_committed(
 def test_a_folder_that_cannot_be_made(scorer: Scorer, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     (tmp_path / "file").touch()
-    (planned,) = plan_files(str(tmp_path / "in.parquet"), str(tmp_path / "file" / "out.parquet"))
+    (file,) = discover_files(str(tmp_path / "in.parquet"), str(tmp_path / "file" / "out.parquet"))
     with pytest.raises(CannotWriteError, match=r"Writing .* failed: File exists"):
-        score_file(planned, scorer, ScoreOptions())
+        score_file(file, scorer, ScoreOptions(), Selection())

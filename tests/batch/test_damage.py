@@ -70,7 +70,7 @@ def test_a_column_name_that_is_not_utf8_is_named_and_the_rest_is_scored(
     planned = run("plan", folder, tmp_path / "out", "--json")
     assert planned.code == 0
     assert {file["name"]: file["status"] for file in planned.json["files"]} == {
-        "bad.parquet": "unreadable",
+        "bad.parquet": "failing",
         "good.parquet": "new",
     }
     scored = run("score", folder, tmp_path / "out")
@@ -113,7 +113,7 @@ def test_no_change_to_a_footer_ends_a_run(folder: Path, tmp_path: Path) -> None:
         (folder / f"{seed:03}.parquet").write_bytes(randomly_changed(seed))
     code, planned = command("plan", folder, tmp_path / "out")
     assert code == 0
-    unreadable = {file["name"] for file in planned["files"] if file["status"] == "unreadable"}
+    unreadable = {file["name"] for file in planned["files"] if file["status"] == "failing"}
     code, scored = command("score", folder, tmp_path / "out")
     assert code == 75
     assert len(scored["files"]) == CHANGED_FILES + 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdb_classifier.batch.discovery import group_files, plan_files
+from imdb_classifier.batch.discovery import discover_files, group_files
 from imdb_classifier.errors import CannotWriteError, NoInputError
 
 
@@ -33,7 +33,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_a_tree_keeps_its_names(tree: Path, tmp_path: Path) -> None:
-    planned = plan_files(str(tree), str(tmp_path / "out"))
+    found = discover_files(str(tree), str(tmp_path / "out"))
     names = [
         "a.parquet",
         "b.parquet",
@@ -41,18 +41,20 @@ def test_a_tree_keeps_its_names(tree: Path, tmp_path: Path) -> None:
         "day=2026-11-02/x/part.parquet",
         "folder.parquet/c.parquet",
     ]
-    assert [file.name for file in planned] == names
-    assert [file.source for file in planned] == [str(tree / name) for name in names]
-    assert [file.target for file in planned] == [str(tmp_path / "out" / name) for name in names]
+    assert [file.name for file in found] == names
+    assert [file.source for file in found] == [str(tree / name) for name in names]
+    assert [file.target for file in found] == [str(tmp_path / "out" / name) for name in names]
 
 
 def test_a_pattern_keeps_names_from_its_first_wildcard_on(tree: Path, tmp_path: Path) -> None:
-    planned = plan_files(f"{tree}/day=*/**/*.parquet", str(tmp_path / "out"))
-    assert [file.name for file in planned] == [
+    found = discover_files(f"{tree}/day=*/**/*.parquet", str(tmp_path / "out"))
+    assert [file.name for file in found] == [
         "day=2026-11-01/part 0=ü.parquet",
         "day=2026-11-02/x/part.parquet",
     ]
-    assert [file.name for file in plan_files(f"{tree}/[ab].parquet", str(tmp_path / "out"))] == [
+    assert [
+        file.name for file in discover_files(f"{tree}/[ab].parquet", str(tmp_path / "out"))
+    ] == [
         "a.parquet",
         "b.parquet",
     ]
@@ -72,14 +74,14 @@ def test_a_file_goes_to_a_file_or_into_a_folder(
 ) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there.parquet").mkdir()
-    (planned,) = plan_files(str(tree / "a.parquet"), str(tmp_path / output))
-    assert planned.target == str(tmp_path / target)
-    assert planned.name == "a.parquet"
+    (found,) = discover_files(str(tree / "a.parquet"), str(tmp_path / output))
+    assert found.target == str(tmp_path / target)
+    assert found.name == "a.parquet"
 
 
 def test_a_file_named_outright_may_begin_with_a_dot(tree: Path, tmp_path: Path) -> None:
-    (planned,) = plan_files(str(tree / ".hidden.parquet"), str(tmp_path / "out.parquet"))
-    assert planned.source == str(tree / ".hidden.parquet")
+    (found,) = discover_files(str(tree / ".hidden.parquet"), str(tmp_path / "out.parquet"))
+    assert found.source == str(tree / ".hidden.parquet")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_a_file_named_outright_may_begin_with_a_dot(tree: Path, tmp_path: Path) 
 def test_no_input(tree: Path, tmp_path: Path, source: str, came: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(NoInputError, match=came):
-        plan_files(str(tmp_path / source), str(tmp_path / "out"))
+        discover_files(str(tmp_path / source), str(tmp_path / "out"))
 
 
 @pytest.mark.parametrize(
@@ -102,26 +104,26 @@ def test_no_input(tree: Path, tmp_path: Path, source: str, came: str) -> None:
 )
 def test_input_and_output_stay_apart(tree: Path, tmp_path: Path, source: str, output: str) -> None:
     with pytest.raises(CannotWriteError, match="must lie outside the input"):
-        plan_files(str(tmp_path / source), str(tmp_path / output))
+        discover_files(str(tmp_path / source), str(tmp_path / output))
 
 
 def test_an_output_may_stand_beside_or_above_the_input(tree: Path, tmp_path: Path) -> None:
-    assert plan_files(str(tree / "a.parquet"), str(tree / "scored.parquet"))
-    assert plan_files(str(tree), str(tmp_path))
+    assert discover_files(str(tree / "a.parquet"), str(tree / "scored.parquet"))
+    assert discover_files(str(tree), str(tmp_path))
 
 
 def test_an_output_above_the_input_must_not_reach_into_it(tree: Path, tmp_path: Path) -> None:
     (tree / "in").mkdir()
     (tree / "in" / "a.parquet").touch()
     with pytest.raises(CannotWriteError, match=r"in/a\.parquet lies in .*in\."):
-        plan_files(str(tree), str(tmp_path))
+        discover_files(str(tree), str(tmp_path))
 
 
 @pytest.mark.parametrize("output", ["out.parquet", "file"])
 def test_many_files_need_a_folder(tree: Path, tmp_path: Path, output: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CannotWriteError, match="The output of a folder or a glob pattern"):
-        plan_files(str(tree), str(tmp_path / output))
+        discover_files(str(tree), str(tmp_path / output))
 
 
 @given(st.lists(st.integers(0, 1_000)), st.integers(1, 64), st.integers(1, 2_000))

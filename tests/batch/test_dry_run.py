@@ -6,9 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.batch.dry_run import Estimate, estimate_run
-from imdb_classifier.batch.outputs.provenance import Selection
-from imdb_classifier.batch.outputs.scored_file import ScoreOptions
+from imdb_classifier.batch.dry_run import DryRun, dry_run_parquet
+from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import NoInputError, UnreadableFileError
 from imdb_classifier.scoring.scorer import Scorer
@@ -23,13 +22,13 @@ def folder(tmp_path: Path) -> str:
     return str(tmp_path / "in")
 
 
-def statuses(found: Estimate) -> list[str]:
+def statuses(found: DryRun) -> list[str]:
     return [file.status for file in found.files]
 
 
 def test_what_a_run_would_do_is_what_it_does(folder: str, tmp_path: Path, scorer: Scorer) -> None:
     output = str(tmp_path / "out")
-    before = estimate_run(folder, output, scorer)
+    before = dry_run_parquet(folder, output, scorer)
     assert statuses(before) == ["new"] * 3
     assert before.totals() == {
         "files": 3, "rows": 230, "files_to_score": 3, "rows_to_score": 230,
@@ -42,28 +41,30 @@ def test_what_a_run_would_do_is_what_it_does(folder: str, tmp_path: Path, scorer
     pq.write_table(pa.table({"text": ["Another."]}), tmp_path / "in" / "a.parquet")
     (tmp_path / "in" / "d.parquet").write_bytes(b"no parquet")
     pq.write_table(pa.table({"body": ["x"]}), tmp_path / "in" / "e.parquet")
-    after = estimate_run(folder, output, scorer)
-    assert statuses(after) == ["stale", "finished", "finished", "unreadable", "unreadable"]
+    both = Selection("new,stale")
+    after = dry_run_parquet(folder, output, scorer, selection=both)
+    assert statuses(after) == ["stale", "finished", "finished", "failing", "failing"]
     assert after.totals()["rows_to_score"] == 1
-    run = score_parquet(folder, output, scorer, selection=Selection.of("new,stale"))
+    run = score_parquet(folder, output, scorer, selection=both)
     assert [file.status for file in run.files] == [
         "scored", "reused", "reused", "failed", "failed",
     ]  # fmt: skip
-    others = estimate_run(folder, output, scorer, ScoreOptions(prefix="mood_"))
+    assert [file.error for file in after.files] == [file.error for file in run.files]
+    others = dry_run_parquet(folder, output, scorer, ScoreOptions(prefix="mood_"), selection=both)
     assert statuses(others)[:3] == ["stale"] * 3
-    new = estimate_run(
-        folder, output, scorer, ScoreOptions(prefix="mood_"), selection=Selection.of("new")
+    new = dry_run_parquet(
+        folder, output, scorer, ScoreOptions(prefix="mood_"), selection=Selection("new")
     )
-    assert statuses(new)[:3] == ["left"] * 3
+    assert statuses(new)[:3] == ["skipped"] * 3
     assert new.seconds == 0
 
 
 def test_no_rows_are_read(folder: str, tmp_path: Path, scorer: Scorer) -> None:
-    before = estimate_run(folder, str(tmp_path / "out"), scorer)
+    before = dry_run_parquet(folder, str(tmp_path / "out"), scorer)
     content = bytearray((tmp_path / "in" / "b.parquet").read_bytes())
     content[4:200] = bytes(196)
     (tmp_path / "in" / "b.parquet").write_bytes(content)
-    found = estimate_run(folder, str(tmp_path / "out"), scorer)
+    found = dry_run_parquet(folder, str(tmp_path / "out"), scorer)
     assert statuses(found) == ["new"] * 3
     assert found.totals() == before.totals()
     with pytest.raises(UnreadableFileError, match=r"b\.parquet"):
@@ -72,4 +73,4 @@ def test_no_rows_are_read(folder: str, tmp_path: Path, scorer: Scorer) -> None:
 
 def test_nothing_to_plan(tmp_path: Path, scorer: Scorer) -> None:
     with pytest.raises(NoInputError):
-        estimate_run(str(tmp_path / "nothing"), str(tmp_path / "out"), scorer)
+        dry_run_parquet(str(tmp_path / "nothing"), str(tmp_path / "out"), scorer)

@@ -10,16 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.batch import run
-from imdb_classifier.batch.discovery import PlannedFile, plan_files
-from imdb_classifier.batch.outputs.provenance import Selection
-from imdb_classifier.batch.outputs.scored_file import (
-    ROW_GROUP_ROWS,
-    FileResult,
-    ScoreOptions,
-    score_file,
-)
-from imdb_classifier.batch.run import RunResult, row_counts, score_files, score_parquet
+from imdb_classifier.batch import file_pool
+from imdb_classifier.batch.discovery import DiscoveredFile, discover_files
+from imdb_classifier.batch.options import ScoreOptions, Selection
+from imdb_classifier.batch.outputs.provenance import row_count
+from imdb_classifier.batch.outputs.scored_file import ROW_GROUP_ROWS, score_file
+from imdb_classifier.batch.results import FileResult, RunResult
+from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import CannotWriteError, MissingColumnError, NoInputError
 from imdb_classifier.scoring.scorer import Scorer
 
@@ -129,7 +126,7 @@ def test_older_outputs_are_replaced_when_asked_for(
     source, output = str(tmp_path / source), str(tmp_path / "out")
     score_parquet(source, output, scorer)
     renamed = ScoreOptions(prefix="mood_")
-    again = score_parquet(source, output, scorer, renamed, selection=Selection.of("new,stale"))
+    again = score_parquet(source, output, scorer, renamed, selection=Selection("new,stale"))
     assert {file.status for file in again.files} == {"scored"}
     assert again.exit_code == 0
 
@@ -141,13 +138,13 @@ def test_more_files_than_threads_are_under_way(
     for number in range(scorer.threads):
         pq.write_table(pa.table({"text": ["Fine."]}), tree / f"{number}.parquet")
 
-    def waits_for_the_others(planned: PlannedFile, *_: object, **__: object) -> FileResult:
+    def waits_for_the_others(planned: DiscoveredFile, *_: object, **__: object) -> FileResult:
         together.wait(timeout=60)
         return FileResult(planned.name, "scored")
 
-    monkeypatch.setattr(run, "score_file", waits_for_the_others)
-    planned = plan_files(str(tree), str(tmp_path / "out"))[: scorer.threads + 1]
-    results = score_files(planned, scorer, ScoreOptions())
+    monkeypatch.setattr(file_pool, "score_file", waits_for_the_others)
+    planned = discover_files(str(tree), str(tmp_path / "out"))[: scorer.threads + 1]
+    results = file_pool.score_files(planned, scorer, ScoreOptions(), Selection())
     assert [(file.name, file.status) for file in results] == [
         (file.name, "scored") for file in planned
     ]
@@ -175,7 +172,7 @@ def test_an_interrupt_ends_the_files_under_way(tree: Path, tmp_path: Path, score
         score_parquet(str(tree), str(tmp_path / "out"), scorer, on_rows=interrupt)
     assert not list(tmp_path.rglob("*.unfinished"))
     assert not (tmp_path / "out" / "_SUCCESS").exists()
-    planned = plan_files(str(tree), str(tmp_path / "out"))
+    planned = discover_files(str(tree), str(tmp_path / "out"))
     assert not all(Path(file.target).exists() for file in planned)
     # What the interrupt left is taken up by the next run.
     assert score_parquet(str(tree), str(tmp_path / "out"), scorer).exit_code == 0
@@ -185,17 +182,17 @@ def test_an_interrupt_ends_the_files_under_way(tree: Path, tmp_path: Path, score
 def test_an_error_that_nobody_foresaw_fails_one_file(
     tree: Path, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(planned: PlannedFile, *arguments: Any, **options: Any) -> FileResult:
+    def broken(planned: DiscoveredFile, *arguments: Any, **options: Any) -> FileResult:
         if planned.name.startswith("day=1"):
             raise RuntimeError("Lovely.")
         return score_file(planned, *arguments, **options)
 
-    monkeypatch.setattr(run, "score_file", broken)
+    monkeypatch.setattr(file_pool, "score_file", broken)
     result = score_parquet(str(tree), str(tmp_path / "out"), scorer)
     assert [file.status for file in result.files] == ["failed", "scored"]
     assert result.exit_code == 75
     assert result.files[0].exit_code == 70
-    assert "met RuntimeError in run.py" in str(result.files[0].error)
+    assert "met RuntimeError in file_pool.py" in str(result.files[0].error)
     assert "Lovely" not in str(result.files[0].error)
 
 
@@ -225,7 +222,8 @@ def test_a_folder_below_a_file(tree: Path, tmp_path: Path, scorer: Scorer) -> No
 
 def test_rows_are_counted_from_footers(tree: Path, tmp_path: Path) -> None:
     (tree / "day=1" / "bad.parquet").write_bytes(b"no parquet")
-    assert row_counts(plan_files(str(tree), str(tmp_path / "out"))) == [0, 2, 3]
+    files = discover_files(str(tree), str(tmp_path / "out"))
+    assert [row_count(file.source) for file in files] == [0, 2, 3]
 
 
 def test_exit_codes() -> None:

@@ -13,12 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imdb_classifier.batch.outputs.scored_file import (
-    BATCHES_AHEAD,
-    ROW_GROUP_ROWS,
-    FileResult,
-    ScoreOptions,
-)
+from imdb_classifier.batch.options import ScoreOptions
+from imdb_classifier.batch.outputs.scored_file import BATCHES_AHEAD, ROW_GROUP_ROWS
+from imdb_classifier.batch.results import FileResult
 from imdb_classifier.errors import (
     AmbiguousColumnError,
     ColumnExistsError,

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.batch.discovery import plan_files
-from imdb_classifier.batch.outputs.provenance import Selection
-from imdb_classifier.batch.outputs.scored_file import FileResult, ScoreOptions
-from imdb_classifier.batch.run import Limits, alone_in, score_parquet
+from imdb_classifier.batch.discovery import discover_files
+from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
+from imdb_classifier.batch.results import FileResult
+from imdb_classifier.batch.run import locked, score_parquet
 from imdb_classifier.errors import BadDataError, ConfigurationError, OutputInUseError
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
@@ -50,63 +50,63 @@ def test_after_a_promotion_only_what_is_asked_for_is_scored(
         default = score_parquet(folder, output, promoted)
         assert statuses(default) == ["failed", "failed", "scored"]
         (tmp_path / "out" / "c.parquet").unlink()
-        new = score_parquet(folder, output, promoted, selection=Selection.of("new"))
-        assert statuses(new) == ["left", "left", "scored"]
-        assert (new.exit_code, new.totals()["left"]) == (75, 2)
+        new = score_parquet(folder, output, promoted, selection=Selection("new"))
+        assert statuses(new) == ["skipped", "skipped", "scored"]
+        assert (new.exit_code, new.totals()["skipped"]) == (75, 2)
         assert not (tmp_path / "out" / "_SUCCESS").exists()
-        stale = score_parquet(folder, output, promoted, selection=Selection.of("stale"))
+        stale = score_parquet(folder, output, promoted, selection=Selection("stale"))
         assert statuses(stale) == ["scored", "scored", "reused"]
         assert (tmp_path / "out" / "_SUCCESS").exists()
         (tmp_path / "out" / "a.parquet").unlink()
-        stale = score_parquet(folder, output, promoted, selection=Selection.of("stale"))
-        assert statuses(stale) == ["left", "reused", "reused"]
-        both = score_parquet(folder, output, promoted, selection=Selection.of("stale,new"))
+        stale = score_parquet(folder, output, promoted, selection=Selection("stale"))
+        assert statuses(stale) == ["skipped", "reused", "reused"]
+        both = score_parquet(folder, output, promoted, selection=Selection("stale,new"))
         assert statuses(both) == ["scored", "reused", "reused"]
-        forced = score_parquet(folder, output, promoted, selection=Selection.of(None, force=True))
+        forced = score_parquet(folder, output, promoted, selection=Selection(force=True))
         assert statuses(forced) == ["scored"] * 3
 
 
 @pytest.mark.parametrize(("only", "force"), [("old", False), ("new,", False), ("new", True)])
 def test_what_cannot_be_selected(only: str, force: bool) -> None:
-    with pytest.raises(ConfigurationError, match=f"--only {only}.* was asked for"):
-        Selection.of(only, force=force)
+    with pytest.raises(ConfigurationError, match=f"It was --only {only}"):
+        Selection(only, force=force)
 
 
 def test_a_deadline_leaves_the_rest_for_the_next_run(
     folder: str, tmp_path: Path, scorer: Scorer
 ) -> None:
-    first = score_parquet(folder, str(tmp_path / "out"), scorer, limits=Limits.of("1ns", None))
-    assert statuses(first) == ["left"] * 3
+    first = score_parquet(folder, str(tmp_path / "out"), scorer, limits=Limits("1ns", None))
+    assert statuses(first) == ["pending"] * 3
     assert first.exit_code == 75
     assert not list(tmp_path.rglob("*.unfinished"))
-    second = score_parquet(folder, str(tmp_path / "out"), scorer, limits=Limits.of("1h30m", None))
+    second = score_parquet(folder, str(tmp_path / "out"), scorer, limits=Limits("1h30m", None))
     assert statuses(second) == ["scored"] * 3
     assert (tmp_path / "out" / "_SUCCESS").exists()
-    assert Limits.of("45m", 2) == Limits(2700.0, 2)
+    assert Limits("45m").seconds == 2700.0
 
 
 @pytest.mark.parametrize("deadline", ["45", "0m", "-1h", "soon", ""])
 def test_what_is_no_deadline(deadline: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"'{deadline}' is none. Say for example"):
-        Limits.of(deadline, None)
+    with pytest.raises(ConfigurationError, match=f"'{deadline}' is not. Use for example"):
+        Limits(deadline, None)
 
 
 def test_too_many_bad_files_end_a_run(folder: str, tmp_path: Path, scorer: Scorer) -> None:
     for number in range(20):
         (tmp_path / "in" / f"0{number}.parquet").write_bytes(b"no parquet")
-    ended = score_parquet(folder, str(tmp_path / "out"), scorer, limits=Limits.of(None, 2))
+    ended = score_parquet(folder, str(tmp_path / "out"), scorer, limits=Limits(None, 2))
     assert 3 <= len(ended.failed) < 3 + scorer.threads + 1
-    assert len(ended.left) > 10
+    assert ended.totals()["pending"] > 10
     assert ended.exit_code == 75
-    borne = score_parquet(folder, str(tmp_path / "out"), scorer, limits=Limits.of(None, 20))
-    assert (len(borne.failed), len(borne.left)) == (20, 0)
+    borne = score_parquet(folder, str(tmp_path / "out"), scorer, limits=Limits(None, 20))
+    assert (len(borne.failed), borne.totals()["pending"]) == (20, 0)
     with pytest.raises(ConfigurationError, match="It is -1"):
-        Limits.of(None, -1)
+        Limits(None, -1)
 
 
 def test_two_runs_exclude_each_other(folder: str, tmp_path: Path, scorer: Scorer) -> None:
     for output in ("out", "out.parquet"):
-        with alone_in(str(tmp_path / output)):
+        with locked(str(tmp_path / output)):
             source = folder if output == "out" else f"{folder}/a.parquet"
             with pytest.raises(OutputInUseError, match=re.escape(output)):
                 score_parquet(source, str(tmp_path / output), scorer)
@@ -119,8 +119,8 @@ def test_a_dead_run_locks_nobody_out_and_what_it_left_is_removed(
 ) -> None:
     output = tmp_path / "out"
     holds = (
-        "import sys, time; from imdb_classifier.batch.run import alone_in\n"
-        "with alone_in(sys.argv[1]): print(flush=True); time.sleep(600)"
+        "import sys, time; from imdb_classifier.batch.run import locked\n"
+        "with locked(sys.argv[1]): print(flush=True); time.sleep(600)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", holds, str(output)], stdout=subprocess.PIPE
@@ -178,12 +178,10 @@ def test_the_quarantine_names_bad_files_and_is_emptied_once_they_are_mended(
     assert score_parquet(folder, str(tmp_path / "out"), scorer, options).exit_code == 0
     assert pq.read_table(listed).num_rows == 3
     pq.write_table(pa.table({"text": ["Fine."]}), tmp_path / "in" / "a.parquet")
-    score_parquet(
-        folder, str(tmp_path / "out"), scorer, options, selection=Selection.of("new,stale")
-    )
+    score_parquet(folder, str(tmp_path / "out"), scorer, options, selection=Selection("new,stale"))
     assert not listed.exists()
     # It is no input of its own, and readers of the output do not see it.
-    assert len(plan_files(str(tmp_path / "out"), str(tmp_path / "again"))) == 3
+    assert len(discover_files(str(tmp_path / "out"), str(tmp_path / "again"))) == 3
 
 
 def test_a_manifest_says_what_it_promises(folder: str, tmp_path: Path, scorer: Scorer) -> None:
@@ -209,6 +207,6 @@ def test_an_output_that_another_run_wrote_meanwhile_is_noticed(
 
     (tmp_path / "out").mkdir()
     score_parquet(folder, str(tmp_path / "out"), scorer)
-    with pytest.raises(BadDataError, match=r"out/a\.parquet was changed while"):
+    with pytest.raises(BadDataError, match=r"out/a\.parquet was changed during the run"):
         score_parquet(folder, str(tmp_path / "out"), scorer, on_rows=meddle)
     assert not (tmp_path / "out" / "_SUCCESS").exists()

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.batch.outputs.scored_file import FileResult, ScoreOptions
+from imdb_classifier.batch.options import ScoreOptions
+from imdb_classifier.batch.results import FileResult
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import EXIT_DONE, EXIT_PARTIAL
 from imdb_classifier.scoring.scorer import Scorer

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.batch.outputs.scored_file import ScoreOptions
+from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.batch.verification import Problem, verify_output
 from imdb_classifier.errors import NoInputError

@@ -48,8 +48,13 @@ def test_without_reviews_the_gate_refuses_tiny_and_the_bundled_model_scores(
 
 
 def test_prefect_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow_commands, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'imdb-classifier\[all\]'"):
-        quickstart.run(tmp_path / "quickstart")
-    with pytest.raises(MissingExtraError, match="Running the flows needs the package prefect"):
-        flow_commands.serve(None, None)
+    for name in [name for name in sys.modules if name.startswith("imdb_classifier.tasks")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "prefect", None)
+    for call in (
+        lambda: quickstart.run(tmp_path / "quickstart"),
+        lambda: flow_commands.serve(None, None),
+        lambda: flow_commands.score_by_flow(source="in", output="out"),
+    ):
+        with pytest.raises(MissingExtraError, match=r"pip install 'imdb-classifier\[flows\]'"):
+            call()

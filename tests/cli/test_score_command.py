@@ -88,9 +88,9 @@ def test_a_version_that_is_not_decided_does_not_score(
     command = ("score", SAMPLE, tmp_path / "out.parquet", "--model", "@challenger")
     outcome = run(*command)
     assert outcome.code == 78
-    assert "or score with it anyway with --undecided" in outcome.err
+    assert "or score with it anyway with --allow-unapproved" in outcome.err
     assert not (tmp_path / "out.parquet").exists()
-    assert run(*command, "--undecided").code == 0
+    assert run(*command, "--allow-unapproved").code == 0
 
 
 def test_scoring_loads_no_heavy_package(tmp_path: Path) -> None:

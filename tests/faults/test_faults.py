@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.batch.outputs.scored_file import ScoreOptions
+from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import ImdbClassifierError
 from imdb_classifier.model.bundle import load_bundle

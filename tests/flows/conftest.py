@@ -36,6 +36,13 @@ from tests.waiting import PATIENCE_SECONDS, wait_for
 T = TypeVar("T")
 
 CHECKOUT = Path(__file__).parents[2]
+SCORE_PROGRAM = [
+    "-c",
+    "import sys\n"
+    "from imdb_classifier.flows.score import score_parquet\n"
+    "score_parquet(*sys.argv[1:3], registry='none')",
+]
+"""Runs the flow; its arguments are input and output."""
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

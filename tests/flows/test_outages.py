@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from imdb_classifier.storage.files import sha256_of
-from tests.flows.conftest import Server, prefect_server, write_many
+from tests.flows.conftest import SCORE_PROGRAM, Server, prefect_server, write_many
 from tests.waiting import wait_for
 
 DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
@@ -71,9 +71,8 @@ def test_the_server_dies_in_mid_run(own: Server, tmp_path: Path) -> None:
     """The run ends its work, says nothing more, and leaves files that the command line takes."""
     # Two units of work, the second of which begins without a server.
     many, output = write_many(tmp_path / "many", files=6, times=120), tmp_path / "scored"
-    options = ["--source", str(many), "--output", "scored", "--registry", "none"]
     with own.running(
-        [str(own.checkout / "flows" / "score.py"), *options],
+        [*SCORE_PROGRAM, str(many), "scored"],
         tmp_path,
         "the first file was scored",
         lambda: bool(_sums(output)),
@@ -110,8 +109,7 @@ def test_the_server_keeps_its_data_in_postgresql(tmp_path: Path) -> None:
     home = tmp_path / "prefect"
     home.mkdir()
     with postgres(POSTGRES) as address, prefect_server(home, {DATABASE: address}) as server:
-        options = ["--source", str(many), "--output", "scored", "--registry", "none"]
-        done = server.run([str(server.checkout / "flows" / "score.py"), *options], tmp_path)
+        done = server.run([*SCORE_PROGRAM, str(many), "scored"], tmp_path)
         assert done.returncode == 0, done.stderr
         (run,) = server.filter("flow_runs")
         assert run["state_type"] == "COMPLETED"

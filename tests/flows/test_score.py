@@ -8,12 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from prefect.logging import disable_run_logger
 
 from imdb_classifier import tasks
 from imdb_classifier.batch.outputs import scored_file
-from imdb_classifier.batch.outputs.scored_file import FileResult
-from imdb_classifier.batch.run import alone_in
+from imdb_classifier.batch.results import FileResult
+from imdb_classifier.batch.run import locked
 from imdb_classifier.errors import (
     BundleError,
     MissingColumnError,
@@ -24,6 +23,7 @@ from imdb_classifier.errors import (
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.tasks import artifacts, score_tasks
+from tests.flows.conftest import write_reviews
 
 SCORE = "flows/score.py:score_parquet"
 
@@ -52,7 +52,7 @@ def test_files_that_fail_and_then_do_not(
     assert seen["name"] == f"score {reviews} with {bundled}"
     assert sorted(seen["tags"]) == sorted(["score", bundled])
     assert seen["state"]["type"] == "FAILED"
-    assert "1 of 3 were not: day=2026-11-02/b.parquet: " in seen["state"]["message"]
+    assert "1 of 3 failed: day=2026-11-02/b.parquet: " in seen["state"]["message"]
     assert state.result(raise_on_failure=False).exit_code == 75
     assert _written(output) == ["day=2026-11-01/a.parquet", "day=2026-11-02/a.parquet"]
     rows = server.table(run, "scored-files")
@@ -119,11 +119,11 @@ def test_a_deadline_and_another_run_leave_files_for_the_next_one(
     output = str(tmp_path / "scored")
     parameters = {"source": str(reviews), "output": output, "quarantine": True}
     state, _ = score(**parameters, deadline="1ns", max_bad_files=0)
-    with pytest.raises(PartlyScoredError, match="2 of 2 were left") as caught:
+    with pytest.raises(PartlyScoredError, match="2 of 2 pending") as caught:
         state.result()
     assert caught.value.exit_code == 75
 
-    with alone_in(output):
+    with locked(output):
         state, _ = score(**parameters)
         with pytest.raises(OutputInUseError, match="Another one is at work"):
             state.result()
@@ -152,12 +152,15 @@ def test_a_single_file_fails_with_its_own_error(
     assert pq.read_metadata(tmp_path / "one.parquet").num_rows == 3
 
 
-def test_no_input_is_tried_once(server: Any, score: Callable[..., Any], tmp_path: Path) -> None:
+def test_no_input_starts_no_task_run_that_scores(
+    server: Any, score: Callable[..., Any], tmp_path: Path
+) -> None:
     state, run = score(source=str(tmp_path / "none"), output=str(tmp_path / "scored"))
     with pytest.raises(NoInputError, match="matches no file"):
         state.result()
     runs = server.filter("task_runs", flow_runs={"id": {"any_": [str(run)]}})
-    assert {r["name"].rsplit("-", 1)[0]: r["run_count"] for r in runs}["plan-scoring"] == 1
+    assert [run["name"].rsplit("-", 1)[0] for run in runs] == ["resolve-model"]
+    assert not (tmp_path / "scored").exists()
 
 
 def test_artifacts_that_fail_are_one_warning_each(
@@ -200,7 +203,7 @@ def test_an_unforeseen_error_fails_one_file_and_keeps_its_message_back(
             return score_file(planned, *arguments, **options)
         raise RuntimeError("A warm and funny film")
 
-    monkeypatch.setattr("imdb_classifier.batch.run.score_file", broken)
+    monkeypatch.setattr("imdb_classifier.batch.file_pool.score_file", broken)
     folder = reviews / "day=2026-11-01"
     pq.write_table(pa.table({"text": ["Fine."]}), folder / "z.parquet")
     state, run = score(source=str(folder), output=str(tmp_path / "scored"))
@@ -209,46 +212,49 @@ def test_an_unforeseen_error_fails_one_file_and_keeps_its_message_back(
     assert isinstance(error, PartlyScoredError)
     assert error.exit_code == 75
     assert "z.parquet: A step fails only in ways that are foreseen. This one met" in str(error)
-    assert "RuntimeError in run.py" in str(error)
+    assert "RuntimeError in file_pool.py" in str(error)
     assert "warm and funny" not in json.dumps([server.table(run, "scored-files"), str(error)])
     assert _written(tmp_path / "scored") == ["a.parquet"]
 
 
 def test_many_files_make_few_units(
-    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Any, score: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(70):
-        pq.write_table(pa.table({"text": ["Fine."]}), tmp_path / f"{number:02}.parquet")
+        write_reviews(tmp_path / "many" / f"{number:02}.parquet", ["Fine."])
     monkeypatch.setattr(score_tasks, "UNIT_ROWS", 1)
-    monkeypatch.setattr(artifacts, "publish", lambda *_, **__: None)
-    with disable_run_logger():
-        plan = tasks.plan_scoring.fn(str(tmp_path), str(tmp_path.with_name("scored")))
-    names = [file["name"] for unit in plan["units"] for file in unit["files"]]
-    assert names == [f"{number:02}.parquet" for number in range(70)]
-    assert len(plan["units"]) <= 64
-    assert [unit["rows_before"] for unit in plan["units"]][:3] == [0, 2, 4]
-    assert (plan["files"], plan["rows"], plan["progress"]) == (70, 70, None)
+    state, run = score(source=str(tmp_path / "many"), output=str(tmp_path / "scored"))
+    result = state.result()
+    assert [file.name for file in result.files] == [f"{number:02}.parquet" for number in range(70)]
+    query = {"flow_runs": {"id": {"any_": [str(run)]}}}
+    names = [found["name"] for found in server.filter("task_runs", **query)]
+    units = [name for name in names if name.startswith("score unit ")]
+    assert 2 <= len(units) <= 64
+    assert len(names) == len(units) + 1
 
 
 def test_one_run_has_one_model(tmp_path: Path) -> None:
     model = tasks.resolve_model.fn("@champion", str(tmp_path))
     with pytest.raises(BundleError, match="was 000000000000 at first, and is"):
-        tasks.score_files.fn({}, {"threads": None}, {**model, "model_hash": "0" * 64}, {})
+        tasks.score_files.fn(1, {}, {**model, "model_hash": "0" * 64}, None, None)
 
 
 def test_the_table_shows_failed_files_first_and_no_more_than_200(
+    server: Any,
+    score: Callable[..., Any],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    published: dict[str, Any] = {}
-    monkeypatch.setattr(
-        score_tasks, "create_table_artifact", lambda **content: published.update(content)
-    )
-    files = [{"name": f"{number:03}", "status": "scored", "rows": 2} for number in range(250)]
-    files[249] = {"name": "249", "status": "failed", "error": "It is damaged.", "exit_code": 65}
-    plan, model = {"alone": False}, {"model_id": "seed-1"}
-    with pytest.raises(PartlyScoredError, match="1 of 250 were not: 249: It is damaged"):
-        tasks.commit_scores.fn("out", plan, model, [{"files": files}], {})
-    assert [row["name"] for row in published["table"][:2]] == ["249", "000"]
-    assert len(published["table"]) == 200
-    assert published["description"].startswith("250 files, of them 1 failed and 0 left; 498 rows: ")
-    assert published["description"].endswith("The first 200 files are shown.")
+    monkeypatch.setattr(score_tasks, "TABLE_ROWS", 2)
+    for name in ("a", "b"):
+        write_reviews(tmp_path / "in" / f"{name}.parquet", ["Fine.", None])
+    (tmp_path / "in" / "c.parquet").write_bytes(b"no Parquet file")
+    state, run = score(source=str(tmp_path / "in"), output=str(tmp_path / "scored"))
+    with pytest.raises(PartlyScoredError, match=r"1 of 3 failed: c\.parquet: ") as caught:
+        state.result()
+    assert caught.value.result.totals()["failed"] == 1
+    rows = server.table(run, "scored-files")
+    assert [row["name"] for row in rows] == ["c.parquet", "a.parquet"]
+    description = server.artifact(run, "scored-files")["description"]
+    assert description.startswith("3 files, of them 1 failed, 0 skipped and 0 pending; 4 rows: ")
+    assert description.endswith("The first 2 files are shown.")

@@ -17,9 +17,9 @@ NAMES = {"train-imdb/weekly": "0 2 * * 0", "score-parquet/nightly": "0 4 * * *"}
 
 @pytest.fixture
 def serve(server: Any, tmp_path: Path) -> Iterator[str]:
-    for folder in ("flows", "deployments"):
-        shutil.copytree(server.checkout / folder, tmp_path / "package" / f"_{folder}")
-    yield str(tmp_path / "package" / "_deployments" / "serve.py")
+    folder = tmp_path / "_deployments"
+    shutil.copytree(server.checkout / "deployments", folder)
+    yield str(folder / "serve.py")
     server.delete("deployments")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from imdb_classifier.batch.outputs.provenance import Selection
+from imdb_classifier.batch.options import Selection
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.monitoring.drift import CHANCE, Drift, DriftLimits, _chi_squared, measure_drift
@@ -135,7 +135,7 @@ def test_a_batch_is_compared_whatever_was_there_already(scorer: Scorer, tmp_path
     # A model without an evaluation has no reference, and an older comparison goes.
     replaced = score_parquet(
         *(str(source / "0.parquet"), str(tmp_path / "0.parquet"), scorer),
-        selection=Selection.of(None, force=True),
+        selection=Selection(force=True),
     )
     assert replaced.drift is None
     assert not (tmp_path / "_0.drift.json").exists()

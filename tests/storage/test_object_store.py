@@ -70,7 +70,7 @@ def test_every_path_may_be_an_object_s(
     assert len(storage_of(bucket).find(f"{bucket}/report")) == 3
     places = (f"{bucket}/imdb/test-*.parquet", f"{bucket}/scored", "--model", "@challenger")
     assert run("plan", *places, "--json").json["totals"]["files_to_score"] == 1
-    assert run("score", *places, "--undecided", "--json").json["model_id"] == model
+    assert run("score", *places, "--allow-unapproved", "--json").json["model_id"] == model
     assert run("verify", f"{bucket}/scored", "--json").json["problems"] == []
     # Training has left nothing on this machine.
     assert not any((tmp_path / "cache").rglob("*.onnx"))

@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier import storage
-from imdb_classifier.batch.discovery import plan_files
-from imdb_classifier.batch.outputs.provenance import Selection
-from imdb_classifier.batch.outputs.scored_file import ScoreOptions
+from imdb_classifier.batch.discovery import discover_files
+from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import CannotWriteError, NoInputError, UnreadableFileError
 from imdb_classifier.scoring.scorer import Scorer
@@ -92,7 +91,7 @@ def test_patterns_mean_the_same_everywhere(
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).touch()
     for root in (tree, str(tmp_path / "in")):
-        planned = plan_files(f"{root}/{pattern}", "out")
+        planned = discover_files(f"{root}/{pattern}", "out")
         assert [file.source for file in planned] == [f"{root}/{name}" for name in found] or (
             [file.name.rsplit("/")[-1] for file in planned]
             == [name.rsplit("/")[-1] for name in found]
@@ -107,11 +106,11 @@ def test_a_single_object(tree: str, bucket: str, scorer: Scorer) -> None:
 
 def test_what_cannot_be(tree: str, bucket: str, scorer: Scorer) -> None:
     with pytest.raises(NoInputError, match="nothing matches no file"):
-        plan_files(f"{bucket}/nothing", f"{bucket}/out")
+        discover_files(f"{bucket}/nothing", f"{bucket}/out")
     with pytest.raises(CannotWriteError, match="must lie outside the input"):
-        plan_files(tree, f"{tree}/out")
+        discover_files(tree, f"{tree}/out")
     with pytest.raises(UnreadableFileError, match="there-is-no-such-bucket"):
-        plan_files("s3://there-is-no-such-bucket/*.parquet", f"{bucket}/out")
+        discover_files("s3://there-is-no-such-bucket/*.parquet", f"{bucket}/out")
     result = score_parquet(tree, "s3://there-is-no-such-bucket/out", scorer)
     assert {file.exit_code for file in result.failed} == {73}
 
@@ -128,7 +127,7 @@ def test_an_upload_that_fails_leaves_the_object_as_it_was(
     )
     put(source, pa.table({"text": ["another"]}))
     with pytest.raises(CannotWriteError):
-        score_parquet(source, target, scorer, selection=Selection.of("stale"))
+        score_parquet(source, target, scorer, selection=Selection("stale"))
     assert get(target) == before
 
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from imdb_classifier.batch.discovery import PlannedFile
+from imdb_classifier.batch.discovery import DiscoveredFile
 from imdb_classifier.batch.outputs.provenance import read_footer
-from imdb_classifier.batch.wording import cannot_write
+from imdb_classifier.errors import cannot_write
 from imdb_classifier.model.bundle import Bundle, to_json
 from imdb_classifier.monitoring.drift import Drift, DriftLimits, measure_drift, reference_of
 from imdb_classifier.storage import SUFFIX, storage_of
@@ -19,7 +19,7 @@ DRIFT_FILE: Final = "_DRIFT.json"
 
 def report_drift(
     output: str | None,
-    planned: Sequence[PlannedFile],
+    files: Sequence[DiscoveredFile],
     bundle: Bundle,
     limits: DriftLimits | None = None,
 ) -> Drift | None:
@@ -28,7 +28,7 @@ def report_drift(
     Args:
         output: The folder, which gets a ``_DRIFT.json``; None for a single file, which gets a
             ``_<its name>.drift.json`` beside it.
-        planned: The batch, all of it scored.
+        files: The batch, all of it scored.
         bundle: The model that scored it.
         limits: What passes for usual.
 
@@ -40,7 +40,7 @@ def report_drift(
     """
     reference = reference_of(bundle)
     if output is None:
-        folder, name = os.path.split(planned[0].target)
+        folder, name = os.path.split(files[0].target)
         file = os.path.join(folder, f"_{name.removesuffix(SUFFIX)}.drift.json")
     else:
         file = os.path.join(output, DRIFT_FILE)
@@ -49,7 +49,7 @@ def report_drift(
         if reference is None:
             storage.delete(file)
             return None
-        footers = (read_footer(one.target) for one in planned)
+        footers = (read_footer(one.target) for one in files)
         profiles = (BatchProfile.from_dict(found["profile"]) for found in footers if found)
         drift = measure_drift(bundle.model_id, sum(profiles, BatchProfile()), reference, limits)
         storage.write_text(file, to_json(drift.to_dict()))

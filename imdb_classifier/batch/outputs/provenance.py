@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
 import pyarrow.parquet as pq
 
-from imdb_classifier.batch.wording import cannot_write
-from imdb_classifier.errors import ConfigurationError, OutputExistsError
+from imdb_classifier.batch.options import Selection
+from imdb_classifier.errors import OutputExistsError, UnreadableFileError, cannot_write
 from imdb_classifier.schema import FOOTER_KEY
 from imdb_classifier.storage import readable, storage_of
 
@@ -20,50 +19,11 @@ _PIECE_BYTES: Final = 1 << 20
 CAME_FROM: Final[Mapping[str, str]] = {
     "model_hash": "another model ({model_id})",
     "options": "other options",
+    "input_footer": "an older state of the input",
     "input_sha256": "an older state of the input",
 }
 """What decides an output. A newer release of the package gives the same scores from the same model,
 so its version does not."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which files of an input are scored, by what is there already.
-
-    Attributes:
-        new: Those without an output.
-        stale: What becomes of those whose output an older model, input or options gave.
-        finished: Whether those are scored anew whose output is what would be written.
-    """
-
-    new: bool = True
-    stale: Literal["refuse", "leave", "replace"] = "refuse"
-    finished: bool = False
-
-    @classmethod
-    def of(cls, only: str | None, *, force: bool = False) -> Self:
-        """A selection as users name it.
-
-        Args:
-            only: ``new``, ``stale``, or both with a comma; None for new files, and an error where
-                there is a stale one.
-            force: All files, finished ones as well.
-
-        Raises:
-            ConfigurationError: `only` names something else, or both are given.
-        """
-        if force and only is None:
-            return cls(stale="replace", finished=True)
-        named = {name.strip() for name in (only or "new").split(",")}
-        if force or not named <= {"new", "stale"}:
-            raise ConfigurationError(
-                "Only new or stale files can be asked for, and not together with force.",
-                f"--only {only}{' and --force' if force else ''} was asked for.",
-                "Say --only new, --only stale, --only new,stale, or --force.",
-            )
-        if only is None:
-            return cls()
-        return cls("new" in named, "replace" if "stale" in named else "leave")
 
 
 def read_metadata(path: str) -> pq.FileMetaData:
@@ -77,6 +37,14 @@ def read_metadata(path: str) -> pq.FileMetaData:
     """
     with readable(path), storage_of(path).open(path) as file:
         return pq.read_metadata(file)
+
+
+def row_count(path: str) -> int:
+    """Rows of a Parquet file, from its footer; 0 if it cannot be read."""
+    try:
+        return int(read_metadata(path).num_rows)
+    except UnreadableFileError:
+        return 0
 
 
 def read_footer(path: str) -> dict[str, Any] | None:
@@ -114,15 +82,20 @@ def footer_digest(path: str) -> str:
         return digest.hexdigest()
 
 
-def finished(
+def existing_output(
     target: str, origin: Mapping[str, Any], selection: Selection
-) -> Literal["left"] | dict[str, Any] | None:
-    """The footer of an output that stays, "left" where a file is not asked for, None to score it.
+) -> Literal["skipped"] | dict[str, Any] | None:
+    """What an existing output means for its input.
 
     Args:
         target: The output.
-        origin: What the footer would say of model, options and input.
-        selection: Which files are asked for.
+        origin: What the footer would say of model, options and input; of the input it may lack the
+            checksum of all its bytes.
+        selection: Which files are scored.
+
+    Returns:
+        The footer of an output that is up to date and stays, "skipped" if the selection leaves the
+        file out, None if it is to be scored.
 
     Raises:
         OutputExistsError: The output exists and may not be replaced.
@@ -132,18 +105,18 @@ def finished(
     except OSError as error:
         raise cannot_write(target, error) from error
     if there is None:
-        return None if selection.new else "left"
+        return None if selection.new else "skipped"
     footer = read_footer(target)
     if footer is None:
         raise OutputExistsError(target, "imdb-classifier did not write it", "Name another OUTPUT.")
-    changed = [key for key in CAME_FROM if footer.get(key) != origin[key]]
+    changed = [key for key in CAME_FROM if key in origin and footer.get(key) != origin[key]]
     if not changed:
-        return None if selection.finished else footer
+        return None if selection.force else footer
     if selection.stale == "refuse":
         came_from = (CAME_FROM[key].format(model_id=footer.get("model_id")) for key in changed)
         raise OutputExistsError(
             target,
-            f"it was scored from {' and '.join(came_from)}",
+            f"it was scored from {' and '.join(dict.fromkeys(came_from))}",
             "Replace such outputs with --only new,stale, or name another OUTPUT.",
         )
-    return None if selection.stale == "replace" else "left"
+    return None if selection.stale == "replace" else "skipped"

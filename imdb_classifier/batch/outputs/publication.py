@@ -1,32 +1,40 @@
-"""The promise that a folder of scored files is complete: ``_MANIFEST.json``, then ``_SUCCESS``."""
+"""What says that a folder of scored files is complete: ``_MANIFEST.json``, then ``_SUCCESS``."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from imdb_classifier.batch.discovery import PlannedFile
+from imdb_classifier.batch.discovery import DiscoveredFile, is_hidden
+from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.drift_report import DRIFT_FILE
 from imdb_classifier.batch.outputs.provenance import read_footer
-from imdb_classifier.batch.outputs.scored_file import COUNTS, FileResult, ScoreOptions
-from imdb_classifier.batch.wording import cannot_write
-from imdb_classifier.errors import BadDataError, printable
-from imdb_classifier.model.bundle import to_json
-from imdb_classifier.storage import storage_of
+from imdb_classifier.batch.results import COUNTS, FileResult
+from imdb_classifier.errors import (
+    BadDataError,
+    NoInputError,
+    UnreadableFileError,
+    cannot_write,
+    first_line,
+    printable,
+)
+from imdb_classifier.model.bundle import Bundle, to_json
+from imdb_classifier.storage import SUFFIX, storage_of
 from imdb_classifier.storage.files import sha256_of
 
 MANIFEST_FILE: Final = "_MANIFEST.json"
 SUCCESS_FILE: Final = "_SUCCESS"
 
 
-def withdraw(output: str) -> None:
-    """Take back the promise that a folder is complete, until `declare` gives it again.
+def unpublish(output: str) -> None:
+    """Mark a folder as incomplete, until `publish`.
 
     Raises:
-        CannotWriteError: The folder does not let us.
+        CannotWriteError: The folder cannot be written.
     """
     try:
         for name in (SUCCESS_FILE, MANIFEST_FILE, DRIFT_FILE):
@@ -35,40 +43,40 @@ def withdraw(output: str) -> None:
         raise cannot_write(output, error) from error
 
 
-def declare(
+def publish(
     output: str,
     source: str,
-    model: Mapping[str, str],
+    bundle: Bundle,
     options: ScoreOptions,
-    planned: Iterable[PlannedFile],
-    files: Iterable[FileResult],
+    files: Iterable[DiscoveredFile],
+    results: Iterable[FileResult],
 ) -> None:
-    """Promise that a folder is complete.
+    """Mark a folder as complete.
 
-    Nothing in the manifest tells two runs over the same input apart.
+    Nothing in the manifest differs between two runs over the same input.
 
     Args:
         output: The folder.
-        source: What was scored, as it was named.
-        model: model_id and model_hash of the one that scored all of it.
+        source: What was scored, as the user named it.
+        bundle: The model that scored all of it.
         options: Columns, and rows without text.
-        planned: All of its files.
-        files: What became of each: scored or reused.
+        files: All of its files.
+        results: One for each: scored or reused.
 
     Raises:
-        BadDataError: An output is no longer what this run made or found.
-        CannotWriteError: The folder does not let us.
+        BadDataError: An output is no longer what this run wrote or found.
+        CannotWriteError: The folder cannot be written.
     """
     storage = storage_of(output)
     try:
         listed = [
-            _listed(file, became, model["model_hash"])
-            for file, became in zip(planned, files, strict=True)
+            _listed(file, result, bundle.model_hash)
+            for file, result in zip(files, results, strict=True)
         ]
         manifest = {
             "input": printable(source),
-            "model_id": model["model_id"],
-            "model_hash": model["model_hash"],
+            "model_id": bundle.model_id,
+            "model_hash": bundle.model_hash,
             "options": asdict(options),
             "totals": {
                 "files": len(listed),
@@ -82,18 +90,75 @@ def declare(
         raise cannot_write(output, error) from error
 
 
-def _listed(file: PlannedFile, became: FileResult, model_hash: str) -> dict[str, Any]:
+def _listed(file: DiscoveredFile, result: FileResult, model_hash: str) -> dict[str, Any]:
     footer = read_footer(file.target)
     if footer is None or footer["model_hash"] != model_hash:
         raise BadDataError(
-            "All outputs of a run must be of one model.",
-            f"{file.target} was changed while the run was at work.",
-            "Let one run at a time write there, and run it again.",
+            "All outputs of a run must come from one model.",
+            f"{file.target} was changed during the run.",
+            "Let only one run at a time write there, and rerun.",
         )
     with storage_of(file.target).reading(file.target) as copy:
         sha256 = sha256_of(Path(copy))
     return {
         "name": file.name,
-        **{column: getattr(became, column) for column in COUNTS},
+        **{column: getattr(result, column) for column in COUNTS},
         "sha256": sha256,
     }
+
+
+class Publication:
+    """What an output says about itself: a folder in its manifest, a single file in its footer.
+
+    Args:
+        output: A scored file, or a folder that a run completed.
+
+    Attributes:
+        output: What was given.
+        model_id: The model that scored all of it.
+        source: The input, or None for a single file.
+        files: What the manifest says about each file, by its name; empty for a single file.
+
+    Raises:
+        NoInputError: It is neither.
+        UnreadableFileError: Its place cannot be reached.
+    """
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+        self.source: str | None = None
+        self.files: dict[str, dict[str, Any]] = {}
+        try:
+            said = self._said()
+        except OSError as error:
+            raise UnreadableFileError(output, first_line(error)) from error
+        if said is None:
+            raise NoInputError(
+                "Only a scored file or a folder with _SUCCESS and _MANIFEST.json can be verified.",
+                f"{output} is neither.",
+                "Finish it with imdb-classifier score, or name another OUTPUT.",
+            )
+        self.model_id = str(said["model_id"])
+
+    def _said(self) -> dict[str, Any] | None:
+        storage = storage_of(self.output)
+        if storage.kind(self.output) != "folder":
+            self._root, self._found = os.path.dirname(self.output), [os.path.basename(self.output)]
+            self.files = {printable(name): {} for name in self._found}
+            return read_footer(self.output)
+        self._root, self._found = self.output, storage.find(self.output)
+        if SUCCESS_FILE not in self._found:
+            return None
+        with storage.open(os.path.join(self.output, MANIFEST_FILE)) as file:
+            said: dict[str, Any] = json.loads(file.read())
+        self.source = said["input"]
+        self.files = {listed["name"]: listed for listed in said["files"]}
+        return said
+
+    def paths(self) -> dict[str, str]:
+        """Where each scored file is that exists, by its name."""
+        return {
+            printable(name): os.path.join(self._root, name)
+            for name in self._found
+            if name.endswith(SUFFIX) and not is_hidden(name)
+        }

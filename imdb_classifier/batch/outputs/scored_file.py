@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,20 +17,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from imdb_classifier.batch.discovery import PlannedFile
-from imdb_classifier.batch.outputs.provenance import Selection, finished, footer_digest
+from imdb_classifier.batch.discovery import DiscoveredFile
+from imdb_classifier.batch.options import ScoreOptions, Selection
+from imdb_classifier.batch.outputs.provenance import existing_output, footer_digest
 from imdb_classifier.batch.outputs.quarantine import Quarantine
 from imdb_classifier.batch.reader import RowReader, open_rows
-from imdb_classifier.batch.wording import cannot_write
+from imdb_classifier.batch.results import COUNTS, FileResult
 from imdb_classifier.errors import (
     BadDataError,
     ColumnExistsError,
     NoInputError,
     UnreadableFileError,
+    cannot_write,
     first_line,
     printable,
 )
-from imdb_classifier.schema import DEFAULT_PREFIX, FOOTER_KEY, POSITIVE, TEXT, scored_fields
+from imdb_classifier.schema import FOOTER_KEY, POSITIVE, scored_fields
 from imdb_classifier.scoring.scorer import PendingProbabilities, Scorer
 from imdb_classifier.scoring.text_columns import labels
 from imdb_classifier.storage import storage_of
@@ -41,8 +43,6 @@ from imdb_classifier.version import __version__
 BATCHES_AHEAD: Final = 16
 """Batches read while others are being scored, at the least, so that no thread waits for a row group
 to be written."""
-COUNTS: Final = ("rows", "positive", "negative", "without_text", "truncated")
-"""What is counted of each file, see `FileResult`."""
 ROW_GROUP_ROWS: Final = 8_192
 """Rows of an output row group."""
 WRITER_OPTIONS: Final[Mapping[str, Any]] = {
@@ -53,61 +53,12 @@ WRITER_OPTIONS: Final[Mapping[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class ScoreOptions:
-    """What decides an output besides the model and the input.
-
-    Attributes:
-        text_column: The column that holds the text, or the path to a field of a struct, with dots.
-        prefix: What the names of the two new columns begin with.
-        on_null: What becomes of rows whose text is null, empty or blank: ``label`` keeps them with
-            nulls, ``skip`` leaves them out, ``error`` refuses the file.
-        quarantine: Whether they are listed below ``_quarantine`` in the output.
-    """
-
-    text_column: str = TEXT
-    prefix: str = DEFAULT_PREFIX
-    on_null: Literal["label", "skip", "error"] = "label"
-    quarantine: bool = False
-
-
-@dataclass(frozen=True)
-class FileResult:
-    """What became of one file.
-
-    Attributes:
-        name: Its path relative to the input.
-        status: ``scored``; ``reused`` when a finished output of the same model, options and input
-            was there already; ``left`` for another run, being not asked for or too late; or
-            ``failed``.
-        rows: Rows in it.
-        positive: Rows labelled positive.
-        negative: Rows labelled negative.
-        without_text: Rows whose text was null, empty or blank.
-        truncated: Rows whose text is longer than the model reads, so that only its end was read.
-        output: Its output, or None when it was left or failed.
-        error: Why it failed, else None.
-        exit_code: The exit code for that, else 0.
-    """
-
-    name: str
-    status: Literal["scored", "reused", "left", "failed"]
-    rows: int = 0
-    positive: int = 0
-    negative: int = 0
-    without_text: int = 0
-    truncated: int = 0
-    output: str | None = None
-    error: str | None = None
-    exit_code: int = 0
-
-
 def score_file(
-    planned: PlannedFile,
+    file: DiscoveredFile,
     scorer: Scorer,
     options: ScoreOptions,
+    selection: Selection,
     *,
-    selection: Selection | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> FileResult:
     """Score one Parquet file; afterwards its output is complete, or as it was before.
@@ -116,12 +67,12 @@ def score_file(
     in the same order. The same input, model and options give the same bytes.
 
     Args:
-        planned: The file and its output.
+        file: The file and its output.
         scorer: The model.
         options: Columns, and rows without text.
-        selection: Whether it is asked for where there is an output already. Files that scoring did
-            not write are never replaced.
-        on_rows: Told after each batch how many rows more are done.
+        selection: Whether it is scored if its output exists already. Files that scoring did not
+            write are never replaced.
+        on_rows: Called after each batch with the number of rows more that are done.
 
     Raises:
         NoInputError: The input is gone.
@@ -129,11 +80,11 @@ def score_file(
             while it was read, or has a column that an output column would overwrite.
         CannotWriteError: The output cannot be written, or exists and may not be replaced.
     """
-    source = storage_of(planned.source)
+    source = storage_of(file.source)
     on_rows = on_rows or (lambda rows: None)
     try:
-        state = source.state(planned.source)
-        with source.reading(planned.source) as copy:
+        state = source.state(file.source)
+        with source.reading(file.source) as copy:
             origin = {
                 "model_id": scorer.bundle.model_id,
                 "model_hash": scorer.bundle.model_hash,
@@ -142,26 +93,26 @@ def score_file(
                 "input_sha256": sha256_of(Path(copy)),
                 "package_version": __version__,
             }
-            there = finished(planned.target, origin, selection or Selection())
-            if there == "left":
-                return FileResult(planned.name, "left")
+            there = existing_output(file.target, origin, selection)
+            if there == "skipped":
+                return FileResult(file.name, "skipped")
             if there is not None:
                 on_rows(there["rows"]["all"])
-                return _result(planned, "reused", there)
-            footer = _write(copy, state, planned, scorer, options, origin, on_rows)
+                return _result(file, "reused", there)
+            footer = _write(copy, state, file, scorer, options, origin, on_rows)
     except FileNotFoundError as error:
         raise NoInputError(
-            "An input file must exist.", f"{planned.source} does not.", "Check the path."
+            "An input file must exist.", f"{file.source} does not.", "Check the path."
         ) from error
     except OSError as error:
-        raise UnreadableFileError(planned.source, first_line(error)) from error
-    return _result(planned, "scored", footer)
+        raise UnreadableFileError(file.source, first_line(error)) from error
+    return _result(file, "scored", footer)
 
 
 def _write(
     copy: str,
     state: tuple[object, ...],
-    planned: PlannedFile,
+    file: DiscoveredFile,
     scorer: Scorer,
     options: ScoreOptions,
     origin: Mapping[str, Any],
@@ -172,21 +123,20 @@ def _write(
     Args:
         copy: The input's name on this machine.
         state: What the input's storage said of it before any of it was read.
-        planned: The file and its output.
+        file: The file and its output.
         scorer: The model.
         options: Columns, and rows without text.
         origin: What the footer says of model, options and input.
-        on_rows: Told after each batch how many rows more are done.
+        on_rows: Called after each batch with the number of rows more that are done.
 
     Returns:
         The footer.
     """
-    quarantine = Quarantine(planned.quarantine, planned.name)
+    quarantine = Quarantine(file.quarantine, file.name)
     counts = dict.fromkeys(("all", *COUNTS[1:]), 0)
     profiles: list[BatchProfile] = []
-    with open_rows(copy, planned.source) as reader:
-        path = reader.text_path(options.text_column)
-        schema = _output_schema(reader, options)
+    with open_rows(copy, file.source) as reader:
+        path, schema = output_columns(reader, options)
         scored = _scored(
             *(reader, path, scorer, options, schema, counts, profiles, quarantine, on_rows)
         )
@@ -194,7 +144,7 @@ def _write(
         groups = _row_groups(scored)
         groups = chain(list(islice(groups, 1)), groups)
         try:
-            with storage_of(planned.target).writing(planned.target) as unfinished:
+            with storage_of(file.target).writing(file.target) as unfinished:
                 with (
                     pa.OSFile(os.fsencode(unfinished), "wb") as sink,
                     pq.ParquetWriter(sink, schema, **WRITER_OPTIONS) as writer,
@@ -204,21 +154,28 @@ def _write(
                     profile = sum(profiles, BatchProfile()).to_dict()
                     footer = {**origin, "rows": counts, "profile": profile}
                     writer.add_key_value_metadata({FOOTER_KEY: json.dumps(footer, sort_keys=True)})
-                _check_source(planned.source, state)
+                _check_source(file.source, state)
                 _check_rows(unfinished, reader.rows, counts, options)
                 if options.quarantine:
                     quarantine.commit()
         except OSError as error:
-            raise cannot_write(planned.target, error) from error
+            raise cannot_write(file.target, error) from error
     return footer
 
 
-def _output_schema(reader: RowReader, options: ScoreOptions) -> pa.Schema:
+def output_columns(reader: RowReader, options: ScoreOptions) -> tuple[list[str], pa.Schema]:
+    """Where a file's text is, see `RowReader.text_path`, and the schema of its output.
+
+    Raises:
+        BadDataError: The file lacks the text column, has no text in it, or has a column that an
+            output column would overwrite.
+    """
+    path = reader.text_path(options.text_column)
     fields = scored_fields(options.prefix)
     taken = [field.name for field in fields if field.name in reader.schema.names]
     if taken:
         raise ColumnExistsError(taken, reader.name, "--prefix")
-    return pa.schema([*reader.schema, *fields], metadata=reader.schema.metadata)
+    return path, pa.schema([*reader.schema, *fields], metadata=reader.schema.metadata)
 
 
 def _scored(
@@ -327,16 +284,16 @@ def _check_rows(
 
 
 def _result(
-    planned: PlannedFile, status: Literal["scored", "reused"], footer: Mapping[str, Any]
+    file: DiscoveredFile, status: Literal["scored", "reused"], footer: Mapping[str, Any]
 ) -> FileResult:
     rows = footer["rows"]
     return FileResult(
-        name=planned.name,
+        name=file.name,
         status=status,
         rows=rows["all"],
         positive=rows["positive"],
         negative=rows["negative"],
         without_text=rows["without_text"],
         truncated=rows["truncated"],
-        output=printable(planned.target),
+        output=printable(file.target),
     )

@@ -1,0 +1,110 @@
+"""Files scored side by side by the threads of this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from queue import SimpleQueue
+from threading import Event
+
+from imdb_classifier.batch.discovery import QUARANTINE, DiscoveredFile
+from imdb_classifier.batch.options import ScoreOptions, Selection
+from imdb_classifier.batch.outputs.quarantine import Quarantine
+from imdb_classifier.batch.outputs.scored_file import score_file
+from imdb_classifier.batch.results import FileResult
+from imdb_classifier.errors import (
+    BadDataError,
+    ImdbClassifierError,
+    NoInputError,
+    UnforeseenError,
+    first_line,
+)
+from imdb_classifier.scoring.scorer import Scorer
+
+
+def score_files(
+    files: Sequence[DiscoveredFile],
+    scorer: Scorer,
+    options: ScoreOptions,
+    selection: Selection,
+    *,
+    ends_at: float | None = None,
+    max_bad_files: int | None = None,
+    on_rows: Callable[[int], None] | None = None,
+    raise_errors: bool = False,
+) -> list[FileResult]:
+    """Score files; one that fails becomes a result like the others.
+
+    One file more than the scorer has threads is under way, so that even small files, each scored by
+    one thread and then flushed to disk, keep every core busy.
+
+    Args:
+        files: The files.
+        scorer: The model.
+        options: Columns, and rows without text.
+        selection: Which of them are scored, depending on the outputs that exist already.
+        ends_at: When to stop, in seconds since 1970. Files under way then are left as they were.
+        max_bad_files: Stop once more files than this have failed.
+        on_rows: Called in the caller's thread with the number of rows more that are done. If it
+            raises, the files under way are left as they were.
+        raise_errors: Raise the error of a file instead.
+
+    Raises:
+        ImdbClassifierError: See `score_file`.
+    """
+    bad_files = count(1)
+    progress: SimpleQueue[int | None] = SimpleQueue()
+    stopped = Event()
+
+    def report(rows: int) -> None:
+        if stopped.is_set() or (ends_at is not None and time.time() >= ends_at):
+            raise _StoppedError
+        progress.put(rows)
+
+    def failed(file: DiscoveredFile, error: ImdbClassifierError) -> FileResult:
+        if max_bad_files is not None and next(bad_files) > max_bad_files:
+            stopped.set()
+        message = str(error)
+        # Not where the output is at fault.
+        if options.quarantine and isinstance(error, BadDataError | NoInputError):
+            listed = Quarantine(file.quarantine, file.name)
+            listed.add_file(message)
+            try:
+                listed.commit()
+            except OSError as fault:
+                message += f" It could not be listed below {QUARANTINE}: {first_line(fault)}."
+        return FileResult(file.name, "failed", error=message, exit_code=error.exit_code)
+
+    def score(file: DiscoveredFile) -> FileResult:
+        try:
+            report(0)
+            return score_file(file, scorer, options, selection, on_rows=report)
+        except _StoppedError:
+            return FileResult(file.name, "pending")
+        except Exception as error:
+            if raise_errors:
+                raise
+            if not isinstance(error, ImdbClassifierError):
+                error = UnforeseenError(error)
+            return failed(file, error)
+        finally:
+            progress.put(None)
+
+    with ThreadPoolExecutor(scorer.threads + 1, thread_name_prefix="file") as pool:
+        try:
+            results = [pool.submit(score, file) for file in files]
+            for _ in files:
+                while (rows := progress.get()) is not None:
+                    if on_rows is not None:
+                        on_rows(rows)
+            return [result.result() for result in results]
+        except BaseException:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+class _StoppedError(Exception):
+    """Ends the scoring of a file when the run stops."""

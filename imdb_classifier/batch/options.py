@@ -1,0 +1,123 @@
+"""What a batch run is asked for: which columns, which files, and when to stop early.
+
+The command line takes its help texts from the attributes' descriptions here, and its defaults from
+the fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.schema import DEFAULT_PREFIX, TEXT
+
+OnNull = Literal["label", "skip", "error"]
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What decides an output besides the model and the input.
+
+    Attributes:
+        text_column: Column that holds the text; for a field of a struct, the names joined by dots.
+        prefix: Prefix for the new columns.
+        on_null: What happens to rows whose text is null, empty or blank: ``label`` keeps them with
+            nulls, ``skip`` leaves them out, ``error`` refuses the file.
+        quarantine: List rows and files that cannot be scored below ``_quarantine`` in the output.
+    """
+
+    text_column: str = TEXT
+    prefix: str = DEFAULT_PREFIX
+    on_null: OnNull = "label"
+    quarantine: bool = False
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which files are scored, depending on the outputs that exist already.
+
+    Attributes:
+        only: ``new``, ``stale`` or ``new,stale``: files without an output; files whose model, input
+            or options changed. Default: new files, and an error for stale ones.
+        force: Re-score every file. Never replaces files that imdb-classifier did not write.
+
+    Raises:
+        ConfigurationError: `only` names something else, or both are given.
+    """
+
+    only: str | None = None
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if not self._named <= {"new", "stale"} or (self.force and self.only is not None):
+            raise ConfigurationError(
+                "--only takes new, stale or new,stale, and excludes --force.",
+                f"It was --only {self.only}{' with --force' if self.force else ''}.",
+                "Use --only new, --only stale, --only new,stale, or --force.",
+            )
+
+    @property
+    def _named(self) -> set[str]:
+        return {name.strip() for name in (self.only or "new").split(",")}
+
+    @property
+    def new(self) -> bool:
+        """Whether files without an output are scored."""
+        return "new" in self._named
+
+    @property
+    def stale(self) -> Literal["refuse", "skip", "replace"]:
+        """What happens to files whose model, input or options changed."""
+        if self.force or "stale" in self._named:
+            return "replace"
+        return "refuse" if self.only is None else "skip"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a run stops before all files are scored.
+
+    Attributes:
+        deadline: Time budget, e.g. 45m or 1h30m. Finished files are kept; rerun to continue.
+        max_bad_files: Stop once more files than this have failed.
+
+    Raises:
+        ConfigurationError: One of them is out of range or cannot be read.
+    """
+
+    deadline: str | None = None
+    max_bad_files: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_bad_files is not None and self.max_bad_files < 0:
+            raise ConfigurationError(
+                "--max-bad-files must be at least 0.",
+                f"It is {self.max_bad_files}.",
+                "Choose another --max-bad-files.",
+            )
+        if self.deadline is not None:
+            _seconds(self.deadline)
+
+    @property
+    def seconds(self) -> float | None:
+        """The deadline in seconds from the start of the run; None for no deadline."""
+        return None if self.deadline is None else _seconds(self.deadline)
+
+
+def _seconds(deadline: str) -> float:
+    from pandas import Timedelta
+
+    try:
+        if deadline.strip().replace(".", "").isdigit():
+            raise ValueError
+        seconds = float(Timedelta(deadline).total_seconds())
+        if not seconds > 0:
+            raise ValueError
+    except ValueError:
+        raise ConfigurationError(
+            "A deadline is a positive number and a unit.",
+            f"'{deadline}' is not.",
+            "Use for example --deadline 45m or --deadline 1h30m.",
+        ) from None
+    return seconds

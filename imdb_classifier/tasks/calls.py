@@ -1,0 +1,21 @@
+"""Flows called from a program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import Flow
+from prefect.client.schemas.objects import State
+from prefect.settings import (
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    temporary_settings,
+)
+
+
+def call_flow(flow: Flow[..., State[Any]], **parameters: Any) -> State[Any]:
+    """Run a flow in this process and give the state in which it ended, whatever that is."""
+    # Without a server of one's own, Prefect starts one. Its first start sets up a database, which
+    # can take longer than the 20 seconds that Prefect allows by itself.
+    patience = {PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 180}
+    with temporary_settings(set_defaults=patience):
+        return flow(**parameters, return_state=True)

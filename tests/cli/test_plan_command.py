@@ -1,0 +1,97 @@
+"""The dry run, compared with the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.registry.versions import Registry
+from tests.command_line import Run
+
+BECOMES = {
+    "new": "scored",
+    "stale": "scored",
+    "finished": "reused",
+    "skipped": "skipped",
+    "failing": "failed",
+}
+TEXTS = ["A fine film.", None, "  "]
+
+
+@pytest.fixture
+def folders(run: Run, tmp_path: Path) -> tuple[Path, Path]:
+    """Files with every kind of output: none, finished, stale, somebody else's; and bad files."""
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    names = ("changed", "finished", "foreign", "new", "taken")
+    for name in names:
+        pq.write_table(pa.table({"text": TEXTS}), source / f"{name}.parquet")
+    assert run("score", source, output).code == 0
+    pq.write_table(pa.table({"text": ["Another."]}), source / "changed.parquet")
+    (output / "new.parquet").unlink()
+    (output / "foreign.parquet").write_bytes(b"somebody else's")
+    pq.write_table(pa.table({"text": [1]}), source / "numbers.parquet")
+    pq.write_table(pa.table({"body": TEXTS}), source / "lacks.parquet")
+    named = pa.table({"text": TEXTS, "sentiment_label": TEXTS})
+    pq.write_table(named, source / "named.parquet")
+    pq.write_table(named, source / "taken.parquet")
+    (source / "broken.parquet").write_bytes(b"PAR1 no parquet PAR1")
+    return source, output
+
+
+@pytest.mark.parametrize(
+    ("options", "statuses"),
+    [
+        ([], {"new": 1, "finished": 1, "failing": 7}),
+        (["--only", "new"], {"new": 1, "finished": 1, "skipped": 2, "failing": 5}),
+        (["--only", "stale"], {"stale": 1, "finished": 1, "skipped": 5, "failing": 2}),
+        (["--only", "new,stale"], {"new": 1, "stale": 1, "finished": 1, "failing": 6}),
+        (["--force"], {"new": 1, "stale": 2, "failing": 6}),
+        (["--on-null", "skip", "--force"], {"new": 1, "stale": 2, "failing": 6}),
+        (["--on-null", "skip"], {"new": 1, "failing": 8}),
+        (["--quarantine", "--only", "new,stale"], {"new": 1, "stale": 2, "failing": 6}),
+        (["--prefix", "mood_", "--only", "new,stale"], {"new": 2, "stale": 3, "failing": 4}),
+        (["--text-column", "body", "--only", "new"], {"new": 1, "skipped": 3, "failing": 5}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_plan_shows_is_what_score_does(
+    run: Run, folders: tuple[Path, Path], options: list[str], statuses: dict[str, int]
+) -> None:
+    planned = run("plan", *folders, *options, "--json")
+    scored = run("score", *folders, *options, "--json")
+    assert planned.code == 0
+    assert _statuses(planned.json) == statuses
+    expected = [
+        {"name": file["name"], "status": BECOMES[file["status"]], "error": file["error"]}
+        for file in planned.json["files"]
+    ]
+    done = [
+        {name: file[name] for name in ("name", "status", "error")} for file in scored.json["files"]
+    ]
+    assert done == expected
+    assert planned.json["totals"]["rows_to_score"] == sum(
+        file["rows"] for file in scored.json["files"] if file["status"] == "scored"
+    )
+    for file in planned.json["files"]:
+        assert (file["error"] or "") in planned.err
+
+
+def _statuses(found: Any) -> dict[str, int]:
+    statuses = [file["status"] for file in found["files"]]
+    return {status: statuses.count(status) for status in BECOMES if status in statuses}
+
+
+def test_plan_refuses_what_score_refuses(
+    run: Run, registry: Registry, folders: tuple[Path, Path]
+) -> None:
+    for options in (["--model", "@challenger"], ["--only", "old"], ["--model", "@nobody"]):
+        planned, scored = (run(name, *folders, *options) for name in ("plan", "score"))
+        assert (planned.code, planned.err) == (scored.code, scored.err)
+        assert planned.code in (66, 78)
+    allowed = ["--model", "@challenger", "--allow-unapproved", "--only", "stale"]
+    assert _statuses(run("plan", *folders, *allowed, "--json").json)["stale"] == 2

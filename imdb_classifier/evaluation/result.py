@@ -122,7 +122,7 @@ class Evaluation:
         data: What was evaluated, as the caller says: source, split, fingerprint and the like.
         model: What evaluated it, as the caller says: id, recipe, seed and the like.
         history: One dict an epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds.
-        profile: Of the rows, to compare scored batches with; None in those of older releases.
+        profile: Of the rows, to compare scored batches with; None if the caller gave none.
     """
 
     schema_version: int
@@ -139,7 +139,7 @@ class Evaluation:
     data: Mapping[str, Any]
     model: Mapping[str, Any]
     history: tuple[Mapping[str, Any], ...]
-    profile: BatchProfile | None = None
+    profile: BatchProfile | None
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation as plain JSON values."""
@@ -178,17 +178,14 @@ class Evaluation:
                     **{name: tuple(counts) for name, counts in values["histogram"].items()}
                 ),
                 worst=tuple(WrongRow(**row) for row in values["worst"]),
-                # Evaluations of the first release have no such key.
                 by_kind=tuple(
                     KindSlice(**{**part, "accuracy": Figure(**part["accuracy"])})
-                    for part in values.get("by_kind", ())
+                    for part in values["by_kind"]
                 ),
                 data=values["data"],
                 model=values["model"],
                 history=tuple(values["history"]),
-                profile=BatchProfile.from_dict(profile)
-                if (profile := values.get("profile"))
-                else None,
+                profile=BatchProfile.from_dict(values["profile"]) if values["profile"] else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(

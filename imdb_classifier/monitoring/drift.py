@@ -155,7 +155,7 @@ def reference_of(bundle: Bundle) -> BatchProfile | None:
     """The profile of the test reviews that a model was evaluated on.
 
     They serve as its reference, and not those that it learned from, because a model is surer of
-    these than of any it meets later. None where it was never evaluated, or by an older release.
+    these than of any it meets later. None where it was never evaluated.
     """
     profile = (bundle.evaluation or {}).get("profile")
     return BatchProfile.from_dict(profile) if profile else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,9 @@ def test_overlap(train: Reviews, test: Reviews, unsupervised: Reviews) -> None:
     assert counts == {"test in train": 123, "test in unsupervised": 269, "train in itself": 25_000}
 
 
-def test_archive_and_folder_equal_the_parquet(train: Reviews, tmp_path: Path) -> None:
+def test_archive_and_folder_equal_the_parquet(
+    train: Reviews, tmp_path: Path, publish: Callable[[Path, str], None]
+) -> None:
     picked = train.table.take(pa.array(np.arange(0, 25_000, 50)))
     pq.write_table(picked, tmp_path / "picked.parquet", row_group_size=64)
     folder = tmp_path / "aclImdb"
@@ -83,6 +86,7 @@ def test_archive_and_folder_equal_the_parquet(train: Reviews, tmp_path: Path) ->
         (folder / name).write_bytes(row["text"].encode())
     with tarfile.open(tmp_path / "picked.tar.gz", "w:gz") as archive:
         archive.add(folder, "aclImdb")
+    publish(tmp_path / "picked.tar.gz", "ACLIMDB")
 
     sources = [tmp_path / "picked.parquet", tmp_path / "picked.tar.gz", folder, tmp_path]
     loaded = [load_reviews(str(source), "train") for source in sources]

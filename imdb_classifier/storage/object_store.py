@@ -106,8 +106,8 @@ class ObjectStorage(Storage):
 
     @contextmanager
     def alone(self, output: str) -> Iterator[None]:
-        # There are no locks. Objects are whole whoever writes them, and `manifest.declare` makes
-        # sure that all of them are of one model.
+        # There are no locks. Objects are whole whoever writes them, and publishing an output checks
+        # that all of them are of one model.
         yield
 
     def _fetch(self, key: str, copy: Path) -> None:

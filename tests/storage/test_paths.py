@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ def test_strings_stay_as_they_are(path: str) -> None:
 @pytest.mark.parametrize("path", ["a/b", "/a/b", "C:/a", "notes: 1/b"])
 def test_a_path_is_its_name(path: str) -> None:
     assert to_str(Path(path)) == path
+
+
+def test_other_path_objects_may_stand_for_a_uri() -> None:
+    class Remote(os.PathLike[str]):
+        def __fspath__(self) -> str:
+            return "s3://bucket/a"
+
+    assert to_str(Remote()) == "s3://bucket/a"
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/a", "gs://bucket", "https://host/a"])

@@ -34,6 +34,7 @@ from imdb_classifier.errors import (
     UnknownModelError,
     UnreadableFileError,
     UnsupportedDataError,
+    UnsupportedPackageError,
 )
 from imdb_classifier.version import __version__
 
@@ -104,6 +105,7 @@ __all__ = [
     "UnknownModelError",
     "UnreadableFileError",
     "UnsupportedDataError",
+    "UnsupportedPackageError",
     "Verification",
     "__version__",
     "dry_run_parquet",

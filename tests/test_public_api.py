@@ -74,10 +74,7 @@ def test_what_pages_import_is_public() -> None:
     assert {"score_dataframe", "Scorer"} <= names <= {*imdb_classifier.__all__, "tasks"}
 
 
-OF_BATCHES = {"score_parquet", "dry_run_parquet", "verify_output"}
-
-
-@pytest.mark.parametrize("name", sorted({*FUNCTIONS, "Registry", "Scorer"} - OF_BATCHES))
+@pytest.mark.parametrize("name", [*FUNCTIONS, "Registry", "Scorer"])
 def test_the_example_in_the_docstring_runs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +90,7 @@ def test_the_example_in_the_docstring_runs(
     assert failed == 0, "".join(said)
 
 
-@pytest.mark.parametrize("name", sorted({*FUNCTIONS} - OF_BATCHES))
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_what_a_function_raises_says_when(name: str) -> None:
     docstring = inspect.getdoc(OBJECTS[name]) or ""
     assert "Returns:\n" in docstring

@@ -102,24 +102,35 @@ def dry_run_parquet(
     selection: Selection | None = None,
     registry: Registry | None = None,
 ) -> DryRun:
-    """What `run.score_parquet` would do with the same arguments, without reading any rows.
+    """Show what `score_parquet` would do with the same arguments, without reading any rows.
 
     Whether an input is what an output was scored from is judged by its length and footer; the run
     itself compares all of it. What only the rows show, such as damage or text that is not UTF-8, is
     not foreseen.
 
     Args:
-        source: See `discovery.discover_files`.
-        output: See `discovery.discover_files`.
+        source: As for `score_parquet`.
+        output: As for `score_parquet`.
         model: As for `score_parquet`.
         options: Columns, and rows without text.
         selection: Which files are scored, depending on the outputs that exist already.
         registry: As for `score_parquet`.
 
+    Returns:
+        What would happen to each file, and the estimated time and memory.
+
     Raises:
         NoInputError: There is nothing to score.
         CannotWriteError: Input and output overlap.
         ImdbClassifierError: The model cannot be loaded, see `Scorer.load`.
+
+    Example:
+        >>> import pyarrow as pa, pyarrow.parquet as pq
+        >>> from imdb_classifier import dry_run_parquet
+        >>> pq.write_table(pa.table({"text": ["A warm and funny film."]}), "reviews.parquet")
+        >>> found = dry_run_parquet("reviews.parquet", "scored.parquet")
+        >>> [(file.name, file.rows, file.status) for file in found.files]
+        [('reviews.parquet', 1, 'new')]
     """
     with scorer_for(model, registry) as scorer:
         return _dry_run(

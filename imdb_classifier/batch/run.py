@@ -176,22 +176,40 @@ def score_parquet(
     removed.
 
     Args:
-        source: What to score, see `discover_files`.
-        output: Where the scored copies go, see `discover_files`.
-        model: ``@champion``, a version's id, the path of a bundle, or a scorer, which stays open.
+        source: A Parquet file; a folder, including its subfolders (Hive partitions such as
+            ``day=2026-11-01`` are kept); or a glob pattern such as ``reviews/**/*.parquet``; on
+            this machine or ``s3://bucket/...``. Names that start with ``.`` or ``_`` are left out.
+        output: For a file, the file to write, or a folder if the name does not end in ``.parquet``;
+            otherwise a folder.
+        model: ``@champion``, a version's id, the path of a bundle, or a `Scorer`. A model named by
+            reference is loaded for this call; a `Scorer` stays open.
         options: Columns, and rows without text.
         selection: Which files are scored, depending on the outputs that exist already.
         limits: When to stop early.
         drift_limits: How far the batch may be from the model's reference.
         on_rows: Called after each batch with the number of rows more that are done.
-        registry: Where a reference is looked up, see `Scorer.load`.
+        registry: Where a reference is looked up; by default `Registry.at()`.
+
+    Returns:
+        What happened to each file. Its ``exit_code`` is 0 if all of them are scored.
 
     Raises:
         NoInputError: There is nothing to score.
         OutputInUseError: Another run is writing to the output.
         CannotWriteError: Input and output overlap, or the output folder cannot be written.
         ImdbClassifierError: The model cannot be loaded, see `Scorer.load`; or the input is a single
-            file and cannot be scored, see `score_file`.
+            file that cannot be scored.
+
+    Example:
+        >>> import pyarrow as pa, pyarrow.parquet as pq
+        >>> from imdb_classifier import score_parquet
+        >>> texts = ["A warm and funny film.", "Dull, loud and badly cut.", None]
+        >>> pq.write_table(pa.table({"text": texts}), "reviews.parquet")
+        >>> result = score_parquet("reviews.parquet", "scored.parquet")
+        >>> result.totals()["rows"], result.totals()["without_text"]
+        (3, 1)
+        >>> pq.read_table("scored.parquet")["sentiment_label"].to_pylist()
+        ['positive', 'negative', None]
     """
     with (
         scorer_for(model, registry) as scorer,

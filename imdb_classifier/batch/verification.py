@@ -88,17 +88,28 @@ def verify_output(
 
     Args:
         output: A scored file, or a folder that a run completed.
-        model: The model that it should be of: a reference or a scorer, as for `score_parquet`. By
-            default the one that it says it is of.
-        source: The input that it should be of. By default what a folder's manifest says; a single
-            file's input is looked at only if it is named.
-        rows_again: How many rows of each file are scored again, spread over it.
-        registry: Where a reference is looked up, see `Scorer.load`.
+        model: The model that should have scored it: a reference or a `Scorer`, as for
+            `score_parquet`. By default the model that the output names.
+        source: The input that it should be scored from. By default the one that a folder's
+            manifest names; a single file's input is checked only if it is given here.
+        rows_again: Rows of each file to score again, spread over the file; at least 0.
+        registry: Where a reference is looked up; by default `Registry.at()`.
+
+    Returns:
+        What was checked, and what is wrong. Its ``exit_code`` is 0 if nothing is.
 
     Raises:
         NoInputError: The output is no such file or folder, or its input is gone altogether.
         UnreadableFileError: The place of the output or of the input cannot be reached.
         ImdbClassifierError: The model cannot be loaded, see `Scorer.load`.
+
+    Example:
+        >>> import pyarrow as pa, pyarrow.parquet as pq
+        >>> from imdb_classifier import score_parquet, verify_output
+        >>> pq.write_table(pa.table({"text": ["A warm and funny film."]}), "reviews.parquet")
+        >>> result = score_parquet("reviews.parquet", "scored.parquet")
+        >>> verify_output("scored.parquet").problems
+        ()
     """
     publication = Publication(to_str(output))
     with scorer_for(model or publication.model_id, registry, allow_unapproved=True) as scorer:

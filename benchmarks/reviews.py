@@ -28,7 +28,7 @@ def is_real() -> bool:
 
 
 def reviews(split: Literal["train", "test"]) -> pa.Table:
-    """25,000 labelled reviews of a split: `schema.REVIEWS`."""
+    """25,000 labeled reviews of a split: `schema.REVIEWS`."""
     if is_real():
         return load_reviews(None, split).table.select(REVIEWS.names).combine_chunks()
     return _generated(["train", "test"].index(split))

@@ -43,8 +43,8 @@ def mean(values: NDArray[np.float64], highest: float = math.inf) -> Interval:
         highest: What no value passes.
     """
     half = _Z * float(values.std(ddof=1)) / len(values) ** 0.5
-    centre = float(values.mean())
-    return max(0.0, centre - half), min(highest, centre + half)
+    center = float(values.mean())
+    return max(0.0, center - half), min(highest, center + half)
 
 
 def roc_auc(positives: NDArray[np.floating[Any]], negatives: NDArray[np.floating[Any]]) -> Interval:

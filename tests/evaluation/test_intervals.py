@@ -11,7 +11,7 @@ from imdb_classifier.evaluation import intervals
 
 
 def test_wilson_by_hand() -> None:
-    # z = 1.96, 8 of 10: centre (0.8 + 0.19208) / 1.38416, half 1.96 * sqrt(0.025604) / 1.38416.
+    # z = 1.96, 8 of 10: center (0.8 + 0.19208) / 1.38416, half 1.96 * sqrt(0.025604) / 1.38416.
     assert intervals.wilson(8, 10) == pytest.approx((0.4901, 0.9433), abs=1e-4)
 
 

@@ -22,7 +22,7 @@ from benchmarks.table import markdown_table
 from imdb_classifier.evaluation.comparison import compare
 from imdb_classifier.evaluation.intervals import wilson
 from imdb_classifier.model.bundle import ONNX_FILE, Bundle, load_bundle
-from imdb_classifier.model.engines.choice import CompiledEngine
+from imdb_classifier.model.engines.compiled_engine import CompiledEngine
 from imdb_classifier.model.onnx_export import weights_of
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.reviews.load import load_reviews

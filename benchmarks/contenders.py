@@ -67,7 +67,8 @@ class Tutorial:
     """pandas, tokenising in Python, `pad_sequences(500)`, `model.predict`."""
 
     def __init__(self, *, jit_compile: bool) -> None:
-        from imdb_classifier.model.network import build_network, import_keras
+        from imdb_classifier.model.keras_backend import import_keras
+        from imdb_classifier.model.network import build_network
 
         keras = import_keras()
         self._length = SEED.encoding.sequence_length
@@ -230,7 +231,7 @@ class Ours:
         self, bundle: Callable[[], Bundle] | None = None, *, onnx_runtime: bool = False
     ) -> None:
         from imdb_classifier import Scorer, score_parquet
-        from imdb_classifier.model.engines.choice import OnnxEngine
+        from imdb_classifier.model.engines.onnx_engine import OnnxEngine
 
         model = bundle() if bundle else Registry.at().load(CHAMPION)
         if onnx_runtime:

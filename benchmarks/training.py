@@ -20,7 +20,8 @@ import numpy as np
 
 from benchmarks.table import markdown_table, progress
 from imdb_classifier.config import SEED, Recipe
-from imdb_classifier.model.network import build_network, import_keras
+from imdb_classifier.model.keras_backend import import_keras
+from imdb_classifier.model.network import build_network
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.text.batching import pad_right

@@ -71,7 +71,8 @@ def scorer(tiny_bundle: Bundle) -> Iterator[Scorer]:
 @pytest.fixture(scope="session")
 def small_network() -> Callable[..., tuple[Any, Recipe]]:
     """Builds networks whose weights, biases included, are large enough for every gate to matter."""
-    from imdb_classifier.model.network import build_network, rounded
+    from imdb_classifier.model.network import build_network
+    from imdb_classifier.model.weights import NGRAM_WEIGHTS_LAYER, rounded
 
     def build(
         masked: bool, units: int = 3, sequence_length: int = 20, ngrams: int = 0
@@ -89,7 +90,7 @@ def small_network() -> Callable[..., tuple[Any, Recipe]]:
         generator = np.random.default_rng(3)
         model.set_weights([generator.normal(0, 0.7, w.shape) for w in model.get_weights()])
         if ngrams:
-            for name in ("words", "polarities"):
+            for name in ("words", NGRAM_WEIGHTS_LAYER):
                 layer = model.get_layer(name)
                 table = rounded(layer.get_weights()[0])
                 table[0] = 0  # padding

@@ -6,7 +6,6 @@ it to `render_html`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from imdb_classifier.evaluation.promotion import Decision
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.storage import storage_of
+from imdb_classifier.storage.files import to_json
 from imdb_classifier.storage.paths import StrPath, to_str
 
 try:
@@ -42,7 +42,7 @@ _FIGURES: Final = {
 
 def render_json(evaluation: Evaluation) -> str:
     """The evaluation as JSON; `Evaluation.from_dict` reads it back."""
-    return json.dumps(evaluation.to_dict(), sort_keys=True, indent=2, allow_nan=False) + "\n"
+    return to_json(evaluation.to_dict())
 
 
 def render_markdown(evaluation: Evaluation) -> str:

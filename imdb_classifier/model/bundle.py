@@ -1,4 +1,4 @@
-"""One model on disk: a folder, written once, complete or absent.
+"""One model on disk: a folder, complete or absent, that is checked when it is loaded.
 
 ``model.keras`` (to train on from), ``model.onnx`` (to score with), ``vocabulary.txt`` (one word a
 line, the most frequent first), ``ngrams.npy`` (fingerprints of n-grams, if it has any),
@@ -13,34 +13,23 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from imdb_classifier.config import Recipe
-from imdb_classifier.errors import BundleError, CannotWriteError, ExportError, OutputExistsError
-from imdb_classifier.model.engines.choice import Engine, KerasEngine, OnnxEngine, fastest_engine
-from imdb_classifier.model.network import NetworkWeights, build_network
-from imdb_classifier.model.onnx_export import to_onnx
+from imdb_classifier.errors import BundleError
+from imdb_classifier.model.engines.choice import Engine, fastest_engine
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
 from imdb_classifier.storage.paths import StrPath, to_str
 from imdb_classifier.text.encoding import Vocabulary, encode
 from imdb_classifier.text.ngrams import Ngrams
-from imdb_classifier.version import __version__
-
-if TYPE_CHECKING:
-    from imdb_classifier.model.trained import TrainedModel
 
 FORMAT_VERSION: Final = 1
 TOLERANCE: Final = 1e-5
@@ -58,21 +47,6 @@ SUMS_FILE: Final = "SHA256SUMS"
 _REQUIRED: Final = frozenset({KERAS_FILE, ONNX_FILE, VOCABULARY_FILE, MANIFEST_FILE})
 _EVALUATED: Final = frozenset({EVALUATION_FILE, CARD_FILE})
 
-_GOLDEN_SENTENCES: Final = (
-    "A warm, funny and beautifully acted film; I would watch it again tomorrow.",
-    "Two hours of my life that nobody will give back. Dull, loud and badly cut!",
-    "I didn't expect much, and it wasn't bad at all.<br /><br />The ending isn't great, though.",
-    "ok",
-    "Zwölf Minuten Élan, dann nichts 🎬 7/10",
-)
-GOLDEN_TEXTS: Final = (
-    *_GOLDEN_SENTENCES,
-    " ".join(_GOLDEN_SENTENCES),
-    " ".join(_GOLDEN_SENTENCES[:3] * 6),
-    " ".join(_GOLDEN_SENTENCES[:3] * 20),
-)
-"""Texts of 1 to some 900 words, whose probabilities a bundle keeps and gives again when loaded."""
-
 
 @dataclass(frozen=True)
 class Bundle:
@@ -84,7 +58,7 @@ class Bundle:
         manifest: What ``manifest.json`` says.
         recipe: How the model is encoded and built.
         vocabulary: The words that have ids of their own.
-        ngrams: The n-grams that have a polarity, in a network with n-grams.
+        ngrams: The n-grams that have a weight, in a network with n-grams.
         engine: Its network.
     """
 
@@ -111,88 +85,6 @@ class Bundle:
         """What ``evaluation.json`` says, or None for a model that was never evaluated."""
         file = self.path / EVALUATION_FILE
         return json.loads(file.read_text("utf-8")) if file.exists() else None
-
-
-def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: StrPath) -> Bundle:
-    """Export a trained model and write its bundle.
-
-    Args:
-        trained: What `training.train` gave.
-        data: What is known of the reviews: plain JSON values, for the manifest.
-        target: The bundle's folder; must not exist.
-
-    Raises:
-        ExportError: Keras and ONNX Runtime differ by more than `TOLERANCE` on a golden text.
-        OutputExistsError: Something stands at `target`.
-        CannotWriteError: The place of `target` does not let us.
-        MissingExtraError: The package onnx is not installed.
-    """
-    recipe = trained.recipe
-    onnx_model = to_onnx(NetworkWeights.of(trained.model), recipe).SerializeToString(
-        deterministic=True
-    )
-    golden = encode(pa.array(GOLDEN_TEXTS), trained.vocabulary, recipe.encoding)
-    probabilities = OnnxEngine(onnx_model, trained.ngrams).probabilities(golden)
-    reference = KerasEngine(trained.model, recipe, trained.ngrams).probabilities(golden)
-    difference = np.abs(probabilities - reference)
-    if not difference.max() <= TOLERANCE:
-        raise ExportError(
-            f"The exported model must give Keras' probabilities within {TOLERANCE}.",
-            f"On golden texts it differs by up to {difference.max():.2e}.",
-            "Train again; if it happens again, report it with the recipe and the seed.",
-        )
-
-    words = "".join(f"{word}\n" for word in trained.vocabulary.words.to_pylist()).encode()
-    listed = None if trained.ngrams is None else _npy(trained.ngrams.listed)
-    model_hash = _model_hash([onnx_model, words, *([listed] if listed else [])], recipe)
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "model_id": f"{recipe.name}-{model_hash[:12]}",
-        "model_hash": model_hash,
-        "recipe": recipe.to_dict(),
-        "seed": trained.seed,
-        "data": dict(data),
-        "history": [asdict(epoch) for epoch in trained.history],
-        "golden": [
-            {"text": text, "probability": float(probability)}
-            for text, probability in zip(GOLDEN_TEXTS, probabilities, strict=True)
-        ],
-        "packages": {name: version(name) for name in ("keras", "numpy", "onnx", "tensorflow")},
-        "package_version": __version__,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    with _writing(to_str(target)) as folder:
-        # A fresh network: Adam's state is of no use to a reader and twice the weights' size.
-        bare = build_network(recipe.encoding, recipe.network, trained.seed)
-        bare.set_weights(trained.model.get_weights())
-        bare.save(folder / KERAS_FILE)
-        (folder / ONNX_FILE).write_bytes(onnx_model)
-        (folder / VOCABULARY_FILE).write_bytes(words)
-        if listed:
-            (folder / NGRAMS_FILE).write_bytes(listed)
-        (folder / MANIFEST_FILE).write_text(to_json(manifest), "utf-8")
-    return load_bundle(target)
-
-
-def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: StrPath) -> Bundle:
-    """A copy of a bundle that also holds what its evaluation found.
-
-    Args:
-        bundle: The model.
-        evaluation: The text of ``evaluation.json``.
-        card: The text of ``README.md``, the model card.
-        target: The copy's folder; must not exist.
-
-    Raises:
-        OutputExistsError: Something stands at `target`.
-        CannotWriteError: The place of `target` does not let us.
-    """
-    with _writing(to_str(target)) as folder:
-        for name in _names(bundle.recipe):
-            shutil.copyfile(bundle.path / name, folder / name)
-        (folder / EVALUATION_FILE).write_text(evaluation, "utf-8")
-        (folder / CARD_FILE).write_text(card, "utf-8")
-    return load_bundle(target)
 
 
 def load_bundle(location: StrPath) -> Bundle:
@@ -229,14 +121,14 @@ def load_bundle(location: StrPath) -> Bundle:
             f"({manifest.get('package_version', 'unknown')}).",
         )
     recipe = Recipe.from_dict(manifest["recipe"])
-    if not _names(recipe) <= names <= _names(recipe) | _EVALUATED:
+    if not model_files(recipe) <= names <= model_files(recipe) | _EVALUATED:
         raise _damaged(path, f"{SUMS_FILE} lists {', '.join(sorted(names))}")
     onnx_model, words, *listed = (
         (path / name).read_bytes()
         for name in (ONNX_FILE, VOCABULARY_FILE, NGRAMS_FILE)
         if name in names
     )
-    if _model_hash([onnx_model, words, *listed], recipe) != manifest["model_hash"]:
+    if model_hash_of([onnx_model, words, *listed], recipe) != manifest["model_hash"]:
         raise _damaged(path, "the model is not the one that its manifest names")
     ngrams = Ngrams(np.load(io.BytesIO(listed[0]))) if listed else None
     bundle = Bundle(
@@ -252,50 +144,21 @@ def load_bundle(location: StrPath) -> Bundle:
     return bundle
 
 
-def to_json(values: Mapping[str, Any]) -> str:
-    """Values as the text of a JSON file that people and diffs can read."""
-    return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _npy(array: NDArray[np.uint32]) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
-
-
-def _names(recipe: Recipe) -> frozenset[str]:
-    """The files that make a model."""
+def model_files(recipe: Recipe) -> frozenset[str]:
+    """The files of every bundle of this recipe, evaluated or not."""
     return _REQUIRED | {NGRAMS_FILE} if recipe.network.ngrams else _REQUIRED
 
 
-def _model_hash(files: Sequence[bytes], recipe: Recipe) -> str:
+def model_hash_of(files: Sequence[bytes], recipe: Recipe) -> str:
+    """SHA-256 (hex) of all that decides a score.
+
+    Args:
+        files: Graph, vocabulary and, where there are any, n-grams.
+        recipe: Of which the encoding counts.
+    """
     encoding = json.dumps(asdict(recipe.encoding), sort_keys=True).encode()
     parts = (hashlib.sha256(part).digest() for part in (*files, encoding))
     return hashlib.sha256(b"".join(parts)).hexdigest()
-
-
-@contextmanager
-def _writing(target: str) -> Iterator[Path]:
-    """A folder for the files of a bundle, which gets its sums and is written once it has them."""
-    storage = storage_of(target)
-    try:
-        if storage.kind(f"{target}/{SUMS_FILE}") is not None:
-            raise OutputExistsError(
-                target,
-                "a model bundle is written only once",
-                "Name another folder, or remove this one first.",
-            )
-        with storage.writing_folder(target, SUMS_FILE) as folder:
-            yield folder
-            names = sorted(path.name for path in folder.iterdir())
-            sums = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
-            (folder / SUMS_FILE).write_text(sums, "utf-8")
-    except OSError as error:
-        raise CannotWriteError(
-            "The folder of a model bundle must be writable.",
-            f"{target} is not: {error.strerror or error}.",
-            "Name another folder.",
-        ) from error
 
 
 def _check_sums(path: Path) -> set[str]:

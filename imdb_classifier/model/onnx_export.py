@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 
 from imdb_classifier.config import Recipe
 from imdb_classifier.errors import MissingExtraError
-from imdb_classifier.model.network import LstmWeights, NetworkWeights, eight_bits
+from imdb_classifier.model.weights import (
+    NGRAM_WEIGHTS_LAYER,
+    LstmWeights,
+    NetworkWeights,
+    eight_bits,
+)
 from imdb_classifier.text.encoding import PADDING
 
 if TYPE_CHECKING:
@@ -31,6 +36,8 @@ TOKEN_IDS_INPUT: Final = "token_ids"
 NGRAM_IDS_INPUT: Final = "ngram_ids"
 LENGTHS_INPUT: Final = "lengths"
 OUTPUT: Final = "probability"
+
+_NGRAMS: Final = NGRAM_WEIGHTS_LAYER
 
 _FLOAT: Final = 1
 """The number of float32 among ONNX's types."""
@@ -133,7 +140,7 @@ def _last_state(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
 def _pooled(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
     for name, table, ids in (
         ("words", weights.words, TOKEN_IDS_INPUT),
-        ("polarities", weights.polarities, NGRAM_IDS_INPUT),
+        (_NGRAMS, weights.ngram_weights, NGRAM_IDS_INPUT),
     ):
         codes, scale = eight_bits(table)
         codes[PADDING] = 0  # so that padding adds nothing to a sum
@@ -166,11 +173,11 @@ def _pooled(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
         graph.add("ReduceSum", [name, "first_axis"], f"{name}_total", keepdims=0)
         pooled.append(graph.add("Div", [f"{name}_total", "length_column"], f"{name}_mean"))
     # Whole numbers add up exactly, so that they are scaled afterwards.
-    graph.add("ReduceSum", ["polarities_cast", "first_axis"], "polarities_total", keepdims=0)
-    graph.add("Mul", ["polarities_total", "polarities_scale"], "polarities_sum")
-    graph.add("Reshape", ["polarities_sum", "column_shape"], "polarities_column")
+    graph.add("ReduceSum", [f"{_NGRAMS}_cast", "first_axis"], f"{_NGRAMS}_total", keepdims=0)
+    graph.add("Mul", [f"{_NGRAMS}_total", f"{_NGRAMS}_scale"], f"{_NGRAMS}_sum")
+    graph.add("Reshape", [f"{_NGRAMS}_sum", "column_shape"], f"{_NGRAMS}_column")
     graph.add("Sqrt", ["length_column"], "length_root")
-    pooled.append(graph.add("Div", ["polarities_column", "length_root"], "polarity"))
+    pooled.append(graph.add("Div", [f"{_NGRAMS}_column", "length_root"], "ngram_log_odds"))
     return graph.add("Concat", pooled, "review", axis=1)
 
 
@@ -192,7 +199,7 @@ def weights_of(model: bytes) -> NetworkWeights:
     """The weights that `to_onnx` put into a graph: its inverse, but for the vectors of padding.
 
     Args:
-        model: The serialised graph.
+        model: The serialized graph.
 
     Raises:
         MissingExtraError: The package onnx is not installed.
@@ -207,11 +214,10 @@ def weights_of(model: bytes) -> NetworkWeights:
         for constant in load_model_from_string(model).graph.initializer
     }
     if "embedding" in constants:
-        words, polarities = constants["embedding"], np.empty(0, np.float32)
+        words, ngram_weights = constants["embedding"], np.empty(0, np.float32)
     else:
-        words, polarities = (
-            constants[f"{name}_codes"] * constants[f"{name}_scale"]
-            for name in ("words", "polarities")
+        words, ngram_weights = (
+            constants[f"{name}_codes"] * constants[f"{name}_scale"] for name in ("words", _NGRAMS)
         )
     directions = tuple(
         LstmWeights(
@@ -224,7 +230,7 @@ def weights_of(model: bytes) -> NetworkWeights:
         )
     )
     return NetworkWeights(
-        words, polarities, directions, constants["output_kernel"], constants["output_bias"]
+        words, ngram_weights, directions, constants["output_kernel"], constants["output_bias"]
     )
 
 

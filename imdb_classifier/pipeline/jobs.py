@@ -31,7 +31,8 @@ from imdb_classifier.evaluation.promotion import Check, Decision, Gates, decide
 from imdb_classifier.evaluation.report import render_json, render_model_card
 from imdb_classifier.evaluation.result import Evaluation, KindSlice
 from imdb_classifier.evaluation.slices import slices_of
-from imdb_classifier.model.bundle import Bundle, load_bundle, write_bundle
+from imdb_classifier.model.bundle import Bundle, load_bundle
+from imdb_classifier.model.bundle_writer import write_bundle
 from imdb_classifier.pipeline.label_changes import find_label_changes
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.reviews.dataset import Reviews, count_overlap

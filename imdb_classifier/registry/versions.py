@@ -34,10 +34,10 @@ from imdb_classifier.model.bundle import (
     SUMS_FILE,
     Bundle,
     load_bundle,
-    to_json,
-    with_evaluation,
 )
+from imdb_classifier.model.bundle_writer import with_evaluation
 from imdb_classifier.storage import OBJECT_STORE, storage_of
+from imdb_classifier.storage.files import to_json
 from imdb_classifier.storage.paths import StrPath, to_str
 
 Alias = Literal["champion", "challenger", "previous"]

@@ -78,22 +78,22 @@ class Ngrams:
         keys = keys[np.diff(keys, prepend=-1) != 0]
         return keys & (1 << bits) - 1, keys >> bits
 
-    def polarity_of(
-        self, sequences: TokenSequences, polarities: NDArray[np.float32]
+    def log_odds(
+        self, sequences: TokenSequences, weights: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        """The polarities of each review's n-grams, summed up over the root of its tokens.
+        """The sum of the weights of each review's n-grams, over the root of its tokens.
 
         Args:
             sequences: The reviews.
-            polarities: float32, (at least n-grams + 1,), by id.
+            weights: float32, (at least n-grams + 1,), by id.
 
         Returns:
             float64, (reviews,).
         """
         ids, reviews = self.held_by(sequences)
-        sums = np.bincount(reviews, polarities[ids], minlength=len(sequences))
-        polarity: NDArray[np.float64] = sums / np.sqrt(sequences.lengths)
-        return polarity
+        sums = np.bincount(reviews, weights[ids], minlength=len(sequences))
+        log_odds: NDArray[np.float64] = sums / np.sqrt(sequences.lengths)
+        return log_odds
 
 
 def padded_ngrams(ngrams: Ngrams, sequences: TokenSequences) -> NDArray[np.int32]:

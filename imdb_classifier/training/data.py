@@ -1,4 +1,4 @@
-"""What a network is to learn: encoded reviews and targets, in a part for training and one to check.
+"""Training data: encoded reviews with their targets, in a part to train on and one to validate.
 
 In a recipe with teachers, the unlabeled reviews are learned from as well, with what the teachers
 make of them.
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 _VALIDATION_BATCH_ROWS = 256
 
 
-class Lessons:
-    """Encoded reviews and what is to be learned of them, handed to Keras as batches.
+class Dataset:
+    """Encoded reviews with their targets, handed to Keras as batches.
 
     Args:
         sequences: The reviews.
@@ -101,25 +101,25 @@ class Lessons:
 
 
 @dataclass(frozen=True)
-class Curriculum:
+class TrainingData:
     """All that a training run learns from.
 
     Attributes:
         vocabulary: The words with ids of their own.
-        training: To learn.
-        validation: To check with, against labels; without reviews where the recipe holds none out.
+        training: To train on.
+        validation: To validate with, against labels; empty where the recipe holds none out.
         teaching: What the teachers of a recipe that has any found.
     """
 
     vocabulary: Vocabulary
-    training: Lessons
-    validation: Lessons
+    training: Dataset
+    validation: Dataset
     teaching: Teaching | None = None
 
 
-def prepare_lessons(
+def prepare_training_data(
     reviews: Reviews, unlabeled: Reviews | None, recipe: Recipe, seed: int, folder: Path
-) -> Curriculum:
+) -> TrainingData:
     """Split and encode reviews, and have teachers label the others if the recipe has any.
 
     Args:
@@ -139,10 +139,10 @@ def prepare_lessons(
         vocabulary = vocabulary_of(reviews, recipe)
         sequences = encode_reviews(reviews.table, vocabulary, recipe.encoding)
         training, validation = (
-            Lessons(sequences.take(rows), (labels[rows],), recipe)
+            Dataset(sequences.take(rows), (labels[rows],), recipe)
             for rows in (training_rows, validation_rows)
         )
-        return Curriculum(vocabulary, training, validation)
+        return TrainingData(vocabulary, training, validation)
     if unlabeled is None or TEXT not in reviews.table.column_names:
         raise ConfigurationError(
             f"The recipe '{recipe.name}' learns from reviews with text, some without a label.",
@@ -165,10 +165,10 @@ def prepare_lessons(
     )
     soft = teaching.probabilities[len(training_rows) :, None]
     targets = np.concatenate([labels[training_rows], soft])
-    return Curriculum(
+    return TrainingData(
         vocabulary,
-        Lessons(sequences.take(learned_rows), (targets, teaching.vectors), recipe),
-        Lessons(sequences.take(validation_rows), (labels[validation_rows],), recipe),
+        Dataset(sequences.take(learned_rows), (targets, teaching.vectors), recipe),
+        Dataset(sequences.take(validation_rows), (labels[validation_rows],), recipe),
         teaching,
     )
 

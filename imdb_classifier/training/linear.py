@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-    from sklearn.linear_model import LogisticRegression
 
-_ITERATIONS: Final = 60
-"""More of them fit a regression on n-grams no better."""
+_EARLY_STOP: Final = 60
+"""Iterations of `fit_log_odds`: more of them fit a regression on n-grams no better."""
+_MOST_ITERATIONS: Final = 1_000
+"""Of `fit_weights`, whose few features converge long before."""
 
 
 def fit_log_odds(
@@ -28,12 +29,18 @@ def fit_log_odds(
         features: float32, (reviews, features).
         labels: int8, (reviews,), 0 or 1 in these rows.
         rows: The reviews to learn from.
-        c: How little weights are held back (scikit-learn's C).
+        c: Inverse regularization strength (scikit-learn's `C`).
 
     Returns:
         float32, (reviews,).
     """
-    model = _fit(features[rows], labels[rows], c, intercept=True)
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=c, max_iter=_EARLY_STOP)
+    with catch_warnings():
+        simplefilter("ignore", ConvergenceWarning)
+        model.fit(features[rows], labels[rows])
     log_odds: NDArray[np.float32] = model.decision_function(features).astype(np.float32)
     return log_odds
 
@@ -51,18 +58,11 @@ def fit_weights(
     Returns:
         float32, (features,).
     """
-    weights: NDArray[np.float32] = _fit(features, labels, c, intercept=False).coef_[0]
-    return weights.astype(np.float32)
-
-
-def _fit(features: Any, labels: NDArray[np.int8], c: float, intercept: bool) -> LogisticRegression:
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=c, max_iter=_ITERATIONS, fit_intercept=intercept)
-    with catch_warnings():
-        simplefilter("ignore", ConvergenceWarning)
-        return model.fit(features, labels)
+    model = LogisticRegression(C=c, max_iter=_MOST_ITERATIONS, fit_intercept=False)
+    weights: NDArray[np.float32] = model.fit(features, labels).coef_[0].astype(np.float32)
+    return weights
 
 
 def fit_temperature(log_odds: NDArray[np.floating[Any]], labels: NDArray[np.int8]) -> float:

@@ -1,19 +1,15 @@
 """The fit loop: reviews in, a trained Keras model out, the same one every time.
 
-Every epoch ends in a checkpoint that holds the weights, Adam's state and the figures so far. The
-order of the reviews in an epoch depends on the seed and the epoch's number alone. A run that was
-killed therefore goes on from its last checkpoint to the same weights as an undisturbed one.
+The order of the reviews in an epoch depends on the seed and the epoch's number alone, so an
+interrupted run resumes from its last checkpoint to the same weights as an undisturbed one.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,17 +18,13 @@ import numpy as np
 
 from imdb_classifier.config import Recipe, TrainingConfig
 from imdb_classifier.errors import ConfigurationError
-from imdb_classifier.model.network import (
-    build_network,
-    build_student,
-    import_keras,
-    join,
-    rounded,
-    without_vectors,
-)
+from imdb_classifier.model.keras_backend import import_keras
+from imdb_classifier.model.network import build_network, build_student, join, without_vectors
 from imdb_classifier.model.trained import Epoch, TrainedModel, epoch_line
+from imdb_classifier.model.weights import rounded
 from imdb_classifier.reviews.dataset import Reviews
-from imdb_classifier.training.data import Lessons, prepare_lessons
+from imdb_classifier.training.checkpoints import load_checkpoint, save_checkpoint
+from imdb_classifier.training.data import Dataset, prepare_training_data
 from imdb_classifier.training.linear import fit_weights
 from imdb_classifier.training.teachers import Teaching
 
@@ -105,11 +97,11 @@ def train(
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
-    curriculum = prepare_lessons(reviews, unlabeled, recipe, seed, checkpoints / "teachers")
-    training, validation = curriculum.training, curriculum.validation
+    data = prepare_training_data(reviews, unlabeled, recipe, seed, checkpoints / "teachers")
+    training, validation = data.training, data.validation
     epochs, steps = recipe.training.epochs, -(-len(training) // recipe.training.batch_size)
     accuracy = _accuracy(keras)
-    history, model = _resume(checkpoints, accuracy)
+    history, model = load_checkpoint(checkpoints, accuracy)
     if model is None:
         model = _compiled(keras, recipe, seed, epochs * steps, accuracy)
     checked = model
@@ -135,13 +127,13 @@ def train(
         )
         seconds = round(time.perf_counter() - started, 2)
         history.append(Epoch(number, loss, right, val_loss, val_right, seconds))
-        _checkpoint(checkpoints, model, history)
+        save_checkpoint(checkpoints, model, history)
         observer.finished(history[-1], epochs)
     ngrams = None
-    if curriculum.teaching is not None:
-        ngrams = curriculum.teaching.ngrams
-        model = _with_ngrams(checked, curriculum.teaching, validation, recipe)
-    return TrainedModel(model, curriculum.vocabulary, recipe, seed, tuple(history), ngrams)
+    if data.teaching is not None:
+        ngrams = data.teaching.ngrams
+        model = _with_ngrams(checked, data.teaching, validation, recipe)
+    return TrainedModel(model, data.vocabulary, recipe, seed, tuple(history), ngrams)
 
 
 def run_key(reviews: Reviews, recipe: Recipe, seed: int, unlabeled: Reviews | None = None) -> str:
@@ -215,7 +207,7 @@ def _accuracy(keras: Any) -> Callable[[Any, Any], Any]:
 
 
 def _with_ngrams(
-    student: keras.Model, teaching: Teaching, validation: Lessons, recipe: Recipe
+    student: keras.Model, teaching: Teaching, validation: Dataset, recipe: Recipe
 ) -> keras.Model:
     """The network of a trained student and of n-grams, its tables rounded to 8 bits.
 
@@ -224,8 +216,8 @@ def _with_ngrams(
     """
     words = student.get_layer("words")
     words.set_weights([rounded(np.asarray(words.get_weights()[0], np.float32))])
-    polarities = np.zeros(recipe.network.ngrams + 1, np.float32)
-    polarities[1 : len(teaching.ngrams) + 1] = rounded(teaching.polarities)
+    weights = np.zeros(recipe.network.ngrams + 1, np.float32)
+    weights[1 : len(teaching.ngrams) + 1] = rounded(teaching.ngram_weights)
     probabilities = student.predict(validation.in_order(), verbose=0)[:, 0].astype(np.float64)
     smallest = np.finfo(np.float32).eps
     probabilities = np.clip(probabilities, smallest, 1 - smallest)
@@ -233,7 +225,7 @@ def _with_ngrams(
     log_odds = np.stack(
         [
             np.log(probabilities / (1 - probabilities)),
-            teaching.ngrams.polarity_of(validation.sequences, polarities)[rows],
+            teaching.ngrams.log_odds(validation.sequences, weights)[rows],
         ],
         axis=1,
     )
@@ -245,32 +237,7 @@ def _with_ngrams(
         *(*shares, 100 * right, len(labels)),
     )
     of_student, of_ngrams = shares.tolist()
-    return join(student, polarities, (of_student, of_ngrams), recipe.encoding, recipe.network)
-
-
-def _checkpoint(folder: Path, model: keras.Model, history: Sequence[Epoch]) -> None:
-    number = history[-1].epoch
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".epoch-{number}"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    model.save(unfinished / "model.keras")
-    (unfinished / "history.json").write_text(json.dumps([asdict(epoch) for epoch in history]))
-    os.replace(unfinished, folder / f"epoch-{number}")
-
-
-def _resume(folder: Path, accuracy: object) -> tuple[list[Epoch], keras.Model | None]:
-    """The figures and the model of the last checkpoint, or nothing where there is none."""
-    numbers = [int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*")]
-    if not numbers:
-        return [], None
-    latest = folder / f"epoch-{max(numbers)}"
-    history = [Epoch(**epoch) for epoch in json.loads((latest / "history.json").read_text())]
-    logger.info("going on after epoch %d", len(history))
-    keras = import_keras()
-    return history, keras.models.load_model(
-        latest / "model.keras", custom_objects={"accuracy": accuracy}
-    )
+    return join(student, weights, (of_student, of_ngrams), recipe.encoding, recipe.network)
 
 
 def _summary(model: keras.Model) -> str:

@@ -1,9 +1,9 @@
-"""One number for each n-gram: what it adds to the log-odds of the reviews that hold it.
+"""One weight for each n-gram: what it adds to the log-odds of the reviews that hold it.
 
 The vector of an n-gram is the mean of the vectors of the reviews that hold it, the smaller the less
 log count ratios make of it. The vector of a review that was never seen is then the sum of those of
 its n-grams, over the root of its length, and a logistic regression on these vectors is linear in
-each n-gram: every n-gram gets one number. It is learned from a few hundred weights, not from as
+each n-gram: every n-gram gets one weight. It is learned from a few hundred weights, not from as
 many as there are n-grams, so that it holds for n-grams of a handful of reviews; and the vectors
 come from labeled and unlabeled reviews alike (see `document_vectors`).
 """
@@ -26,14 +26,14 @@ _PRIOR_REVIEWS: Final = np.float32(3)
 """So many reviews of a zero vector stand beside those that hold an n-gram."""
 
 
-def learn_polarities(
+def learn_ngram_weights(
     once: csr_array,
     lengths: NDArray[np.int64],
     labels: NDArray[np.int8],
     ratios: NDArray[np.float32],
     vectors: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """The polarity of each n-gram.
+    """The weight of each n-gram.
 
     Args:
         once: 1 where a review holds an n-gram: float32, (reviews, n-grams).
@@ -43,7 +43,7 @@ def learn_polarities(
         vectors: float32, (reviews, size), what `document_vectors.document_vectors` gave.
 
     Returns:
-        float32, (n-grams,). The sum of the polarities of a review's n-grams, each taken once, over
+        float32, (n-grams,). The sum of the weights of a review's n-grams, each taken once, over
         the root of its tokens, is the log-odds of positive.
     """
     holding = np.bincount(once.indices, minlength=once.shape[1]).astype(np.float32)
@@ -52,22 +52,22 @@ def learn_polarities(
     labeled = np.flatnonzero(labels >= 0)
     roots = np.sqrt(lengths[labeled], dtype=np.float32)
     features = (once[labeled] @ ngram_vectors) / roots[:, None]
-    polarities: NDArray[np.float32] = ngram_vectors @ fit_weights(features, labels[labeled], _C)
-    return polarities
+    weights: NDArray[np.float32] = ngram_vectors @ fit_weights(features, labels[labeled], _C)
+    return weights
 
 
 def strongest(
-    polarities: NDArray[np.float32], holding: NDArray[np.int64], count: int
+    weights: NDArray[np.float32], holding: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
     """The n-grams that move the most reviews the most.
 
     Args:
-        polarities: float32, (n-grams,).
+        weights: float32, (n-grams,).
         holding: int64, (n-grams,), how many reviews hold each.
         count: How many to keep, at most.
 
     Returns:
         int64, (kept,), their places, ascending.
     """
-    strength = np.abs(polarities) * np.sqrt(holding)
+    strength = np.abs(weights) * np.sqrt(holding)
     return np.sort(np.argsort(-strength, kind="stable")[:count])

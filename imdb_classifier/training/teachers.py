@@ -1,6 +1,6 @@
 """What a network learns from besides labels: what other models make of every review.
 
-Two are logistic regressions on n-grams, the third gives each n-gram a number of its own. They err
+Two are logistic regressions on n-grams, the third gives each n-gram a weight of its own. They err
 on different reviews, so that the mean of their log-odds is better than the best of them, and a
 network that is taught on 50,000 more reviews this way learns more than from the labels alone
 (Bucila, Caruana and Niculescu-Mizil, 2006; Hinton, Vinyals and Dean, 2015). Vectors of reviews say
@@ -29,7 +29,7 @@ from imdb_classifier.training.ngram_counts import (
     present,
     tf_idf_log_odds,
 )
-from imdb_classifier.training.ngram_weights import learn_polarities, strongest
+from imdb_classifier.training.ngram_weights import learn_ngram_weights, strongest
 
 logger = logging.getLogger(__name__)
 
@@ -42,13 +42,13 @@ class Teaching:
         probabilities: Of positive, by the mean of the teachers: float32, (learned,), in [0, 1].
         vectors: float32, (learned, vector_size), see `document_vectors.document_vectors`.
         ngrams: Those that say most.
-        polarities: float32, (n-grams,), see `polarity.learn_polarities`.
+        ngram_weights: float32, (n-grams,), see `ngram_weights.learn_ngram_weights`.
     """
 
     probabilities: NDArray[np.float32]
     vectors: NDArray[np.float32]
     ngrams: Ngrams
-    polarities: NDArray[np.float32]
+    ngram_weights: NDArray[np.float32]
 
 
 def teach(
@@ -74,7 +74,7 @@ def teach(
         learned_rows: The reviews to learn from, labeled and not.
         validation_rows: Other reviews with labels, at least one.
         config: How large the vectors are, and the like.
-        ngrams: How many n-grams are to have a polarity, at most.
+        ngrams: How many n-grams get a weight, at most.
         seed: Decides the vectors.
         folder: For this run's files and no other's, made if missing.
     """
@@ -98,40 +98,43 @@ def teach(
             ),
         )
 
-    def asked(name: str, log_odds: NDArray[np.float32]) -> NDArray[np.float32]:
+    def log_accuracy(name: str, log_odds: NDArray[np.float32]) -> None:
         share = ((log_odds > 0) == labels)[validation_rows].mean()
         logger.info(
             "teachers: %s, right in %.2f %% of %d validation reviews",
             *(name, 100 * share, len(validation_rows)),
         )
-        return log_odds
 
-    by_ratios = _kept(
+    by_ratios = _cached(
         folder / "log-count-ratios.npy", lambda: log_ratio_log_odds(once, labels, labeled_rows)
     )
-    asked("log count ratios", by_ratios)
-    by_tf_idf = _kept(folder / "tf-idf.npy", lambda: tf_idf_log_odds(counts, labels, labeled_rows))
-    asked("TF-IDF", by_tf_idf)
-    vectors = _kept(folder / "document-vectors.npy", to_vectors)
-    polarities = _kept(
-        folder / "polarities.npy",
-        lambda: learn_polarities(
+    log_accuracy("log count ratios", by_ratios)
+    by_tf_idf = _cached(
+        folder / "tf-idf.npy", lambda: tf_idf_log_odds(counts, labels, labeled_rows)
+    )
+    log_accuracy("TF-IDF", by_tf_idf)
+    vectors = _cached(folder / "document-vectors.npy", to_vectors)
+    weights = _cached(
+        folder / "ngram-weights.npy",
+        lambda: learn_ngram_weights(
             learned, sequences.lengths[learned_rows], learned_labels, ratios, vectors
         ),
     )
-    by_polarity = asked("polarities", (once @ polarities) / np.sqrt(sequences.lengths))
-    mean = asked("their mean", np.mean([by_ratios, by_tf_idf, by_polarity], axis=0))
+    by_weights = (once @ weights) / np.sqrt(sequences.lengths)
+    log_accuracy("n-gram weights", by_weights)
+    mean = np.mean([by_ratios, by_tf_idf, by_weights], axis=0)
+    log_accuracy("mean of all three", mean)
     temperature = fit_temperature(mean[validation_rows], labels[validation_rows])
     probabilities = (1 / (1 + np.exp(-mean[learned_rows] / temperature))).astype(np.float32)
-    said_most = strongest(polarities, np.bincount(learned.indices), ngrams)
-    return Teaching(probabilities, vectors, Ngrams(found.listed[said_most]), polarities[said_most])
+    chosen = strongest(weights, np.bincount(learned.indices), ngrams)
+    return Teaching(probabilities, vectors, Ngrams(found.listed[chosen]), weights[chosen])
 
 
-def _kept(file: Path, way: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """What the file holds, or else what the way gives, which the file holds from now on."""
+def _cached(file: Path, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The array in the file; computed and saved where there is none."""
     if not file.exists():
         unfinished = file.with_suffix(".unfinished.npy")
-        np.save(unfinished, way())
+        np.save(unfinished, compute())
         unfinished.rename(file)
-    kept: NDArray[np.float32] = np.load(file)
-    return kept
+    array: NDArray[np.float32] = np.load(file)
+    return array

@@ -11,8 +11,9 @@ import pytest
 
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.model.bundle import KERAS_FILE, ONNX_FILE, TOLERANCE, Bundle, load_bundle
-from imdb_classifier.model.engines.choice import KerasEngine, OnnxEngine
-from imdb_classifier.model.network import import_keras
+from imdb_classifier.model.engines.keras_engine import KerasEngine
+from imdb_classifier.model.engines.onnx_engine import OnnxEngine
+from imdb_classifier.model.keras_backend import import_keras
 from imdb_classifier.pipeline.jobs import evaluate_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.reviews.dataset import Reviews

@@ -15,7 +15,6 @@ import pytest
 
 from imdb_classifier.errors import BundleError, CannotWriteError, ExportError, OutputExistsError
 from imdb_classifier.model.bundle import (
-    GOLDEN_TEXTS,
     KERAS_FILE,
     MANIFEST_FILE,
     NGRAMS_FILE,
@@ -25,11 +24,10 @@ from imdb_classifier.model.bundle import (
     VOCABULARY_FILE,
     Bundle,
     load_bundle,
-    with_evaluation,
-    write_bundle,
 )
-from imdb_classifier.model.engines.choice import KerasEngine
-from imdb_classifier.model.network import import_keras
+from imdb_classifier.model.bundle_writer import GOLDEN_TEXTS, with_evaluation, write_bundle
+from imdb_classifier.model.engines.keras_engine import KerasEngine
+from imdb_classifier.model.keras_backend import import_keras
 from imdb_classifier.model.trained import TrainedModel
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.reviews.load import load_reviews

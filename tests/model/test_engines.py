@@ -14,16 +14,13 @@ from numpy.typing import NDArray
 
 from imdb_classifier.config import EncodingConfig, Recipe
 from imdb_classifier.errors import BundleError
-from imdb_classifier.model.engines import choice as engine_module
-from imdb_classifier.model.engines.choice import (
-    CompiledEngine,
-    Engine,
-    KerasEngine,
-    OnnxEngine,
-    fastest_engine,
-)
-from imdb_classifier.model.network import NetworkWeights
+from imdb_classifier.model.engines import choice
+from imdb_classifier.model.engines.choice import Engine, fastest_engine
+from imdb_classifier.model.engines.compiled_engine import CompiledEngine
+from imdb_classifier.model.engines.keras_engine import KerasEngine
+from imdb_classifier.model.engines.onnx_engine import OnnxEngine
 from imdb_classifier.model.onnx_export import to_onnx
+from imdb_classifier.model.weights import NetworkWeights
 from imdb_classifier.text.encoding import TokenSequences, Vocabulary, encode
 from imdb_classifier.text.ngrams import Ngrams, fingerprints
 
@@ -89,7 +86,7 @@ def test_every_engine_gives_keras_probabilities(engines: dict[str, Engine], name
     picked=st.randoms(use_true_random=False),
 )
 @settings(max_examples=25)
-def test_order_neighbours_and_batches_cannot_change_a_score(
+def test_order_and_batches_cannot_change_a_score(
     long_engines: dict[str, Engine], words: list[int], picked: Any
 ) -> None:
     texts = [" ".join(picked.choices(["w1", "w5", "unknown"], k=count)) for count in words]
@@ -169,7 +166,7 @@ def test_without_the_extra_onnx_runtime_scores(
 ) -> None:
     model, recipe = small_network(masked=True)
     graph = to_onnx(NetworkWeights.of(model), recipe).SerializeToString()
-    monkeypatch.setattr(engine_module, "find_spec", lambda name: name != missing)
+    monkeypatch.setattr(choice, "find_spec", lambda name: name != missing)
     expected = "ONNX Runtime" if missing else "compiled LSTM"
     assert fastest_engine(graph, recipe).name == expected
 

@@ -1,26 +1,17 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from imdb_classifier.config import NO_REGULARIZATION, PRODUCTION, RECIPES, SEED, TINY, Recipe
-from imdb_classifier.errors import MissingExtraError
-from imdb_classifier.model.network import (
-    NetworkWeights,
-    build_network,
-    build_student,
-    eight_bits,
-    import_keras,
-    join,
-)
+from imdb_classifier.model.network import build_network, build_student, join
+from imdb_classifier.model.weights import NGRAM_WEIGHTS_LAYER, NetworkWeights
 
 
 def test_seed_is_the_tutorial_network() -> None:
@@ -44,7 +35,7 @@ def test_masked_networks_take_any_length_and_skip_padding() -> None:
 def test_weights_by_name() -> None:
     weights = NetworkWeights.of(build_network(TINY.encoding, TINY.network, seed=1))
     assert weights.words.shape == (1_000, 8)
-    assert weights.polarities.shape == (0,)
+    assert weights.ngram_weights.shape == (0,)
     (lstm,) = weights.directions
     assert lstm.kernel.shape == (8, 32)
     assert lstm.recurrent_kernel.shape == (8, 32)
@@ -60,17 +51,18 @@ NGRAMS = replace(TINY.network, ngrams=50)
 
 def test_n_grams_stand_beside_an_lstm_in_both_directions() -> None:
     weights = NetworkWeights.of(build_network(TINY.encoding, NGRAMS, seed=1))
-    assert weights.polarities.shape == (51,)
+    assert weights.ngram_weights.shape == (51,)
     assert [lstm.recurrent_kernel.shape for lstm in weights.directions] == [(8, 32), (8, 32)]
-    # Peaks and means of 8 units in two directions, the mean vector of 8, and the polarity.
+    # Peaks and means of 8 units in two directions, the mean vector of 8, and the n-grams.
     assert weights.output_kernel.shape == (2 * 2 * 8 + 8 + 1, 1)
 
 
 def test_networks_with_n_grams_skip_padding() -> None:
     model = build_network(TINY.encoding, NGRAMS, seed=1)
-    polarities = model.get_layer("polarities").get_weights()[0]
-    polarities[0] = 0
-    model.get_layer("polarities").set_weights([polarities])
+    layer = model.get_layer(NGRAM_WEIGHTS_LAYER)
+    weights = layer.get_weights()[0]
+    weights[0] = 0
+    layer.set_weights([weights])
     inputs = np.array([[1, 5, 9]], np.int32), np.array([[3, 7]], np.int32)
     short = model.predict_on_batch(inputs)
     padded = model.predict_on_batch(tuple(np.pad(a, ((0, 0), (0, 4))) for a in inputs))
@@ -79,13 +71,13 @@ def test_networks_with_n_grams_skip_padding() -> None:
 
 def test_a_student_and_n_grams_add_up() -> None:
     student = build_student(TINY.encoding, NGRAMS, NO_REGULARIZATION, 4, seed=1)
-    polarities = np.zeros(51, np.float32)
-    polarities[3], polarities[7] = 2.0, 1.0
-    joined = join(student, polarities, (0.5, 0.25), TINY.encoding, NGRAMS)
+    weights = np.zeros(51, np.float32)
+    weights[3], weights[7] = 2.0, 1.0
+    joined = join(student, weights, (0.5, 0.25), TINY.encoding, NGRAMS)
     token_ids, ngram_ids = np.array([[1, 5, 9, 4]], np.int32), np.array([[3, 7, 0]], np.int32)
     alone = student.predict_on_batch(token_ids)[0][0, 0]
     together = joined.predict_on_batch((token_ids, ngram_ids))[0, 0]
-    # Polarities of 3 over the root of 4 tokens.
+    # Weights of 3 over the root of 4 tokens.
     expected = 0.5 * np.log(alone / (1 - alone)) + 0.25 * 3 / 2
     assert np.log(together / (1 - together)) == pytest.approx(expected, abs=1e-5)
 
@@ -123,46 +115,7 @@ def test_fresh_weights_depend_on_the_seed_alone(
     assert len({float(ours.flat[0]) for ours, _ in drawn}) == len(drawn)
 
 
-@pytest.mark.parametrize("size", [1e-6, 1.0, 3.7e4])
-def test_eight_bits_hold_what_they_have_rounded(size: float) -> None:
-    table = np.random.default_rng(0).normal(0, size, (50, 7)).astype(np.float32)
-    codes, scale = eight_bits(table)
-    assert codes.dtype == np.int8
-    assert np.abs(codes).max() == 127
-    np.testing.assert_allclose(codes * scale, table, atol=0.51 * np.abs(table).max() / 127)
-    again, same_scale = eight_bits(codes * scale)
-    np.testing.assert_array_equal(again, codes)
-    assert same_scale == scale
-    assert (codes * scale).dtype == np.float32
-
-
-def test_vectors_that_are_all_zero_stay_zero() -> None:
-    codes, scale = eight_bits(np.zeros((2, 2), np.float32))
-    assert not (codes * scale).any()
-
-
-def test_tensorflow_starts_quietly() -> None:
-    program = (
-        "import os\n"
-        "from imdb_classifier.model.network import import_keras\n"
-        "import_keras()\n"
-        "os.write(2, b'still here')\n"
-    )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert ran.stderr == b"still here"
-
-
-def test_without_keras_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(MissingExtraError, match=r"needs the package keras.*classifier\[train\]"):
-        import_keras()
-
-
-def test_a_keras_that_does_not_fit_is_not_called_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "keras.py").write_text("from numpy import no_longer_there")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "keras", raising=False)
-    with pytest.raises(ImportError, match="cannot import name 'no_longer_there' from 'numpy'"):
-        import_keras()
+def test_building_a_network_warns_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_network(TINY.encoding, NGRAMS, seed=1)

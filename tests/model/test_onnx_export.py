@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from imdb_classifier.config import Recipe
-from imdb_classifier.model.network import NetworkWeights, import_keras
+from imdb_classifier.model.keras_backend import import_keras
 from imdb_classifier.model.onnx_export import states_after_padding, to_onnx, weights_of
+from imdb_classifier.model.weights import NetworkWeights
 
 Network = Callable[..., tuple[Any, Recipe]]
 
@@ -26,7 +27,7 @@ def test_weights_come_back_from_the_graph(
     model, recipe = small_network(masked, ngrams=ngrams)
     weights = NetworkWeights.of(model)
     found = weights_of(to_onnx(weights, recipe).SerializeToString())
-    for name in ("words", "polarities"):
+    for name in ("words", "ngram_weights"):
         np.testing.assert_array_equal(getattr(found, name), getattr(weights, name))
     for ours, theirs in zip(found.directions, weights.directions, strict=True):
         for name, value in vars(ours).items():

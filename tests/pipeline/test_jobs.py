@@ -48,7 +48,7 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
     assert checkpoints.name.endswith(".checkpoints")
     with caplog.at_level(logging.INFO, "imdb_classifier"):
         resumed = train_bundle(str(FOLDER), "tiny", 7, tmp_path)
-    assert "going on after epoch 1" in caplog.text
+    assert "resuming after epoch 1" in caplog.text
     assert resumed.model_hash == tiny_bundle.model_hash
     assert list(tmp_path.iterdir()) == [resumed.path]
     caplog.clear()

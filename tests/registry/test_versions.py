@@ -15,7 +15,8 @@ from imdb_classifier.errors import (
     UnapprovedModelError,
     UnknownModelError,
 )
-from imdb_classifier.model.bundle import Bundle, with_evaluation
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.model.bundle_writer import with_evaluation
 from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import LocalStorage

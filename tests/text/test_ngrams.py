@@ -66,12 +66,12 @@ def test_fingerprints_spread_evenly() -> None:
     assert counts.std() < 1.5 * np.sqrt(counts.mean())
 
 
-def test_polarities_of_a_review_are_summed_over_the_root_of_its_tokens() -> None:
+def test_weights_of_a_review_are_summed_over_the_root_of_its_tokens() -> None:
     ngrams = known([5], [6])
-    polarities = np.array([0.0, 1.0, 10.0], np.float32)
+    weights = np.array([0.0, 1.0, 10.0], np.float32)
     five, six = (ngrams.held_by(sequences_of([word]))[0][0] for word in (5, 6))
-    found = ngrams.polarity_of(sequences_of([5, 7, 5, 6], [7], [6]), polarities)
-    expected = [(polarities[five] + polarities[six]) / 2, 0, polarities[six]]
+    found = ngrams.log_odds(sequences_of([5, 7, 5, 6], [7], [6]), weights)
+    expected = [(weights[five] + weights[six]) / 2, 0, weights[six]]
     np.testing.assert_allclose(found, expected)
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
-from imdb_classifier.training.linear import fit_log_odds, fit_temperature
+from imdb_classifier.training.linear import fit_log_odds, fit_temperature, fit_weights
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1, 4])
@@ -27,3 +29,15 @@ def test_log_odds_of_all_rows_come_from_some() -> None:
     log_odds = fit_log_odds(features, labels, np.arange(200), 10)
     assert log_odds.dtype == np.float32
     assert ((log_odds[200:] > 0) == (features[200:, 1] > 0)).mean() > 0.95
+
+
+def test_weights_are_fitted_until_they_converge() -> None:
+    generator = np.random.default_rng(4)
+    # Features of very different sizes take the solver more than a hundred iterations.
+    features = generator.normal(0, 1, (2_000, 40)) * np.logspace(-1, 1, 40)
+    labels = (features @ (generator.normal(0, 1, 40) / np.logspace(-1, 1, 40)) > 0).astype(np.int8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        weights = fit_weights(features, labels, 10.0)
+    assert weights.dtype == np.float32
+    assert ((features @ weights > 0) == labels).mean() > 0.95

@@ -12,15 +12,17 @@ import pytest
 
 from imdb_classifier.config import PRODUCTION, SEED, TINY, Recipe, TeachersConfig
 from imdb_classifier.errors import ConfigurationError
-from imdb_classifier.model.engines.choice import KerasEngine
-from imdb_classifier.model.network import NetworkWeights, eight_bits, import_keras
+from imdb_classifier.model.engines.keras_engine import KerasEngine
+from imdb_classifier.model.keras_backend import import_keras
 from imdb_classifier.model.trained import Epoch, TrainedModel, epoch_line
+from imdb_classifier.model.weights import NetworkWeights, eight_bits
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.text.encoding import encode
 from imdb_classifier.training import loop
-from imdb_classifier.training.data import Lessons, split, vocabulary_of
+from imdb_classifier.training.checkpoints import load_checkpoint
+from imdb_classifier.training.data import Dataset, split, vocabulary_of
 from imdb_classifier.training.linear import fit_temperature
 from imdb_classifier.training.loop import TrainingObserver, run_key, train
 
@@ -170,7 +172,7 @@ def test_an_unfinished_checkpoint_is_not_taken(
         raise OSError("the disk is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr("imdb_classifier.training.loop.os.replace", die)
+        patch.setattr("imdb_classifier.training.checkpoints.os.replace", die)
         with pytest.raises(OSError, match="the disk is gone"):
             train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabeled)
     assert {path.name for path in tmp_path.iterdir()} - {"teachers"} == {".epoch-1"}
@@ -238,7 +240,7 @@ def test_a_taught_network_is_rounded_and_calibrated(
     weights = NetworkWeights.of(undisturbed.model)
     assert undisturbed.ngrams is not None
     assert len(undisturbed.ngrams) == 500
-    for table in (weights.words, weights.polarities):
+    for table in (weights.words, weights.ngram_weights):
         codes, scale = eight_bits(table)
         np.testing.assert_array_equal(codes * scale, table)
     _, rows = split(len(reviews), TAUGHT, 5)
@@ -265,7 +267,7 @@ def test_an_epoch_ends_with_the_average_of_its_weights(
     recipe = replace(TAUGHT, training=one_epoch)
     train(reviews, recipe, 5, tmp_path, Recorder(), unlabeled)
     accuracy = loop._accuracy(import_keras())
-    (history, model) = loop._resume(tmp_path, accuracy)
+    (history, model) = load_checkpoint(tmp_path, accuracy)
     assert len(history) == 1
     assert model is not None
     # The step size has risen, and fallen to nearly nothing.
@@ -281,7 +283,7 @@ def test_an_epoch_ends_with_the_average_of_its_weights(
 def test_dropped_words_become_unknown(reviews: Reviews) -> None:
     vocabulary = vocabulary_of(reviews, TAUGHT)
     sequences = encode(reviews.table["text"], vocabulary, TAUGHT.encoding)
-    part = Lessons(sequences, (reviews.labels.astype(np.float32)[:, None],), TAUGHT)
+    part = Dataset(sequences, (reviews.labels.astype(np.float32)[:, None],), TAUGHT)
     unknown = [
         np.concatenate([(ids == 2)[ids != 0] for ids, _ in batches]).mean()
         for batches in (part.in_order(), part.epoch(np.random.default_rng(1)))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from imdb_classifier.training.linear import fit_weights
-from imdb_classifier.training.ngram_weights import learn_polarities, strongest
+from imdb_classifier.training.ngram_weights import learn_ngram_weights, strongest
 
 REVIEWS, NGRAMS, SIZE = 200, 30, 5
 LABELS = np.where(np.arange(REVIEWS) < 100, np.arange(REVIEWS) % 2, -1).astype(np.int8)
@@ -33,7 +33,7 @@ def reviews() -> dict[str, Any]:
 def learned(reviews: dict[str, Any], **changed: Any) -> NDArray[np.float32]:
     given = reviews | {"labels": LABELS} | changed
     names = ("once", "lengths", "labels", "ratios", "vectors")
-    return learn_polarities(*(given[name] for name in names))
+    return learn_ngram_weights(*(given[name] for name in names))
 
 
 def test_their_sum_over_the_root_is_the_regression_on_vectors(reviews: dict[str, Any]) -> None:
@@ -49,7 +49,7 @@ def test_their_sum_over_the_root_is_the_regression_on_vectors(reviews: dict[str,
     assert ((log_odds > np.median(log_odds)) == np.arange(REVIEWS) % 2)[100:].mean() > 0.8
 
 
-def test_an_ngram_that_says_nothing_by_itself_has_no_polarity(reviews: dict[str, Any]) -> None:
+def test_an_ngram_that_says_nothing_by_itself_has_no_weight(reviews: dict[str, Any]) -> None:
     ratios = np.where(np.arange(NGRAMS) == 7, 0, reviews["ratios"]).astype(np.float32)
     found = learned(reviews, ratios=ratios)
     assert found[7] == 0
@@ -57,8 +57,8 @@ def test_an_ngram_that_says_nothing_by_itself_has_no_polarity(reviews: dict[str,
 
 
 def test_the_strongest_move_many_reviews_much() -> None:
-    polarities = np.array([1.0, -2.0, 0.5, -0.5, 3.0], np.float32)
+    weights = np.array([1.0, -2.0, 0.5, -0.5, 3.0], np.float32)
     holding = np.array([100, 9, 100, 100, 1])
     # Products with the root: 10, 6, 5, 5, 3; of equal ones the first is taken.
-    assert strongest(polarities, holding, 3).tolist() == [0, 1, 2]
-    assert strongest(polarities, holding, 9).tolist() == [0, 1, 2, 3, 4]
+    assert strongest(weights, holding, 3).tolist() == [0, 1, 2]
+    assert strongest(weights, holding, 9).tolist() == [0, 1, 2, 3, 4]

@@ -9,9 +9,10 @@ from typing import Final
 from imdb_classifier.batch.discovery import DiscoveredFile
 from imdb_classifier.batch.outputs.provenance import read_footer
 from imdb_classifier.errors import cannot_write
-from imdb_classifier.model.bundle import Bundle, to_json
+from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.monitoring.drift import Drift, DriftLimits, measure_drift, reference_of
 from imdb_classifier.storage import SUFFIX, storage_of
+from imdb_classifier.storage.files import to_json
 from imdb_classifier.text.batch_profile import BatchProfile
 
 DRIFT_FILE: Final = "_DRIFT.json"

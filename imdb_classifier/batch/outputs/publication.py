@@ -22,9 +22,9 @@ from imdb_classifier.errors import (
     first_line,
     printable,
 )
-from imdb_classifier.model.bundle import Bundle, to_json
+from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.storage import SUFFIX, storage_of
-from imdb_classifier.storage.files import sha256_of
+from imdb_classifier.storage.files import sha256_of, to_json
 
 MANIFEST_FILE: Final = "_MANIFEST.json"
 SUCCESS_FILE: Final = "_SUCCESS"

@@ -1,1 +1,1 @@
-"""Engines: token ids in, probabilities out."""
+"""Token sequences to probabilities, by one of several engines."""

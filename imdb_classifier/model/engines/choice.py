@@ -1,35 +1,19 @@
-"""Token sequences to probabilities.
-
-`CompiledEngine` is the fastest and needs the extra ``fast``; `OnnxEngine` does without it;
-`KerasEngine` is the reference that both are tested against.
-"""
+"""What every engine does, and which one scores on this machine."""
 
 from __future__ import annotations
 
-import math
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imdb_classifier.config import Recipe
-from imdb_classifier.errors import BundleError
-from imdb_classifier.model.network import LstmWeights, NetworkWeights
-from imdb_classifier.model.onnx_export import states_after_padding, weights_of
-from imdb_classifier.text.batching import length_buckets, pad_right, padded
+from imdb_classifier.model.engines.compiled_engine import CompiledEngine
+from imdb_classifier.model.engines.onnx_engine import OnnxEngine
+from imdb_classifier.model.onnx_export import weights_of
 from imdb_classifier.text.encoding import TokenSequences
-from imdb_classifier.text.ngrams import Ngrams, padded_ngrams
-
-if TYPE_CHECKING:
-    import keras
-
-BATCH_ROWS: Final = 24
-"""Reviews of one call of ONNX Runtime: enough for its matrix product, and few enough for what it
-computes of all their steps beforehand to stay in the cache."""
-KERAS_BATCH_ROWS: Final = 64
-
-CACHE_LINE_BYTES: Final = 64
+from imdb_classifier.text.ngrams import Ngrams
 
 
 class Engine(Protocol):
@@ -50,217 +34,10 @@ def fastest_engine(model: bytes, recipe: Recipe, ngrams: Ngrams | None = None) -
     """The compiled engine where the extra ``fast`` is installed, else ONNX Runtime.
 
     Args:
-        model: The serialised graph that `export.to_onnx` built.
+        model: The serialized graph that `onnx_export.to_onnx` built.
         recipe: What it was built from.
-        ngrams: Those that have a polarity in it.
+        ngrams: The n-grams that have a weight in it, if any.
     """
     if find_spec("llvmlite") and find_spec("onnx"):
         return CompiledEngine(weights_of(model), recipe, ngrams)
     return OnnxEngine(model, ngrams)
-
-
-class CompiledEngine:
-    """A network run by `lstm_kernel`.
-
-    A review's probability is the same to the last bit beside any neighbours.
-
-    Args:
-        weights: What the network has learned.
-        recipe: What it was built from.
-        ngrams: Those that have a polarity in it.
-        shape: Lanes and rows of a tile; by default what fits this processor.
-
-    Raises:
-        BundleError: The weights are not those of such a network.
-    """
-
-    name = "compiled LSTM"
-
-    def __init__(
-        self,
-        weights: NetworkWeights,
-        recipe: Recipe,
-        ngrams: Ngrams | None = None,
-        shape: tuple[int, int] | None = None,
-    ) -> None:
-        network = recipe.network
-        # Compiled code looks at no shapes.
-        expected = NetworkWeights.shapes(recipe.encoding, network)
-        if weights.shape() != expected:
-            raise BundleError(
-                f"The recipe '{recipe.name}' has weights of the shapes {expected}.",
-                f"The model's are {weights.shape()}.",
-                "Restore the bundle from a copy, or train the model again.",
-            )
-        self._ngrams, self._polarities = ngrams, weights.polarities
-        self._directions = [
-            _Direction(weights.words, lstm, backwards, shape)
-            for lstm, backwards in zip(weights.directions, (False, True), strict=False)
-        ]
-        output_kernel = weights.output_kernel[:, 0].astype(np.float64)
-        of_states = 2 * network.lstm_units * len(weights.directions)
-        self._output_kernel = output_kernel[:of_states]
-        self._output_bias = float(weights.output_bias[0])
-        self._words = len(weights.words)
-        if ngrams is not None:
-            # What a word adds to the logit through the mean of the vectors.
-            self._direct = weights.words.astype(np.float64) @ output_kernel[of_states:-1]
-            self._of_polarity = output_kernel[-1]
-        longest = 0 if network.masked else recipe.encoding.sequence_length
-        self._first = np.stack(states_after_padding(weights, longest), axis=1)
-
-    def probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
-        """See `Engine`.
-
-        Raises:
-            IndexError: A token id is not in the vocabulary.
-        """
-        ids, lengths = sequences.ids, sequences.lengths
-        if len(ids) == 0:
-            return np.empty(0, np.float32)
-        if ids.min() < 0 or ids.max() >= self._words:
-            raise IndexError(f"a token id lies outside [0, {self._words})")
-        first = self._first[np.maximum(len(self._first) - 1 - lengths, 0)]
-        hidden, _, peaks, totals = np.concatenate(
-            [direction.states(sequences, first) for direction in self._directions], axis=2
-        ).swapaxes(0, 1)
-        means = totals / lengths[:, None]
-        features = np.concatenate([peaks, means], axis=1) if self._ngrams is not None else hidden
-        # Summed row by row: a matrix product may add up in another order for other neighbours.
-        logits = (features * self._output_kernel).sum(axis=1) + self._output_bias
-        if self._ngrams is not None:
-            logits += np.add.reduceat(self._direct[ids], sequences.offsets[:-1]) / lengths
-            logits += self._of_polarity * self._ngrams.polarity_of(sequences, self._polarities)
-        probabilities: NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32)
-        return probabilities
-
-
-class _Direction:
-    """An LSTM that reads forwards or backwards, packed for `lstm_kernel`."""
-
-    def __init__(
-        self,
-        vectors: NDArray[np.float32],
-        lstm: LstmWeights,
-        backwards: bool,
-        shape: tuple[int, int] | None,
-    ) -> None:
-        from imdb_classifier.model.engines import lstm_kernel
-
-        self._units = len(lstm.recurrent_kernel)
-        self._lanes, self._rows = shape or lstm_kernel.tile_shape()
-        self._lstm = lstm_kernel.compile_lstm(
-            self._units, self._lanes, self._rows, backwards=backwards
-        )
-        kernel, bias = self._packed(lstm.kernel), self._packed(lstm.bias)
-        self._table = _aligned((len(vectors), *kernel.shape[1:]))
-        np.matmul(
-            vectors, kernel.reshape(len(kernel), -1), out=self._table.reshape(len(vectors), -1)
-        )
-        self._table += bias
-        recurrent = self._packed(lstm.recurrent_kernel).swapaxes(0, 1)
-        self._recurrent = _aligned(recurrent.shape)
-        self._recurrent[...] = recurrent
-
-    def states(self, sequences: TokenSequences, first: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Each review's last hidden state, cell, peaks and totals.
-
-        Args:
-            sequences: The reviews; their ids are rows of the table.
-            first: float32, (reviews, 2, units): hidden state and cell to begin with.
-
-        Returns:
-            float32, (reviews, 4, units).
-        """
-        width = self._table.shape[1] * self._lanes
-        states = np.zeros((len(sequences), 4, width), np.float32)
-        states[:, :2, : self._units] = first
-        order = np.argsort(-sequences.lengths, kind="stable")
-        tiles = -(-len(order) // self._rows)
-        order = np.pad(order, (0, tiles * self._rows - len(order)), mode="edge")
-        ids = np.ascontiguousarray(sequences.ids)
-        self._lstm(self._table, self._recurrent, ids, sequences.offsets, order, states, tiles)
-        return states[:, :, : self._units]
-
-    def _packed(self, gates: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Gates, (count, 4 * units), as the kernel takes them: (count, blocks, 4, lanes)."""
-        # Sigmoid needs exp(-x), the candidate's tanh exp(-2x), both as powers of two.
-        exponents = -np.array([[1.0], [1.0], [2.0], [1.0]]) / np.log(2)
-        scaled = gates.reshape(-1, 4, self._units) * exponents
-        padded = np.pad(scaled, ((0, 0), (0, 0), (0, -self._units % self._lanes)))
-        blocks = padded.reshape(len(padded), 4, -1, self._lanes).swapaxes(1, 2)
-        packed: NDArray[np.float32] = blocks.astype(np.float32)
-        return packed
-
-
-class OnnxEngine:
-    """A network run by ONNX Runtime, one thread a call.
-
-    Args:
-        model: The serialised graph that `export.to_onnx` built.
-        ngrams: Those that have a polarity in it.
-    """
-
-    name = "ONNX Runtime"
-
-    def __init__(self, model: bytes, ngrams: Ngrams | None = None) -> None:
-        # Here, for the compiled engine does without it.
-        import onnxruntime
-
-        self._ngrams = ngrams
-        options = onnxruntime.SessionOptions()
-        # Parallelism comes from callers, one chunk of rows a thread: a recurrent step is too
-        # little work to be shared out.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
-        )
-
-    def probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
-        """See `Engine`."""
-        result = np.empty(len(sequences), dtype=np.float32)
-        for rows in length_buckets(sequences.lengths, BATCH_ROWS):
-            batch = sequences.take(rows)
-            inputs = {"token_ids": pad_right(batch).T, "lengths": batch.lengths.astype(np.int32)}
-            if self._ngrams is not None:
-                inputs["ngram_ids"] = padded_ngrams(self._ngrams, batch).T
-            contiguous = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
-            (result[rows],) = self._session.run(None, contiguous)
-        return result
-
-
-class KerasEngine:
-    """The Keras network itself, fed as in training.
-
-    Args:
-        model: A network that `network.build_network` made.
-        recipe: What it was built from.
-        ngrams: Those that have a polarity in it.
-    """
-
-    name = "Keras"
-
-    def __init__(self, model: keras.Model, recipe: Recipe, ngrams: Ngrams | None = None) -> None:
-        self._model = model
-        self._recipe = recipe
-        self._ngrams = ngrams
-
-    def probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
-        """See `Engine`."""
-        result = np.empty(len(sequences), dtype=np.float32)
-        for rows in length_buckets(sequences.lengths, KERAS_BATCH_ROWS):
-            batch = sequences.take(rows)
-            inputs: Any = padded(self._recipe, batch)
-            if self._ngrams is not None:
-                inputs = inputs, padded_ngrams(self._ngrams, batch)
-            result[rows] = self._model.predict_on_batch(inputs)[:, 0]
-        return result
-
-
-def _aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """An array that starts at a cache line, so that no vector load straddles two."""
-    size = 4 * math.prod(shape)
-    memory = np.empty(size + CACHE_LINE_BYTES, np.uint8)
-    start = -memory.ctypes.data % CACHE_LINE_BYTES
-    return memory[start : start + size].view(np.float32).reshape(shape)

@@ -6,7 +6,7 @@ Here the product never leaves the registers: a tile of `rows` reviews times `lan
 four gates in vector registers, adds up ``state @ recurrent`` in them, and turns them into the new
 state on the spot. What a token adds to the gates is looked up by its id, so that there is no input
 product. Reviews are taken ragged, as they are, and each is computed by the same operations in the
-same order whoever its neighbours are: its result is the same to the last bit.
+same order in any batch: its result has the same bits.
 """
 
 from __future__ import annotations

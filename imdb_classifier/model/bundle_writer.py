@@ -1,0 +1,173 @@
+"""Writing bundles: a trained model exported, and a bundle with its evaluation."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from imdb_classifier.errors import CannotWriteError, ExportError, OutputExistsError
+from imdb_classifier.model.bundle import (
+    CARD_FILE,
+    EVALUATION_FILE,
+    FORMAT_VERSION,
+    KERAS_FILE,
+    MANIFEST_FILE,
+    NGRAMS_FILE,
+    ONNX_FILE,
+    SUMS_FILE,
+    TOLERANCE,
+    VOCABULARY_FILE,
+    Bundle,
+    load_bundle,
+    model_files,
+    model_hash_of,
+)
+from imdb_classifier.model.engines.keras_engine import KerasEngine
+from imdb_classifier.model.engines.onnx_engine import OnnxEngine
+from imdb_classifier.model.network import build_network
+from imdb_classifier.model.onnx_export import to_onnx
+from imdb_classifier.model.trained import TrainedModel
+from imdb_classifier.model.weights import NetworkWeights
+from imdb_classifier.storage import storage_of
+from imdb_classifier.storage.files import sha256_of, to_json
+from imdb_classifier.storage.paths import StrPath, to_str
+from imdb_classifier.text.encoding import encode
+from imdb_classifier.version import __version__
+
+_GOLDEN_SENTENCES: Final = (
+    "A warm, funny and beautifully acted film; I would watch it again tomorrow.",
+    "Two hours of my life that nobody will give back. Dull, loud and badly cut!",
+    "I didn't expect much, and it wasn't bad at all.<br /><br />The ending isn't great, though.",
+    "ok",
+    "Zwölf Minuten Élan, dann nichts 🎬 7/10",
+)
+GOLDEN_TEXTS: Final = (
+    *_GOLDEN_SENTENCES,
+    " ".join(_GOLDEN_SENTENCES),
+    " ".join(_GOLDEN_SENTENCES[:3] * 6),
+    " ".join(_GOLDEN_SENTENCES[:3] * 20),
+)
+"""Texts of 1 to some 900 words, whose probabilities a bundle keeps and gives again when loaded."""
+
+
+def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: StrPath) -> Bundle:
+    """Export a trained model and write its bundle.
+
+    Args:
+        trained: What `loop.train` gave.
+        data: What is known of the reviews: plain JSON values, for the manifest.
+        target: The bundle's folder; must not exist.
+
+    Raises:
+        ExportError: Keras and ONNX Runtime differ by more than `TOLERANCE` on a golden text.
+        OutputExistsError: Something stands at `target`.
+        CannotWriteError: The place of `target` does not let us.
+        MissingExtraError: The package onnx is not installed.
+    """
+    recipe = trained.recipe
+    onnx_model = to_onnx(NetworkWeights.of(trained.model), recipe).SerializeToString(
+        deterministic=True
+    )
+    golden = encode(pa.array(GOLDEN_TEXTS), trained.vocabulary, recipe.encoding)
+    probabilities = OnnxEngine(onnx_model, trained.ngrams).probabilities(golden)
+    reference = KerasEngine(trained.model, recipe, trained.ngrams).probabilities(golden)
+    difference = np.abs(probabilities - reference)
+    if not difference.max() <= TOLERANCE:
+        raise ExportError(
+            f"The exported model must give Keras' probabilities within {TOLERANCE}.",
+            f"On golden texts it differs by up to {difference.max():.2e}.",
+            "Train again; if it happens again, report it with the recipe and the seed.",
+        )
+
+    words = "".join(f"{word}\n" for word in trained.vocabulary.words.to_pylist()).encode()
+    listed = None if trained.ngrams is None else _npy(trained.ngrams.listed)
+    model_hash = model_hash_of([onnx_model, words, *([listed] if listed else [])], recipe)
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "model_id": f"{recipe.name}-{model_hash[:12]}",
+        "model_hash": model_hash,
+        "recipe": recipe.to_dict(),
+        "seed": trained.seed,
+        "data": dict(data),
+        "history": [asdict(epoch) for epoch in trained.history],
+        "golden": [
+            {"text": text, "probability": float(probability)}
+            for text, probability in zip(GOLDEN_TEXTS, probabilities, strict=True)
+        ],
+        "packages": {name: version(name) for name in ("keras", "numpy", "onnx", "tensorflow")},
+        "package_version": __version__,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with _writing(to_str(target)) as folder:
+        # A fresh network: Adam's state is of no use to a reader and twice the weights' size.
+        bare = build_network(recipe.encoding, recipe.network, trained.seed)
+        bare.set_weights(trained.model.get_weights())
+        bare.save(folder / KERAS_FILE)
+        (folder / ONNX_FILE).write_bytes(onnx_model)
+        (folder / VOCABULARY_FILE).write_bytes(words)
+        if listed:
+            (folder / NGRAMS_FILE).write_bytes(listed)
+        (folder / MANIFEST_FILE).write_text(to_json(manifest), "utf-8")
+    return load_bundle(target)
+
+
+def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: StrPath) -> Bundle:
+    """A copy of a bundle that also holds what its evaluation found.
+
+    Args:
+        bundle: The model.
+        evaluation: The text of ``evaluation.json``.
+        card: The text of ``README.md``, the model card.
+        target: The copy's folder; must not exist.
+
+    Raises:
+        OutputExistsError: Something stands at `target`.
+        CannotWriteError: The place of `target` does not let us.
+    """
+    with _writing(to_str(target)) as folder:
+        for name in model_files(bundle.recipe):
+            shutil.copyfile(bundle.path / name, folder / name)
+        (folder / EVALUATION_FILE).write_text(evaluation, "utf-8")
+        (folder / CARD_FILE).write_text(card, "utf-8")
+    return load_bundle(target)
+
+
+def _npy(array: NDArray[np.uint32]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@contextmanager
+def _writing(target: str) -> Iterator[Path]:
+    """A folder for the files of a bundle, which gets its sums and is written once it has them."""
+    storage = storage_of(target)
+    try:
+        if storage.kind(f"{target}/{SUMS_FILE}") is not None:
+            raise OutputExistsError(
+                target,
+                "a model bundle is written only once",
+                "Name another folder, or remove this one first.",
+            )
+        with storage.writing_folder(target, SUMS_FILE) as folder:
+            yield folder
+            names = sorted(path.name for path in folder.iterdir())
+            sums = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
+            (folder / SUMS_FILE).write_text(sums, "utf-8")
+    except OSError as error:
+        raise CannotWriteError(
+            "The folder of a model bundle must be writable.",
+            f"{target} is not: {error.strerror or error}.",
+            "Name another folder.",
+        ) from error

@@ -1,0 +1,46 @@
+"""Scoring with Keras: the reference that the other engines are tested against."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imdb_classifier.config import Recipe
+from imdb_classifier.text.batching import length_buckets, padded
+from imdb_classifier.text.encoding import TokenSequences
+from imdb_classifier.text.ngrams import Ngrams, padded_ngrams
+
+if TYPE_CHECKING:
+    import keras
+
+BATCH_ROWS: Final = 64
+
+
+class KerasEngine:
+    """The Keras network itself, fed as in training.
+
+    Args:
+        model: A network that `network.build_network` made.
+        recipe: What it was built from.
+        ngrams: The n-grams that have a weight in it, if any.
+    """
+
+    name = "Keras"
+
+    def __init__(self, model: keras.Model, recipe: Recipe, ngrams: Ngrams | None = None) -> None:
+        self._model = model
+        self._recipe = recipe
+        self._ngrams = ngrams
+
+    def probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
+        """See `Engine`."""
+        result = np.empty(len(sequences), dtype=np.float32)
+        for rows in length_buckets(sequences.lengths, BATCH_ROWS):
+            batch = sequences.take(rows)
+            inputs: Any = padded(self._recipe, batch)
+            if self._ngrams is not None:
+                inputs = inputs, padded_ngrams(self._ngrams, batch)
+            result[rows] = self._model.predict_on_batch(inputs)[:, 0]
+        return result

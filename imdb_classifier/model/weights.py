@@ -1,0 +1,105 @@
+"""The weights of a network by name, and tables of them in 8 bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imdb_classifier.config import EncodingConfig, NetworkConfig
+
+if TYPE_CHECKING:
+    import keras
+
+NGRAM_WEIGHTS_LAYER: Final = "polarities"
+"""The name of the n-gram weights in Keras models and ONNX graphs, as in the bundled model."""
+
+_SMALLEST_SCALE: Final = 1e-30
+"""Of a table that is all zero."""
+
+
+@dataclass(frozen=True)
+class LstmWeights:
+    """One LSTM in Keras' layout; gates stand in the order i, f, c, o.
+
+    Attributes:
+        kernel: float32, (embedding_dim, 4 * units).
+        recurrent_kernel: float32, (units, 4 * units).
+        bias: float32, (4 * units,).
+    """
+
+    kernel: NDArray[np.float32]
+    recurrent_kernel: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NetworkWeights:
+    """What a network has learned.
+
+    Attributes:
+        words: float32, (num_words, embedding_dim).
+        ngram_weights: float32, (ngrams + 1,), by the n-gram's id; (0,) without n-grams.
+        directions: Its LSTM; with n-grams, the one that reads forwards and the one backwards.
+        output_kernel: float32, (features, 1). Features are the last state; with n-grams, in this
+            order: peaks forwards, peaks backwards, mean states forwards, mean states backwards,
+            mean vector, log-odds of the n-grams.
+        output_bias: float32, (1,).
+    """
+
+    words: NDArray[np.float32]
+    ngram_weights: NDArray[np.float32]
+    directions: tuple[LstmWeights, ...]
+    output_kernel: NDArray[np.float32]
+    output_bias: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, model: keras.Model) -> NetworkWeights:
+        """The weights of a network that `network.build_network` made."""
+
+        def weights(name: str) -> list[NDArray[np.float32]]:
+            return [np.asarray(w, np.float32) for w in model.get_layer(name).get_weights()]
+
+        names = {layer.name for layer in model.layers}
+        (words,) = weights("words")
+        has_ngrams = NGRAM_WEIGHTS_LAYER in names
+        (ngram_weights,) = weights(NGRAM_WEIGHTS_LAYER) if has_ngrams else (words[:0],)
+        lstms = weights("directions" if has_ngrams else "lstm")
+        directions = tuple(LstmWeights(*lstms[i : i + 3]) for i in range(0, len(lstms), 3))
+        return cls(words, ngram_weights.reshape(-1), directions, *weights("positive"))
+
+    @staticmethod
+    def shapes(encoding: EncodingConfig, network: NetworkConfig) -> tuple[tuple[int, ...], ...]:
+        """The shapes that decide all others: words, n-gram weights, each direction's recurrence."""
+        recurrence = (network.lstm_units, 4 * network.lstm_units)
+        return (
+            (encoding.num_words, network.embedding_dim),
+            (network.ngrams + 1 if network.ngrams else 0,),
+            *([recurrence] * (2 if network.ngrams else 1)),
+        )
+
+    def shape(self) -> tuple[tuple[int, ...], ...]:
+        """What `shapes` says of a recipe, of these weights."""
+        recurrences = (lstm.recurrent_kernel.shape for lstm in self.directions)
+        return (self.words.shape, self.ngram_weights.shape, *recurrences)
+
+
+def eight_bits(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """A table as codes from -127 to 127 and their common scale.
+
+    Returns:
+        int8, of the table's shape; float32, (). Their product gives the same codes and scale again.
+    """
+    # A scale of 16 significant bits, rounded up: 127 times it is exact.
+    largest = max(np.abs(table).max() / 127, _SMALLEST_SCALE)
+    bits = np.array(largest, np.float32).view(np.int32)
+    scale = ((bits + 0xFF) & ~0xFF).view(np.float32)
+    return np.rint(table / scale).astype(np.int8), scale
+
+
+def rounded(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A table brought to what 8 bits hold, so that every copy of it is the same."""
+    codes, scale = eight_bits(table)
+    return codes * scale

@@ -47,7 +47,7 @@ def seed_bundle() -> Bundle:
 
     Without the data set, the bundled model.
     """
-    from imdb_classifier.pipeline.jobs import train_bundle
+    from imdb_classifier.pipeline.train import train_bundle
 
     if not is_real():
         return Registry.at().load(CHAMPION)

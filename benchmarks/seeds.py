@@ -16,7 +16,7 @@ from benchmarks.conditions import conditions
 from benchmarks.contenders import MODELS
 from benchmarks.table import markdown_table, progress
 from imdb_classifier.config import SEED
-from imdb_classifier.pipeline.jobs import train_bundle
+from imdb_classifier.pipeline.train import train_bundle
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.text.encoding import encode_reviews

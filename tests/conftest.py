@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A model of the recipe `tiny`, trained once on the embedded samples; not to be changed."""
-    from imdb_classifier.pipeline.jobs import train_bundle
+    from imdb_classifier.pipeline.train import train_bundle
 
     target = tmp_path_factory.mktemp("tiny") / "bundle"
     return train_bundle(str(FOLDER), "tiny", TINY_SEED, target)

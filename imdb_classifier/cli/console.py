@@ -13,15 +13,10 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
-
-from imdb_classifier.model.trained import Epoch, epoch_line
-from imdb_classifier.training.loop import TrainingObserver
 
 # Names of files and columns are not ours: they are shown as they are, and mean nothing to rich.
 _PLAIN: Final[Mapping[str, Any]] = {"markup": False, "emoji": False, "highlight": False}
@@ -70,46 +65,6 @@ def row_progress(total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("", total=total)
         yield lambda rows: progress.advance(task, rows)
-
-
-class TrainingBar(TrainingObserver):
-    """A bar of steps for each epoch, its figures left behind as a line."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=err,
-            transient=True,
-        )
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> TrainingBar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._progress.stop()
-
-    def started(self, summary: str, epochs: int, steps: int) -> None:
-        """See `TrainingObserver`."""
-        self._progress.console.print(summary)
-        self._task = self._progress.add_task("", total=steps, epoch=1, epochs=epochs)
-
-    def stepped(self, epoch: int, step: int) -> None:
-        """See `TrainingObserver`."""
-        if self._task is not None:
-            self._progress.update(self._task, completed=step, epoch=epoch)
-
-    def finished(self, epoch: Epoch, epochs: int) -> None:
-        """See `TrainingObserver`."""
-        self._progress.console.print(epoch_line(epoch, epochs))
-        if self._task is not None and epoch.epoch < epochs:
-            self._progress.reset(self._task, epoch=epoch.epoch + 1, epochs=epochs)
 
 
 def interval(figure: dict[str, float]) -> str:

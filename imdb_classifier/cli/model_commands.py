@@ -90,10 +90,10 @@ def promote(
         show(as_json, {"promote": True, "champion": promoted}, shown)
         return
     from imdb_classifier.evaluation.promotion import Gates
-    from imdb_classifier.pipeline import jobs
+    from imdb_classifier.pipeline.promote import decide_promotion
 
     gates = Gates.of(dict(map(named_limit, gate or ())))
-    decision = jobs.decide_promotion(where.load(model), where, data, gates, batch, text_column)
+    decision = decide_promotion(where.load(model), where, data, gates, batch, text_column)
     shown = table(decision.reason, "check", "passed", "what was found")
     for check in decision.checks:
         shown.add_row(check.name, "yes" if check.passed else "NO", check.found)

@@ -8,11 +8,22 @@ from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from imdb_classifier.cli.console import TrainingBar, err, interval, show, table
+from imdb_classifier.cli.console import err, interval, show, table
 from imdb_classifier.cli.options import AsJson, Data, ModelOption, RegistryOption
 from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.model.trained import Epoch, epoch_line
 from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.training.loop import TrainingObserver
 
 
 def train(
@@ -33,12 +44,12 @@ def train(
 ) -> None:
     """Train a model, check it against the test split, keep it as @challenger."""
     from imdb_classifier.evaluation.report import write_report
-    from imdb_classifier.pipeline import jobs
+    from imdb_classifier.pipeline.evaluate import evaluate_bundle
+    from imdb_classifier.pipeline.promote import register_bundle
+    from imdb_classifier.pipeline.train import describe_training, train_bundle
 
     where, extra, download = Registry.at(registry), extra_train or (), data is not None
-    _, known = jobs.describe_training(
-        data, recipe, seed, where, extra_train=extra, download=download
-    )
+    _, known = describe_training(data, recipe, seed, where, extra_train=extra, download=download)
     if known and not force:
         bundle = where.load(known)
         err.print(
@@ -47,8 +58,8 @@ def train(
         )
         _show_figures(as_json, bundle, bundle.evaluation or {}, {})
         return
-    with TrainingBar() if err.is_terminal else nullcontext() as observer:
-        trained = jobs.train_bundle(
+    with _TrainingBar() if err.is_terminal else nullcontext() as observer:
+        trained = train_bundle(
             data,
             recipe,
             seed,
@@ -57,8 +68,8 @@ def train(
             download=download,
             observer=observer,
         )
-    evaluation, _ = jobs.evaluate_bundle(trained, data)
-    bundle = jobs.register_bundle(trained, evaluation, where)
+    evaluation, _ = evaluate_bundle(trained, data)
+    bundle = register_bundle(trained, evaluation, where)
     report = write_report(evaluation, where.report_folder(bundle.model_id))
     shutil.rmtree(trained.path)
     err.print(
@@ -82,13 +93,13 @@ def evaluate(
 ) -> None:
     """Check a model against the IMDB test split."""
     from imdb_classifier.evaluation.report import write_report
-    from imdb_classifier.pipeline import jobs
+    from imdb_classifier.pipeline.evaluate import evaluate_bundle, worst_texts
 
     bundle = Registry.at(registry).load(model)
-    evaluation, reviews = jobs.evaluate_bundle(bundle, data, download=data is not None)
+    evaluation, reviews = evaluate_bundle(bundle, data, download=data is not None)
     report = {}
     if output is not None:
-        texts = jobs.worst_texts(evaluation, reviews) if with_texts else None
+        texts = worst_texts(evaluation, reviews) if with_texts else None
         report = write_report(evaluation, output, texts=texts)
     _show_figures(as_json, bundle, evaluation.to_dict(), report)
 
@@ -102,3 +113,43 @@ def _show_figures(
     show(as_json, {"model_id": bundle.model_id, "evaluation": evaluation, "report": report}, shown)
     if "report.html" in report:
         err.print(f"Report: {report['report.html']}", soft_wrap=True)
+
+
+class _TrainingBar(TrainingObserver):
+    """A bar of steps for each epoch, its figures left behind as a line."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> _TrainingBar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._progress.stop()
+
+    def started(self, summary: str, epochs: int, steps: int) -> None:
+        """See `TrainingObserver`."""
+        self._progress.console.print(summary)
+        self._task = self._progress.add_task("", total=steps, epoch=1, epochs=epochs)
+
+    def stepped(self, epoch: int, step: int) -> None:
+        """See `TrainingObserver`."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=step, epoch=epoch)
+
+    def finished(self, epoch: Epoch, epochs: int) -> None:
+        """See `TrainingObserver`."""
+        self._progress.console.print(epoch_line(epoch, epochs))
+        if self._task is not None and epoch.epoch < epochs:
+            self._progress.reset(self._task, epoch=epoch.epoch + 1, epochs=epochs)

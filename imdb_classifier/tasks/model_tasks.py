@@ -89,11 +89,11 @@ def load_reviews(
     Raises:
         ImdbClassifierError: They are missing or not as they must be, see `imdb.load_reviews`.
     """
-    from imdb_classifier.pipeline import jobs
+    from imdb_classifier.pipeline.train import describe_training, reviews_line
 
     where = Registry.at(registry)
-    summary, trained = jobs.describe_training(data, recipe, seed, where, extra_train=extra_train)
-    get_run_logger().info("%s", jobs.reviews_line(summary))
+    summary, trained = describe_training(data, recipe, seed, where, extra_train=extra_train)
+    get_run_logger().info("%s", reviews_line(summary))
     return {**summary, "trained": trained}
 
 
@@ -119,12 +119,12 @@ def train_model(
         model_id, model_hash and path of the bundle. It is the caller's to remove once registered.
 
     Raises:
-        ImdbClassifierError: See `jobs.train_bundle`.
+        ImdbClassifierError: See `train.train_bundle`.
     """
-    from imdb_classifier.pipeline import jobs
+    from imdb_classifier.pipeline.train import train_bundle
 
     work = Registry.at(registry).work
-    bundle = jobs.train_bundle(
+    bundle = train_bundle(
         data, recipe, seed, work, extra_train=extra_train, observer=_TrainingProgress()
     )
     return _described(bundle)
@@ -147,13 +147,13 @@ def evaluate_model(
         model_id, accuracy (share of the rows, in [0, 1]), rows, and report (the folder).
 
     Raises:
-        ImdbClassifierError: See `jobs.evaluate_bundle` and `report.write_report`.
+        ImdbClassifierError: See `evaluate.evaluate_bundle` and `report.write_report`.
     """
     from imdb_classifier.evaluation.report import render_markdown, write_report
-    from imdb_classifier.pipeline import jobs
+    from imdb_classifier.pipeline.evaluate import evaluate_bundle
 
     bundle = load_bundle(path)
-    evaluation, _ = jobs.evaluate_bundle(bundle, data)
+    evaluation, _ = evaluate_bundle(bundle, data)
     folder = output or Registry.at(registry).report_folder(bundle.model_id)
     write_report(evaluation, folder)
     publish(
@@ -189,12 +189,12 @@ def register_model(path: str, report: str, registry: str | None = None) -> dict[
         CannotWriteError: The registry's folder cannot be written.
     """
     from imdb_classifier.evaluation.result import Evaluation
-    from imdb_classifier.pipeline import jobs
+    from imdb_classifier.pipeline.promote import register_bundle
 
     evaluation = Evaluation.from_dict(
         json.loads(storage_of(report).read_text(f"{report}/evaluation.json"))
     )
-    bundle = jobs.register_bundle(load_bundle(path), evaluation, Registry.at(registry))
+    bundle = register_bundle(load_bundle(path), evaluation, Registry.at(registry))
     return _described(bundle)
 
 
@@ -223,14 +223,14 @@ def promote_model(
         champion_accuracy (shares of the test rows), and rows.
 
     Raises:
-        ImdbClassifierError: See `jobs.decide_promotion`.
+        ImdbClassifierError: See `promote.decide_promotion`.
     """
     from imdb_classifier.evaluation.promotion import Gates
     from imdb_classifier.evaluation.report import render_decision
-    from imdb_classifier.pipeline import jobs
+    from imdb_classifier.pipeline.promote import decide_promotion
 
     where = Registry.at(registry)
-    decision = jobs.decide_promotion(
+    decision = decide_promotion(
         where.load(model), where, data, Gates.of(gates or {}), batch, text_column
     )
     get_run_logger().info("%s", decision.reason)

@@ -8,7 +8,8 @@ import pytest
 
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.pipeline.jobs import evaluate_bundle, register_bundle
+from imdb_classifier.pipeline.evaluate import evaluate_bundle
+from imdb_classifier.pipeline.promote import register_bundle
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 

@@ -165,7 +165,7 @@ def test_a_killed_run_goes_on_from_its_checkpoints(
         raise RuntimeError
 
     with monkeypatch.context() as patch:
-        patch.setattr("imdb_classifier.pipeline.jobs.write_bundle", killed)
+        patch.setattr("imdb_classifier.pipeline.train.write_bundle", killed)
         state, _ = server.flow_run(TRAIN, **parameters)
     assert state.is_failed()
     assert [path.suffix for path in (tmp_path / "work").iterdir()] == [".checkpoints"]

@@ -14,7 +14,7 @@ from imdb_classifier.model.bundle import KERAS_FILE, ONNX_FILE, TOLERANCE, Bundl
 from imdb_classifier.model.engines.keras_engine import KerasEngine
 from imdb_classifier.model.engines.onnx_engine import OnnxEngine
 from imdb_classifier.model.keras_backend import import_keras
-from imdb_classifier.pipeline.jobs import evaluate_bundle
+from imdb_classifier.pipeline.evaluate import evaluate_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews

@@ -173,7 +173,7 @@ def test_an_interrupt_leaves_no_half_bundle(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imdb_classifier.model.bundle.shutil.copyfile", interrupt)
+    monkeypatch.setattr("imdb_classifier.model.bundle_writer.shutil.copyfile", interrupt)
     with pytest.raises(KeyboardInterrupt):
         with_evaluation(tiny_bundle, "{}", "card", tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 
 from imdb_classifier.evaluation.report import write_report
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.pipeline.jobs import evaluate_bundle
+from imdb_classifier.pipeline.evaluate import evaluate_bundle
 from imdb_classifier.samples import FOLDER
 
 

@@ -1,0 +1,124 @@
+"""Evaluation as the command line and the flows have it: a model on the test split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from imdb_classifier import samples
+from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.evaluation.metrics import evaluate, evaluate_kinds
+from imdb_classifier.evaluation.result import Evaluation, KindSlice
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.reviews.dataset import Reviews
+from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.schema import LABEL, TEXT
+from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.storage.paths import StrPath
+from imdb_classifier.text.batch_profile import BatchProfile
+from imdb_classifier.text.encoding import TokenSequences, encode_reviews
+
+
+def evaluate_bundle(
+    bundle: Bundle, data: StrPath | None, *, download: bool = False
+) -> tuple[Evaluation, Reviews]:
+    """Check a model against the test split.
+
+    Args:
+        bundle: The model.
+        data: Where the reviews are, see `load.load_reviews`.
+        download: Whether they may be downloaded.
+
+    Returns:
+        The figures, and the test reviews they were measured on.
+
+    Raises:
+        ConfigurationError: The reviews come as Keras' token ids and the model has other ids.
+        ImdbClassifierError: See `load.load_reviews`.
+    """
+    reviews = load_reviews(data, "test", download=download)
+    return examine(bundle, reviews).evaluation, reviews
+
+
+def worst_texts(evaluation: Evaluation, reviews: Reviews) -> list[str] | None:
+    """The texts of an evaluation's worst rows, for whoever asked for them; None without texts."""
+    if TEXT not in reviews.table.column_names:
+        return None
+    column = reviews.table[TEXT]
+    return [column[wrong.row].as_py() for wrong in evaluation.worst]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A model's evaluation, with its probabilities and the encoded reviews behind it.
+
+    Attributes:
+        evaluation: The figures.
+        probabilities: float32, (reviews,), of positive.
+        untruncated: The reviews, encoded without truncation by the model's vocabulary.
+    """
+
+    evaluation: Evaluation
+    probabilities: NDArray[np.float32]
+    untruncated: TokenSequences
+
+
+def examine(bundle: Bundle, reviews: Reviews) -> Examined:
+    """Check a model against reviews.
+
+    Raises:
+        ConfigurationError: The reviews come as Keras' token ids and the model has other ids.
+    """
+    _check_token_ids(bundle, reviews)
+    encoding = bundle.recipe.encoding
+    untruncated = encode_reviews(reviews.table, bundle.vocabulary, encoding.untruncated)
+    with Scorer(bundle) as scorer:
+        probabilities = scorer.sequence_probabilities(untruncated.tails(encoding.sequence_length))
+        by_kind = _evaluate_sample(bundle, scorer)
+    figures = evaluate(
+        reviews.labels,
+        probabilities,
+        # The start token is no word of the review's.
+        untruncated.lengths - 1,
+        data={
+            "source": reviews.source,
+            "split": reviews.split,
+            "fingerprint": reviews.fingerprint,
+            "left_out": dict(reviews.left_out),
+            "overlap_with_train": bundle.manifest["data"]["overlap_with_test"],
+        },
+        model={
+            "id": bundle.model_id,
+            "hash": bundle.model_hash,
+            "recipe": bundle.recipe.name,
+            "seed": bundle.manifest["seed"],
+        },
+        history=bundle.manifest["history"],
+        by_kind=by_kind,
+        profile=BatchProfile.of(untruncated, probabilities, encoding.sequence_length),
+    )
+    return Examined(figures, probabilities, untruncated)
+
+
+def _evaluate_sample(bundle: Bundle, scorer: Scorer) -> tuple[KindSlice, ...]:
+    """How a model does on the kinds of text that the sample holds."""
+    learned = load_reviews(str(samples.FOLDER), "train").fingerprint
+    # A model that learned from the sample has seen the rest of it.
+    part = "test" if bundle.manifest["data"]["fingerprint"] == learned else "*"
+    files = sorted(samples.FOLDER.glob(f"{part}-*.parquet"))
+    texts = pa.concat_tables([pq.read_table(file) for file in files])
+    probabilities = scorer.probabilities(texts[TEXT]).to_numpy()
+    return evaluate_kinds(texts[samples.KIND].to_pylist(), texts[LABEL].to_numpy(), probabilities)
+
+
+def _check_token_ids(bundle: Bundle, reviews: Reviews) -> None:
+    if reviews.words is not None and bundle.manifest["data"]["source"] != "keras":
+        raise ConfigurationError(
+            "Keras' token ids can only be scored by a model that was trained on them.",
+            f"{bundle.model_id} was trained on {bundle.manifest['data']['source']} reviews.",
+            "Name reviews with text with --data.",
+        )

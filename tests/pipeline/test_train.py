@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.config import PRODUCTION, TeachersConfig
+from imdb_classifier.errors import NoInputError
+from imdb_classifier.model.bundle import NGRAMS_FILE, Bundle
+from imdb_classifier.model.trained import Epoch
+from imdb_classifier.pipeline.evaluate import evaluate_bundle
+from imdb_classifier.pipeline.promote import register_bundle
+from imdb_classifier.pipeline.train import describe_training, reviews_line, train_bundle
+from imdb_classifier.registry.versions import Registry
+from imdb_classifier.samples import FOLDER
+from imdb_classifier.training.loop import TrainingObserver
+
+
+class KilledAfterOneEpoch(TrainingObserver):
+    def finished(self, epoch: Epoch, epochs: int) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
+    tiny_bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_bundle(str(FOLDER), "tiny", 7, tmp_path, observer=KilledAfterOneEpoch())
+    (checkpoints,) = tmp_path.iterdir()
+    assert checkpoints.name.endswith(".checkpoints")
+    with caplog.at_level(logging.INFO, "imdb_classifier"):
+        resumed = train_bundle(str(FOLDER), "tiny", 7, tmp_path)
+    assert "resuming after epoch 1" in caplog.text
+    assert resumed.model_hash == tiny_bundle.model_hash
+    assert list(tmp_path.iterdir()) == [resumed.path]
+    caplog.clear()
+    again = train_bundle(str(FOLDER), "tiny", 7, tmp_path)
+    assert again.path == resumed.path
+    assert "epoch" not in caplog.text
+
+
+def test_extra_reviews_are_trained_on_and_overlap_is_counted(tmp_path: Path) -> None:
+    registry = Registry.at(tmp_path)
+    before, _ = describe_training(str(FOLDER), "tiny", 7, registry)
+    test = pq.read_table(FOLDER / "test-00000-of-00001.parquet").slice(0, 3)
+    own = pa.table({"text": ["Mine, and good.", None, "  "], "label": [1, 1, 0]})
+    extra = [str(tmp_path / "from-test.parquet"), str(tmp_path / "own.parquet")]
+    pq.write_table(test, extra[0])
+    pq.write_table(own, extra[1])
+    summary, known = describe_training(str(FOLDER), "tiny", 7, registry, extra_train=extra)
+    assert known is None
+    assert summary["rows"] == 178 + 3 + 1
+    assert summary["overlap_with_test"] == 3
+    assert summary["fingerprint"] != before["fingerprint"]
+    assert reviews_line(summary) == (
+        "182 reviews to train on (parquet); left out: 1 null, 1 blank; "
+        "3 test reviews are among them"
+    )
+
+
+def test_without_a_test_split_the_overlap_is_unknown(tmp_path: Path) -> None:
+    shutil.copy(FOLDER / "train-00000-of-00001.parquet", tmp_path)
+    summary, _ = describe_training(str(tmp_path), "tiny", 7, Registry.at(tmp_path / "registry"))
+    assert summary["overlap_with_test"] is None
+    assert "unknown how many test reviews" in reviews_line(summary)
+
+
+def test_there_is_nothing_to_learn_twice(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    registry = Registry.at(tmp_path / "registry")
+    register_bundle(tiny_bundle, evaluate_bundle(tiny_bundle, str(FOLDER))[0], registry)
+
+    def known(recipe: str = "tiny", seed: int = 7, **options: Any) -> str | None:
+        return describe_training(str(FOLDER), recipe, seed, registry, **options)[1]
+
+    assert known() == tiny_bundle.model_id
+    assert known(seed=8) is None
+    assert known(recipe="seed") is None
+    own = tmp_path / "own.parquet"
+    pq.write_table(pa.table({"text": ["Mine, and good."], "label": [1]}), own)
+    assert known(extra_train=[str(own)]) is None
+
+
+def test_recipes_with_teachers_take_the_unsupervised_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(
+        PRODUCTION,
+        encoding=replace(PRODUCTION.encoding, num_words=500, sequence_length=50),
+        network=replace(PRODUCTION.network, embedding_dim=4, lstm_units=4, ngrams=100),
+        training=replace(PRODUCTION.training, epochs=1, batch_size=32),
+        teachers=TeachersConfig(2, vector_size=4, vector_passes=1, vector_weight=0.5),
+    )
+    monkeypatch.setattr("imdb_classifier.pipeline.train.named_recipe", lambda _: small)
+    for split in ("train", "test"):
+        shutil.copy(FOLDER / f"{split}-00000-of-00001.parquet", tmp_path)
+    with pytest.raises(NoInputError, match="unsupervised"):
+        train_bundle(str(tmp_path), "production", 1, tmp_path / "work")
+    unlabeled = pq.read_table(FOLDER / "test-00000-of-00001.parquet").select(["text"])
+    hidden = unlabeled.append_column("label", pa.array([-1] * len(unlabeled)))
+    pq.write_table(hidden, tmp_path / "unsupervised-0.parquet")
+    bundle = train_bundle(str(tmp_path), "production", 1, tmp_path / "work")
+    assert bundle.recipe == small
+    assert (bundle.path / NGRAMS_FILE).exists()
+    assert bundle.manifest["data"]["unlabelled"]["rows"] == 86
+    assert bundle.manifest["data"]["unlabelled"]["overlap_with_test"] == 86
+    evaluation, _ = evaluate_bundle(bundle, str(tmp_path))
+    registered = register_bundle(bundle, evaluation, Registry.at(tmp_path / "registry"))
+    card = registered.path / "README.md"
+    text = card.read_text("utf-8")
+    assert "100 n-grams of one to three words" in text
+    assert "| sample: negation |" in text
+    assert "--recipe production --seed 1" in text
+
+
+def test_another_process_trains_the_same_model(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from imdb_classifier.pipeline.train import train_bundle\n"
+        "print(train_bundle(sys.argv[1], 'tiny', 7, Path(sys.argv[2])).model_hash)\n"
+    )
+    command = [sys.executable, "-c", program, str(FOLDER), str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [tiny_bundle.model_hash]

@@ -37,12 +37,13 @@ def train_imdb(
         recipe: What to train: production, seed or tiny.
         seed: Decides first weights, split and order.
         extra_train: Parquet files of your own with text and label to train on too.
-        registry: Folder of the models. Default: IMDB_CLASSIFIER_REGISTRY, else the user's own.
+        registry: Folder of the model registry, here or s3://. Default: IMDB_CLASSIFIER_REGISTRY,
+            else the user's own.
         gates: Limits of your own: accuracy (at least), log_loss, calibration_error, accuracy_lost
             and label_changes (at most).
         batch: Parquet files without labels, in which few labels may change.
         text_column: The column of theirs that holds the text.
-        force: Train even where there is nothing to learn.
+        force: Train even if the same data, recipe and seed were already trained.
     """
     extra = extra_train or []
     reviews = tasks.load_reviews(data, recipe, seed, extra, registry)

@@ -37,7 +37,8 @@ def train(
         typer.Option(help="Parquet files of your own with text and label to train on too."),
     ] = None,
     force: Annotated[
-        bool, typer.Option(help="Train even if a version has learned just the same already.")
+        bool,
+        typer.Option(help="Train even if the same data, recipe and seed were already trained."),
     ] = False,
     registry: RegistryOption = None,
     as_json: AsJson = False,

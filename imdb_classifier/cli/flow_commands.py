@@ -25,7 +25,7 @@ def score_by_flow(**parameters: Any) -> RunResult:
     """
     # Of Prefect's handler for the terminal, here and in child processes; its server has the log.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    from imdb_classifier import tasks
+    from imdb_classifier import tasks  # first, for it names the packages that are missing
     from imdb_classifier.flows.score import score_parquet
 
     state = tasks.call_flow(score_parquet, **parameters)
@@ -47,7 +47,7 @@ def serve(source: str | None, output: str | None) -> NoReturn:
         MissingExtraError: Prefect is not installed.
         ConfigurationError: The deployments are not there.
     """
-    from imdb_classifier import tasks  # noqa: F401 - names the packages that are missing
+    import imdb_classifier.tasks  # noqa: F401 - names the packages that are missing
 
     # The wheel carries the folder inside the package, a checkout has it beside the package.
     places = (_PACKAGE / "_deployments" / "serve.py", _PACKAGE.parent / "deployments" / "serve.py")

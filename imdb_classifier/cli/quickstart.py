@@ -46,9 +46,9 @@ def run(folder: Path) -> None:
         # Prefect reads it when it is imported, and starts a server with this folder.
         os.environ.setdefault("PREFECT_HOME", str((folder / "prefect").resolve()))
         Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    from imdb_classifier import tasks  # first, for it names the packages that are missing
     from imdb_classifier.flows.score import score_parquet
     from imdb_classifier.flows.train import train_imdb
-    from imdb_classifier.tasks import call_flow
 
     runs: list[tuple[Any, dict[str, str]]] = [(train_imdb, training)]
     runs += [
@@ -59,7 +59,7 @@ def run(folder: Path) -> None:
         for name, source in inputs.items()
     ]
     for flow, parameters in runs:
-        state = call_flow(flow, registry=str(registry), **parameters)
+        state = tasks.call_flow(flow, registry=str(registry), **parameters)
         if not state.is_completed():
             raise state.result(raise_on_failure=False)
         out.print(state.message, soft_wrap=True)

@@ -50,7 +50,10 @@ def test_without_reviews_the_gate_refuses_tiny_and_the_bundled_model_scores(
 def test_prefect_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("imdb_classifier.tasks")]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("imdb_classifier.tasks", raising=False)
     monkeypatch.setitem(sys.modules, "prefect", None)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     for call in (
         lambda: quickstart.run(tmp_path / "quickstart"),
         lambda: flow_commands.serve(None, None),

@@ -78,11 +78,16 @@ def test_every_runner_gives_the_same_bytes(
         "process": ["--runner", "process", "--deadline", "1h"],
         "dask": ["--runner", "dask", "--scheduler", cluster.address],
     }
-    score = ["-m", "imdb_classifier", "score", "many", "--registry", "none"]
-    assert server.run([*score, "local"], tmp_path).returncode == 0
+    score = ["-m", "imdb_classifier", "score", "many", "--registry", "none", "--json"]
+    local = server.run([*score, "local"], tmp_path)
+    assert local.returncode == 0, local.stderr
     for name, more in runners.items():
         done = server.run([*score, name, *more], tmp_path)
         assert done.returncode == 0, done.stderr
+        assert (_without_outputs(done.stdout), done.stderr) == (
+            _without_outputs(local.stdout),
+            local.stderr,
+        )
         (run,) = server.filter("flow_runs", sort="START_TIME_DESC", limit=1)
         assert len(server.table(run["id"], "scored-files")) == 6
         messages = [line["message"] for line in server.logs(run["id"])]
@@ -95,6 +100,29 @@ def test_every_runner_gives_the_same_bytes(
     assert len(sums) == 6 + 3
     assert _sums(tmp_path / "process") == sums
     assert _sums(tmp_path / "dask") == sums
+
+
+def _without_outputs(shown: str) -> Any:
+    """What a command printed with ``--json``, but for where the files are."""
+    result = json.loads(shown)
+    for file in result["files"]:
+        del file["output"]
+    return result
+
+
+def test_errors_are_those_of_a_local_run(server: Any, reviews: Path, tmp_path: Path) -> None:
+    score = ["-m", "imdb_classifier", "score", "--registry", "none"]
+    for source, code in (("reviews", 75), ("reviews/day=2026-11-02/b.parquet", 65), ("none", 66)):
+        local, process = (
+            server.run([*score, source, runner, *more], tmp_path)
+            for runner, *more in (["local", "--json"], ["process", "--json", "--runner", "process"])
+        )
+        assert (process.returncode, process.stderr) == (code, local.stderr)
+        assert "error" in process.stdout
+        if code == 75:
+            assert _without_outputs(process.stdout) == _without_outputs(local.stdout)
+        else:
+            assert process.stdout == local.stdout
 
 
 def test_a_worker_that_is_killed_costs_nothing_but_time(

@@ -83,7 +83,7 @@ def described(error: Exception) -> str:
     return f"{name} ({first_line(error)})" if isinstance(error, ImportError) else name
 
 
-class UnforeseenError(ImdbClassifierError):
+class UnexpectedError(ImdbClassifierError):
     """An error that nobody foresaw: where it came from, mostly without its message.
 
     The message might quote a review; an import's cannot.

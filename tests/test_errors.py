@@ -30,7 +30,7 @@ from imdb_classifier.errors import (
     PartlyScoredError,
     TextTypeError,
     UnapprovedModelError,
-    UnforeseenError,
+    UnexpectedError,
     UnknownModelError,
     UnreadableFileError,
     UnsupportedDataError,
@@ -41,11 +41,11 @@ from imdb_classifier.errors import (
 THREE_WAYS = "name a local copy with --data or IMDB_CLASSIFIER_DATA; "
 
 
-def _unforeseen() -> UnforeseenError:
+def _unexpected() -> UnexpectedError:
     try:
         raise KeyError("the text of a review")
     except KeyError as error:
-        return UnforeseenError(error)
+        return UnexpectedError(error)
 
 
 CASES: list[tuple[ImdbClassifierError, int, str]] = [
@@ -187,10 +187,10 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "List the models with `imdb-classifier models list`.",
     ),
     (
-        _unforeseen(),
+        _unexpected(),
         70,
         "A step fails only in ways that are foreseen. This one met KeyError in test_errors.py, "
-        f"line {_unforeseen.__code__.co_firstlineno + 2}. "
+        f"line {_unexpected.__code__.co_firstlineno + 2}. "
         "Try again; if it happens again, report this line.",
     ),
 ]

@@ -18,7 +18,7 @@ from imdb_classifier.errors import (
     BadDataError,
     ImdbClassifierError,
     NoInputError,
-    UnforeseenError,
+    UnexpectedError,
     first_line,
 )
 from imdb_classifier.scoring.scorer import Scorer
@@ -87,7 +87,7 @@ def score_files(
             if raise_errors:
                 raise
             if not isinstance(error, ImdbClassifierError):
-                error = UnforeseenError(error)
+                error = UnexpectedError(error)
             return failed(file, error)
         finally:
             progress.put(None)

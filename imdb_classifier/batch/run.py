@@ -227,7 +227,7 @@ def score_parquet(
 
 @contextmanager
 def locked(output: str) -> Iterator[None]:
-    """Keep other runs away from an output, see `Storage.alone`.
+    """Keep other runs away from an output, see `Storage.lock`.
 
     Raises:
         OutputInUseError: Another run is writing there.
@@ -235,7 +235,7 @@ def locked(output: str) -> Iterator[None]:
     """
     held = ExitStack()
     try:
-        held.enter_context(storage_of(output).alone(output))
+        held.enter_context(storage_of(output).lock(output))
     except OSError as error:
         raise cannot_write(output, error) from error
     try:

@@ -72,7 +72,7 @@ class Storage(ABC):
         """Remove a file, if there is one."""
 
     @abstractmethod
-    def alone(self, output: str) -> AbstractContextManager[None]:
+    def lock(self, output: str) -> AbstractContextManager[None]:
         """Keep other runs away from an output, and remove what dead ones left there.
 
         Raises:

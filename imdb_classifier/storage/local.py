@@ -96,7 +96,7 @@ class LocalStorage(Storage):
         Path(path).unlink(missing_ok=True)
 
     @contextmanager
-    def alone(self, output: str) -> Iterator[None]:
+    def lock(self, output: str) -> Iterator[None]:
         target = Path(output)
         if output.endswith(SUFFIX) and not target.is_dir():
             lock, leftovers = target.with_name(f".{target.name}.lock"), target.parent.glob

@@ -105,7 +105,7 @@ class ObjectStorage(Storage):
             self.filesystem.delete_file(_key(path))
 
     @contextmanager
-    def alone(self, output: str) -> Iterator[None]:
+    def lock(self, output: str) -> Iterator[None]:
         # There are no locks. Objects are whole whoever writes them, and publishing an output checks
         # that all of them are of one model.
         yield

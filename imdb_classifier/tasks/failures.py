@@ -8,7 +8,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from prefect.client.schemas.objects import State
 
-from imdb_classifier.errors import EXIT_INTERNAL, ImdbClassifierError, UnforeseenError
+from imdb_classifier.errors import EXIT_INTERNAL, ImdbClassifierError, UnexpectedError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,12 +29,12 @@ def without_texts(function: Callable[P, R]) -> Callable[P, R]:
             # The errors behind it are not shown: Arrow's, for one, can quote a value.
             raise error from None
         except Exception as error:
-            raise UnforeseenError(error) from None
+            raise UnexpectedError(error) from None
 
     return guarded
 
 
-def is_unforeseen(task: object, run: object, state: State[Any]) -> bool:
+def is_unexpected(task: object, run: object, state: State[Any]) -> bool:
     """Whether a task failed in a way that a retry may mend: an unsteady disk, no missing column."""
     error = state.result(raise_on_failure=False)
     return getattr(error, "exit_code", EXIT_INTERNAL) == EXIT_INTERNAL

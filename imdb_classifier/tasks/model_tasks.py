@@ -20,7 +20,7 @@ from imdb_classifier.tasks.events import emit
 from imdb_classifier.tasks.failures import (
     RETRIES,
     RETRY_DELAY_SECONDS,
-    is_unforeseen,
+    is_unexpected,
     without_texts,
 )
 from imdb_classifier.training.loop import TrainingObserver
@@ -62,7 +62,7 @@ def resolve_model(
     persist_result=False,
     retries=RETRIES,
     retry_delay_seconds=RETRY_DELAY_SECONDS,
-    retry_condition_fn=is_unforeseen,
+    retry_condition_fn=is_unexpected,
 )
 @without_texts
 def load_reviews(

@@ -58,7 +58,7 @@ def test_an_error_is_one_json_object_too(run: Run) -> None:
     assert "missing.parquet" in outcome.json["error"]
 
 
-def test_an_unforeseen_error_says_where_but_not_what(
+def test_an_unexpected_error_says_where_but_not_what(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:

@@ -189,7 +189,7 @@ def test_artifacts_that_fail_are_one_warning_each(
     ]
 
 
-def test_an_unforeseen_error_fails_one_file_and_keeps_its_message_back(
+def test_an_unexpected_error_fails_one_file_and_keeps_its_message_back(
     server: Any,
     score: Callable[..., Any],
     reviews: Path,

@@ -17,7 +17,7 @@ def test_runs_stay_alone_however_often_the_lock_changes_hands(tmp_path: Path, na
 
     def take(times: int) -> None:
         while times:
-            with suppress(OutputInUseError), storage_of(output).alone(output):
+            with suppress(OutputInUseError), storage_of(output).lock(output):
                 inside.touch(exist_ok=False)
                 inside.unlink()
                 times -= 1

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import jinja2
+from docutils.nodes import Element, TextElement
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 HERE = Path(__file__).parent
 # For the flows and the benchmarks, which are not installed.
@@ -50,7 +53,19 @@ def _fill(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = template.render(app.config["page_context"])
 
 
+def _public(
+    app: Sphinx, environment: BuildEnvironment, node: pending_xref, content: TextElement
+) -> Element | None:
+    """Docstrings name what is public as one imports it: without its module."""
+    target = f"imdb_classifier.{node['reftarget']}"
+    python = environment.domains.python_domain
+    return python.resolve_xref(
+        environment, node["refdoc"], app.builder, "obj", target, node, content
+    )
+
+
 def setup(app: Sphinx) -> None:
-    """Have each page filled in as it is read."""
+    """Fill in each page as it is read, and link the names in docstrings."""
     app.add_config_value("page_context", context(), rebuild="")
     app.connect("source-read", _fill)
+    app.connect("missing-reference", _public)

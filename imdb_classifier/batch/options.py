@@ -43,7 +43,7 @@ class Selection:
         force: Re-score every file. Never replaces files that imdb-classifier did not write.
 
     Raises:
-        ConfigurationError: `only` names something else, or both are given.
+        ConfigurationError: ``only`` names something else, or both are given.
     """
 
     only: str | None = None

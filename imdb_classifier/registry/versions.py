@@ -71,7 +71,7 @@ class Registry:
 
     @classmethod
     def at(cls, root: StrPath | None = None) -> Registry:
-        """The registry at `root`, else ``IMDB_CLASSIFIER_REGISTRY``, else the user's own."""
+        """The registry at ``root``, else ``IMDB_CLASSIFIER_REGISTRY``, else the user's own."""
         chosen = root or os.environ.get(REGISTRY_VARIABLE)
         chosen = chosen or platformdirs.user_data_path("imdb-classifier") / "registry"
         return cls(to_str(chosen).rstrip("/"))
@@ -213,7 +213,7 @@ class Registry:
         return f"{self._version(model_id)}.decision.json"
 
     def decision(self, model_id: str) -> dict[str, Any] | None:
-        """What was decided of a version last, see `promotion.Decision`; None if nothing was."""
+        """The last decision on a version, its fields as a dict; None if there is none."""
         file = self.decision_file(model_id)
         with self._reading():
             if storage_of(file).kind(file) is None:

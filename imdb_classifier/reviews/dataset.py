@@ -22,8 +22,8 @@ class Reviews:
     Attributes:
         source: ``keras``, ``aclimdb`` or ``parquet``.
         split: ``train``, ``test`` or ``unsupervised``.
-        table: Columns of `schema.REVIEWS`; of `schema.ENCODED_REVIEWS` from the keras source. No
-            value is null and no text blank.
+        table: Columns ``text`` (string) and ``label`` (int8); from the keras source ``token_ids``
+            (list of int32) in place of ``text``. No value is null and no text blank.
         words: The word index in rank order, rank 1 first, from the keras source; None elsewhere.
         left_out: Rows that were left out because their text is ``null`` or ``blank`` or they are
             ``unlabeled``; each row counts once, under the first of these that fits.

@@ -142,7 +142,7 @@ class Scorer:
         """The probability that each encoded review is positive.
 
         Args:
-            sequences: Token ids, encoded and truncated as the model requires, see `encode`.
+            sequences: Token ids, encoded and truncated as the model requires.
 
         Returns:
             float32, (reviews,), in [0, 1].

@@ -75,7 +75,7 @@ def load_reviews(
     """Read the reviews to train on, and say what they are and whether they were learned from.
 
     Args:
-        data: Where they are, see `imdb.load_reviews`.
+        data: Where they are, see `imdb_classifier.load_reviews`.
         recipe: The name of a recipe.
         seed: From 0 to 2**32 - 1.
         extra_train: Labeled Parquet files to add.
@@ -87,7 +87,7 @@ def load_reviews(
         with this recipe and seed, or None.
 
     Raises:
-        ImdbClassifierError: They are missing or not as they must be, see `imdb.load_reviews`.
+        ImdbClassifierError: They cannot be loaded.
     """
     from imdb_classifier.pipeline.train import describe_training, reviews_line
 
@@ -109,7 +109,7 @@ def train_model(
     """Train a model in the registry's ``work`` folder, going on where a killed run stopped.
 
     Args:
-        data: Where the reviews are, see `imdb.load_reviews`.
+        data: Where the reviews are, see `imdb_classifier.load_reviews`.
         recipe: The name of a recipe.
         seed: From 0 to 2**32 - 1.
         extra_train: Labeled Parquet files to add.
@@ -119,7 +119,7 @@ def train_model(
         model_id, model_hash and path of the bundle. It is the caller's to remove once registered.
 
     Raises:
-        ImdbClassifierError: See `train.train_bundle`.
+        ImdbClassifierError: The reviews cannot be loaded, or the model cannot be trained.
     """
     from imdb_classifier.pipeline.train import train_bundle
 
@@ -139,7 +139,7 @@ def evaluate_model(
 
     Args:
         path: The bundle, as `resolve_model` or `train_model` gave it.
-        data: Where the reviews are, see `imdb.load_reviews`.
+        data: Where the reviews are, see `imdb_classifier.load_reviews`.
         registry: The registry's folder; None as in `Registry.at`.
         output: Folder for the report; by default ``reports/<model id>`` in the registry.
 
@@ -147,7 +147,7 @@ def evaluate_model(
         model_id, accuracy (share of the rows, in [0, 1]), rows, and report (the folder).
 
     Raises:
-        ImdbClassifierError: See `evaluate.evaluate_bundle` and `report.write_report`.
+        ImdbClassifierError: The test rows cannot be loaded, or the report cannot be written.
     """
     from imdb_classifier.evaluation.report import render_markdown, write_report
     from imdb_classifier.pipeline.evaluate import evaluate_bundle
@@ -212,9 +212,9 @@ def promote_model(
 
     Args:
         model: A version's id or ``@challenger``.
-        data: Where the test rows are, see `imdb.load_reviews`.
+        data: Where the test rows are, see `imdb_classifier.load_reviews`.
         registry: The registry's folder; None as in `Registry.at`.
-        gates: Those of `promotion.Gates` that are not to have their usual values.
+        gates: Limits of `Gates` by name, instead of the defaults.
         batch: Parquet files without labels, in which few labels may change.
         text_column: The column of theirs that holds the text.
 
@@ -223,7 +223,7 @@ def promote_model(
         champion_accuracy (shares of the test rows), and rows.
 
     Raises:
-        ImdbClassifierError: See `promote.decide_promotion`.
+        ImdbClassifierError: The test rows or the batch cannot be loaded.
     """
     from imdb_classifier.evaluation.promotion import Gates
     from imdb_classifier.evaluation.report import render_decision

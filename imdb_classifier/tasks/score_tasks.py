@@ -52,15 +52,15 @@ def score_batch(
     limits: Limits | None = None,
     drift_limits: DriftLimits | None = None,
 ) -> RunResult:
-    """What `run.score_parquet` does, in task runs of the flow run that calls this.
+    """Do what `score_parquet` does, in task runs of the flow run that calls this.
 
     Progress, the files and the drift become artifacts.
 
     Args:
-        source: What to score, see `discovery.discover_files`.
-        output: Where the scored copies go, see `discovery.discover_files`.
+        source: A Parquet file, a folder or a glob pattern.
+        output: The file or folder to write.
         model: What `resolve_model` gave; its path has to be the same wherever parts are scored.
-        pool: Where parts are scored, see `runners.task_runner`.
+        pool: Where parts are scored, see `task_runner`.
         options: Columns, and rows without text.
         selection: Which files are scored, depending on the outputs that exist already.
         limits: When to stop early; bad files count for each part by itself.
@@ -68,7 +68,7 @@ def score_batch(
 
     Raises:
         PartlyScoredError: Not every file is scored. Finished files are kept.
-        ImdbClassifierError: See `run.score_parquet`.
+        ImdbClassifierError: As for `score_parquet`.
     """
     with BatchRun.open(
         source,
@@ -159,7 +159,7 @@ def score_files(
 
     Args:
         number: Of the part, from 1.
-        part: What `BatchRun.to_dict` gave.
+        part: What ``BatchRun.to_dict`` gave.
         model: What `resolve_model` gave.
         threads: How many to score with; None for those of the Dask worker, else one for each core.
         progress: The id of a progress artifact, the rows done before this part, and all rows; None

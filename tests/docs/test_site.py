@@ -86,6 +86,16 @@ def test_every_command_and_option_is_in_the_reference(site: Path, name: str) -> 
     assert [option for option in options if option not in found] == []
 
 
+def test_docstrings_refer_to_what_is_documented(site: Path) -> None:
+    """What stands in single backticks in a docstring of the reference is a link."""
+    for page in ("python", "flows"):
+        text = (site / "reference" / f"{page}.html").read_text("utf-8")
+        code = r'<code class="xref py py-obj docutils literal notranslate">(.*?)</code>'
+        linked = rf'<a class="reference internal"[^>]*>{code}'
+        dead = set(re.findall(code, text)) - set(re.findall(linked, text))
+        assert {re.sub(r"<[^>]+>", "", name) for name in dead} == set()
+
+
 def test_the_pages_show_the_measured_figures(site: Path) -> None:
     shown = {page.stem: text_of(page) for page in (site / "explanation").glob("*.html")}
     figures = {

@@ -165,7 +165,10 @@ OTHER_COLUMNS: Final[dict[str, pa.Array]] = {
     **{str(kind): pa.array([b"\xff\x00", None, b"ok"], kind)
        for kind in (pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(2))},
     **{str(kind): pa.array([[1, None], None, [2, 3]], kind)
-       for kind in (pa.list_(pa.int16()), pa.list_(pa.int16(), 2), pa.large_list(pa.uint8()))},
+       for kind in (pa.list_(pa.int16()), pa.large_list(pa.uint8()))},
+    # Arrow 26 is the first to write and to read nulls among lists of a fixed size.
+    "fixed size": pa.array([[1, None], None if pa.cpp_version_info.major >= 26 else [4, 5], [2, 3]],
+                           pa.list_(pa.int16(), 2)),
     "map": pa.array([[("k", [1])], None, []], pa.map_(pa.string(), pa.list_(pa.int32()))),
     "deep": pa.array([{"a": [{"b": {"c": "x"}}], "d": None}, None, {"a": [], "d": 1}]),
     "null": pa.nulls(3),

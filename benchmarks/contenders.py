@@ -38,8 +38,8 @@ BATCH_SIZES = (50, 125, 250, 500, 1_000)
 TUNING_ROWS = 1_000
 
 MODELS = Path("build/bench-models")
-SEED_OF_SEED = 3
-"""Of five seeds of recipe `seed`, the one with the best validation accuracy."""
+SEED_OF_SEED = 1
+"""The first, not a chosen one; `benchmarks.seeds` has the spread."""
 
 
 def seed_bundle() -> Bundle:

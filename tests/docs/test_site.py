@@ -18,7 +18,7 @@ import typer
 
 import imdb_classifier
 from benchmarks import __main__ as bench
-from benchmarks import ablation, cluster
+from benchmarks import ablation, cluster, seeds
 from imdb_classifier import tasks
 from imdb_classifier.cli.app import app
 from tests.docs.conftest import CHECKOUT
@@ -99,13 +99,14 @@ def test_docstrings_refer_to_what_is_documented(site: Path) -> None:
 def test_the_pages_show_the_measured_figures(site: Path) -> None:
     shown = {page.stem: text_of(page) for page in (site / "explanation").glob("*.html")}
     figures = {
-        name: json.loads((CHECKOUT / "benchmarks" / f"{name}.json").read_text("utf-8"))
-        for name in ("results", "cluster", "ablation")
+        file.stem: json.loads(file.read_text("utf-8"))
+        for file in (CHECKOUT / "benchmarks").glob("*.json")
     }
+    of_seeds = [seeds.table(figures["seeds"])] if "seeds" in figures else []
     tables = {
         "benchmarks": list(bench.tables(figures["results"]).values()),
         "scale": list(cluster.tables(figures["cluster"]).values()),
-        "models": [ablation.table(figures["ablation"])],
+        "models": [ablation.table(figures["ablation"]), *of_seeds],
     }
     for page, expected in tables.items():
         for table in expected:

@@ -120,6 +120,7 @@ def test_no_change_to_a_footer_ends_a_run(folder: Path, tmp_path: Path) -> None:
     failed = {file["name"]: file for file in scored["files"] if file["status"] == "failed"}
     assert {file["exit_code"] for file in failed.values()} == {65}
     assert all(name in file["error"] for name, file in failed.items())
+    assert unreadable
     assert unreadable <= failed.keys()
     assert "good.parquet" not in failed
     assert pq.read_metadata(tmp_path / "out" / "good.parquet").num_rows == 3

@@ -72,5 +72,5 @@ def test_no_rows_are_read(folder: str, tmp_path: Path, scorer: Scorer) -> None:
 
 
 def test_nothing_to_plan(tmp_path: Path, scorer: Scorer) -> None:
-    with pytest.raises(NoInputError):
+    with pytest.raises(NoInputError, match="nothing matches no file"):
         dry_run_parquet(str(tmp_path / "nothing"), str(tmp_path / "out"), scorer)

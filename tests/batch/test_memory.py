@@ -60,6 +60,7 @@ def test_a_file_twenty_times_as_large_takes_no_more_memory(
         )
         process = processes.Process(target=score_in_a_process, args=arguments)
         process.start()
+        sending.close()  # so that nobody waits for what a dead process will not send
         peaks.append(receiving.recv())
         process.join()
     assert peaks[1] - peaks[0] < (sizes[1] - sizes[0]) / 4

@@ -128,8 +128,9 @@ def test_any_other_file_is_refused_alone(
 ) -> None:
     assert case.refused is not None
     source, options = corpus.source / case.text_column / case.file, ScoreOptions(case.text_column)
-    with pytest.raises(case.refused):
+    with pytest.raises(case.refused) as caught:
         score_parquet(str(source), str(tmp_path / "out.parquet"), scorer, options)
+    assert re.search(case.match, str(caught.value))
     assert list(tmp_path.iterdir()) == []
 
 

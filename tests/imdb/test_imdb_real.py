@@ -69,7 +69,6 @@ def test_overlap(train: Reviews, test: Reviews, unsupervised: Reviews) -> None:
         "test in unsupervised": count_overlap(unsupervised, test),
         "train in itself": count_overlap(train, train),
     }
-    print(counts)
     assert counts == {"test in train": 123, "test in unsupervised": 269, "train in itself": 25_000}
 
 

@@ -51,5 +51,5 @@ def test_a_batch_must_hold_text(scorer: Scorer, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": [None, " "]}), tmp_path / "a.parquet")
     with pytest.raises(NoInputError, match=r"must hold text.*--batch"):
         find_label_changes(str(tmp_path), "text", scorer, scorer)
-    with pytest.raises(MissingColumnError):
+    with pytest.raises(MissingColumnError, match="Column 'body' is not in"):
         find_label_changes(str(tmp_path), "body", scorer, scorer)

@@ -163,7 +163,7 @@ def test_a_version_scores_once_it_is_approved(registry: Registry, registered: Bu
     with pytest.raises(UnapprovedModelError, match=f"{registered.model_id} has not.*promote"):
         Scorer.load("@challenger", registry)
     registry.record(registered.model_id, {"promote": False})
-    with pytest.raises(UnapprovedModelError):
+    with pytest.raises(UnapprovedModelError, match=f"{registered.model_id} has not"):
         Scorer.load(registered.model_id, registry)
     Scorer.load("@challenger", registry, allow_unapproved=True).close()
     registry.record(registered.model_id, {"promote": True})

@@ -81,7 +81,8 @@ def published(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def everything_below(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path.relative_to(folder).as_posix() for path in files)
 
 
 def test_archive_lands_in_the_cache_folder(server: Server, tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ def test_archive_lands_in_the_cache_folder(server: Server, tmp_path: Path) -> No
     assert path == cache_folder("aclimdb") / "archive.tar.gz"
     assert path.is_relative_to(tmp_path)
     assert path.read_bytes() == BODY
-    assert everything_below(tmp_path) == ["archive.tar.gz"]
+    assert everything_below(tmp_path) == ["cache/imdb-classifier/archive.tar.gz"]
     assert cached_files("aclimdb") == (path,)
 
 
@@ -178,7 +179,7 @@ def test_failed_refetch_keeps_what_was_there(server: Server, tmp_path: Path) -> 
     with pytest.raises(DownloadError, match="404"):
         fetch("aclimdb")
     assert target.read_bytes() == b"mine"
-    assert everything_below(tmp_path) == ["archive.tar.gz"]
+    assert everything_below(tmp_path) == ["cache/imdb-classifier/archive.tar.gz"]
 
 
 def test_progress_is_shown_on_a_terminal_only(

@@ -99,7 +99,7 @@ def test_a_version_is_one_once_its_sums_are_there(registry: Registry, tiny_bundl
     folder = f"{registry.root}/versions/{tiny_bundle.model_id}"
     storage_of(folder).delete(f"{folder}/{SUMS_FILE}")
     assert registry.ids() == []
-    with pytest.raises(UnknownModelError):
+    with pytest.raises(UnknownModelError, match=f"'{tiny_bundle.model_id}' is none of these"):
         registry.load(tiny_bundle.model_id)
     with pytest.raises(BundleError, match=f"a folder with a {SUMS_FILE}"):
         registry.load(folder)

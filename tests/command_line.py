@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from imdb_classifier.samples import FOLDER
 
@@ -24,3 +28,8 @@ class Outcome(NamedTuple):
 
 
 Run = Callable[..., Outcome]
+
+
+def write_reviews(path: Path, texts: Sequence[str | None], column: str = "text") -> None:
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({column: pa.array(texts, pa.string())}), path)

@@ -37,7 +37,7 @@ from imdb_classifier.scoring.scorer import Scorer
 from tests.command_line import Outcome, Run
 from tests.waiting import wait_for
 
-pytest_plugins = ["tests.browser"]
+pytest_plugins = ["tests.browser", "tests.options"]
 
 # Hypothesis' own: the same examples in every run, each of which may take any time.
 settings.load_profile("ci")

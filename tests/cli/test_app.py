@@ -10,6 +10,7 @@ from imdb_classifier.samples import FOLDER
 from tests.command_line import CANARY, SAMPLE, Outcome, Run
 
 
+@pytest.mark.covers("--version")
 def test_version_is_printed(run: Run) -> None:
     assert run("--version") == Outcome(0, f"{__version__}\n", "")
 

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.samples import FOLDER
-from tests.command_line import Run
+from tests.command_line import Run, write_reviews
 
 
+@pytest.mark.covers("models promote MODEL", "models promote --data", "models promote --json")
 def test_a_worse_challenger_is_refused(run: Run, registry: Registry) -> None:
     outcome = run("models", "promote", "@challenger", "--data", FOLDER, "--json")
     assert outcome.code == 3
@@ -28,6 +30,7 @@ def test_what_is_no_gate(run: Run, registry: Registry, gate: str, code: int) -> 
     assert run("models", "promote", "@challenger", "--gate", gate).code == code
 
 
+@pytest.mark.covers("models promote --gate", "models promote --to")
 def test_promotion_and_roll_back(run: Run, registry: Registry, tiny_bundle: Bundle) -> None:
     bundled = registry.load(CHAMPION).model_id
     registry.promote("@challenger")
@@ -40,3 +43,33 @@ def test_promotion_and_roll_back(run: Run, registry: Registry, tiny_bundle: Bund
     assert run("models", "promote", "--to", "previous", "--json").json["champion"] == bundled
     assert registry.load(CHAMPION).model_id == bundled
     assert registry.aliases()["previous"] == tiny_bundle.model_id
+
+
+@pytest.mark.covers("models list --registry", "models list --json")
+def test_the_versions_of_another_registry(run: Run, other_registry: Registry) -> None:
+    listed = run("models", "list", "--registry", other_registry.root, "--json").json
+    assert listed["registry"] == other_registry.root
+    assert {model["recipe"]: model["aliases"] for model in listed["models"]} == {
+        "tiny": ["champion", "challenger"],
+        "production": ["previous"],
+    }
+
+
+@pytest.mark.covers("models show --registry", "models show --json")
+def test_a_version_of_another_registry(run: Run, other_registry: Registry) -> None:
+    shown = run("models", "show", "@champion", "--registry", other_registry.root, "--json").json
+    assert shown["id"] == other_registry.aliases()["champion"]
+
+
+@pytest.mark.covers(
+    "models promote --batch", "models promote --text-column", "models promote --registry"
+)
+def test_labels_that_change_in_a_batch_of_another_registry(
+    run: Run, other_registry: Registry, tmp_path: Path
+) -> None:
+    write_reviews(tmp_path / "batch.parquet", ["A wonderful film.", "A dull film."], "body")
+    command = ("models", "promote", other_registry.aliases()["previous"], "--data", FOLDER)
+    batch = ("--batch", tmp_path / "batch.parquet", "--text-column", "body")
+    decision = run(*command, *batch, "--registry", other_registry.root, "--json").json
+    assert decision["champion"] == other_registry.aliases()["champion"]
+    assert decision["label_changes"]["rows"] == 2

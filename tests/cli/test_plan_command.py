@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.registry.versions import Registry
-from tests.command_line import Run
+from tests.command_line import Run, write_reviews
 
 BECOMES = {
     "new": "scored",
@@ -95,3 +95,40 @@ def test_plan_refuses_what_score_refuses(
         assert planned.code in (66, 78)
     allowed = ["--model", "@challenger", "--allow-unapproved", "--only", "stale"]
     assert _statuses(run("plan", *folders, *allowed, "--json").json)["stale"] == 2
+
+
+@pytest.mark.covers(
+    "plan --force",
+    "plan --json",
+    "plan --on-null",
+    "plan --only",
+    "plan --prefix",
+    "plan --quarantine",
+)
+def test_options_decide_which_files_are_stale(run: Run, reviews: Path, tmp_path: Path) -> None:
+    def statuses(*options: str) -> dict[str, int]:
+        return _statuses(run("plan", reviews, tmp_path / "out", *options, "--json").json)
+
+    assert run("score", reviews, tmp_path / "out").code == 0
+    assert statuses() == {"finished": 1}
+    assert statuses("--force") == {"stale": 1}
+    for options in (["--prefix", "mood_"], ["--on-null", "skip"], ["--quarantine"]):
+        assert statuses(*options, "--only", "new,stale") == {"stale": 1}
+
+
+@pytest.mark.covers("plan --text-column")
+def test_text_in_another_column(run: Run, tmp_path: Path) -> None:
+    write_reviews(tmp_path / "in.parquet", ["A wonderful film."], "body")
+    command = ("plan", tmp_path / "in.parquet", tmp_path / "out.parquet")
+    assert _statuses(run(*command, "--text-column", "body", "--json").json) == {"new": 1}
+
+
+@pytest.mark.covers("plan --model", "plan --registry", "plan --allow-unapproved")
+def test_another_model(
+    run: Run, reviews: Path, registry: Registry, other_registry: Registry, tmp_path: Path
+) -> None:
+    command = ("plan", reviews, tmp_path / "out", "--json")
+    found = run(*command, "--registry", other_registry.root)
+    assert found.json["model_id"] == other_registry.aliases()["champion"]
+    found = run(*command, "--model", "@challenger", "--allow-unapproved")
+    assert found.json["model_id"] == registry.aliases()["challenger"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,23 +9,26 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
-from tests.command_line import SAMPLE, Run
+from tests.command_line import SAMPLE, Run, write_reviews
 
 
 def test_score_puts_a_table_on_standard_output(run: Run, tmp_path: Path) -> None:
     outcome = run("score", SAMPLE, tmp_path / "scored.parquet")
     assert outcome.code == 0
-    assert "86" in outcome.out
+    cells = [line.replace("\u2502", " ").split() for line in outcome.out.splitlines()]
+    assert ["scored", "86", "31", "55", "0"] in [row[-5:] for row in cells]
     assert outcome.err.startswith("The batch is unlike the reviews that the model was checked on: ")
     assert "lengths +" in outcome.err
     scored = pq.read_table(tmp_path / "scored.parquet")
     assert scored.column_names[-2:] == ["sentiment_label", "sentiment_probability"]
 
 
+@pytest.mark.covers("score --json")
 def test_json_is_the_only_thing_on_standard_output(run: Run, tmp_path: Path) -> None:
     outcome = run("score", FOLDER, tmp_path / "scored", "--json")
     assert outcome.code == 0
@@ -36,6 +40,7 @@ def test_json_is_the_only_thing_on_standard_output(run: Run, tmp_path: Path) -> 
     assert (drift["rows"], drift["batch"]["without_text"]) == (264, 0)
 
 
+@pytest.mark.covers("score --drift-limit")
 def test_limits_of_drift(run: Run, tmp_path: Path) -> None:
     limits = ("lengths=9", "scores=9", "positive=1", "truncated=1")
     options = [part for limit in limits for part in ("--drift-limit", limit)]
@@ -45,6 +50,7 @@ def test_limits_of_drift(run: Run, tmp_path: Path) -> None:
     assert run("score", FOLDER, tmp_path / "scored", "--drift-limit", "scores").code == 2
 
 
+@pytest.mark.covers("score --text-column", "score --prefix")
 def test_score_takes_column_and_prefix(run: Run, tmp_path: Path) -> None:
     source = tmp_path / "in.parquet"
     pq.write_table(pa.table({"body": ["A wonderful film", None]}), source)
@@ -53,6 +59,72 @@ def test_score_takes_column_and_prefix(run: Run, tmp_path: Path) -> None:
     scored = pq.read_table(target)
     assert scored.column_names == ["body", "mood_label", "mood_probability"]
     assert scored["mood_label"].null_count == 1
+
+
+@pytest.mark.covers("score --on-null")
+@pytest.mark.parametrize(("on_null", "code", "rows"), [("skip", 0, [2]), ("error", 65, [])])
+def test_rows_without_text(
+    run: Run, reviews: Path, tmp_path: Path, on_null: str, code: int, rows: list[int]
+) -> None:
+    assert run("score", reviews, tmp_path / "out", "--on-null", on_null).code == code
+    scored = (tmp_path / "out").glob("*.parquet")
+    assert [pq.read_metadata(file).num_rows for file in scored] == rows
+
+
+@pytest.mark.covers("score --quarantine")
+def test_what_could_not_be_scored_is_listed(run: Run, reviews: Path, tmp_path: Path) -> None:
+    assert run("score", reviews, tmp_path / "out", "--quarantine").code == 0
+    listed = pq.read_table(tmp_path / "out" / "_quarantine" / "a.parquet")
+    assert listed["row"].to_pylist() == [2]
+
+
+@pytest.mark.covers("score --only", "score --force")
+def test_which_files_are_scored(run: Run, reviews: Path, tmp_path: Path) -> None:
+    def statuses(*options: str) -> list[str]:
+        outcome = run("score", reviews, tmp_path / "out", "--json", *options)
+        return [file["status"] for file in outcome.json["files"]]
+
+    assert statuses() == ["scored"]
+    assert statuses("--force") == ["scored"]
+    assert statuses() == ["reused"]
+    write_reviews(reviews / "a.parquet", ["Another."])
+    write_reviews(reviews / "b.parquet", ["One more."])
+    assert statuses("--only", "new") == ["skipped", "scored"]
+    assert statuses("--only", "stale") == ["scored", "reused"]
+
+
+@pytest.mark.covers("score --deadline")
+def test_a_deadline_ends_a_run(run: Run, reviews: Path, tmp_path: Path) -> None:
+    outcome = run("score", reviews, tmp_path / "out", "--deadline", "1ns", "--json")
+    assert outcome.code == 75
+    assert outcome.json["totals"]["pending"] == 1
+    assert "Files pending: 1. Rerun to continue." in outcome.err
+
+
+@pytest.mark.covers("score --max-bad-files")
+def test_too_many_bad_files_end_a_run(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    # More than are under way at once.
+    for number in range(2 * (os.cpu_count() or 1) + 2):
+        (tmp_path / "in" / f"{number}.parquet").write_bytes(b"no parquet")
+    outcome = run("score", tmp_path / "in", tmp_path / "out", "--max-bad-files", "0", "--json")
+    assert outcome.code == 75
+    assert outcome.json["totals"]["failed"] >= 1
+    assert outcome.json["totals"]["pending"] >= 1
+
+
+@pytest.mark.covers("score --model")
+def test_another_model_scores(run: Run, reviews: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    command = ("score", reviews, tmp_path / "out", "--model", tiny_bundle.path, "--json")
+    assert run(*command).json["model_id"] == tiny_bundle.model_id
+
+
+@pytest.mark.covers("score --registry")
+def test_the_champion_of_another_registry_scores(
+    run: Run, reviews: Path, other_registry: Registry, tmp_path: Path
+) -> None:
+    command = ("score", reviews, tmp_path / "out", "--registry", other_registry.root, "--json")
+    assert run(*command).json["model_id"] == other_registry.aliases()["champion"]
 
 
 def test_one_bad_file_does_not_stop_the_others(run: Run, tmp_path: Path) -> None:
@@ -82,6 +154,7 @@ def test_a_damaged_bundle_is_refused(run: Run, tiny_bundle: Bundle, tmp_path: Pa
     assert not (tmp_path / "out.parquet").exists()
 
 
+@pytest.mark.covers("score --allow-unapproved")
 def test_a_version_that_is_not_decided_does_not_score(
     run: Run, registry: Registry, tmp_path: Path
 ) -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
@@ -31,6 +33,29 @@ def test_train_registers_a_challenger_with_its_report(run: Run, tmp_path: Path) 
     assert shown["evaluation"] == outcome.json["evaluation"]
 
 
+@pytest.mark.covers("train --recipe")
+def test_a_recipe_must_be_known(run: Run) -> None:
+    outcome = run("train", "--recipe", "nope", "--data", "nowhere")
+    assert outcome.code == 78
+    assert "'nope' is not among" in outcome.err
+
+
+@pytest.mark.covers(
+    "train --data", "train --seed", "train --extra-train", "train --registry", "train --json"
+)
+def test_training_on_further_reviews_into_another_registry(run: Run, tmp_path: Path) -> None:
+    registry = Registry.at(tmp_path / "other")
+    extra = tmp_path / "extra.parquet"
+    pq.write_table(pa.table({"text": ["Splendid.", "Dreadful."], "label": [1, 0]}), extra)
+    outcome = run(
+        *("train", "--recipe", "tiny", "--data", FOLDER, "--extra-train", extra),
+        *("--seed", "8", "--registry", registry.root, "--json"),
+    )
+    manifest = registry.load(outcome.json["model_id"]).manifest
+    assert (manifest["seed"], manifest["data"]["rows"]) == (8, 178 + 2)
+
+
+@pytest.mark.covers("train --force")
 def test_there_is_nothing_to_learn_twice_unless_forced(run: Run, registry: Registry) -> None:
     # The model in the registry was trained just so.
     command = ("train", "--data", FOLDER, "--recipe", "tiny", "--seed", "7", "--json")
@@ -45,6 +70,7 @@ def test_there_is_nothing_to_learn_twice_unless_forced(run: Run, registry: Regis
     assert "epoch 4/4" in forced.err
 
 
+@pytest.mark.covers("evaluate --output", "evaluate --with-texts")
 def test_evaluate_writes_a_report_without_texts_unless_asked(run: Run, tmp_path: Path) -> None:
     texts = pq.read_table(SAMPLE)["text"].to_pylist()
     assert run("evaluate", "--data", FOLDER, "--output", tmp_path / "report").code == 0
@@ -53,3 +79,11 @@ def test_evaluate_writes_a_report_without_texts_unless_asked(run: Run, tmp_path:
     outcome = run("evaluate", "--data", FOLDER, "--output", tmp_path / "texts", "--with-texts")
     assert outcome.code == 0
     assert any(text[:25] in (tmp_path / "texts" / "report.html").read_text() for text in texts)
+
+
+@pytest.mark.covers("evaluate --model", "evaluate --data", "evaluate --registry", "evaluate --json")
+def test_evaluating_a_version_of_another_registry(run: Run, other_registry: Registry) -> None:
+    options = ("--model", "@previous", "--data", FOLDER, "--registry", other_registry.root)
+    outcome = run("evaluate", *options, "--json")
+    assert outcome.json["model_id"] == other_registry.aliases()["previous"]
+    assert outcome.json["evaluation"]["rows"] == 86

@@ -148,6 +148,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
     assert _sums(output) == _sums(tmp_path / "undisturbed")
 
 
+@pytest.mark.covers("score-parquet:scheduler")
 def test_a_scheduler_belongs_to_dask(server: Any, reviews: Path, tmp_path: Path) -> None:
     output = tmp_path / "scored"
     state, run = server.flow_run(

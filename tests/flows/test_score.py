@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from imdb_classifier.batch.run import locked
 from imdb_classifier.errors import (
     BundleError,
     MissingColumnError,
+    MissingExtraError,
     NoInputError,
     OutputInUseError,
     PartlyScoredError,
@@ -112,13 +115,19 @@ def test_progress_ends_with_all_rows(
     assert progress["description"] == "3 of 3 rows"
 
 
+@pytest.mark.covers(
+    "score-parquet:deadline",
+    "score-parquet:on_null",
+    "score-parquet:only",
+    "score-parquet:quarantine",
+)
 def test_a_deadline_and_another_run_leave_files_for_the_next_one(
     score: Callable[..., Any], reviews: Path, tmp_path: Path
 ) -> None:
     (reviews / "day=2026-11-02" / "b.parquet").unlink()
     output = str(tmp_path / "scored")
     parameters = {"source": str(reviews), "output": output, "quarantine": True}
-    state, _ = score(**parameters, deadline="1ns", max_bad_files=0)
+    state, _ = score(**parameters, deadline="1ns")
     with pytest.raises(PartlyScoredError, match="2 of 2 pending") as caught:
         state.result()
     assert caught.value.exit_code == 75
@@ -137,6 +146,7 @@ def test_a_deadline_and_another_run_leave_files_for_the_next_one(
     assert pq.read_metadata(tmp_path / "scored/day=2026-11-01/a.parquet").num_rows == 3
 
 
+@pytest.mark.covers("score-parquet:text_column")
 def test_a_single_file_fails_with_its_own_error(
     server: Any, score: Callable[..., Any], reviews: Path, tmp_path: Path
 ) -> None:
@@ -150,6 +160,51 @@ def test_a_single_file_fails_with_its_own_error(
     state, _ = score(source=str(source), output=str(tmp_path / "one.parquet"))
     assert state.is_completed()
     assert pq.read_metadata(tmp_path / "one.parquet").num_rows == 3
+
+
+@pytest.mark.covers("score-parquet:drift_limits", "score-parquet:force", "score-parquet:prefix")
+def test_a_finished_file_is_scored_again_if_asked_for(
+    server: Any, score: Callable[..., Any], reviews: Path, tmp_path: Path
+) -> None:
+    parameters = {
+        "source": str(reviews / "day=2026-11-01"),
+        "output": str(tmp_path / "scored"),
+        "prefix": "mood_",
+    }
+    score(**parameters)
+    limits = dict.fromkeys(("without_text", "lengths", "scores", "positive"), 9.0)
+    state, run = score(**parameters, force=True, drift_limits=limits)
+    assert state.is_completed()
+    assert [row["status"] for row in server.table(run, "scored-files")] == ["scored"]
+    names = pq.read_schema(tmp_path / "scored" / "a.parquet").names
+    assert names == ["text", "id", "mood_label", "mood_probability"]
+    drift = json.loads((tmp_path / "scored" / "_DRIFT.json").read_text())
+    found = {measure["name"]: measure["limit"] for measure in drift["measures"]}
+    assert found["without_text"] == 9.0
+
+
+@pytest.mark.covers("score-parquet:max_bad_files")
+def test_too_many_bad_files_end_a_run(
+    server: Any, score: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    # More than are under way at once.
+    for number in range(2 * (os.cpu_count() or 1) + 2):
+        (tmp_path / "in" / f"{number}.parquet").write_bytes(b"no parquet")
+    _, run = score(source=str(tmp_path / "in"), output=str(tmp_path / "out"), max_bad_files=0)
+    statuses = {row["status"] for row in server.table(run, "scored-files")}
+    assert statuses == {"failed", "pending"}
+
+
+@pytest.mark.covers("score-parquet:runner")
+def test_without_dask_the_extra_is_named(
+    score: Callable[..., Any], reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "prefect_dask.task_runners", None)
+    folder = str(reviews / "day=2026-11-01")
+    state, _ = score(source=folder, output=str(tmp_path / "scored"), runner="dask")
+    with pytest.raises(MissingExtraError, match=r"classifier\[dask\]"):
+        state.result()
 
 
 def test_no_input_starts_no_task_run_that_scores(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow.parquet as pq
 import pytest
 
+from tests.command_line import Run
 from tests.waiting import wait_for
 
 NAMES = {"train-imdb/weekly": "0 2 * * 0", "score-parquet/nightly": "0 4 * * *"}
@@ -70,16 +73,25 @@ def test_a_schedule_runs(server: Any, serve: str, reviews: Path, tmp_path: Path)
     assert scored["sentiment_label"].to_pylist() == ["positive", None, "negative"]
 
 
+@pytest.mark.covers("serve --source", "serve --output")
 @pytest.mark.parametrize(("remote", "local"), [("source", "output"), ("output", "source")])
 def test_uris_stay_and_local_paths_become_absolute(
-    server: Any, serve: str, tmp_path: Path, remote: str, local: str
+    server: Any, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: str, local: str
 ) -> None:
-    program = [serve, f"--{remote}", "s3://bucket/reviews", f"--{local}", "films/reviews"]
+    became: list[str] = []
+
+    def execv(_: str, command: list[str]) -> NoReturn:
+        became.extend(command)
+        sys.exit(0)
+
+    monkeypatch.setattr(os, "execv", execv)
+    run("serve", f"--{remote}", "s3://bucket/reviews", f"--{local}", "films/reviews")
 
     def served() -> bool:
         return bool(server.is_deployed("score-parquet/nightly"))
 
-    with server.running(program, tmp_path, "the deployment was there", served):
+    with server.running(became[1:], tmp_path, "the deployment was there", served):
         parameters = server.deployment("score-parquet/nightly")["parameters"]
+    server.delete("deployments")
     assert parameters[remote] == "s3://bucket/reviews"
     assert parameters[local] == str(tmp_path / "films" / "reviews")

@@ -1,0 +1,50 @@
+"""Commands that run flows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command_line import Run
+
+
+@pytest.fixture
+def run_flow(server: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`run`, with the server of these tests."""
+    monkeypatch.setenv("PREFECT_API_URL", server.api)
+    # The command would leave it behind in this process.
+    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    return run
+
+
+@pytest.mark.covers("score --runner")
+def test_another_runner_is_the_flow(
+    server: Any, run_flow: Run, reviews: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "scored"
+    command = ("score", reviews / "day=2026-11-01", output, "--runner", "process")
+    assert run_flow(*command).code == 0
+    (run,) = server.filter("flow_runs", sort="START_TIME_DESC", limit=1)
+    assert run["parameters"]["output"] == str(output)
+    assert run["parameters"]["runner"] == "process"
+
+
+@pytest.mark.covers("score --scheduler")
+def test_a_scheduler_needs_dask(run_flow: Run, reviews: Path, tmp_path: Path) -> None:
+    options = ("--runner", "process", "--scheduler", "tcp://[::1]:1")
+    outcome = run_flow("score", reviews, tmp_path / "scored", *options)
+    assert outcome.code == 78
+    assert "Choose --runner dask, or leave --scheduler out" in outcome.err
+
+
+@pytest.mark.covers("quickstart --folder")
+def test_the_first_run_goes_into_a_folder(
+    run_flow: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run_flow("quickstart", "--folder", tmp_path / "mine")
+    assert outcome.code == 0
+    assert f"Scored files: {tmp_path}/mine/scored" in outcome.out
+    assert (tmp_path / "mine" / "scored" / "sample" / "_SUCCESS").exists()

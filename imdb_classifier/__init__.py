@@ -1,8 +1,8 @@
 """Sentiment labels and probabilities for review text.
 
-``from imdb_classifier import score_dataframe`` is all that a notebook needs; `Scorer` scores Arrow
-arrays, `score_parquet` whole Parquet data sets. Importing the package loads neither TensorFlow,
-Keras, Prefect nor pandas: each public name is imported when it is first used.
+`score_dataframe` scores data frames and lists of text, `Scorer` Arrow arrays, and `score_parquet`
+Parquet files and folders. Importing the package does not load TensorFlow, Keras, Prefect or pandas:
+public names are imported on first use.
 """
 
 import os
@@ -38,8 +38,8 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.version import __version__
 
-# Dependencies read these when they are imported, and child processes inherit them. Without them
-# ONNX Runtime and Prefect report to their publishers. What is set already is kept.
+# These turn off the telemetry of ONNX Runtime and Prefect, which read them on import; child
+# processes inherit them. Variables that are already set are kept.
 for _variable, _value in {
     "ORT_DISABLE_TELEMETRY": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -116,7 +116,7 @@ __all__ = [
     "verify_output",
 ]
 
-# By module, and held equal to the imports above by a test.
+# By module. A test checks that these match the imports above.
 _MODULE_OF = {
     name: module
     for module, names in {

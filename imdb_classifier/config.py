@@ -1,4 +1,4 @@
-"""How a model is encoded, built and trained: a frozen dataclass a stage, and the named recipes."""
+"""Recipes: how reviews are encoded, and how a model is built and trained."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from imdb_classifier.errors import ConfigurationError
 
 def _require(holds: bool, rule: str, name: str, value: object) -> None:
     if not holds:
-        raise ConfigurationError(rule, f"{name} is {value!r}.", f"Give another {name}.")
+        raise ConfigurationError(rule, f"{name} is {value!r}.", f"Choose another value for {name}.")
 
 
 @dataclass(frozen=True)
 class EncodingConfig:
-    """Keras' IMDB scheme: 0 padding, 1 start, 2 unknown, the word of rank r is r + 3.
+    """The sizes of Keras' IMDB encoding: 0 padding, 1 start, 2 unknown, r + 3 the word of rank r.
 
     Attributes:
-        num_words: Ids from here on become 2 (unknown); the network sees ids 0 to num_words - 1.
-        sequence_length: Tokens kept of one review, the start token included; the tail is kept.
+        num_words: Size of the vocabulary; ids from here on become 2 (unknown).
+        sequence_length: Number of tokens kept per review, including the start token. Longer reviews
+            are truncated at the front.
     """
 
     num_words: int
@@ -42,28 +43,28 @@ class EncodingConfig:
 
     @property
     def vocabulary_words(self) -> int:
-        """Words that have an id of their own."""
+        """Number of words that have their own id."""
         return self.num_words - 4
 
     @property
     def untruncated(self) -> EncodingConfig:
-        """The same scheme for reviews of any length."""
+        """The same encoding without truncation."""
         return replace(self, sequence_length=2**31 - 1)
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """One of two layer graphs, see `network.build_network`: last state, or pooled.
+    """The architecture of a network, see `network.build_network`.
 
     Attributes:
         embedding_dim: Size of a word vector.
         lstm_units: Size of the LSTM's state, in each direction.
-        masked: True: padding stands behind the tokens and is skipped. False, as the tutorial has
-            it: padding stands in front, up to sequence_length, and runs through the LSTM as
+        masked: Whether padding follows the tokens and is masked. If not, as in the Keras tutorial,
+            padding precedes the tokens, up to sequence_length, and passes through the LSTM as
             token 0.
-        ngrams: N-grams with a number of their own, at most; 0: a single LSTM, whose last state is
-            the review. More: an LSTM in each direction, pooled over time, beside the sum of the
-            numbers of the review's n-grams.
+        ngrams: Maximum number of n-grams with a weight. If 0, the network is one LSTM and
+            classifies its last state. Otherwise it is a bidirectional LSTM, pooled over time, and
+            the sum of the weights of the review's n-grams is added.
     """
 
     embedding_dim: int
@@ -77,7 +78,7 @@ class NetworkConfig:
             _require(value >= 1, f"{name} must be at least 1.", name, value)
         _require(
             self.ngrams == 0 or (self.ngrams >= 1 and self.masked),
-            "ngrams must be 0, or at least 1 in a masked network.",
+            "ngrams must be 0, or at least 1 if the network is masked.",
             "ngrams",
             self.ngrams,
         )
@@ -85,12 +86,13 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class RegularizationConfig:
-    """What is left out at random while a network with teachers is trained, shares in [0, 1).
+    """Dropout rates for training a network with teachers, each in [0, 1).
 
     Attributes:
-        word_dropout: Of the words, which become unknown (Iyyer et al., 2015).
-        input_dropout: Of the elements of vectors, for a whole review (Gal and Ghahramani, 2016).
-        output_dropout: Of the pooled features.
+        word_dropout: Share of the words that become unknown (Iyyer et al., 2015).
+        input_dropout: Share of the word vectors' elements that are dropped, the same ones
+            throughout a review (Gal and Ghahramani, 2016).
+        output_dropout: Share of the pooled features that are dropped.
     """
 
     word_dropout: float
@@ -99,7 +101,7 @@ class RegularizationConfig:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            _require(0 <= value < 1, f"{name} must lie in [0, 1).", name, value)
+            _require(0 <= value < 1, f"{name} must be in [0, 1).", name, value)
 
 
 NO_REGULARIZATION: Final = RegularizationConfig(0, 0, 0)
@@ -107,13 +109,13 @@ NO_REGULARIZATION: Final = RegularizationConfig(0, 0, 0)
 
 @dataclass(frozen=True)
 class TeachersConfig:
-    """The models that label reviews without a label for a network, see `teachers.teach`.
+    """The teacher models that label unlabeled reviews for the network.
 
     Attributes:
-        minimum_reviews: N-grams that fewer reviews hold are left out.
-        vector_size: Of a review's vector.
-        vector_passes: Over all reviews, to train these vectors.
-        vector_weight: Of the loss that has the network learn these vectors beside the labels.
+        minimum_reviews: Minimum number of reviews that an n-gram must occur in.
+        vector_size: Size of a document vector.
+        vector_passes: Number of passes over all reviews to train the document vectors.
+        vector_weight: Weight of the auxiliary loss for predicting the document vectors.
     """
 
     minimum_reviews: int
@@ -135,18 +137,18 @@ class TeachersConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Binary cross-entropy and Adam.
+    """Settings of the training loop, which minimizes binary cross-entropy with Adam.
 
     Attributes:
-        epochs: Passes over the training part.
-        batch_size: Reviews a step.
-        learning_rate: Adam's step size; at its highest, where it is warmed up.
-        validation_fraction: Share of the reviews held out for the validation figures, in [0, 1).
-        warm_up_steps: Steps in which the step size rises from 0; it falls to 0 along a cosine then
-            (Loshchilov and Hutter, 2017). 0: it never changes.
-        averaging: Momentum of the average of the weights that each epoch ends with (Polyak and
-            Juditsky, 1992), in [0, 1); 0: it ends with its last weights.
-        clip_norm: Longest gradient of a weight array; longer ones are shortened to it.
+        epochs: Number of passes over the training part.
+        batch_size: Number of reviews per step.
+        learning_rate: Adam's learning rate; its peak if there is a warm-up.
+        validation_fraction: Share of the reviews held out for validation, in [0, 1).
+        warm_up_steps: Number of steps in which the learning rate rises from 0, before it falls to 0
+            along a cosine (Loshchilov and Hutter, 2017). If 0, the learning rate is constant.
+        averaging: Momentum of the weight average that each epoch ends with (Polyak and Juditsky,
+            1992), in [0, 1). If 0, weights are not averaged.
+        clip_norm: Maximum norm of the gradient of each weight array; None for no clipping.
     """
 
     epochs: int
@@ -162,7 +164,7 @@ class TrainingConfig:
             value = getattr(self, name)
             _require(value >= least, f"{name} must be at least {least}.", name, value)
         _require(
-            0 <= self.averaging < 1, "averaging must lie in [0, 1).", "averaging", self.averaging
+            0 <= self.averaging < 1, "averaging must be in [0, 1).", "averaging", self.averaging
         )
         _require(
             self.learning_rate > 0,
@@ -172,23 +174,23 @@ class TrainingConfig:
         )
         _require(
             0 <= self.validation_fraction < 1,
-            "validation_fraction must lie in [0, 1).",
+            "validation_fraction must be in [0, 1).",
             "validation_fraction",
             self.validation_fraction,
         )
 
 
 _STORED_REGULARIZATION: Final = "regularisation"
-"""The key in manifests, spelled as in the bundled model, whose files never change."""
+"""Key in manifests, in the spelling of the bundled model, whose files must not change."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named model: everything but the data and the seed.
+    """A named set of training settings: everything but the data and the seed.
 
     Attributes:
-        teachers: Where there are any, the network also learns from the unsupervised split, has
-            n-grams, and its probabilities are calibrated on the validation part.
+        teachers: If set, the network has n-grams, also learns from the unsupervised split, and its
+            probabilities are calibrated on the validation part.
     """
 
     name: str
@@ -201,26 +203,26 @@ class Recipe:
     def __post_init__(self) -> None:
         _require(
             self.teachers is None or self.training.validation_fraction > 0,
-            "A recipe with teachers needs a validation part.",
+            "A recipe with teachers needs validation data.",
             "validation_fraction",
             self.training.validation_fraction,
         )
         _require(
             (self.teachers is None) == (self.network.ngrams == 0),
-            "A recipe has both teachers and n-grams, or neither.",
+            "A recipe must have both teachers and n-grams, or neither.",
             "ngrams",
             self.network.ngrams,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain JSON values."""
+        """Return the recipe as plain JSON values."""
         values = asdict(self)
         values[_STORED_REGULARIZATION] = values.pop("regularization")
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """The inverse of `to_dict`.
+        """Return the recipe that `to_dict` describes.
 
         Raises:
             ConfigurationError: A key is missing, unknown, or out of range.
@@ -239,7 +241,7 @@ class Recipe:
             raise ConfigurationError(
                 "A recipe must have exactly the keys that this release writes.",
                 f"This one does not fit: {error}.",
-                "Use a model bundle of this release, or train the model again.",
+                "Use a model bundle from this release, or retrain the model.",
             ) from error
 
 
@@ -249,7 +251,7 @@ SEED: Final = Recipe(
     network=NetworkConfig(embedding_dim=32, lstm_units=100, masked=False),
     training=TrainingConfig(epochs=3, batch_size=64, learning_rate=0.001, validation_fraction=0.33),
 )
-"""The classic Keras tutorial to the letter; its published accuracy on the test split is 86.79 %."""
+"""The network of the classic Keras tutorial, whose published test accuracy is 86.79%."""
 
 TINY: Final = Recipe(
     name="tiny",
@@ -257,7 +259,7 @@ TINY: Final = Recipe(
     network=NetworkConfig(embedding_dim=8, lstm_units=8, masked=True),
     training=TrainingConfig(epochs=4, batch_size=16, learning_rate=0.01, validation_fraction=0.2),
 )
-"""Small enough to learn something from a few hundred short reviews in seconds."""
+"""For tests and demonstrations: learns from a few hundred short reviews in seconds."""
 
 PRODUCTION: Final = Recipe(
     name="production",
@@ -280,21 +282,21 @@ PRODUCTION: Final = Recipe(
         vector_weight=0.5,
     ),
 )
-"""Made to be used: small enough for a CPU, and taught by stronger models on unlabeled reviews."""
+"""For real use: fast on a CPU, and also trained on unlabeled reviews with teacher models."""
 
 RECIPES: Final[Mapping[str, Recipe]] = {recipe.name: recipe for recipe in (PRODUCTION, SEED, TINY)}
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """Return the recipe of a given name.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: There is no such recipe.
     """
     if name not in RECIPES:
         raise ConfigurationError(
-            "A recipe must be one of the named ones.",
-            f"'{name}' is not among: {', '.join(RECIPES)}.",
+            f"The recipe must be one of: {', '.join(RECIPES)}.",
+            f"It is '{name}'.",
             "Choose one with --recipe.",
         )
     return RECIPES[name]

@@ -1,9 +1,9 @@
 """Every error this library raises on purpose.
 
-Each class builds its own text from what went wrong, always in three parts: the rule that was
-broken, what came instead, and the way out. Each carries the exit code (after BSD ``sysexits.h``)
-with which the command line ends. No message ever holds review text, and whatever names it holds,
-it is one line of printable characters.
+Every message has three parts: what is required, what was found, and what to do next. Each class
+has the exit code (modeled on BSD ``sysexits.h``) that the command line returns for it. Messages
+never contain review text, and are always one line of printable characters, whatever names they
+quote.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ EXIT_CANNOT_WRITE = 73
 EXIT_PARTIAL = 75
 EXIT_CONFIGURATION = 78
 
-_PACKAGE: Final = Path(__file__).parent
+_PACKAGE_FOLDER: Final = Path(__file__).parent
 
 
 def printable(text: str) -> str:
-    r"""A name or a text of unknown origin on one line that does nothing to a terminal or a log.
+    r"""Return a text of unknown origin as one line that is safe to print or log.
 
-    Control and formatting characters become escapes such as ``\n``, ``\x1b`` or ``\u202e``; so do
-    the bytes of a file's name that are no UTF-8, which Python has as lone surrogates (PEP 383).
+    Control and formatting characters are escaped, as ``\n``, ``\x1b`` or ``\u202e``, and so are the
+    bytes of file names that are not valid UTF-8, which Python decodes as lone surrogates (PEP 383).
     """
     return "".join(
         character if character.isprintable() else _escaped(character) for character in text
@@ -44,17 +44,22 @@ def _escaped(character: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, to stand inside a sentence."""
+    """Return the first line of an exception's message, for use inside a sentence."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, such as ``1 file`` or ``2,000 files``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 class ImdbClassifierError(ValueError):
-    """Base of all errors below: ``except ImdbClassifierError`` catches whatever this library says.
+    """Base class of every error that this library raises on purpose.
 
     Args:
-        rule: What must hold, as one sentence.
-        received: What came instead, as one sentence.
-        way_out: What the reader can do, as one or more sentences.
+        rule: What is required, in one sentence.
+        received: What was found, in one sentence.
+        way_out: What to do next, in one or more sentences.
     """
 
     exit_code: int = EXIT_INTERNAL
@@ -63,8 +68,8 @@ class ImdbClassifierError(ValueError):
         super().__init__(printable(f"{rule} {received} {way_out}"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Errors cross process borders (Dask, process pools); pickle's default would call the
-        # subclass' own signature with the finished text.
+        # Errors are sent between processes (Dask, process pools); by default, pickle would pass the
+        # finished message to the constructor of the subclass.
         return _restore, (type(self), self.args, self.__dict__)
 
 
@@ -78,25 +83,25 @@ def _restore(
 
 
 def described(error: Exception) -> str:
-    """An unexpected exception's type, and its message where that cannot quote a review."""
+    """Return an unexpected exception's type, and its message if that cannot quote a review."""
     name = type(error).__name__
     return f"{name} ({first_line(error)})" if isinstance(error, ImportError) else name
 
 
 class UnexpectedError(ImdbClassifierError):
-    """An error that nobody foresaw: where it came from, mostly without its message.
+    """An exception that this library does not expect, with the line that raised it.
 
-    The message might quote a review; an import's cannot.
+    The original message is left out because it might quote a review, except for import errors.
     """
 
     def __init__(self, error: Exception) -> None:
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
+        ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE_FOLDER)]
         last = (ours or frames)[-1]
         super().__init__(
-            "A step fails only in ways that are foreseen.",
-            f"This one met {described(error)} in {Path(last.filename).name}, line {last.lineno}.",
-            "Try again; if it happens again, report this line.",
+            "Unexpected error:",
+            f"{described(error)} in {Path(last.filename).name}, line {last.lineno}.",
+            "Retry; if it happens again, report this line.",
         )
 
 
@@ -108,13 +113,13 @@ def _listed(names: Iterable[str], limit: int = 20) -> str:
 
 
 class ConfigurationError(ImdbClassifierError):
-    """A setting is outside its range or contradicts another one."""
+    """A setting is out of range or contradicts another one."""
 
     exit_code = EXIT_CONFIGURATION
 
 
 class MissingExtraError(ImdbClassifierError):
-    """A feature was asked for whose optional packages are not installed."""
+    """A feature needs an optional package that is not installed."""
 
     exit_code = EXIT_CONFIGURATION
 
@@ -127,58 +132,58 @@ class MissingExtraError(ImdbClassifierError):
 
 
 class UnsupportedPackageError(ConfigurationError):
-    """A package is installed in a release that this library does not work with."""
+    """The installed version of a package does not work with this library."""
 
     def __init__(self, package: str, error: Exception) -> None:
         super().__init__(
-            f"{package} must be a supported release.",
-            f"{package} {version(package)} is installed, and fails with "
+            f"A supported version of {package} is required.",
+            f"{package} {version(package)} is installed and fails with "
             f"{type(error).__name__}: {first_line(error)}.",
-            f"Install a supported one with: pip install --upgrade imdb-classifier {package}",
+            f"Install a supported version with: pip install --upgrade imdb-classifier {package}",
         )
 
 
 class NoInputError(ImdbClassifierError):
-    """A named input does not exist, or holds nothing that can be read."""
+    """An input does not exist, or there is nothing in it to read."""
 
     exit_code = EXIT_NO_INPUT
 
 
 class NoReviewsError(NoInputError):
-    """No IMDB reviews were named and none are cached."""
+    """No IMDB reviews are configured, and none are cached."""
 
     def __init__(self, missing: str, cache: str) -> None:
         super().__init__(
             "Training and evaluation need the IMDB reviews.",
-            f"{missing}, and nothing is downloaded unasked.",
-            "Three ways out: name a local copy with --data or IMDB_CLASSIFIER_DATA; "
+            f"{missing}, and nothing is downloaded automatically.",
+            "Do one of the following: set --data or IMDB_CLASSIFIER_DATA to a local copy; "
             "download it once with `imdb-classifier data fetch`; "
             f"or put the published file into {cache} yourself.",
         )
 
 
 class DownloadError(NoReviewsError):
-    """A published file was to be downloaded, and did not come."""
+    """Downloading a published file failed."""
 
     def __init__(self, url: str, reason: str, target: str) -> None:
         ImdbClassifierError.__init__(
             self,
-            f"{url} must be reachable and send the whole file.",
-            f"It did not: {reason}; nothing was kept.",
-            "Three ways out: name a local copy with --data or IMDB_CLASSIFIER_DATA; "
-            "try `imdb-classifier data fetch` again; "
-            f"or put the published file at {target} yourself.",
+            f"{url} must be reachable and send the complete file.",
+            f"The download failed: {reason}; nothing was kept.",
+            "Do one of the following: set --data or IMDB_CLASSIFIER_DATA to a local copy; "
+            "run `imdb-classifier data fetch` again; "
+            f"or save the published file as {target} yourself.",
         )
 
 
 class BadDataError(ImdbClassifierError):
-    """Data came, but not in the form that was promised, or it failed a check."""
+    """Data has the wrong form, or failed a check."""
 
     exit_code = EXIT_BAD_DATA
 
 
 class MissingColumnError(BadDataError):
-    """A Parquet file or frame lacks a column that was asked for."""
+    """A Parquet file or frame has no column of the given name."""
 
     def __init__(self, column: str, source: str, available: Iterable[str], option: str) -> None:
         super().__init__(
@@ -196,42 +201,42 @@ class MissingReviewColumnError(MissingColumnError):
             self,
             f"Column '{column}' is not in {source}.",
             f"Its columns: {_listed(available)}.",
-            "Labeled reviews need the columns text (the review) and label (0 or 1): rename them.",
+            "Rename your columns: labeled reviews need text (the review) and label (0 or 1).",
         )
 
 
 class AmbiguousColumnError(BadDataError):
-    """Several columns have the name that was asked for."""
+    """Several columns have the name of the text column."""
 
     def __init__(self, column: str, source: str, count: int, option: str) -> None:
         super().__init__(
             "The text column's name must be unique.",
             f"{source} has {count} columns named '{column}'.",
-            f"Rename them, or name another column with {option}.",
+            f"Rename them, or choose another column with {option}.",
         )
 
 
 class TextTypeError(BadDataError):
-    """The text column, or a list or array of texts, holds something that is not text."""
+    """The text column, or a list or array of texts, contains something that is not text."""
 
     def __init__(self, column: str | None, source: str, received: str, where: str = "") -> None:
         self.received = received
         named = f"Column '{column}' of {source}" if column is not None else source.capitalize()
         super().__init__(
-            f"{named} must hold text: strings, or bytes in UTF-8.",
+            f"{named} must contain text: strings or UTF-8 bytes.",
             f"It is {received}{where and f' in {where}'}.",
-            f"Cast it to text first{', or name another column' if column is not None else ''}.",
+            f"Cast it to text first{', or choose another column' if column is not None else ''}.",
         )
 
 
 class UnsupportedDataError(BadDataError):
-    """Data was to be scored that is no frame, table, array or sequence of texts."""
+    """The data to score is not a frame, table, array or sequence of texts."""
 
     def __init__(self, received: str, way_out: str) -> None:
         super().__init__(
             "score_dataframe takes a pandas or Polars DataFrame or Series, an Arrow table, record "
             "batch or array, a one-dimensional NumPy array, or a sequence of strings.",
-            f"It was given {received}.",
+            f"It received {received}.",
             way_out,
         )
 
@@ -241,32 +246,32 @@ class ColumnExistsError(BadDataError):
 
     def __init__(self, columns: Iterable[str], source: str, option: str) -> None:
         super().__init__(
-            "An input column is never overwritten.",
+            "Input columns are never overwritten.",
             f"{source} already has: {_listed(columns)}.",
             f"Choose another prefix for the new columns with {option}.",
         )
 
 
 class UnreadableFileError(BadDataError):
-    """A file is not Parquet, or a damaged one."""
+    """A file is not Parquet, or is damaged."""
 
     def __init__(self, source: str, reason: str) -> None:
         super().__init__(
             f"{source} must be a readable Parquet file.",
             f"Reading it failed: {reason}.",
-            "Write the file again, or leave it out of the input.",
+            "Recreate the file, or remove it from the input.",
         )
 
 
 class ChecksumError(BadDataError):
-    """A downloaded or stored file is not the one that was published."""
+    """A downloaded or stored file does not have its published checksum."""
 
     def __init__(
         self,
         source: str,
         expected: str,
         received: str,
-        way_out: str = "Delete the file and fetch it again.",
+        way_out: str = "Delete the file and download it again.",
     ) -> None:
         super().__init__(
             f"{source} must have the published checksum {expected}.",
@@ -280,31 +285,31 @@ class BundleError(BadDataError):
 
 
 class ExportError(BadDataError):
-    """The exported model does not give the probabilities of the Keras model."""
+    """The exported model does not give the same probabilities as the Keras model."""
 
 
 class CannotWriteError(ImdbClassifierError):
-    """An output cannot be created where it was asked for."""
+    """An output cannot be written."""
 
     exit_code = EXIT_CANNOT_WRITE
 
 
 def cannot_write(target: str, error: OSError) -> CannotWriteError:
-    """What an error of the operating system means for an output."""
+    """Return the error to raise when the operating system refuses to write an output."""
     return CannotWriteError(
         "The output must be writable.",
         f"Writing {target} failed: {error.strerror or first_line(error)}.",
-        "Free some space, or name another OUTPUT.",
+        "Free up space, check your permissions, or choose another OUTPUT.",
     )
 
 
 class OutputExistsError(CannotWriteError):
-    """Something else already stands where an output should go."""
+    """Something else already exists where an output should be written."""
 
     def __init__(self, target: str, reason: str, way_out: str) -> None:
         super().__init__(
-            f"{target} must not exist yet, or be the result of this very run.",
-            f"It is there, and {reason}.",
+            f"{target} must not exist, unless this same run wrote it.",
+            f"It does exist, and {reason}.",
             way_out,
         )
 
@@ -314,14 +319,14 @@ class OutputInUseError(CannotWriteError):
 
     def __init__(self, output: str) -> None:
         super().__init__(
-            "Only one run at a time may write to an output.",
-            f"Another one is at work on {output}.",
-            "Wait until it has ended, or name another OUTPUT.",
+            "Only one run at a time can write to an output.",
+            f"Another run is writing to {output}.",
+            "Wait until it has finished, or choose another OUTPUT.",
         )
 
 
 class UnapprovedModelError(ImdbClassifierError):
-    """A version of the registry has not passed the promotion checks."""
+    """A model version has not passed the promotion checks."""
 
     exit_code = EXIT_CONFIGURATION
 
@@ -329,31 +334,31 @@ class UnapprovedModelError(ImdbClassifierError):
         super().__init__(
             "Versions that have not passed the promotion checks cannot be used for scoring.",
             f"{model_id} has not passed them.",
-            f"Run imdb-classifier models promote {model_id}, or score with it anyway with "
-            "--allow-unapproved.",
+            f"Run `imdb-classifier models promote {model_id}`, or add --allow-unapproved to use it "
+            "anyway.",
         )
 
 
 class UnknownModelError(NoInputError):
-    """A model reference names neither a path, a version nor an alias."""
+    """A model reference is not the path of a bundle, a version id or an alias."""
 
     def __init__(self, reference: str, known: Iterable[str]) -> None:
         super().__init__(
-            "A model is named by a path to a bundle, a version id, or @alias.",
-            f"'{reference}' is none of these here. Known: {_listed(known)}.",
+            "A model must be the path of a bundle, a version id or an @alias.",
+            f"'{reference}' is none of these. Known models: {_listed(known)}.",
             "List the models with `imdb-classifier models list`.",
         )
 
 
 class PartlyScoredError(ImdbClassifierError):
-    """Some of several files could not be scored, or were not scored yet.
+    """Some files failed or have not been scored yet.
 
     Args:
-        failed: Each failed file's name and error.
-        skipped: How many files the selection left out.
-        pending: How many files were not scored before the run stopped.
-        files: How many files there are.
-        exit_code: 75, or a file's own code if all failed.
+        failed: Names of the files that failed, with their errors.
+        skipped: Number of files that ``only`` left out.
+        pending: Number of files that were not scored before the run stopped.
+        files: Number of files in total.
+        exit_code: 75, or that of the first file's error if all files failed.
         result: The `RunResult`.
     """
 
@@ -379,7 +384,8 @@ class PartlyScoredError(ImdbClassifierError):
         if failed:
             received.append(f"{len(failed)} of {files} failed: {shown.rstrip('.')}{rest}")
         super().__init__(
-            "Every file of the input must be scored.",
-            f"Not scored: {'; '.join(received)}.",
-            "Fix or remove bad files and rerun; finished files are kept.",
+            "Not all files were scored:",
+            f"{'; '.join(received)}.",
+            f"{'Fix or remove the failed files and rerun' if failed else 'Rerun to continue'}; "
+            "finished files are kept.",
         )

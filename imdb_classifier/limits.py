@@ -1,4 +1,4 @@
-"""Limits that users set by name, each a number from 0 up."""
+"""Limits that users set by name, each a number of at least 0."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ T = TypeVar("T")
 
 
 def limits_of(kind: type[T], limits: Mapping[str, float], *, called: str, example: str) -> T:
-    """A dataclass of limits with its defaults, but for those that are given.
+    """Return a dataclass of limits: the given ones, and defaults for the others.
 
     Args:
         kind: The dataclass; its fields are numbers.
-        limits: By name.
-        called: What they are called, to begin a sentence with.
-        example: How one of them is set on the command line.
+        limits: Limits by name.
+        called: What to call them at the start of a sentence.
+        example: How to set one of them on the command line.
 
     Raises:
-        ConfigurationError: There is no such limit, or it is no number from 0 up.
+        ConfigurationError: There is no limit of that name, or its value is not at least 0.
     """
     given: Any = kind
     names = [field.name for field in fields(given)]
     for name, limit in limits.items():
         if name not in names or not limit >= 0:
             raise ConfigurationError(
-                f"{called} are {', '.join(names)}, each a number from 0 up.",
-                f"{name} with {limit} is none.",
-                f"Use for example {example}.",
+                f"{called} are {', '.join(names)}, each a number of at least 0.",
+                f"{name}={limit} is not one of them.",
+                f"Use, for example, {example}.",
             )
     return kind(**limits)

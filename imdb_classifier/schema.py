@@ -1,4 +1,4 @@
-"""Names, values and Arrow schemas that cross a border of this library."""
+"""Names, values and Arrow schemas of the data that this library reads and writes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ NEGATIVE: Final = "negative"
 POSITIVE: Final = "positive"
 UNLABELED: Final = -1
 THRESHOLD: Final = 0.5
-"""A probability of at least this is ``positive``."""
+"""Probabilities from this value up are labeled ``positive``."""
 
 DEFAULT_PREFIX: Final = "sentiment_"
 FOOTER_KEY: Final = b"imdb_classifier"
-"""The one key in a scored file's footer under which our metadata stands, as JSON."""
+"""Key in the footer of a scored file that holds this library's metadata, as JSON."""
 
 REVIEWS: Final = pa.schema([pa.field(TEXT, pa.string()), pa.field(LABEL, pa.int8())])
 """Labeled reviews: 0 negative, 1 positive."""
@@ -26,13 +26,13 @@ REVIEWS: Final = pa.schema([pa.field(TEXT, pa.string()), pa.field(LABEL, pa.int8
 ENCODED_REVIEWS: Final = pa.schema(
     [pa.field(TOKEN_IDS, pa.list_(pa.int32())), pa.field(LABEL, pa.int8())]
 )
-"""Reviews that come as Keras' token ids, without their text."""
+"""Reviews from Keras: token ids without text."""
 
 
 def scored_fields(prefix: str = DEFAULT_PREFIX) -> tuple[pa.Field, pa.Field]:
-    """The two columns that scoring adds: label (string) and probability of positive (float32).
+    """Return the two columns that scoring adds: label (string) and probability (float32).
 
-    Both are null where there was no text to score.
+    Both are null in rows without text. The probability is that of ``positive``.
     """
     return (
         pa.field(f"{prefix}label", pa.string()),

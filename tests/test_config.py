@@ -53,7 +53,8 @@ def test_recipes_by_name(name: str) -> None:
 
 def test_unknown_recipe() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"'best' is not among: production, seed, .*--recipe"
+        ConfigurationError,
+        match=r"one of: production, seed, tiny\. It is 'best'\. .*--recipe",
     ):
         recipe("best")
 
@@ -66,12 +67,17 @@ def test_round_trip_through_json(name: str) -> None:
 @pytest.mark.parametrize(
     ("config", "field", "value", "message"),
     [
-        (SEED.encoding, "num_words", 3, r"at least 4\. num_words is 3\. Give another num_words"),
+        (SEED.encoding, "num_words", 3, r"at least 4\. num_words is 3\. Choose another value"),
         (SEED.encoding, "sequence_length", 0, r"at least 1 token\. sequence_length is 0\."),
         (SEED.network, "embedding_dim", 0, r"embedding_dim must be at least 1\."),
         (SEED.network, "lstm_units", -1, r"at least 1\. lstm_units is -1\."),
-        (PRODUCTION.network, "ngrams", -1, r"or at least 1 in a masked network\. ngrams is -1\."),
-        (SEED.network, "ngrams", 5, r"in a masked network\. ngrams is 5\."),
+        (
+            PRODUCTION.network,
+            "ngrams",
+            -1,
+            r"if the network is masked\. ngrams is -1\.",
+        ),
+        (SEED.network, "ngrams", 5, r"if the network is masked\. ngrams is 5\."),
         (PRODUCTION, "teachers", None, r"both teachers and n-grams, or neither\. ngrams is 300000"),
         (SEED.training, "epochs", 0, r"at least 1\. epochs is 0\."),
         (SEED.training, "batch_size", 0, r"at least 1\. batch_size is 0\."),

@@ -35,10 +35,11 @@ from imdb_classifier.errors import (
     UnreadableFileError,
     UnsupportedDataError,
     UnsupportedPackageError,
+    counted,
     printable,
 )
 
-THREE_WAYS = "name a local copy with --data or IMDB_CLASSIFIER_DATA; "
+LOCAL_COPY = "set --data or IMDB_CLASSIFIER_DATA to a local copy; "
 
 
 def _unexpected() -> UnexpectedError:
@@ -65,25 +66,25 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
     (
         UnsupportedPackageError("typer", RuntimeError("Type not yet supported: str | None")),
         78,
-        f"typer must be a supported release. typer {version('typer')} is installed, and fails with "
-        "RuntimeError: Type not yet supported: str | None. "
-        "Install a supported one with: pip install --upgrade imdb-classifier typer",
+        f"A supported version of typer is required. typer {version('typer')} is installed and "
+        "fails with RuntimeError: Type not yet supported: str | None. "
+        "Install a supported version with: pip install --upgrade imdb-classifier typer",
     ),
     (
         NoReviewsError("There is no aclImdb_v1.tar.gz", "/cache"),
         66,
         "Training and evaluation need the IMDB reviews. "
-        "There is no aclImdb_v1.tar.gz, and nothing is downloaded unasked. "
-        f"Three ways out: {THREE_WAYS}download it once with `imdb-classifier data fetch`; "
+        "There is no aclImdb_v1.tar.gz, and nothing is downloaded automatically. "
+        f"Do one of the following: {LOCAL_COPY}download it once with `imdb-classifier data fetch`; "
         "or put the published file into /cache yourself.",
     ),
     (
         DownloadError("https://example.org/a", "it was cut off", "/cache/a"),
         66,
-        "https://example.org/a must be reachable and send the whole file. "
-        "It did not: it was cut off; nothing was kept. "
-        f"Three ways out: {THREE_WAYS}try `imdb-classifier data fetch` again; "
-        "or put the published file at /cache/a yourself.",
+        "https://example.org/a must be reachable and send the complete file. "
+        "The download failed: it was cut off; nothing was kept. "
+        f"Do one of the following: {LOCAL_COPY}run `imdb-classifier data fetch` again; "
+        "or save the published file as /cache/a yourself.",
     ),
     (
         MissingColumnError("text", "reviews.parquet", ["id", "body"], "--text-column"),
@@ -95,13 +96,13 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         MissingReviewColumnError("label", "reviews.parquet", []),
         65,
         "Column 'label' is not in reviews.parquet. Its columns: none. "
-        "Labeled reviews need the columns text (the review) and label (0 or 1): rename them.",
+        "Rename your columns: labeled reviews need text (the review) and label (0 or 1).",
     ),
     (
         AmbiguousColumnError("text", "reviews.parquet", 2, "--text-column"),
         65,
         "The text column's name must be unique. reviews.parquet has 2 columns named 'text'. "
-        "Rename them, or name another column with --text-column.",
+        "Rename them, or choose another column with --text-column.",
     ),
     (
         PartlyScoredError(
@@ -112,32 +113,32 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
             exit_code=75,
         ),
         75,
-        "Every file of the input must be scored. "
-        "Not scored: 2 of 5 failed: a.parquet: It is damaged.; b.parquet: It is gone. "
-        "Fix or remove bad files and rerun; finished files are kept.",
+        "Not all files were scored: "
+        "2 of 5 failed: a.parquet: It is damaged.; b.parquet: It is gone. "
+        "Fix or remove the failed files and rerun; finished files are kept.",
     ),
     (
         OutputInUseError("scored"),
         73,
-        "Only one run at a time may write to an output. Another one is at work on scored. "
-        "Wait until it has ended, or name another OUTPUT.",
+        "Only one run at a time can write to an output. Another run is writing to scored. "
+        "Wait until it has finished, or choose another OUTPUT.",
     ),
     (
         PartlyScoredError({}, skipped=1, pending=3, files=5, exit_code=75),
         75,
-        "Every file of the input must be scored. Not scored: 1 of 5 skipped; 3 of 5 pending. "
-        "Fix or remove bad files and rerun; finished files are kept.",
+        "Not all files were scored: 1 of 5 skipped; 3 of 5 pending. "
+        "Rerun to continue; finished files are kept.",
     ),
     (
         TextTypeError("id", "reviews.parquet", "of type int64"),
         65,
-        "Column 'id' of reviews.parquet must hold text: strings, or bytes in UTF-8. "
-        "It is of type int64. Cast it to text first, or name another column.",
+        "Column 'id' of reviews.parquet must contain text: strings or UTF-8 bytes. "
+        "It is of type int64. Cast it to text first, or choose another column.",
     ),
     (
         TextTypeError(None, "the data", "of type int64"),
         65,
-        "The data must hold text: strings, or bytes in UTF-8. "
+        "The data must contain text: strings or UTF-8 bytes. "
         "It is of type int64. Cast it to text first.",
     ),
     (
@@ -145,53 +146,52 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         65,
         "score_dataframe takes a pandas or Polars DataFrame or Series, an Arrow table, record "
         "batch or array, a one-dimensional NumPy array, or a sequence of strings. "
-        "It was given a single text. Pass a list of texts.",
+        "It received a single text. Pass a list of texts.",
     ),
     (
         ColumnExistsError(["sentiment_label"], "reviews.parquet", "--prefix"),
         65,
-        "An input column is never overwritten. reviews.parquet already has: sentiment_label. "
+        "Input columns are never overwritten. reviews.parquet already has: sentiment_label. "
         "Choose another prefix for the new columns with --prefix.",
     ),
     (
         UnreadableFileError("reviews.parquet", "it ends early"),
         65,
         "reviews.parquet must be a readable Parquet file. Reading it failed: it ends early. "
-        "Write the file again, or leave it out of the input.",
+        "Recreate the file, or remove it from the input.",
     ),
     (
         ChecksumError("imdb.npz", "aa", "bb"),
         65,
         "imdb.npz must have the published checksum aa. It has bb. "
-        "Delete the file and fetch it again.",
+        "Delete the file and download it again.",
     ),
     (
-        OutputExistsError("/out", "it is no result of ours", "Name another."),
+        OutputExistsError("/out", "imdb-classifier did not write it", "Choose another."),
         73,
-        "/out must not exist yet, or be the result of this very run. "
-        "It is there, and it is no result of ours. Name another.",
+        "/out must not exist, unless this same run wrote it. "
+        "It does exist, and imdb-classifier did not write it. Choose another.",
     ),
     (
         UnapprovedModelError("seed-0123"),
         78,
         "Versions that have not passed the promotion checks cannot be used for scoring. "
-        "seed-0123 has not passed them. "
-        "Run imdb-classifier models promote seed-0123, or score with it anyway with "
-        "--allow-unapproved.",
+        "seed-0123 has not passed them. Run `imdb-classifier models promote seed-0123`, "
+        "or add --allow-unapproved to use it anyway.",
     ),
     (
         UnknownModelError("best", ["@champion", "seed-0123"]),
         66,
-        "A model is named by a path to a bundle, a version id, or @alias. "
-        "'best' is none of these here. Known: @champion, seed-0123. "
+        "A model must be the path of a bundle, a version id or an @alias. "
+        "'best' is none of these. Known models: @champion, seed-0123. "
         "List the models with `imdb-classifier models list`.",
     ),
     (
         _unexpected(),
         70,
-        "A step fails only in ways that are foreseen. This one met KeyError in test_errors.py, "
+        "Unexpected error: KeyError in test_errors.py, "
         f"line {_unexpected.__code__.co_firstlineno + 2}. "
-        "Try again; if it happens again, report this line.",
+        "Retry; if it happens again, report this line.",
     ),
 ]
 
@@ -237,6 +237,13 @@ def test_subclasses_are_caught_by_what_they_are() -> None:
     assert issubclass(MissingReviewColumnError, MissingColumnError)
     assert issubclass(BundleError, BadDataError)
     assert issubclass(OutputExistsError, CannotWriteError)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (2000, "2,000 files")]
+)
+def test_counts_agree_with_their_nouns(count: int, expected: str) -> None:
+    assert counted(count, "file") == expected
 
 
 @given(st.text(st.characters(codec=None)))

@@ -220,7 +220,7 @@ TYPES: Final = [
         f"{kind} not UTF-8 {code.hex()}":
             arrow({"text": unchecked(b"Good", b"canary" + code).cast(kind)})
         for code in NOT_UTF8 for kind in (pa.string(), pa.binary())}),
-    *_refused("types", errors.TextTypeError, "'text'.* must hold text", {
+    *_refused("types", errors.TextTypeError, "'text'.* must contain text", {
         "int64": arrow({"text": [1]}), "list": arrow({"text": [["Good"]]})}),
 ]  # fmt: skip
 FIELDS: Final = [
@@ -232,7 +232,7 @@ FIELDS: Final = [
     Case("another field.parquet", arrow({"review": [{"title": "Good"}]}), None,
          errors.MissingColumnError, "'review.body'.*--text-column", "review.body"),
     Case("int64.parquet", arrow({"review": [{"body": 1}]}), None,
-         errors.TextTypeError, "'review.body'.* must hold text", "review.body"),
+         errors.TextTypeError, "'review.body'.* must contain text", "review.body"),
 ]  # fmt: skip
 SHAPES: Final = [
     *_legal("shape", [], {

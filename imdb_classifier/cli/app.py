@@ -52,7 +52,7 @@ def main() -> None:
     except Exception as error:
         # Mostly without the message: of an error that nobody foresaw, it may quote a review.
         frames = "".join(traceback.format_tb(error.__traceback__))
-        err.print(f"{frames}Internal error: {described(error)}")
+        err.print(f"{frames}Unexpected error: {described(error)}")
         sys.exit(EXIT_INTERNAL)
 
 

@@ -54,7 +54,7 @@ def find_label_changes(
     scored = np.flatnonzero(~np.isnan(ours))
     if not len(scored):
         raise NoInputError(
-            "A batch to compare models on must hold text.",
+            "A batch to compare models on must contain text.",
             f"{source} holds none.",
             "Name another with --batch.",
         )

@@ -1,1 +1,1 @@
-"""Labeled reviews: where they come from, and how they are read."""
+"""Labeled reviews: sources, downloads and readers."""

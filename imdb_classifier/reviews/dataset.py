@@ -1,4 +1,4 @@
-"""One split of labeled reviews in memory, and how two of them compare."""
+"""A split of labeled reviews in memory, its fingerprint, and the overlap of two splits."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from imdb_classifier.schema import LABEL
 
 @dataclass(frozen=True)
 class Reviews:
-    """One split of labeled (or, in the unsupervised split, unlabeled) reviews.
+    """A split of labeled reviews (unlabeled ones in the unsupervised split).
 
     Attributes:
         source: ``keras``, ``aclimdb`` or ``parquet``.
         split: ``train``, ``test`` or ``unsupervised``.
-        table: Columns ``text`` (string) and ``label`` (int8); from the keras source ``token_ids``
-            (list of int32) in place of ``text``. No value is null and no text blank.
-        words: The word index in rank order, rank 1 first, from the keras source; None elsewhere.
-        left_out: Rows that were left out because their text is ``null`` or ``blank`` or they are
-            ``unlabeled``; each row counts once, under the first of these that fits.
-        fingerprint: SHA-256 over contents and labels in their order, hexadecimal; equal wherever
-            the rows are equal, whatever file they come from.
+        table: The columns ``text`` (string) and ``label`` (int8); for the keras source, ``token_ids``
+            (list of int32) instead of ``text``. There are no null values and no blank texts.
+        words: The word index in rank order, starting with rank 1, for the keras source; otherwise
+            None.
+        left_out: Number of rows that were dropped because their text is ``null`` or ``blank`` or
+            they are ``unlabeled``; each row counts once, for the first reason that applies.
+        fingerprint: SHA-256 (hexadecimal) of contents and labels, in order. Equal rows have equal
+            fingerprints, whatever files they come from.
     """
 
     source: str
     split: str
-    # Not in the repr: logs and tracebacks must not hold review text.
+    # Not in the repr: logs and tracebacks must not contain review text.
     table: pa.Table = field(repr=False)
     words: tuple[str, ...] | None = field(repr=False)
     left_out: Mapping[str, int]
@@ -41,7 +42,7 @@ class Reviews:
 
     @property
     def labels(self) -> NDArray[np.int8]:
-        """int8, (rows,): 0 negative, 1 positive; -1 throughout in the unsupervised split."""
+        """The labels: int8, (rows,), 0 negative, 1 positive; -1 in the unsupervised split."""
         labels: NDArray[np.int8] = self.table.column(LABEL).to_numpy()
         return labels
 
@@ -50,23 +51,23 @@ class Reviews:
 
 
 def count_overlap(train: Reviews, test: Reviews) -> int:
-    """Rows of ``test`` whose exact content also stands in ``train``, whatever their labels.
+    """Count the rows of ``test`` whose content is also in ``train``, whatever their labels.
 
     Raises:
-        ConfigurationError: One has text and the other token ids.
+        ConfigurationError: One split has text and the other one token ids.
     """
     if train.table.schema != test.table.schema:
         raise ConfigurationError(
-            "Reviews can only be compared with reviews of the same kind.",
-            "One side has text, the other token ids.",
-            "Load both from the same source.",
+            "Only reviews of the same kind can be compared.",
+            "One split has text, the other one token ids.",
+            "Load both splits from the same source.",
         )
     seen = pc.is_in(_contents(test.table), value_set=_contents(train.table))
     return int(pc.sum(seen, min_count=0).as_py())
 
 
 def fingerprint_of(table: pa.Table) -> str:
-    """SHA-256 over row count, lengths, contents and labels: the same however rows are chunked."""
+    """SHA-256 of row count, lengths, contents and labels, independent of the chunks."""
     chunks = [chunk for chunk in table.column(0).chunks if len(chunk)]
     digest = hashlib.sha256(f"{table.column_names[0]} {table.num_rows}\n".encode())
     for chunk in chunks:
@@ -78,7 +79,7 @@ def fingerprint_of(table: pa.Table) -> str:
 
 
 def _contents(table: pa.Table) -> pa.ChunkedArray:
-    """The reviews as one value each; token ids as their bytes, for Arrow cannot look up lists."""
+    """The reviews as one value each; token ids as bytes, because Arrow cannot look up lists."""
     column = table.column(0)
     if not pa.types.is_list(column.type):
         return column
@@ -97,7 +98,7 @@ def _lengths(chunk: pa.Array) -> NDArray[np.int64]:
 
 
 def _payload(chunk: pa.Array) -> bytes | memoryview:
-    """The bytes of all values of a chunk without nulls, one behind the other."""
+    """The concatenated bytes of all values of a chunk without nulls."""
     if pa.types.is_list(chunk.type):
         return np.asarray(chunk.flatten(), dtype="<i4").tobytes()
     _, offsets, data = chunk.buffers()

@@ -1,4 +1,4 @@
-"""Downloads the published files of the IMDB reviews into the cache."""
+"""Downloads of the published IMDB review files into the cache."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _CHUNK_BYTES: Final = 1 << 18
 
 
 def fetch(source: PublishedSource) -> Path:
-    """Download what the cache lacks, checked against the published checksums.
+    """Download the files that are missing from the cache, and verify their published checksums.
 
-    Nothing else in this library downloads anything. A file appears under its name only once it is
-    complete and verified; one that is there and intact is kept. Progress is shown on standard error
-    if that is a terminal.
+    Nothing else in this library downloads anything. A file gets its name only once it is complete
+    and verified; intact cached files are kept. Progress is shown on standard error if that is a
+    terminal.
 
     Args:
         source: ``keras`` (19 MB) or ``aclimdb`` (84 MB).
 
     Returns:
-        ``aclimdb``: the archive. ``keras``: the folder that holds both files.
+        The archive for ``aclimdb``, or the folder with both files for ``keras``.
 
     Raises:
-        DownloadError: The server cannot be reached, refuses, or stops half-way.
-        ChecksumError: What the server sends is not the published file.
-        CannotWriteError: The cache folder cannot be written.
+        DownloadError: The server cannot be reached, returns an error, or disconnects early.
+        ChecksumError: The downloaded file does not have the published checksum.
+        CannotWriteError: The cache folder is not writable.
         MissingExtraError: The package pooch is not installed.
     """
     try:
@@ -57,16 +57,16 @@ def fetch(source: PublishedSource) -> Path:
             raise DownloadError(file.url, first_line(error), str(target)) from error
         except ValueError as error:
             raise ChecksumError(
-                f"What {file.url} sends",
+                f"The file at {file.url}",
                 file.digest,
-                "another one",
-                "Nothing was kept; try again, or put the published file in place yourself.",
+                "a different one",
+                f"Nothing was kept. Retry, or save the published file as {target} yourself.",
             ) from error
         except OSError as error:
             raise CannotWriteError(
                 "The cache folder must be writable.",
                 f"{target} cannot be written: {error.strerror or error}.",
-                "Make room or access, or name another folder with KERAS_HOME (Keras' files) or "
-                "XDG_CACHE_HOME (Linux).",
+                "Free up space, check your permissions, or set another folder with KERAS_HOME "
+                "(Keras' files) or XDG_CACHE_HOME (Linux).",
             ) from error
     return folder if source == "keras" else target

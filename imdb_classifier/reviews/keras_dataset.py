@@ -1,4 +1,4 @@
-"""The IMDB reviews as Keras offers them: token ids and a word index, without their text."""
+"""The IMDB reviews as distributed with Keras: token ids and a word index, without text."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from imdb_classifier.schema import ENCODED_REVIEWS
 
 
 def read_keras(split: str, download: bool) -> Reviews:
-    """One split of Keras' copy, in Keras' own shuffled order.
+    """Read one split of Keras' copy, in Keras' own shuffled order.
 
     Args:
         split: ``train`` or ``test``.
-        download: Whether to fetch what the cache lacks.
+        download: Whether to download files that are missing from the cache.
 
     Raises:
-        NoInputError: The unsupervised split was asked for.
+        NoInputError: The split is ``unsupervised``, which Keras' copy does not have.
         NoReviewsError: A file is not in the cache, or its download failed.
-        ChecksumError: A file is not the published one.
+        ChecksumError: A file does not have its published checksum.
         MissingExtraError: Keras is not installed.
     """
     if split == "unsupervised":
         raise NoInputError(
-            "The keras source has the splits train and test.",
-            "The unsupervised split was asked for.",
-            "Take it from --data aclimdb or a Parquet folder.",
+            "The keras source has only the splits train and test.",
+            "The unsupervised split was requested.",
+            "Use --data aclimdb or a Parquet folder for it.",
         )
     if download:
         fetch("keras")
@@ -40,8 +40,8 @@ def read_keras(split: str, download: bool) -> Reviews:
         import keras
     except ImportError as error:
         raise MissingExtraError("The keras source", error.name or "keras", "train") from error
-    # Keras downloads whatever it does not find, and looks elsewhere where its folder is
-    # read-only or KERAS_HOME was changed since: there it gets a copy of the verified file.
+    # Keras downloads files that it does not find, and looks in another folder if its own is
+    # read-only or KERAS_HOME has changed since. This puts a copy of the verified file there.
     ids = published_files("keras")[0]
     keras.utils.get_file(ids.name, origin=ids_path.as_uri(), file_hash=ids.digest)
     # num_words=None would turn the largest id into 2 (unknown).
@@ -56,7 +56,7 @@ def read_keras(split: str, download: bool) -> Reviews:
         index_from=3,
     )
     sequences, labels = train if split == "train" else test
-    # A list of rows: sequences of one length come as an array of two dimensions.
+    # As a list of rows: sequences of equal length come as a two-dimensional array.
     table = pa.table([list(sequences), labels.astype(np.int8)], schema=ENCODED_REVIEWS)
     index = json.loads(words_path.read_text(encoding="utf-8"))
     words = tuple(sorted(index, key=index.__getitem__))

@@ -1,4 +1,4 @@
-"""The IMDB reviews, from Keras, the Stanford archive, or Parquet, as Arrow tables."""
+"""Labeled reviews from Keras, the Stanford archive or Parquet files, as Arrow tables."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ Split = Literal["train", "test", "unsupervised"]
 
 
 def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) -> Reviews:
-    """Load one split of the labeled reviews.
+    """Load one split of labeled reviews.
 
     Args:
         data: ``keras``, ``aclimdb`` (the cached Stanford archive), or the path or URI of a folder
-            with ``train-*.parquet`` and the like, of one Parquet file, of the Stanford archive, or
-            of its unpacked folder. None: what ``IMDB_CLASSIFIER_DATA`` names, else ``aclimdb``.
-        split: Which one.
-        download: May fetch what ``keras`` or ``aclimdb`` lacks.
+            with ``<split>-*.parquet``, a Parquet file, the Stanford archive, or its unpacked
+            folder. Default: ``IMDB_CLASSIFIER_DATA`` if it is set, else ``aclimdb``.
+        split: The split to load.
+        download: Whether to download missing files of ``keras`` or ``aclimdb``.
 
     Returns:
-        The reviews, ordered as in the source: Parquet as its rows stand, the archive by label and
-        review number, Keras in its own shuffled order.
+        The reviews in the order of the source: rows of Parquet files as stored, the archive by
+        label and review number, Keras in its own shuffled order.
 
     Raises:
-        NoReviewsError: Nothing is named and nothing is cached, or the download failed.
-        NoInputError: The location does not exist or has no review of this split.
-        BadDataError: A file is damaged, or its columns, text or labels are not as they must be.
+        NoReviewsError: No reviews are configured or cached, or the download failed.
+        NoInputError: The location does not exist or has no reviews of this split.
+        BadDataError: A file is damaged, or its columns, texts or labels are invalid.
         ConfigurationError: There is no such split, or the URI cannot be opened.
-        MissingExtraError: The keras source was named and Keras is not installed.
+        MissingExtraError: The source is ``keras`` and Keras is not installed.
 
     Example:
         >>> import pyarrow as pa, pyarrow.parquet as pq
@@ -56,7 +56,9 @@ def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) 
     """
     if split not in get_args(Split):
         raise ConfigurationError(
-            "A split is train, test or unsupervised.", f"It is {split!r}.", "Name one of these."
+            "The split must be train, test or unsupervised.",
+            f"It is {split!r}.",
+            "Choose one of these.",
         )
     data = data or os.environ.get(DATA_VARIABLE) or "aclimdb"
     if data == "keras":
@@ -71,38 +73,40 @@ def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) 
         source, table = _read(filesystem, path, kind, split)
     except OSError as error:
         raise NoInputError(
-            "The reviews must be readable.", f"{path} is not: {_reason(error)}.", "Check access."
+            "The reviews must be readable.",
+            f"{path} is not: {_reason(error)}.",
+            "Check your permissions.",
         ) from None
     table, left_out = parquet.clean(table, split)
     if table.num_rows == 0:
         raise NoInputError(
             f"The {split} split must hold at least one review.",
-            f"In {path} there is none; left out: {left_out}.",
-            "Check what --data names.",
+            f"{path} has none; left out: {left_out}.",
+            "Check --data.",
         )
     return Reviews(source, split, table, None, left_out, fingerprint_of(table))
 
 
 def add_reviews(train: Reviews, paths: Sequence[StrPath]) -> Reviews:
-    """Append labeled reviews of one's own to the training data.
+    """Append more labeled reviews to the training data.
 
     Args:
-        train: What is there already, with text.
-        paths: Parquet files with the columns ``text`` and ``label``, or folders of them; from a
-            folder that has ``train-*.parquet`` only these are taken.
+        train: The training data so far, with text.
+        paths: Parquet files with the columns ``text`` and ``label``, or folders of them. In a
+            folder with ``train-*.parquet``, only those files are read.
 
     Returns:
-        All rows, the new ones last, with a new fingerprint.
+        All rows, with the new ones last and a new fingerprint.
 
     Raises:
-        ConfigurationError: ``train`` comes from the keras source and has no text.
+        ConfigurationError: ``train`` comes from the keras source, which has no text.
         NoInputError: A path does not exist, or is a folder without Parquet files.
         BadDataError: As for `load_reviews`.
     """
     if train.words is not None:
         raise ConfigurationError(
             "Extra reviews can only be added to reviews with text.",
-            "The keras source has token ids and no text.",
+            "The keras source has only token ids.",
             "Train with --data aclimdb or a Parquet folder.",
         )
     tables, left_out = [train.table], Counter(train.left_out)
@@ -121,27 +125,27 @@ def _reason(error: Exception) -> str:
 
 
 def _locate(data: StrPath) -> tuple[fs.FileSystem, str, fs.FileType]:
-    """The file system, the path in it, and whether that is a file or a folder."""
+    """Return the file system, the path in it, and whether that is a file or a folder."""
     data = to_str(data)
     try:
         if data.startswith(OBJECT_STORE) and not {"@", "?"} & set(data):
             filesystem, path = object_store().filesystem, data.removeprefix(OBJECT_STORE)
         elif "://" in data:
-            # A URI of Arrow's, which may say where the store is and who asks.
+            # Arrow's URIs may contain an endpoint and credentials.
             filesystem, path = fs.FileSystem.from_uri(data)
         else:
             filesystem, path = fs.LocalFileSystem(), str(Path(data).expanduser())
         kind = filesystem.get_file_info(path).type
     except (pa.ArrowException, OSError) as error:
-        # Not chained: Arrow's message repeats the URI, credentials and all.
+        # Not chained: Arrow's message repeats the URI with its credentials.
         raise ConfigurationError(
-            "Reviews are named by a path, or by a URI that Arrow can open.",
+            "The location of reviews must be a path, or a URI that Arrow can open.",
             f"{redacted(data)} cannot be opened: {_reason(error)}.",
-            "Check its spelling and your access.",
+            "Check its spelling and your permissions.",
         ) from None
     if kind == fs.FileType.NotFound:
         raise NoInputError(
-            "The reviews must be where they are said to be.",
+            "The location of the reviews must exist.",
             f"There is no {redacted(data)}.",
             f"Check --data, --extra-train or {DATA_VARIABLE}.",
         )
@@ -151,7 +155,7 @@ def _locate(data: StrPath) -> tuple[fs.FileSystem, str, fs.FileType]:
 def _read(
     filesystem: fs.FileSystem, path: str, kind: fs.FileType, split: str
 ) -> tuple[str, pa.Table]:
-    """The source that lies there, and the rows of the split as they stand in it."""
+    """Return the kind of source, and the rows of the split as stored there."""
     if kind == fs.FileType.Directory:
         root = stanford.find_root(filesystem, path)
         if root is not None:

@@ -26,31 +26,31 @@ _OF_A_SPLIT: Final = re.compile(r"(train|test|unsupervised)(-.*)?\.parquet")
 
 
 def read_split(filesystem: fs.FileSystem, path: str, kind: fs.FileType, split: str) -> pa.Table:
-    """The rows of one split as they stand in a file, or in a folder's ``<split>-*.parquet``.
+    """Read the rows of one split from a file, or from a folder's ``<split>-*.parquet``.
 
     Args:
-        filesystem: Where the path lies.
+        filesystem: The file system of the path.
         path: A Parquet file, or a folder of them.
         kind: Which of the two it is.
         split: ``train``, ``test`` or ``unsupervised``.
 
     Returns:
-        Columns of `schema.REVIEWS`; a text may be null or blank, a label that was null is -1.
+        The columns of `schema.REVIEWS`. Texts may be null or blank; null labels become -1.
 
     Raises:
-        NoInputError: The folder has no file of the split, or the file is named for another split.
-        UnreadableFileError: A file is not Parquet, is damaged, or holds text that is not UTF-8.
+        NoInputError: The folder has no file of the split, or the file is named like another split.
+        UnreadableFileError: A file is not Parquet, is damaged, or contains text that is not UTF-8.
         MissingReviewColumnError: A file lacks ``text`` or ``label``.
-        TextTypeError: ``text`` holds something else.
-        BadDataError: ``label`` holds anything but 0, 1, -1 and null; anything but -1 and null in
-            the unsupervised split.
+        TextTypeError: ``text`` is not a column of text.
+        BadDataError: ``label`` contains anything but 0, 1, -1 and null, or, in the unsupervised
+            split, anything but -1 and null.
     """
     if kind == fs.FileType.File:
         if _split_of(path) not in (None, split):
             raise NoInputError(
-                f"The {split} split must not come from the file of another one.",
-                f"{path} is named as the {_split_of(path)} split.",
-                "Name the folder that holds both, or rename the file.",
+                f"The {split} split cannot be read from the file of another split.",
+                f"The name of {path} says that it is the {_split_of(path)} split.",
+                "Use the folder that contains both splits, or rename the file.",
             )
         return _read(filesystem, path, split)
     files = [file for file in _files(filesystem, path) if _split_of(file) == split]
@@ -60,7 +60,7 @@ def read_split(filesystem: fs.FileSystem, path: str, kind: fs.FileType, split: s
 
 
 def read_extra(filesystem: fs.FileSystem, path: str, kind: fs.FileType, split: str) -> pa.Table:
-    """The rows of a file, of a folder's ``<split>-*.parquet``, or else of all its ``*.parquet``.
+    """Read a file, a folder's ``<split>-*.parquet``, or if it has none, all its ``*.parquet``.
 
     Arguments, result and errors are those of `read_split`, but a file may have any name.
     """
@@ -87,14 +87,14 @@ def _files(filesystem: fs.FileSystem, folder: str) -> list[str]:
 
 def _no_files(folder: str, pattern: str) -> NoInputError:
     return NoInputError(
-        f"A folder of reviews must hold {pattern} or be the unpacked aclImdb.",
+        f"A folder of reviews must contain {pattern} or be the unpacked aclImdb.",
         f"{folder} is neither.",
-        "Name another folder, or one file.",
+        "Choose another folder, or a single file.",
     )
 
 
 def _read(filesystem: fs.FileSystem, path: str, split: str) -> pa.Table:
-    """All rows as `schema.REVIEWS`, with null texts still in and null labels as -1."""
+    """Return all rows as `schema.REVIEWS`, including null texts; null labels become -1."""
     try:
         with ExitStack() as stack:
             with readable(path):
@@ -129,14 +129,14 @@ def _check_columns(schema: pa.Schema, path: str) -> None:
         is_text(text)
         for is_text in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     ):
-        raise TextTypeError(TEXT, path, str(received))
+        raise TextTypeError(TEXT, path, f"of type {received}")
     label = schema.field(LABEL).type
-    # pandas turns a column of integers into floats as soon as one is missing.
+    # pandas converts integer columns with missing values to floats.
     if not (pa.types.is_integer(label) or pa.types.is_floating(label)):
         raise BadDataError(
-            f"Column '{LABEL}' of {path} must hold numbers: 0 negative, 1 positive.",
+            f"Column '{LABEL}' of {path} must contain numbers: 0 (negative) or 1 (positive).",
             f"It is {label}.",
-            "Write the labels as integers.",
+            "Convert the labels to integers.",
         )
 
 
@@ -147,15 +147,15 @@ def _labels(column: pa.Array, path: str, split: str) -> pa.Array:
     wrong = numbers.filter(pc.invert(pc.is_in(numbers, pa.array(allowed, pa.float64()))))
     if len(wrong):
         raise BadDataError(
-            f"Labels of the {split} split must be among {allowed}, -1 or null for unlabeled.",
-            f"{path} has others, such as {wrong[0].as_py():g}.",
-            "Correct them, or name another split's file.",
+            f"Labels of the {split} split must be in {allowed}; -1 or null means unlabeled.",
+            f"{path} has other labels, such as {wrong[0].as_py():g}.",
+            "Correct them, or use the file of another split.",
         )
     return numbers.cast(pa.int8())
 
 
 def clean(table: pa.Table, split: str) -> tuple[pa.Table, dict[str, int]]:
-    """The rows with text and, outside the unsupervised split, a label; and counts of the rest."""
+    """Drop rows without text or label (the unsupervised split has none), and count them."""
     missing = pc.is_null(table.column(TEXT))
     trimmed = pc.utf8_trim_whitespace(table.column(TEXT))
     blank = pc.fill_null(pc.equal(trimmed, ""), False)

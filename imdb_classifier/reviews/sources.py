@@ -1,4 +1,4 @@
-"""Where reviews can come from: the published files, their cache, and what is there now."""
+"""The published files, where they are cached, and which sources are available."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from imdb_classifier.errors import ChecksumError, NoReviewsError
 PublishedSource = Literal["keras", "aclimdb"]
 
 DATA_VARIABLE: Final = "IMDB_CLASSIFIER_DATA"
-"""Environment variable that names the reviews when ``--data`` does not."""
+"""Environment variable for the location of the reviews, unless ``--data`` is given."""
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file as its publisher offers it.
+    """A file that its publisher offers for download.
 
     Attributes:
-        name: File name, the same in the cache.
-        url: Where it is published.
-        algorithm: ``sha256`` or ``md5``, whichever is published.
+        name: Its file name, also in the cache.
+        url: Its address.
+        algorithm: Algorithm of the published checksum: ``sha256`` or ``md5``.
         digest: The published checksum, hexadecimal.
     """
 
@@ -45,8 +45,8 @@ ACLIMDB: PublishedFile = PublishedFile(
     digest="c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe",
 )
 
-# Both checksums: keras-team/keras, keras/src/datasets/imdb.py. MD5 is all that is published for
-# the word index.
+# Both checksums: keras-team/keras, keras/src/datasets/imdb.py. For the word index, only the MD5 is
+# published.
 KERAS_IDS: PublishedFile = PublishedFile(
     name="imdb.npz",
     url="https://storage.googleapis.com/tensorflow/tf-keras-datasets/imdb.npz",
@@ -63,14 +63,14 @@ KERAS_WORDS: PublishedFile = PublishedFile(
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """What is known of one place that reviews can come from.
+    """The status of one source of reviews.
 
     Attributes:
         source: ``IMDB_CLASSIFIER_DATA``, ``aclimdb`` or ``keras``.
         location: Path or URI, without credentials.
-        state: ``configured`` (not looked into), ``cached`` (checksum verified), ``missing``, or
+        state: ``configured`` (not checked), ``cached`` (checksum verified), ``missing`` or
             ``damaged``.
-        size: Bytes on disk; None where that is not known or nothing is there.
+        size: Bytes on disk; None if that is unknown or nothing is there.
     """
 
     source: str
@@ -80,11 +80,11 @@ class SourceStatus:
 
 
 def cache_folder(source: PublishedSource) -> Path:
-    """Where the files of a source are kept.
+    """Return the folder in which the files of a source are cached.
 
     Args:
-        source: ``keras``: the folder in which Keras itself looks, under ``KERAS_HOME`` or
-            ``~/.keras``. ``aclimdb``: the platform's cache folder.
+        source: ``keras`` for Keras' own folder, below ``KERAS_HOME`` or ``~/.keras``; ``aclimdb``
+            for the platform's cache folder.
     """
     if source == "keras":
         return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
@@ -92,16 +92,16 @@ def cache_folder(source: PublishedSource) -> Path:
 
 
 def published_files(source: PublishedSource) -> tuple[PublishedFile, ...]:
-    """The files that make up a source; ``keras``: first the ids, then the word index."""
+    """Return the files of a source; for ``keras``, the ids and then the word index."""
     return (KERAS_IDS, KERAS_WORDS) if source == "keras" else (ACLIMDB,)
 
 
 def cached_files(source: PublishedSource) -> tuple[Path, ...]:
-    """The cached files of a source, in the order of `published_files`, their checksums verified.
+    """Return the cached files of a source, in the order of `published_files`, once verified.
 
     Raises:
-        NoReviewsError: One of them is not in the cache.
-        ChecksumError: One of them is not the published file.
+        NoReviewsError: A file is not in the cache.
+        ChecksumError: A file does not have its published checksum.
     """
     folder = cache_folder(source)
     files = {file: folder / file.name for file in published_files(source)}
@@ -117,7 +117,7 @@ def cached_files(source: PublishedSource) -> tuple[Path, ...]:
 
 
 def describe_sources() -> list[SourceStatus]:
-    """What is configured and what is cached, for people to read; nothing is downloaded."""
+    """Return the status of every source of reviews, without downloading anything."""
     rows = []
     if configured := os.environ.get(DATA_VARIABLE):
         path = Path(configured).expanduser()
@@ -138,5 +138,5 @@ def describe_sources() -> list[SourceStatus]:
 
 
 def redacted(location: str) -> str:
-    """A location without the credentials that a URI can carry before its host."""
+    """Return a location without the credentials that a URI can contain before its host."""
     return re.sub(r"//[^/@\s]*@", "//", location)

@@ -1,4 +1,4 @@
-"""The Large Movie Review Dataset as Stanford publishes it: one text file a review.
+"""The Large Movie Review Dataset as published by Stanford: one text file per review.
 
 ``aclImdb/train/neg/127_4.txt`` is review 127 of the negative training reviews, rated 4 of 10.
 Source: Maas et al., Learning Word Vectors for Sentiment Analysis, ACL 2011,
@@ -34,22 +34,22 @@ _Row = tuple[int, int, int, str]  # label, review number, rating, text
 
 
 def read_folder(filesystem: fs.FileSystem, root: str, split: str) -> pa.Table:
-    """The reviews of one split from the unpacked archive.
+    """Read the reviews of one split from the unpacked archive.
 
     Args:
-        filesystem: Where it lies.
-        root: The folder that holds ``train`` and ``test``.
+        filesystem: The file system of the folder.
+        root: The folder that contains ``train`` and ``test``.
         split: ``train``, ``test`` or ``unsupervised``.
 
     Returns:
-        Columns of `schema.REVIEWS`, ordered by label and then by review number.
+        The columns of `schema.REVIEWS`, ordered by label and review number.
 
     Raises:
-        BadDataError: A review is not UTF-8.
+        BadDataError: A review is not valid UTF-8.
         OSError: A file cannot be read.
     """
     rows = []
-    # The data set has one file per review: this loop is over files, not over rows.
+    # This loop is over files, of which the data set has one per review.
     for folder, label in _FOLDERS[split].items():
         selector = fs.FileSelector(f"{root}/{folder}", allow_not_found=True)
         for info in filesystem.get_file_info(selector):
@@ -61,7 +61,7 @@ def read_folder(filesystem: fs.FileSystem, root: str, split: str) -> pa.Table:
 
 
 def find_root(filesystem: fs.FileSystem, folder: str) -> str | None:
-    """The folder that holds ``train`` and ``test``: this one, its ``aclImdb``, or None."""
+    """Return the folder with ``train`` and ``test``: this one, its ``aclImdb``, or None."""
     for root in (folder, f"{folder}/aclImdb"):
         paths = [f"{root}/{name}" for names in _FOLDERS.values() for name in names]
         if any(info.type == fs.FileType.Directory for info in filesystem.get_file_info(paths)):
@@ -70,22 +70,22 @@ def find_root(filesystem: fs.FileSystem, folder: str) -> str | None:
 
 
 def read_archive(filesystem: fs.FileSystem, path: str, split: str) -> pa.Table:
-    """The reviews of one split from the published archive, without unpacking it to disk.
+    """Read the reviews of one split from the published archive, without unpacking it to disk.
 
     Args:
-        filesystem: Where it lies.
+        filesystem: The file system of the archive.
         path: The archive.
         split: ``train``, ``test`` or ``unsupervised``.
 
     Returns:
-        Columns of `schema.REVIEWS`, ordered by label and then by review number.
+        The columns of `schema.REVIEWS`, ordered by label and review number.
 
     Raises:
         BadDataError: The file does not have the published SHA-256.
-        OSError: It cannot be read.
+        OSError: The archive cannot be read.
     """
     published = sources.ACLIMDB
-    # Only this archive is ever unpacked, so that nothing in it has to be guarded against.
+    # Only this archive is ever unpacked, so its contents need no safety checks.
     with filesystem.open_input_stream(path, None, _READ_BYTES) as stream:
         received = hashlib.file_digest(stream, published.algorithm).hexdigest()
     if received != published.digest:
@@ -93,7 +93,7 @@ def read_archive(filesystem: fs.FileSystem, path: str, split: str) -> pa.Table:
             f"A file of reviews must be Parquet, or the published {published.name} "
             f"(SHA-256 {published.digest}).",
             f"{path} is neither: its SHA-256 is {received}.",
-            "Unpack an archive of your own and name its folder, or get the published one with "
+            "Unpack other archives and use their folder, or download the published one with "
             "`imdb-classifier data fetch`.",
         )
     rows = []
@@ -114,9 +114,9 @@ def _row(label: int, match: re.Match[str], data: bytes, name: str) -> _Row:
     try:
         return label, int(match[1]), int(match[2]), data.decode()
     except UnicodeDecodeError:
-        # Not chained: the exception holds the text.
+        # Not chained: the exception contains the text.
         raise BadDataError(
-            "Reviews must be UTF-8.", f"{name} is not.", "Convert the file, or leave it out."
+            "Reviews must be valid UTF-8.", f"{name} is not.", "Convert the file, or remove it."
         ) from None
 
 

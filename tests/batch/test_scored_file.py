@@ -164,7 +164,7 @@ def test_a_column_of_another_type_is_refused(
     score: Score, tmp_path: Path, column: pa.Array
 ) -> None:
     pq.write_table(pa.table({"text": column}), tmp_path / "in.parquet")
-    assert_refused(score, TextTypeError, "Column 'text' of .*in.parquet must hold text")
+    assert_refused(score, TextTypeError, "Column 'text' of .*in.parquet must contain text")
     assert leftovers(tmp_path) == []
 
 

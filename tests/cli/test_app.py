@@ -20,12 +20,12 @@ def test_version_is_printed(run: Run) -> None:
     [
         (["score", "missing.parquet", "out.parquet"], 66, "missing.parquet matches no file"),
         (["score", SAMPLE, "out.parquet", "--text-column", "body"], 65, "--text-column"),
-        (["score", SAMPLE, "out.parquet", "--model", "@nobody"], 66, "Known: @champion"),
+        (["score", SAMPLE, "out.parquet", "--model", "@nobody"], 66, "Known models: @champion"),
         (["score", SAMPLE, "taken.parquet"], 73, "imdb-classifier did not write it"),
         (["score", "broken.parquet", "out.parquet"], 65, "broken.parquet"),
         (["train", "--data", "nowhere"], 66, "There is no nowhere"),
-        (["train"], 66, "Three ways out"),
-        (["train", "--recipe", "nope", "--data", FOLDER], 78, "'nope' is not among"),
+        (["train"], 66, "Do one of the following"),
+        (["train", "--recipe", "nope", "--data", FOLDER], 78, "It is 'nope'"),
         (["evaluate", "--model", "nowhere"], 66, "'nowhere' is none of these"),
         (["models", "promote", "--to", "previous"], 66, "@previous"),
         (["models", "promote"], 2, "Name either a MODEL, or --to previous"),
@@ -68,7 +68,7 @@ def test_an_unexpected_error_says_where_but_not_what(
     monkeypatch.setattr("imdb_classifier.scoring.scorer.Scorer.load", fail)
     outcome = run("score", SAMPLE, tmp_path / "out.parquet")
     assert outcome.code == 70
-    assert "Internal error: RuntimeError" in outcome.err
+    assert "Unexpected error: RuntimeError" in outcome.err
     assert "cli/batch_commands.py" in outcome.err
     assert CANARY not in outcome.err
 

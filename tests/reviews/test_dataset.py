@@ -73,5 +73,5 @@ def test_count_overlap_of_token_ids() -> None:
     test = encoded([[1, 4], [4, 1], [1, 4, 5, 6], [1], [1]], [0, 1, 1, 0, 0])
     assert count_overlap(train, test) == 3
     assert count_overlap(train, replace(test, table=test.table.slice(1))) == 2
-    with pytest.raises(ConfigurationError, match="One side has text, the other token ids"):
+    with pytest.raises(ConfigurationError, match="One split has text, the other one token ids"):
         count_overlap(train, reviews(["a"], [0]))

@@ -81,7 +81,7 @@ def test_other_archives_are_refused_unread(archive: str, tmp_path: Path) -> None
     with pytest.raises(
         BadDataError,
         match=r"must be Parquet, or the published aclImdb_v1\.tar\.gz \(SHA-256 .*"
-        rf"own\.tgz is neither: its SHA-256 is {digest}\. Unpack an archive of your own and name",
+        rf"own\.tgz is neither: its SHA-256 is {digest}\. Unpack other archives",
     ):
         read_archive(LOCAL, str(other), "train")
 
@@ -89,7 +89,7 @@ def test_other_archives_are_refused_unread(archive: str, tmp_path: Path) -> None
 def test_text_that_is_not_utf8_is_refused_without_quoting_it(tmp_path: Path) -> None:
     (tmp_path / "train" / "pos").mkdir(parents=True)
     (tmp_path / "train" / "pos" / "1_9.txt").write_bytes(b"secret \xff")
-    with pytest.raises(BadDataError, match=r"must be UTF-8\. .*1_9\.txt is not") as info:
+    with pytest.raises(BadDataError, match=r"must be valid UTF-8\. .*1_9\.txt is not") as info:
         read_folder(LOCAL, str(tmp_path), "train")
     assert "secret" not in str(info.value)
     assert info.value.__cause__ is None

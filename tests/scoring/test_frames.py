@@ -135,7 +135,9 @@ def test_every_index_is_kept(scorer: Scorer, index: pd.Index[Any]) -> None:
     ids=["text and numbers", "numbers", "bytes", "lists", "dicts", "text and floats", "surrogate"],
 )
 def test_what_is_no_text_is_refused_and_not_quoted(scorer: Scorer, values: list[Any]) -> None:
-    with pytest.raises(TextTypeError, match="Column 'text' of the data must hold text") as caught:
+    with pytest.raises(
+        TextTypeError, match="Column 'text' of the data must contain text"
+    ) as caught:
         score_dataframe(pd.DataFrame({"text": pd.Series(values, dtype=object)}), model=scorer)
     assert "canary" not in repr(caught.value)
     assert caught.value.__cause__ is None
@@ -325,7 +327,7 @@ def test_anything_else_is_refused_and_not_quoted(scorer: Scorer, data: Any, mess
     ids=lambda data: f"{type(data).__name__} {getattr(data, 'dtype', '')}"[:24],
 )
 def test_texts_that_are_not_text_are_refused_and_not_quoted(scorer: Scorer, data: Any) -> None:
-    with pytest.raises(TextTypeError, match=r"^The data must hold text: .* first\.$") as caught:
+    with pytest.raises(TextTypeError, match=r"^The data must contain text: .* first\.$") as caught:
         score_dataframe(data, model=scorer)
     assert "canary" not in repr(caught.value)
     assert caught.value.__context__ is None
@@ -340,7 +342,7 @@ def test_columns_are_checked_in_every_kind_of_frame(
         score_dataframe(frame, model=scorer)
     with pytest.raises(ColumnExistsError, match=r"already has: sentiment_label\. .* prefix="):
         score_dataframe(frame, text_column="body", model=scorer)
-    with pytest.raises(TextTypeError, match=r"Column 'id' of the data must hold text: .* int64"):
+    with pytest.raises(TextTypeError, match=r"Column 'id' of the data must contain text: .* int64"):
         score_dataframe(frame, text_column="id", model=scorer, prefix="our_")
     twice = pa.Table.from_arrays([pa.array([GOOD])] * 2, ["text", "text"])
     with pytest.raises(AmbiguousColumnError, match="The frame has 2 columns named 'text'"):

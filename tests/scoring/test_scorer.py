@@ -67,7 +67,7 @@ def test_text_of_any_type_gets_the_same_probabilities(scorer: Scorer, kind: pa.D
 
 
 def test_what_is_no_text_gets_no_probability(scorer: Scorer) -> None:
-    with pytest.raises(TextTypeError, match=r"The texts must hold text: .* It is of type int64\."):
+    with pytest.raises(TextTypeError, match=r"The texts must contain text: .* of type int64\."):
         scorer.probabilities(pa.array([1]))
 
 

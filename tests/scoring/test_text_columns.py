@@ -54,7 +54,7 @@ def test_a_column_of_nulls_is_text_that_is_missing() -> None:
 )
 def test_anything_else_is_refused(column: pa.Array) -> None:
     with pytest.raises(
-        TextTypeError, match=r"Column 'body' of a\.parquet must hold text: .* Cast it"
+        TextTypeError, match=r"Column 'body' of a\.parquet must contain text: .* Cast it"
     ):
         as_text(column, "body", "a.parquet")
 

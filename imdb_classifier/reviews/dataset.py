@@ -22,7 +22,7 @@ class Reviews:
     Attributes:
         source: ``keras``, ``aclimdb`` or ``parquet``.
         split: ``train``, ``test`` or ``unsupervised``.
-        table: The columns ``text`` (string) and ``label`` (int8); for the keras source, ``token_ids``
+        table: Columns ``text`` (string) and ``label`` (int8); for the keras source, ``token_ids``
             (list of int32) instead of ``text``. There are no null values and no blank texts.
         words: The word index in rank order, starting with rank 1, for the keras source; otherwise
             None.

@@ -127,7 +127,7 @@ def test_a_dead_run_locks_nobody_out_and_what_it_left_is_removed(
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        with pytest.raises(OutputInUseError, match=r"Another one is at work on .*/out"):
+        with pytest.raises(OutputInUseError, match=r"Another run is writing to .*/out"):
             score_parquet(folder, str(output), scorer)
         for name in ("a.parquet", "_MANIFEST.json"):
             (output / f".{name}.0011aabb.unfinished").touch()

@@ -160,11 +160,11 @@ def bucket(object_store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         "AWS_ENDPOINT_URL": object_store,
     }.items():
         monkeypatch.setenv(name, value)
-    storage.object_store.cache_clear()
+    storage.object_storage.cache_clear()
     name = tmp_path.name.replace("_", "-")[-40:].strip("-")
     fs.S3FileSystem(endpoint_override=object_store, allow_bucket_creation=True).create_dir(name)
     yield f"s3://{name}"
-    storage.object_store.cache_clear()
+    storage.object_storage.cache_clear()
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """The command line."""
 
-from imdb_classifier.cli.app import app, main
+from imdb_classifier.cli.app import main
 
-__all__ = ["app", "main"]
+__all__ = ["main"]

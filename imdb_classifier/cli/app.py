@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from imdb_classifier.cli.batch_commands import plan, score, verify
+from imdb_classifier.cli.commands.batch_commands import plan, score, verify
+from imdb_classifier.cli.commands.data_commands import data_app
+from imdb_classifier.cli.commands.model_commands import models_app
+from imdb_classifier.cli.commands.training_commands import evaluate, train
 from imdb_classifier.cli.console import err, show_log
-from imdb_classifier.cli.data_commands import data_app
-from imdb_classifier.cli.model_commands import models_app
-from imdb_classifier.cli.training_commands import evaluate, train
 from imdb_classifier.errors import (
     EXIT_INTERNAL,
     ImdbClassifierError,
@@ -80,8 +80,8 @@ def _common(
     show_log()
 
 
-@app.command()
-def quickstart(
+@app.command("quickstart")
+def run_quickstart(
     folder: Annotated[
         Path, typer.Option(help="Where registry, report and scored files go.")
     ] = Path("quickstart"),
@@ -98,6 +98,6 @@ def serve(
     output: Annotated[str | None, typer.Option(help="Where the scored files go.")] = None,
 ) -> None:
     """Retrain every week and score every night from this process, until it is stopped."""
-    from imdb_classifier.cli.flow_commands import serve as serve_deployments
+    from imdb_classifier.cli.commands.flow_commands import serve as serve_deployments
 
     serve_deployments(source, output)

@@ -18,7 +18,7 @@ from imdb_classifier.reviews.dataset import Reviews, fingerprint_of
 from imdb_classifier.reviews.download import fetch
 from imdb_classifier.reviews.keras_dataset import read_keras
 from imdb_classifier.reviews.sources import DATA_VARIABLE, cached_files, redacted
-from imdb_classifier.storage import OBJECT_STORE, object_store
+from imdb_classifier.storage import OBJECT_STORE, object_storage
 from imdb_classifier.storage.paths import StrPath, to_str
 
 Split = Literal["train", "test", "unsupervised"]
@@ -129,7 +129,7 @@ def _locate(data: StrPath) -> tuple[fs.FileSystem, str, fs.FileType]:
     data = to_str(data)
     try:
         if data.startswith(OBJECT_STORE) and not {"@", "?"} & set(data):
-            filesystem, path = object_store().filesystem, data.removeprefix(OBJECT_STORE)
+            filesystem, path = object_storage().filesystem, data.removeprefix(OBJECT_STORE)
         elif "://" in data:
             # Arrow's URIs may contain an endpoint and credentials.
             filesystem, path = fs.FileSystem.from_uri(data)

@@ -23,7 +23,7 @@ __all__ = [
     "Kind",
     "LocalStorage",
     "Storage",
-    "object_store",
+    "object_storage",
     "readable",
     "static_part",
     "storage_of",
@@ -34,11 +34,11 @@ _LOCAL: Final = LocalStorage()
 
 def storage_of(path: str) -> Storage:
     """The storage that a path lies in."""
-    return object_store() if path.startswith(OBJECT_STORE) else _LOCAL
+    return object_storage() if path.startswith(OBJECT_STORE) else _LOCAL
 
 
 @lru_cache(maxsize=1)
-def object_store() -> ObjectStorage:
+def object_storage() -> ObjectStorage:
     """The object store, reached with the endpoint, region and credentials of AWS' variables."""
     # pyarrow reads all of the usual variables but these.
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")

@@ -36,7 +36,7 @@ _LAST_RATE: Final = 0.03
 _DRAWN_AT_ONCE: Final = 4_000_000
 
 
-def document_vectors(
+def train_document_vectors(
     counts: csr_array,
     ratios: NDArray[np.float32],
     size: int,

@@ -40,7 +40,7 @@ def learn_ngram_weights(
         lengths: Tokens of each review: (reviews,).
         labels: int8, (reviews,), 0 or 1, or -1 where there is none.
         ratios: float32, (n-grams,), what `ngram_counts.log_count_ratios` gave.
-        vectors: float32, (reviews, size), what `document_vectors.document_vectors` gave.
+        vectors: float32, (reviews, size), what `document_vectors.train_document_vectors` gave.
 
     Returns:
         float32, (n-grams,). The sum of the weights of a review's n-grams, each taken once, over

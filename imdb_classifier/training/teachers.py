@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from imdb_classifier.config import TeachersConfig
 from imdb_classifier.text.encoding import TokenSequences
 from imdb_classifier.text.ngrams import Ngrams
-from imdb_classifier.training.document_vectors import document_vectors
+from imdb_classifier.training.document_vectors import train_document_vectors
 from imdb_classifier.training.linear import fit_temperature
 from imdb_classifier.training.ngram_counts import (
     count_ngrams,
@@ -40,7 +40,7 @@ class Teaching:
 
     Attributes:
         probabilities: Of positive, by the mean of the teachers: float32, (learned,), in [0, 1].
-        vectors: float32, (learned, vector_size), see `document_vectors.document_vectors`.
+        vectors: float32, (learned, vector_size), see `document_vectors.train_document_vectors`.
         ngrams: Those that say most.
         ngram_weights: float32, (n-grams,), see `ngram_weights.learn_ngram_weights`.
     """
@@ -87,7 +87,7 @@ def teach(
     ratios = log_count_ratios(once, labels, labeled_rows)
 
     def to_vectors() -> NDArray[np.float32]:
-        return document_vectors(
+        return train_document_vectors(
             counts[learned_rows],
             ratios,
             config.vector_size,

@@ -69,7 +69,7 @@ def test_an_unexpected_error_says_where_but_not_what(
     outcome = run("score", SAMPLE, tmp_path / "out.parquet")
     assert outcome.code == 70
     assert "Unexpected error: RuntimeError" in outcome.err
-    assert "cli/batch_commands.py" in outcome.err
+    assert "cli/commands/batch_commands.py" in outcome.err
     assert CANARY not in outcome.err
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from imdb_classifier.cli import app
+from imdb_classifier.cli.app import app
 from tests.options import covered, options_of
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.cli import flow_commands, quickstart
+from imdb_classifier.cli import quickstart
+from imdb_classifier.cli.commands import flow_commands
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
 from tests.extras import needs

@@ -8,7 +8,7 @@ import pytest
 import typer
 from prefect.flows import load_flow_from_entrypoint
 
-from imdb_classifier.cli import app
+from imdb_classifier.cli.app import app
 from tests.flows.conftest import CHECKOUT
 
 OWN = {"score": {"runner"}, "train": {"data"}, "evaluate": {"data", "output"}}

@@ -69,9 +69,10 @@ def test_every_path_may_be_an_object_s(
     report_to = ("--output", f"{bucket}/report")
     assert run("evaluate", *data, "--model", "@challenger", *report_to).code == 0
     assert len(storage_of(bucket).find(f"{bucket}/report")) == 3
-    places = (f"{bucket}/imdb/test-*.parquet", f"{bucket}/scored", "--model", "@challenger")
-    assert run("plan", *places, "--json").json["totals"]["files_to_score"] == 1
-    assert run("score", *places, "--allow-unapproved", "--json").json["model_id"] == model
+    places = (f"{bucket}/imdb/test-*.parquet", f"{bucket}/scored")
+    unapproved = ("--model", "@challenger", "--allow-unapproved")
+    assert run("plan", *places, *unapproved, "--json").json["totals"]["files_to_score"] == 1
+    assert run("score", *places, *unapproved, "--json").json["model_id"] == model
     assert run("verify", f"{bucket}/scored", "--json").json["problems"] == []
     # Training has left nothing on this machine.
     assert not any((tmp_path / "cache").rglob("*.onnx"))
@@ -127,7 +128,7 @@ def test_a_store_that_cannot_be_reached_is_named(
     pq.write_table(pa.table({"text": ["Fine."]}), name)
     score_parquet(name, f"{bucket}/out.parquet", scorer)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    storage.object_store.cache_clear()
+    storage.object_storage.cache_clear()
     with pytest.raises(ConfigurationError, match=r"The registry must be readable\. s3://.*/models"):
         registry.load(CHAMPION)
     with pytest.raises(UnreadableFileError, match=r"s3://.*/out\.parquet must be"):

@@ -171,12 +171,12 @@ def test_connections_that_break_lose_nothing(
     with CutProxy(object_store, most) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.server_address[1]}")
-        storage.object_store.cache_clear()
+        storage.object_storage.cache_clear()
         with suppress(UnreadableFileError, CannotWriteError):
             assert score_parquet(tree, output, scorer).exit_code != 0
         proxy.shutdown()
     monkeypatch.setenv("AWS_ENDPOINT_URL", object_store)
-    storage.object_store.cache_clear()
+    storage.object_storage.cache_clear()
     there = names(output) if storage_of(output).kind(output) else []
     assert "_SUCCESS" not in there
     for name in there:

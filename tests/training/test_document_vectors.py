@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imdb_classifier.text.encoding import TokenSequences
-from imdb_classifier.training.document_vectors import document_vectors
+from imdb_classifier.training.document_vectors import train_document_vectors
 from imdb_classifier.training.ngram_counts import count_ngrams
 
 REVIEWS, SIZE, PASSES = 300, 6, 20
@@ -27,7 +27,7 @@ def counts() -> Any:
 def vectors(counts: Any, ratio: float = 2.0, seed: int = 1) -> tuple[Any, list[int]]:
     passed: list[int] = []
     ratios = np.full(counts.shape[1], ratio, np.float32)
-    return document_vectors(counts, ratios, SIZE, PASSES, seed, passed.append), passed
+    return train_document_vectors(counts, ratios, SIZE, PASSES, seed, passed.append), passed
 
 
 def gap(vectors: Any) -> float:

@@ -99,7 +99,7 @@ def test_a_killed_run_starts_with_the_teacher_it_was_at(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(teachers, "document_vectors", killed)
+        patch.setattr(teachers, "train_document_vectors", killed)
         with pytest.raises(KeyboardInterrupt):
             taught(sequences, tmp_path)
     kept = sorted(file.name for file in tmp_path.glob("*.npy"))

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 from imdb_classifier.batch.results import RunResult
 from imdb_classifier.errors import ConfigurationError, PartlyScoredError
 
-_PACKAGE: Final = Path(__file__).resolve().parents[1]
+_PACKAGE: Final = Path(__file__).resolve().parents[2]
 
 
 def score_by_flow(**parameters: Any) -> RunResult:

@@ -9,14 +9,14 @@ import typer
 
 from imdb_classifier.batch.options import Limits, OnNull, ScoreOptions, Selection
 from imdb_classifier.batch.results import COUNTS, RunResult
-from imdb_classifier.cli.console import err, row_progress, show, table
-from imdb_classifier.cli.options import (
+from imdb_classifier.cli.commands.shared_options import (
     AsJson,
     ModelOption,
     RegistryOption,
     help_of,
     named_limit,
 )
+from imdb_classifier.cli.console import err, row_progress, show, table
 from imdb_classifier.monitoring.drift import DriftLimits
 from imdb_classifier.registry.versions import CHAMPION, Registry
 
@@ -84,7 +84,7 @@ def score(
     from imdb_classifier.batch.discovery import find_files
     from imdb_classifier.batch.outputs.provenance import row_count
     from imdb_classifier.batch.run import score_parquet
-    from imdb_classifier.cli.flow_commands import score_by_flow
+    from imdb_classifier.cli.commands.flow_commands import score_by_flow
     from imdb_classifier.scoring.scorer import Scorer
 
     options = ScoreOptions(text_column, prefix, on_null, quarantine)

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from imdb_classifier.cli.commands.shared_options import AsJson, Data, RegistryOption, named_limit
 from imdb_classifier.cli.console import interval, show, table
-from imdb_classifier.cli.options import AsJson, Data, RegistryOption, named_limit
 from imdb_classifier.errors import EXIT_REFUSED
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.versions import Registry

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from imdb_classifier.cli.commands.shared_options import AsJson
 from imdb_classifier.cli.console import show, table
-from imdb_classifier.cli.options import AsJson
 
 data_app = typer.Typer(help="Show where IMDB reviews are, and fetch them.")
 

@@ -18,8 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from imdb_classifier.cli.commands.shared_options import AsJson, Data, ModelOption, RegistryOption
 from imdb_classifier.cli.console import err, interval, show, table
-from imdb_classifier.cli.options import AsJson, Data, ModelOption, RegistryOption
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.model.trained import Epoch, epoch_line
 from imdb_classifier.registry.versions import CHAMPION, Registry

@@ -1,0 +1,80 @@
+"""Where code and tests lie; import-linter holds which room imports which."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import imdb_classifier
+
+PACKAGE = Path(imdb_classifier.__file__).parent
+TESTS = Path(__file__).parent
+FOLDERS = sorted(file.parent for file in PACKAGE.rglob("__init__.py"))
+MODULES = sorted(file for file in PACKAGE.rglob("*.py") if not file.stem.startswith("__"))
+MOST_MODULES = 8
+MOST_LINES = 400
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(PACKAGE.parent))
+
+
+def modules(folder: Path) -> set[str]:
+    return {file.stem for file in folder.glob("*.py") if not file.stem.startswith("__")}
+
+
+def children(folder: Path) -> set[str]:
+    """The modules and packages of a folder."""
+    return modules(folder) | {file.parent.name for file in folder.glob("*/__init__.py")}
+
+
+def bound_names(file: Path) -> Iterator[str]:
+    """The names that a package binds itself, but for imports of its own submodules."""
+    for node in ast.parse(file.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=named)
+def test_no_folder_holds_more_than_eight_modules(folder: Path) -> None:
+    assert len(modules(folder)) <= MOST_MODULES
+
+
+@pytest.mark.parametrize("module", MODULES, ids=named)
+def test_no_module_is_long(module: Path) -> None:
+    assert len(module.read_text("utf-8").splitlines()) <= MOST_LINES
+
+
+def test_no_two_modules_have_one_name() -> None:
+    counts = Counter(module.stem for module in MODULES)
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=named)
+def test_no_name_hides_a_submodule(folder: Path) -> None:
+    assert not {*bound_names(folder / "__init__.py")} & children(folder)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=named)
+def test_no_name_hides_a_module_beside_it(module: Path) -> None:
+    tree = ast.parse(module.read_text("utf-8"))
+    own = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    assert not own & children(module.parent)
+
+
+def test_tests_mirror_the_rooms() -> None:
+    rooms = {folder.name for folder in FOLDERS if folder.parent == PACKAGE}
+    found = {path.name for path in TESTS.iterdir() if any(path.glob("test_*.py"))}
+    # Tasks are tested by the flows that they make up.
+    assert rooms - found == {"tasks"}
+    assert found - rooms == {"docs", "faults", "imdb", "ui"}

@@ -15,7 +15,7 @@ from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath, to_str
 
 LARGEST = 20
-"""LabelChanges that are listed, those whose probability moves furthest."""
+"""Changes that are listed, those whose probability moves furthest."""
 MOVE_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 
@@ -25,7 +25,7 @@ def find_label_changes(
     """Score a batch with both models and compare.
 
     Args:
-        source: A Parquet file, a folder or a pattern, see `parquet.discover_files`.
+        source: A Parquet file, a folder or a pattern, see `discovery.discover_files`.
         text_column: The column that holds the text.
         challenger: The new model.
         champion: The old one.

@@ -76,17 +76,17 @@ def check_not_in_a_pool(deployments: list[RunnerDeployment]) -> None:
             continue
         if pool is not None:
             raise ConfigurationError(
-                "A deployment is either served or run by a worker.",
+                "A deployment cannot be both served and run by a worker.",
                 f"{name} belongs to the work pool {pool}.",
-                f"Start a worker instead, or first: prefect deployment delete {name}",
+                f"Start a worker instead, or first run: prefect deployment delete {name}",
             )
 
 
 def main() -> None:
     """Serve until the process is stopped."""
     parser = argparse.ArgumentParser(description="Run the scheduled deployments from this process.")
-    parser.add_argument("--source", help="What is scored every night, instead of prefect.yaml's.")
-    parser.add_argument("--output", help="Where the scored files go, instead of prefect.yaml's.")
+    parser.add_argument("--source", help="Parquet files to score. Default: as in prefect.yaml.")
+    parser.add_argument("--output", help="Folder for scored files. Default: as in prefect.yaml.")
     # Runs have to find them from whatever folder this is started in next time.
     given = {
         name: storage_of(value).absolute(value)

@@ -1,4 +1,4 @@
-"""The command line. One result on standard output, everything else on standard error."""
+"""The command line. Results go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.version import __version__
 
-# Tracebacks of typer's would print local variables, and with them review text.
+# Typer's own tracebacks would print local variables, which may contain review text.
 app = typer.Typer(
     name="imdb-classifier",
     help="Sentiment labels and probabilities for Parquet files of review text.",
@@ -39,7 +39,7 @@ app.add_typer(data_app, name="data")
 
 
 def main() -> None:
-    """Run a command; errors end it with their text and exit code."""
+    """Run a command, and print errors and exit with their code."""
     try:
         _command_line()()
     except ImdbClassifierError as error:
@@ -50,7 +50,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        # Mostly without the message: of an error that nobody foresaw, it may quote a review.
+        # Mostly without the message, which may quote a review.
         frames = "".join(traceback.format_tb(error.__traceback__))
         err.print(f"{frames}Unexpected error: {described(error)}")
         sys.exit(EXIT_INTERNAL)
@@ -83,10 +83,10 @@ def _common(
 @app.command("quickstart")
 def run_quickstart(
     folder: Annotated[
-        Path, typer.Option(help="Where registry, report and scored files go.")
+        Path, typer.Option(help="Folder for the registry, the report and the scored files.")
     ] = Path("quickstart"),
 ) -> None:
-    """Run the training and the scoring flow once: on IMDB where it is configured, else a sample."""
+    """Run the training and scoring flows once, on IMDB if it is configured, else on a sample."""
     from imdb_classifier.cli.quickstart import run
 
     run(folder)
@@ -94,10 +94,10 @@ def run_quickstart(
 
 @app.command()
 def serve(
-    source: Annotated[str | None, typer.Option(help="What is scored every night.")] = None,
-    output: Annotated[str | None, typer.Option(help="Where the scored files go.")] = None,
+    source: Annotated[str | None, typer.Option(help="Parquet files to score every night.")] = None,
+    output: Annotated[str | None, typer.Option(help="Folder for the scored files.")] = None,
 ) -> None:
-    """Retrain every week and score every night from this process, until it is stopped."""
+    """Retrain every week and score every night, until this process is stopped."""
     from imdb_classifier.cli.commands.flow_commands import serve as serve_deployments
 
     serve_deployments(source, output)

@@ -31,13 +31,12 @@ def run(folder: Path) -> None:
     reviews = os.environ.get(DATA_VARIABLE)
     if reviews:
         training = {"recipe": "seed"}
-        _say(f"{DATA_VARIABLE} is set: training recipe 'seed' on the IMDB reviews, some minutes.")
+        _say(f"{DATA_VARIABLE} is set: training recipe 'seed' on the IMDB reviews (some minutes).")
     else:
         training = {"recipe": "tiny", "data": str(SAMPLES)}
         _say(
-            f"{DATA_VARIABLE} is not set, so there are no IMDB reviews to train on. Recipe 'tiny' "
-            "learns from the few sample reviews that come with the package instead: enough to "
-            "watch every step, not enough to beat the bundled model, which keeps scoring."
+            f"{DATA_VARIABLE} is not set: training recipe 'tiny' on the bundled sample reviews "
+            "instead. This shows every step, but the result will not replace the bundled model."
         )
     inputs = {"sample": str(SAMPLES / "test-*.parquet")}
     if reviews and any(Path(reviews).glob("test-*.parquet")):

@@ -28,9 +28,9 @@ def task_runner(runner: RunnerName, scheduler: str | None) -> TaskRunner[Any]:
     """
     if scheduler is not None and runner != "dask":
         raise ConfigurationError(
-            "A scheduler is the one of a Dask cluster.",
+            "--scheduler requires --runner dask.",
             f"The runner is {runner}.",
-            "Choose --runner dask, or leave --scheduler out.",
+            "Add --runner dask, or remove --scheduler.",
         )
     if runner == "local":
         return ThreadPoolTaskRunner(max_workers=1)

@@ -1,4 +1,4 @@
-"""The commands that show where reviews are, and fetch them."""
+"""The commands that locate and download reviews."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import typer
 from imdb_classifier.cli.commands.shared_options import AsJson
 from imdb_classifier.cli.console import show, table
 
-data_app = typer.Typer(help="Show where IMDB reviews are, and fetch them.")
+data_app = typer.Typer(help="Show available copies of the IMDB reviews, and download them.")
 
 
 @data_app.callback(invoke_without_command=True)
 def show_data(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show where IMDB reviews are, and fetch them."""
+    """Show available copies of the IMDB reviews, and download them."""
     if context.invoked_subcommand is not None:
         return
     from imdb_classifier.reviews.sources import describe_sources
@@ -30,13 +30,15 @@ def show_data(context: typer.Context, as_json: AsJson = False) -> None:
 
 @data_app.command()
 def fetch(
-    source: Annotated[Literal["aclimdb", "keras"], typer.Argument(help="Which copy.")] = "aclimdb",
+    source: Annotated[
+        Literal["aclimdb", "keras"], typer.Argument(help="Published copy.")
+    ] = "aclimdb",
     as_json: AsJson = False,
 ) -> None:
-    """Download a published copy of the IMDB reviews into the cache, checked against its hash."""
+    """Download a published copy of the IMDB reviews into the cache and verify its checksum."""
     from imdb_classifier.reviews.download import fetch as fetch_source
 
     path = fetch_source(source)
-    shown = table("Fetched", "source", "location")
+    shown = table("Downloaded", "source", "location")
     shown.add_row(source, str(path))
     show(as_json, {"source": source, "path": str(path)}, shown)

@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Data = Annotated[
     str | None,
     typer.Option(
         help="IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI; or "
-        "'keras' or 'aclimdb' for the published copy, downloaded if need be. "
-        "Default: IMDB_CLASSIFIER_DATA, else a copy fetched before."
+        "'keras' or 'aclimdb' for the published copy, which is downloaded if necessary. "
+        "Default: IMDB_CLASSIFIER_DATA, else the downloaded copy."
     ),
 ]
 ModelOption = Annotated[
@@ -23,14 +23,14 @@ ModelOption = Annotated[
 RegistryOption = Annotated[
     str | None,
     typer.Option(
-        help="Folder of the model registry, here or s3://. Default: IMDB_CLASSIFIER_REGISTRY, "
-        "else the user's own."
+        help="Folder of the model registry, local or in an object store (s3://). "
+        "Default: IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory."
     ),
 ]
 
 
 def help_of(options: type, name: str) -> str:
-    """What the docstring of a dataclass says about one of its attributes, as one line."""
+    """Return the description of a dataclass attribute from its docstring, as one line."""
     attributes = (inspect.getdoc(options) or "").partition("Attributes:\n")[2]
     entry = re.search(
         rf"^ {{4}}{name}: (.*?)(?=^ {{0,4}}\S|\Z)", attributes, re.DOTALL | re.MULTILINE
@@ -39,9 +39,9 @@ def help_of(options: type, name: str) -> str:
 
 
 def named_limit(given: str) -> tuple[str, float]:
-    """What ``NAME=LIMIT`` says."""
+    """Parse ``NAME=LIMIT``."""
     name, _, limit = given.partition("=")
     try:
         return name, float(limit)
     except ValueError:
-        raise typer.BadParameter(f"'{given}' is no NAME=LIMIT.") from None
+        raise typer.BadParameter(f"'{given}' is not of the form NAME=LIMIT.") from None

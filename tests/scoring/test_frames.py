@@ -294,13 +294,13 @@ def test_no_texts_give_no_rows(scorer: Scorer, empty: Any) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("a canary", "It was given a single text. Pass a list of texts."),
-        (b"a canary", "It was given a single text. Pass a list of texts."),
-        (np.array([["a canary"]]), "It was given a NumPy array of 2 dimensions."),
+        ("a canary", "It received a single text. Pass a list of texts."),
+        (b"a canary", "It received a single text. Pass a list of texts."),
+        (np.array([["a canary"]]), "It received a NumPy array of 2 dimensions."),
         (pl.LazyFrame({"text": ["a canary"]}), "a Polars LazyFrame. Call its collect() first."),
-        ({"text": ["a canary"]}, "It was given a builtins.dict. Convert it"),
-        (iter(["a canary"]), "It was given a builtins.list_iterator. Convert it"),
-        (None, "It was given a builtins.NoneType. Convert it"),
+        ({"text": ["a canary"]}, "It received a builtins.dict. Convert it"),
+        (iter(["a canary"]), "It received a builtins.list_iterator. Convert it"),
+        (None, "It received a builtins.NoneType. Convert it"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -140,6 +140,8 @@ def to_text(texts: Any, name: str | None) -> pa.ChunkedArray:
         column = _to_arrow(texts)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         reason = "a mixture of text and other values"
+    except pa.ArrowNotImplementedError:
+        reason = f"of a type that pyarrow {pa.__version__} does not read"
     except UnicodeEncodeError:
         reason = "not valid Unicode"
     else:

@@ -28,6 +28,7 @@ from imdb_classifier import (
     verify_output,
 )
 from imdb_classifier.registry.versions import bundled_path
+from tests.extras import needs
 
 CHECKOUT = Path(__file__).parents[1]
 OBJECTS = {
@@ -59,6 +60,7 @@ def test_the_names_for_type_checkers_are_those_at_run_time() -> None:
     assert {*imdb_classifier._MODULE_OF, *exported, "__version__"} == {*imdb_classifier.__all__}
 
 
+@needs("prefect", "flows")
 def test_no_name_hides_a_module() -> None:
     modules = pkgutil.walk_packages(imdb_classifier.__path__, "imdb_classifier.")
     names = {module.name.rpartition(".")[2] for module in modules}

@@ -130,7 +130,7 @@ def test_unknown_references_name_what_is_known(
 ) -> None:
     with pytest.raises(UnknownModelError, match=f"'{reference}' is none of these") as caught:
         registry.load(reference)
-    assert f"Known: @champion, @challenger, {registered.model_id}" in str(caught.value)
+    assert f"Known models: @champion, @challenger, {registered.model_id}" in str(caught.value)
 
 
 def test_a_bundle_outside_can_score_but_not_be_champion(

@@ -8,13 +8,14 @@ WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-lowest test-pythons lint format docs bench pretrained constraints
+.PHONY: help quickstart test test-lowest test-pythons mutants lint format docs bench pretrained constraints
 
 help:
 	@echo "make quickstart    set up, train a model, score a file, show the result"
 	@echo "make test          set up and run every test"
 	@echo "make test-lowest   run the tests on the lowest supported versions of all packages"
 	@echo "make test-pythons  run the tests on every other supported Python found here"
+	@echo "make mutants       break a list of places one by one, and show which test finds each"
 	@echo "make lint          ruff, mypy, import-linter"
 	@echo "make format        let ruff format the code"
 	@echo "make docs          set up and build the documentation into build/docs"
@@ -71,6 +72,9 @@ test-pythons: $(VENV)/installed-dev
 	    $(MAKE) test PYTHON=$$python VENV=.venv-$$version ARGS="$(WITHOUT_SLOW) $(ARGS)" || exit; \
 	  else echo "Python $$version is not installed: its tests are skipped."; fi; \
 	done
+
+mutants: $(VENV)/installed-dev
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import subprocess
 import sys
@@ -43,6 +44,8 @@ pytest_plugins = ["tests.browser", "tests.options"]
 settings.load_profile("ci")
 
 TINY_SEED = 7
+TINY_VARIABLE = "IMDB_CLASSIFIER_TESTS_TINY"
+"""Names a folder that keeps the model of recipe `tiny` for further runs of pytest."""
 FLOWS = Path(__file__).parent / "flows"
 
 
@@ -58,8 +61,8 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A model of the recipe `tiny`, trained once on the embedded samples; not to be changed."""
     from imdb_classifier.pipeline.train import train_bundle
 
-    target = tmp_path_factory.mktemp("tiny") / "bundle"
-    return train_bundle(str(FOLDER), "tiny", TINY_SEED, target)
+    work = os.environ.get(TINY_VARIABLE) or tmp_path_factory.mktemp("tiny")
+    return train_bundle(str(FOLDER), "tiny", TINY_SEED, work)
 
 
 @pytest.fixture(scope="session")

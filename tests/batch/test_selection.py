@@ -154,6 +154,14 @@ def test_rows_without_text_are_kept_or_left_out(score: Score, tmp_path: Path, on
     ]
 
 
+def test_the_quarantine_counts_rows_through_the_whole_file(score: Score, tmp_path: Path) -> None:
+    texts = ["Fine."] * 5_000
+    pq.write_table(pa.table({"text": [*texts, None, *texts, " "]}), tmp_path / "in.parquet")
+    score(ScoreOptions(quarantine=True))
+    listed = pq.read_table(tmp_path / "_quarantine" / "in.parquet")
+    assert listed["row"].to_pylist() == [5_000, 10_001]
+
+
 def test_rows_without_text_refuse_a_file_if_asked_to(score: Score, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     with pytest.raises(BadDataError, match=r"Row 1 of .*in\.parquet has none"):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import typer
 from prefect.flows import load_flow_from_entrypoint
 
+from imdb_classifier import tasks
+from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
+from imdb_classifier.batch.results import RunResult
 from imdb_classifier.cli.app import app
+from imdb_classifier.monitoring.drift import DriftLimits
 from tests.flows.conftest import CHECKOUT
 
 OWN = {"score": {"runner"}, "train": {"data"}, "evaluate": {"data", "output"}}
@@ -37,3 +42,48 @@ def test_flow_and_command_agree(command: str, entrypoint: str, shared: int) -> N
     assert {name: options[name].default for name in both} == {
         name: parameters[name].get("default") for name in both
     }
+
+
+@pytest.mark.parametrize("selected", [{"only": "stale"}, {"force": True}])
+def test_every_parameter_of_the_flow_reaches_the_run(
+    monkeypatch: pytest.MonkeyPatch, selected: dict[str, Any]
+) -> None:
+    model = {"model_id": "m"}
+    called = {
+        "resolve_model": Mock(return_value=model),
+        "task_runner": Mock(return_value="a cluster"),
+        "name_run": Mock(),
+        "score_batch": Mock(return_value=RunResult("m", ())),
+    }
+    for name, mock in called.items():
+        monkeypatch.setattr(tasks, name, mock)
+    flow: Any = load_flow_from_entrypoint(str(CHECKOUT / "flows" / "score.py:score_parquet"))
+    flow.fn(
+        source="in",
+        output="out",
+        model="@previous",
+        text_column="body",
+        prefix="mood_",
+        on_null="skip",
+        quarantine=True,
+        registry="models",
+        deadline="1h",
+        max_bad_files=3,
+        allow_unapproved=True,
+        drift_limits={"scores": 1.0},
+        runner="dask",
+        scheduler="tcp://[::1]:1",
+        **selected,
+    )
+    called["resolve_model"].assert_called_once_with("@previous", "models", True)
+    called["task_runner"].assert_called_once_with("dask", "tcp://[::1]:1")
+    called["score_batch"].assert_called_once_with(
+        "in",
+        "out",
+        model,
+        "a cluster",
+        ScoreOptions("body", "mood_", "skip", True),
+        selection=Selection(**selected),
+        limits=Limits("1h", 3),
+        drift_limits=DriftLimits(scores=1.0),
+    )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -25,3 +26,25 @@ def test_runs_stay_alone_however_often_the_lock_changes_hands(tmp_path: Path, na
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(take, [200] * 4))
     assert [path.name for path in tmp_path.rglob("*")] == ["out"]
+
+
+def test_a_file_is_on_disk_before_it_replaces_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[int | str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        done.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def noted_replace(source: str, target: str) -> None:
+        done.append("replaced")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    file = tmp_path / "a.json"
+    storage_of(str(file)).write_text(str(file), "{}")
+    # Then the folder, so that the new name is on disk as well.
+    assert done == [file.stat().st_ino, "replaced", tmp_path.stat().st_ino]

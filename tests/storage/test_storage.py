@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 
 from imdb_classifier import storage
 from imdb_classifier.batch.discovery import discover_files
@@ -21,6 +22,7 @@ from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import CannotWriteError, NoInputError, UnreadableFileError
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of
+from imdb_classifier.storage.object_store import ObjectStorage
 
 TEXTS = ["A wonderful film.", None, "", "Dull and badly acted."]
 
@@ -185,6 +187,17 @@ def test_connections_that_break_lose_nothing(
     assert names(output) == SCORED
     for name in SCORED:
         assert get(f"{output}/{name}") == get(f"{bucket}/undisturbed/{name}")
+
+
+def test_a_folder_is_sent_in_an_order_that_ends_with_the_last_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(ObjectStorage, "_send", lambda _, copy, key: sent.append(key))
+    with ObjectStorage(fs.LocalFileSystem()).writing_folder("s3://a/b", "SUMS") as folder:
+        for name in ("SUMS", "a", "z"):
+            (folder / name).touch()
+    assert (sorted(sent[:2]), sent[2:]) == (["a/b/a", "a/b/z"], ["a/b/SUMS"])
 
 
 def test_copies_of_dead_processes_are_removed(

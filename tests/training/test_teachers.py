@@ -79,6 +79,15 @@ def test_labels_to_validate_with_only_make_the_teachers_less_sure(
     assert np.abs(unsure.probabilities - 0.5).mean() < np.abs(sure.probabilities - 0.5).mean()
 
 
+@pytest.mark.parametrize("teacher", ["log-count-ratios", "tf-idf", "ngram-weights"])
+def test_every_teacher_has_a_say(sequences: TokenSequences, tmp_path: Path, teacher: str) -> None:
+    expected = taught(sequences, tmp_path, wrong=2).probabilities
+    kept = tmp_path / f"{teacher}.npy"
+    np.save(kept, -np.load(kept))
+    contradicted = taught(sequences, tmp_path, wrong=2).probabilities
+    assert np.abs(contradicted - expected).mean() > 0.005
+
+
 def test_nothing_is_learned_from_texts_to_validate_with(
     sequences: TokenSequences, tmp_path: Path
 ) -> None:

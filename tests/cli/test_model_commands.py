@@ -22,7 +22,7 @@ def test_a_worse_challenger_is_refused(run: Run, registry: Registry) -> None:
     shown = run("models", "promote", "@challenger", "--data", FOLDER)
     assert shown.code == 3
     assert "refused, because of" in " ".join(shown.out.split())
-    assert re.search(r"golden scores +. yes +. A fresh process loads", shown.out)
+    assert re.search(r"golden scores +. yes +. A new process loaded", shown.out)
 
 
 @pytest.mark.parametrize(("gate", "code"), [("speed=1", 78), ("accuracy", 2), ("accuracy=x", 2)])

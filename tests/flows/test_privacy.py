@@ -73,7 +73,7 @@ def test_no_review_text_in_database_logs_and_storage(
     }
     # Complete, so that it is in the database.
     assert all(server.logs(run) for _, run in runs)
-    assert "3 rows in 5 files: 1 scored, 4 failed" in caplog.text
+    assert "3 rows in 5 files: 4 failed, 1 scored" in caplog.text
     assert CANARY not in caplog.text
     kept = [path for path in server.home.rglob("*") if path.is_file()]
     assert "prefect.db" in [path.name for path in kept]

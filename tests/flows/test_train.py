@@ -187,7 +187,8 @@ def test_a_gate_of_ones_own_refuses(server: Any, made_up: tuple[str, str], tmp_p
     state, _ = server.flow_run(SCORE, **scoring, model=model)
     assert state.is_failed()
     assert (
-        f"{model} has not passed them. Run imdb-classifier models promote {model}" in state.message
+        f"{model} has not passed them. Run `imdb-classifier models promote {model}`"
+        in state.message
     )
     state, _ = server.flow_run(SCORE, **scoring, model=model, allow_unapproved=True)
     assert state.is_completed()

@@ -75,7 +75,7 @@ def test_what_cannot_be_selected(only: str, force: bool) -> None:
 def test_a_deadline_leaves_the_rest_for_the_next_run(
     folder: str, tmp_path: Path, scorer: Scorer
 ) -> None:
-    first = score_parquet(folder, str(tmp_path / "out"), scorer, limits=Limits("1ns", None))
+    first = score_parquet(folder, str(tmp_path / "out"), scorer, limits=Limits("1us", None))
     assert statuses(first) == ["pending"] * 3
     assert first.exit_code == 75
     assert not list(tmp_path.rglob("*.unfinished"))

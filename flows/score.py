@@ -10,6 +10,7 @@ from prefect.states import Completed
 
 from imdb_classifier import tasks
 from imdb_classifier.batch.options import Limits, OnNull, ScoreOptions, Selection
+from imdb_classifier.errors import counted
 from imdb_classifier.monitoring.drift import DriftLimits
 
 
@@ -79,7 +80,8 @@ def score_parquet(
     )
     totals = result.totals()
     message = (
-        f"{totals['rows']:,} rows in {totals['files']:,} files scored by {result.model_id}: "
+        f"{counted(totals['rows'], 'row')} in {counted(totals['files'], 'file')} scored by "
+        f"{result.model_id}: "
         f"{totals['positive']:,} positive, {totals['negative']:,} negative, "
         f"{totals['without_text']:,} without text, {totals['truncated']:,} truncated."
     )

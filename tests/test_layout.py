@@ -60,6 +60,19 @@ def test_no_two_modules_have_one_name() -> None:
     assert [name for name, count in counts.items() if count > 1] == []
 
 
+def test_no_two_public_constants_have_one_name() -> None:
+    counts = Counter(
+        target.id
+        for module in MODULES
+        for node in ast.parse(module.read_text("utf-8")).body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name) and target.id.isupper() and target.id[0] != "_"
+    )
+    assert counts["EXIT_DONE"] == 1
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=named)
 def test_no_name_hides_a_submodule(folder: Path) -> None:
     assert not {*bound_names(folder / "__init__.py")} & children(folder)

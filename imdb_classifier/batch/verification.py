@@ -29,7 +29,7 @@ from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
 from imdb_classifier.storage.paths import StrPath, to_str
 
-TOLERANCE: Final = 1e-5
+SCORE_TOLERANCE: Final = 1e-5
 """How far apart the scores of one text may be, on processors of different kinds."""
 
 
@@ -203,7 +203,7 @@ class _FileCheck:
                 here = chosen[(chosen >= self.rows) & (chosen < self.rows + len(batch))] - self.rows
                 again = self._scorer.probabilities(texts.take(here)).to_numpy(zero_copy_only=False)
                 said = probability.take(here).to_numpy(zero_copy_only=False)
-                far = ~np.isclose(again, said, rtol=0, atol=TOLERANCE, equal_nan=True)
+                far = ~np.isclose(again, said, rtol=0, atol=SCORE_TOLERANCE, equal_nan=True)
                 if misscored is None and far.any():
                     misscored = self.rows + int(here[far][0])
                 positive = pc.sum(pc.equal(label, POSITIVE)).as_py() or 0

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from imdb_classifier.errors import BadDataError, MissingExtraError
 from imdb_classifier.evaluation import intervals
 from imdb_classifier.evaluation.result import (
-    SCHEMA_VERSION,
+    EVALUATION_SCHEMA_VERSION,
     CalibrationBin,
     Confusion,
     Evaluation,
@@ -118,7 +118,7 @@ def evaluate(
     # Stable: equally wrong rows stay in row order.
     worst = wrong[np.argsort(-np.abs(scores - truth)[wrong], kind="stable")[:WORST_ROWS]]
     return Evaluation(
-        schema_version=SCHEMA_VERSION,
+        schema_version=EVALUATION_SCHEMA_VERSION,
         rows=len(truth),
         positives=tp + fn,
         figures={

@@ -11,7 +11,7 @@ from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.limits import limits_of
 from imdb_classifier.version import __version__
 
-SCHEMA_VERSION: Final = 1
+DECISION_SCHEMA_VERSION: Final = 1
 SIGNIFICANCE: Final = 0.05
 """Chance of a difference at least this large if the models were equally good, at which it counts;
 shared out over the slices (Bonferroni)."""
@@ -92,7 +92,7 @@ class Decision:
 
     def to_dict(self) -> dict[str, Any]:
         """The decision as plain JSON values."""
-        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        return {"schema_version": DECISION_SCHEMA_VERSION, **asdict(self)}
 
 
 def decide(

@@ -9,7 +9,7 @@ from typing import Any, Final
 from imdb_classifier.errors import BundleError
 from imdb_classifier.text.batch_profile import BatchProfile
 
-SCHEMA_VERSION: Final = 1
+EVALUATION_SCHEMA_VERSION: Final = 1
 
 
 @dataclass(frozen=True)
@@ -152,15 +152,15 @@ class Evaluation:
         Raises:
             BundleError: The schema version is not this release's, or a key is missing or unknown.
         """
-        if values.get("schema_version") != SCHEMA_VERSION:
+        if values.get("schema_version") != EVALUATION_SCHEMA_VERSION:
             raise BundleError(
-                f"An evaluation must have schema version {SCHEMA_VERSION}.",
+                f"An evaluation must have schema version {EVALUATION_SCHEMA_VERSION}.",
                 f"This one has {values.get('schema_version')!r}.",
                 "Evaluate the model again with this release.",
             )
         try:
             return cls(
-                schema_version=SCHEMA_VERSION,
+                schema_version=EVALUATION_SCHEMA_VERSION,
                 rows=values["rows"],
                 positives=values["positives"],
                 figures={name: Figure(**figure) for name, figure in values["figures"].items()},

@@ -15,7 +15,7 @@ from imdb_classifier.limits import limits_of
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.text.batch_profile import BatchProfile
 
-SCHEMA_VERSION: Final = 1
+DRIFT_SCHEMA_VERSION: Final = 1
 PSI_BINS: Final = 10
 """Ranges of probability that distributions of scores are compared in."""
 CHANCE: Final = 0.001
@@ -111,7 +111,7 @@ class Drift:
 
     def to_dict(self) -> dict[str, Any]:
         """The drift as plain JSON values."""
-        return {"schema_version": SCHEMA_VERSION, "rows": self.rows, **asdict(self)}
+        return {"schema_version": DRIFT_SCHEMA_VERSION, "rows": self.rows, **asdict(self)}
 
 
 def measure_drift(

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 PROGRESS_SECONDS: Final = 2.0
 """The least time between two updates of a progress artifact."""
-RETRIES: Final = 2
+CALL_RETRIES: Final = 2
 """Of a call to the server, some seconds in all; with Prefect's own five, each call that cannot
 succeed would hold up the scoring for more than a minute."""
 QUIET_SECONDS: Final = 300
@@ -32,7 +32,7 @@ def publish(what: str, call: Callable[..., Any], **content: Any) -> UUID | None:
         The artifact's id, or None where it was not published.
     """
     try:
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: RETRIES}):
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: CALL_RETRIES}):
             # Prefect would hand a coroutine to whoever calls a task from an asynchronous flow.
             published: UUID = call(**content, _sync=True)
             return published

@@ -13,7 +13,7 @@ from imdb_classifier.errors import EXIT_INTERNAL, ImdbClassifierError, Unexpecte
 P = ParamSpec("P")
 R = TypeVar("R")
 
-RETRIES: Final = 2
+TASK_RETRIES: Final = 2
 """Of tasks that only read or write files and can be repeated."""
 RETRY_DELAY_SECONDS: Final = 5
 

@@ -18,8 +18,8 @@ from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks.artifacts import Progress, publish
 from imdb_classifier.tasks.events import emit
 from imdb_classifier.tasks.failures import (
-    RETRIES,
     RETRY_DELAY_SECONDS,
+    TASK_RETRIES,
     is_unexpected,
     without_texts,
 )
@@ -60,7 +60,7 @@ def resolve_model(
     name="load-reviews",
     cache_policy=NO_CACHE,
     persist_result=False,
-    retries=RETRIES,
+    retries=TASK_RETRIES,
     retry_delay_seconds=RETRY_DELAY_SECONDS,
     retry_condition_fn=is_unexpected,
 )

@@ -18,7 +18,7 @@ from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
 from imdb_classifier.batch.outputs.provenance import row_count
 from imdb_classifier.batch.results import FileResult, RunResult
 from imdb_classifier.batch.run import BatchRun
-from imdb_classifier.errors import EXIT_DONE, BundleError, PartlyScoredError, printable
+from imdb_classifier.errors import EXIT_DONE, BundleError, PartlyScoredError, counted, printable
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.monitoring.drift import DriftLimits
 from imdb_classifier.monitoring.drift_page import render_drift
@@ -99,10 +99,10 @@ def _score(run: BatchRun, model: dict[str, Any], pool: TaskRunner[Any]) -> list[
     parts = group_files(rows, MAXIMUM_UNITS, UNIT_ROWS)
     logger = get_run_logger()
     logger.info(
-        "%s files with %s rows; task runs to score them: %d",
-        f"{len(rows):,}",
-        f"{total:,}",
-        len(parts),
+        "%s with %s; %s to score them",
+        counted(len(rows), "file"),
+        counted(total, "row"),
+        counted(len(parts), "task run"),
     )
     progress = Progress.start(total, "rows")
     here = isinstance(pool, ThreadPoolTaskRunner)
@@ -203,7 +203,8 @@ def _absolute(run: BatchRun) -> BatchRun:
 
 def _summary(files: Sequence[FileResult]) -> str:
     statuses = Counter(file.status for file in files)
-    return f"{sum(file.rows for file in files):,} rows in {len(files):,} files: " + ", ".join(
+    rows = counted(sum(file.rows for file in files), "row")
+    return f"{rows} in {counted(len(files), 'file')}: " + ", ".join(
         f"{count:,} {status}" for status, count in sorted(statuses.items())
     )
 
@@ -231,9 +232,9 @@ def _report(result: RunResult, output: str) -> None:
             for file in shown
         ],
         description=(
-            f"{totals['files']:,} files, of them {totals['failed']:,} failed, "
+            f"{counted(totals['files'], 'file')}, of them {totals['failed']:,} failed, "
             f"{totals['skipped']:,} skipped and {totals['pending']:,} pending; "
-            f"{totals['rows']:,} rows: {totals['positive']:,} positive, "
+            f"{counted(totals['rows'], 'row')}: {totals['positive']:,} positive, "
             f"{totals['negative']:,} negative, {totals['without_text']:,} without text, "
             f"{totals['truncated']:,} truncated. {by}"
             + (

@@ -32,7 +32,7 @@ INDEX_FROM: Final = 3
 FILTER: Final = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
 """Keras' punctuation filter (``keras.preprocessing.text.Tokenizer``); the apostrophe is no part."""
 
-CHUNK_ROWS: Final = 2_048
+ENCODED_ROWS: Final = 2_048
 
 _IN_WORD: Final = bytes(chr(byte) not in f"{FILTER} " for byte in range(256))
 """For each byte of UTF-8, whether it belongs to a word: 1 or 0."""
@@ -190,9 +190,9 @@ def _chunks(texts: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
     """The texts in pieces whose working arrays stay near the processor's caches."""
     arrays = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
     return [
-        array.slice(start, CHUNK_ROWS)
+        array.slice(start, ENCODED_ROWS)
         for array in arrays
-        for start in range(0, len(array), CHUNK_ROWS)
+        for start in range(0, len(array), ENCODED_ROWS)
     ]
 
 

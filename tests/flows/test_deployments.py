@@ -104,7 +104,7 @@ def test_a_worker_scores(server: Any, reviews: Path, tmp_path: Path) -> None:
     with server.running(WORKER, tmp_path, "the run ended", lambda: server.has_ended(run)):
         seen = server.get(f"/flow_runs/{run}")
     assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "Completed")
-    assert seen["state"]["message"].startswith("3 rows in 1 files scored by production-")
+    assert seen["state"]["message"].startswith("3 rows in 1 file scored by production-")
     bundled = load_bundle(bundled_path()).model_id
     assert seen["name"] == f"score {source} with {bundled}"
     assert sorted(seen["tags"]) == sorted(["score", bundled])

@@ -12,7 +12,7 @@ from imdb_classifier.config import EncodingConfig
 from imdb_classifier.errors import BundleError
 from imdb_classifier.schema import ENCODED_REVIEWS
 from imdb_classifier.text.encoding import (
-    CHUNK_ROWS,
+    ENCODED_ROWS,
     FILTER,
     TokenSequences,
     Vocabulary,
@@ -93,9 +93,9 @@ def test_the_form_of_the_array_does_not_matter(kind: str) -> None:
 
 
 def test_more_rows_than_one_piece() -> None:
-    texts = pa.array(["good film", "bad"] * (CHUNK_ROWS + 1))
+    texts = pa.array(["good film", "bad"] * (ENCODED_ROWS + 1))
     encoded = encode(texts, VOCABULARY, CONFIG)
-    assert ids_of(encoded) == [[1, 9, 7], [1, 13]] * (CHUNK_ROWS + 1)
+    assert ids_of(encoded) == [[1, 9, 7], [1, 13]] * (ENCODED_ROWS + 1)
     assert encoded.ids.dtype == np.int32
     assert encoded.offsets.dtype == np.int64
 

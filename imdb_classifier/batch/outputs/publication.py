@@ -26,7 +26,7 @@ from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.storage import SUFFIX, storage_of
 from imdb_classifier.storage.files import sha256_of, to_json
 
-MANIFEST_FILE: Final = "_MANIFEST.json"
+RUN_MANIFEST_FILE: Final = "_MANIFEST.json"
 SUCCESS_FILE: Final = "_SUCCESS"
 
 
@@ -37,7 +37,7 @@ def unpublish(output: str) -> None:
         CannotWriteError: The folder cannot be written.
     """
     try:
-        for name in (SUCCESS_FILE, MANIFEST_FILE, DRIFT_FILE):
+        for name in (SUCCESS_FILE, RUN_MANIFEST_FILE, DRIFT_FILE):
             storage_of(output).delete(os.path.join(output, name))
     except OSError as error:
         raise cannot_write(output, error) from error
@@ -84,7 +84,7 @@ def publish(
             },
             "files": listed,
         }
-        storage.write_text(os.path.join(output, MANIFEST_FILE), to_json(manifest))
+        storage.write_text(os.path.join(output, RUN_MANIFEST_FILE), to_json(manifest))
         storage.write_text(os.path.join(output, SUCCESS_FILE), "")
     except OSError as error:
         raise cannot_write(output, error) from error
@@ -149,7 +149,7 @@ class Publication:
         self._root, self._found = self.output, storage.find(self.output)
         if SUCCESS_FILE not in self._found:
             return None
-        with storage.open(os.path.join(self.output, MANIFEST_FILE)) as file:
+        with storage.open(os.path.join(self.output, RUN_MANIFEST_FILE)) as file:
             said: dict[str, Any] = json.loads(file.read())
         self.source = said["input"]
         self.files = {listed["name"]: listed for listed in said["files"]}

@@ -17,6 +17,7 @@ from imdb_classifier.cli.commands.shared_options import (
     named_limit,
 )
 from imdb_classifier.cli.console import err, row_progress, show, table
+from imdb_classifier.errors import counted
 from imdb_classifier.monitoring.drift import DriftLimits
 from imdb_classifier.registry.versions import CHAMPION, Registry
 
@@ -178,7 +179,7 @@ def plan(
     totals = found.totals()
     minutes, seconds = divmod(round(found.seconds), 60)
     shown = table(
-        f"{totals['rows_to_score']:,} of {totals['rows']:,} rows to score, in about "
+        f"{totals['rows_to_score']:,} of {counted(totals['rows'], 'row')} to score, in about "
         f"{minutes} min {seconds} s and {found.memory_bytes / 2**20:,.0f} MiB, "
         f"by {found.model_id} ({engine})",
         *("file", "#rows", "status"),
@@ -211,8 +212,8 @@ def verify(
     )
     verdict = "something is off" if found.problems else "all is well"
     shown = table(
-        f"{found.files:,} files with {found.rows:,} rows, {found.scored_again:,} of them scored "
-        f"again by {found.model_id}: {verdict}",
+        f"{counted(found.files, 'file')} with {counted(found.rows, 'row')}, "
+        f"{found.scored_again:,} of them scored again by {found.model_id}: {verdict}",
         *("file", "#row", "what is off"),
     )
     for problem in found.problems:

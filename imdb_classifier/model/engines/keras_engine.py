@@ -15,7 +15,7 @@ from imdb_classifier.text.ngrams import Ngrams, padded_ngrams
 if TYPE_CHECKING:
     import keras
 
-BATCH_ROWS: Final = 64
+KERAS_BATCH_ROWS: Final = 64
 
 
 class KerasEngine:
@@ -37,7 +37,7 @@ class KerasEngine:
     def probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
         """See `Engine`."""
         result = np.empty(len(sequences), dtype=np.float32)
-        for rows in length_buckets(sequences.lengths, BATCH_ROWS):
+        for rows in length_buckets(sequences.lengths, KERAS_BATCH_ROWS):
             batch = sequences.take(rows)
             inputs: Any = padded(self._recipe, batch)
             if self._ngrams is not None:

@@ -11,7 +11,7 @@ from imdb_classifier.text.batching import length_buckets, pad_right
 from imdb_classifier.text.encoding import TokenSequences
 from imdb_classifier.text.ngrams import Ngrams, padded_ngrams
 
-BATCH_ROWS: Final = 24
+ONNX_BATCH_ROWS: Final = 24
 """Reviews of one call of ONNX Runtime: enough for its matrix product, and few enough for what it
 computes of all their steps beforehand to stay in the cache."""
 
@@ -43,7 +43,7 @@ class OnnxEngine:
     def probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
         """See `Engine`."""
         result = np.empty(len(sequences), dtype=np.float32)
-        for rows in length_buckets(sequences.lengths, BATCH_ROWS):
+        for rows in length_buckets(sequences.lengths, ONNX_BATCH_ROWS):
             batch = sequences.take(rows)
             inputs = {"token_ids": pad_right(batch).T, "lengths": batch.lengths.astype(np.int32)}
             if self._ngrams is not None:

@@ -24,8 +24,8 @@ def evaluate_imdb(
         model: @champion, @challenger, @previous, a version's id, or a bundle's path.
         data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or
             'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else a copy fetched before.
-        registry: Folder of the model registry, here or s3://. Default: IMDB_CLASSIFIER_REGISTRY,
-            else the user's own.
+        registry: Folder of the model registry, local or in an object store (s3://). Default:
+            IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         output: Folder for the report. Default: reports/<model id> in the registry.
     """
     resolved = tasks.resolve_model(model, registry, allow_unapproved=True)

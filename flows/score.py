@@ -39,7 +39,7 @@ def score_parquet(
     run fails; rerun it to continue. Two runs never write to one output: the later one fails.
 
     Args:
-        source: A Parquet file, folder or glob pattern; here or s3://.
+        source: A Parquet file, folder or glob pattern; local or s3://.
         output: File or folder for the scored copies.
         model: @champion, @challenger, @previous, a version's id, or a bundle's path.
         text_column: Column that holds the text; for a field of a struct, the names joined by dots.
@@ -47,8 +47,8 @@ def score_parquet(
         on_null: What happens to rows whose text is null, empty or blank: label keeps them with
             nulls, skip leaves them out, error refuses the file.
         quarantine: List rows and files that cannot be scored below _quarantine in the output.
-        registry: Folder of the model registry, here or s3://. Default: IMDB_CLASSIFIER_REGISTRY,
-            else the user's own.
+        registry: Folder of the model registry, local or in an object store (s3://). Default:
+            IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         only: new, stale or new,stale: files without an output; files whose model, input or options
             changed. Default: new files, and an error for stale ones.
         force: Re-score every file. Never replaces files that imdb-classifier did not write.

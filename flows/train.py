@@ -37,8 +37,8 @@ def train_imdb(
         recipe: What to train: production, seed or tiny.
         seed: Decides first weights, split and order.
         extra_train: Parquet files of your own with text and label to train on too.
-        registry: Folder of the model registry, here or s3://. Default: IMDB_CLASSIFIER_REGISTRY,
-            else the user's own.
+        registry: Folder of the model registry, local or in an object store (s3://). Default:
+            IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         gates: Limits of your own: accuracy (at least), log_loss, calibration_error, accuracy_lost
             and label_changes (at most).
         batch: Parquet files without labels, in which few labels may change.

@@ -17,7 +17,7 @@ from prefect.settings import (
 def call_flow(flow: Flow[..., State[Any]], **parameters: Any) -> State[Any]:
     """Run a flow in this process and give the state in which it ended, whatever that is.
 
-    For the main thread of a program: SIGTERM ends the program as `sys.exit` does.
+    For the main thread of a program: SIGTERM ends the program as ``sys.exit`` does.
     """
     # Without a server of one's own, Prefect starts one. Its first start sets up a database, which
     # can take longer than the 20 seconds that Prefect allows by itself.

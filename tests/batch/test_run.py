@@ -192,7 +192,7 @@ def test_an_error_that_nobody_foresaw_fails_one_file(
     assert [file.status for file in result.files] == ["failed", "scored"]
     assert result.exit_code == 75
     assert result.files[0].exit_code == 70
-    assert "met RuntimeError in file_pool.py" in str(result.files[0].error)
+    assert "RuntimeError in file_pool.py" in str(result.files[0].error)
     assert "Lovely" not in str(result.files[0].error)
 
 

@@ -37,7 +37,7 @@ def test_train_registers_a_challenger_with_its_report(run: Run, tmp_path: Path) 
 def test_a_recipe_must_be_known(run: Run) -> None:
     outcome = run("train", "--recipe", "nope", "--data", "nowhere")
     assert outcome.code == 78
-    assert "'nope' is not among" in outcome.err
+    assert "It is 'nope'" in outcome.err
 
 
 @pytest.mark.covers(

@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 # What takes long, and hardly depends on the versions of Python and of packages.
-WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --ignore tests/ui
+WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --ignore tests/ui \
+  --ignore-glob 'tests/flows/test_deploy*' --ignore tests/flows/test_outages.py \
+  --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -68,7 +70,7 @@ test-pythons: $(VENV)/installed-dev
 	@for version in 3.11 3.12 3.13; do \
 	  [ ! -e $(BIN)/python$$version ] || continue; \
 	  if python=$$(PATH="$$(printf '%s:' $${PYENV_ROOT:-$$HOME/.pyenv}/versions/*/bin)$$PATH" \
-	      $(BIN)/uv python find --quiet --system --no-python-downloads $$version); then \
+	      $(BIN)/uv python find --system --no-python-downloads $$version 2>/dev/null); then \
 	    $(MAKE) test PYTHON=$$python VENV=.venv-$$version ARGS="$(WITHOUT_SLOW) $(ARGS)" || exit; \
 	  else echo "Python $$version is not installed: its tests are skipped."; fi; \
 	done

@@ -23,13 +23,18 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from queue import SimpleQueue
 
+import pytest
+
 from tests.conftest import TINY_VARIABLE
 
 CHECKOUT = Path(__file__).parents[2]
 LIST = Path(__file__).with_name("mutants.toml")
 AT_ONCE = 2
-FAILED = 1
-"""Pytest's exit code when a test failed; any other means that the tests did not run."""
+NOT_RUN = (
+    pytest.ExitCode.INTERNAL_ERROR,
+    pytest.ExitCode.USAGE_ERROR,
+    pytest.ExitCode.NO_TESTS_COLLECTED,
+)
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,10 @@ def first_failure(tests: Iterable[str], copy: Path) -> str | None:
     if run.returncode == 0:
         return None
     failures = re.findall(r"^(?:FAILED|ERROR) (\S+)", run.stdout, re.MULTILINE)
-    if run.returncode != FAILED or not failures:
+    if run.returncode in NOT_RUN:
         raise RuntimeError(f"pytest ended with {run.returncode}: {run.stdout[-2000:]}{run.stderr}")
-    return str(failures[0])
+    # Some faults end the process, such as reading past the end of an array.
+    return str(failures[0]) if failures else f"a process that ended with {run.returncode}"
 
 
 @contextmanager

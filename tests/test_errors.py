@@ -256,3 +256,8 @@ def test_a_text_is_made_one_line_of_printable_characters(text: str) -> None:
 
 def test_bytes_of_a_name_that_are_no_utf_8_are_spelled_out() -> None:
     assert printable(os.fsdecode(b"caf\xe9 \xc3\xa9\n\x1b[0m")) == r"caf\xe9 é\n\x1b[0m"
+
+
+def test_an_error_is_one_line_whatever_names_it_holds() -> None:
+    error = UnreadableFileError("a\n\x1b[31mb.parquet", "it is \r damaged")
+    assert str(error).isprintable()

@@ -112,13 +112,15 @@ def test_killed_between_two_aliases_the_old_champion_scores(
 ) -> None:
     bundled = registry.load(CHAMPION).model_id
     write = LocalStorage.write_text
+    written: list[str] = []
 
-    def die_at_champion(storage: LocalStorage, path: str, text: str) -> None:
-        if path.endswith("champion"):
+    def die_at_the_second(storage: LocalStorage, path: str, text: str) -> None:
+        if written:
             raise KeyboardInterrupt
+        written.append(path)
         write(storage, path, text)
 
-    monkeypatch.setattr(LocalStorage, "write_text", die_at_champion)
+    monkeypatch.setattr(LocalStorage, "write_text", die_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         registry.promote("@challenger")
     assert registry.load(CHAMPION).model_id == bundled

@@ -95,7 +95,7 @@ def test_which_files_are_scored(run: Run, reviews: Path, tmp_path: Path) -> None
 
 @pytest.mark.covers("score --deadline")
 def test_a_deadline_ends_a_run(run: Run, reviews: Path, tmp_path: Path) -> None:
-    outcome = run("score", reviews, tmp_path / "out", "--deadline", "1ns", "--json")
+    outcome = run("score", reviews, tmp_path / "out", "--deadline", "1us", "--json")
     assert outcome.code == 75
     assert outcome.json["totals"]["pending"] == 1
     assert "Files pending: 1. Rerun to continue." in outcome.err

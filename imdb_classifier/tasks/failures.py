@@ -19,7 +19,7 @@ RETRY_DELAY_SECONDS: Final = 5
 
 
 def without_texts(function: Callable[P, R]) -> Callable[P, R]:
-    """Keep back the message of an error that nobody foresaw: it might quote a review."""
+    """Replace the message of an unexpected error, which might quote a review."""
 
     @wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:

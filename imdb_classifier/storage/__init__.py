@@ -1,7 +1,7 @@
-"""Where files are: on this machine or in an object store, behind the same few calls.
+"""Files on this machine or in an object store, behind one interface.
 
-What is written is complete or absent, whatever happens meanwhile. Paths are strings as users write
-them, with forward slashes.
+A write is complete or absent, even if the process is killed. Paths are strings as users write them,
+with forward slashes.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _LOCAL: Final = LocalStorage()
 
 
 def storage_of(path: str) -> Storage:
-    """The storage that a path lies in."""
+    """Return the storage that a path belongs to."""
     return object_storage() if path.startswith(OBJECT_STORE) else _LOCAL
 
 
 @lru_cache(maxsize=1)
 def object_storage() -> ObjectStorage:
-    """The object store, reached with the endpoint, region and credentials of AWS' variables."""
-    # pyarrow reads all of the usual variables but these.
+    """Return the object store, with endpoint, region and credentials from AWS' variables."""
+    # pyarrow reads all of the usual variables except these two.
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     return ObjectStorage(fs.S3FileSystem(endpoint_override=endpoint))

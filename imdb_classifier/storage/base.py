@@ -1,4 +1,4 @@
-"""What can be done with files, wherever they are."""
+"""The interface of a storage, whether it is a local file system or an object store."""
 
 from __future__ import annotations
 
@@ -17,66 +17,73 @@ Kind = Literal["file", "folder"]
 
 
 class Storage(ABC):
-    """A place for files. Calls raise OSError where the place does not let us."""
+    """A place for files. Methods raise OSError if the system or the server refuses an operation."""
 
     @abstractmethod
     def kind(self, path: str) -> Kind | None:
-        """What stands there, or None."""
+        """Return whether a path is a file or a folder; None if it does not exist."""
 
     @abstractmethod
     def absolute(self, path: str) -> str:
-        """The path or pattern, independent of the working folder; URIs are returned unchanged."""
+        """Return a path or pattern independent of the working folder; URIs stay unchanged."""
 
     @abstractmethod
     def find(self, folder: str) -> list[str]:
-        """Every file in a folder and its folders: paths relative to it."""
+        """Return all files in a folder and its subfolders, as paths relative to the folder."""
 
     @abstractmethod
     def match(self, pattern: str) -> list[str]:
-        """Every file that a glob pattern names; ``**`` stands for any number of folders."""
+        """Return all files that match a glob pattern; ``**`` matches any number of folders."""
 
     @abstractmethod
     def state(self, path: str) -> tuple[object, ...]:
-        """What differs once a file was written anew; FileNotFoundError where there is none."""
+        """Return values that change when a file is rewritten.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
 
     @abstractmethod
     def open(self, path: str) -> pa.NativeFile:
-        """A file, to read any part of it."""
+        """Open a file for random access."""
 
     @abstractmethod
     def reading(self, path: str) -> AbstractContextManager[str]:
-        """A name on this machine under which a file can be read as often as need be."""
+        """Provide a local path to read a file from, any number of times."""
 
     @abstractmethod
     def writing(self, path: str) -> AbstractContextManager[str]:
-        """A name on this machine to write a file under, which is complete once this ends well."""
+        """Provide a local path to write a file to; it is stored on exit, unless there is an error.
+
+        Until then, readers see the previous file, if there is one.
+        """
 
     @abstractmethod
     def reading_folder(self, path: str) -> Path:
-        """A folder of this machine with the files that stand in a folder, not those of its folders.
+        """Return a local folder with the files of a folder, but not those in its subfolders.
 
-        It is there until this process ends.
+        The folder is kept until this process ends.
         """
 
     @abstractmethod
     def writing_folder(self, path: str, last: str) -> AbstractContextManager[Path]:
-        """A folder of this machine to write files in, which is complete once this ends well.
+        """Provide a local folder to write to; it is stored on exit, unless there is an error.
 
         Args:
-            path: The folder; none may be there.
-            last: The file in it without which readers take it for incomplete: it is written last.
+            path: The folder, which must not exist yet.
+            last: The file to write last; readers consider the folder incomplete without it.
         """
 
     @abstractmethod
     def delete(self, path: str) -> None:
-        """Remove a file, if there is one."""
+        """Delete a file, if it exists."""
 
     @abstractmethod
     def lock(self, output: str) -> AbstractContextManager[None]:
-        """Keep other runs away from an output, and remove what dead ones left there.
+        """Lock an output against other runs, and delete what interrupted runs left there.
 
         Raises:
-            OutputInUseError: Another run is at work there.
+            OutputInUseError: Another run is writing to it.
         """
 
     def write_text(self, path: str, text: str) -> None:
@@ -85,13 +92,13 @@ class Storage(ABC):
             Path(name).write_text(text, encoding="utf-8", newline="\n")
 
     def read_text(self, path: str) -> str:
-        """What a text file holds, in UTF-8."""
+        """Return the text of a UTF-8 file."""
         with self.open(path) as file:
             return bytes(file.read()).decode()
 
 
 def static_part(pattern: str) -> str:
-    """The folder in front of a pattern's first wildcard."""
+    """Return the folder in front of a pattern's first wildcard."""
     folder = os.path.dirname(pattern)
     while glob.has_magic(folder):
         folder = os.path.dirname(folder)

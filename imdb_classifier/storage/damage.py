@@ -1,4 +1,4 @@
-"""What is wrong with a file that cannot be read."""
+"""Errors for Parquet files that cannot be read."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from imdb_classifier.errors import ImdbClassifierError, UnreadableFileError, fir
 
 @contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Name the Parquet file in whatever Arrow raises while it opens one and reads its footer.
+    """Raise an error that names the Parquet file if opening it or reading its footer fails.
 
     Args:
-        name: What errors call the file.
+        name: The file's name, for the error message.
 
     Raises:
         UnreadableFileError: The file is not Parquet, is damaged, or cannot be read.
@@ -29,5 +29,5 @@ def readable(name: str) -> Iterator[None]:
     except (OSError, pa.ArrowException) as error:
         raise UnreadableFileError(name, first_line(error)) from error
     except Exception as error:
-        # Arrow does not say which other errors there are; the message might quote the file.
+        # Arrow does not document which other errors it raises; their messages might quote the file.
         raise UnreadableFileError(name, type(error).__name__) from error

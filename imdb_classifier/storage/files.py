@@ -10,11 +10,11 @@ from typing import Any
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 (hexadecimal) of a file's bytes."""
+    """Return the SHA-256 (hexadecimal) of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def to_json(values: Mapping[str, Any]) -> str:
-    """Values as the text of a JSON file that people and diffs can read."""
+    """Return values as the text of a JSON file: indented, with sorted keys."""
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,6 +1,6 @@
 """Files on the file systems of this machine.
 
-Names may be bytes that are no UTF-8; they come as Python has them (PEP 383).
+File names that are not valid UTF-8 are strings with lone surrogates, as in Python (PEP 383).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class LocalStorage(Storage):
             os.path.relpath(path, folder)
             for parent, _, names in os.walk(folder, onerror=_raise)
             for path in (os.path.join(parent, name) for name in names)
-            # Reading a pipe would wait for ever.
+            # Not pipes: reading one would block forever.
             if os.path.isfile(path)
         ]
 
@@ -53,7 +53,7 @@ class LocalStorage(Storage):
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def open(self, path: str) -> pa.NativeFile:
-        # As bytes: pyarrow takes no other names that are no UTF-8.
+        # As bytes, because pyarrow rejects strings for names that are not valid UTF-8.
         return pa.OSFile(os.fsencode(path))
 
     @contextmanager
@@ -79,7 +79,8 @@ class LocalStorage(Storage):
     @contextmanager
     def writing_folder(self, path: str, last: str) -> Iterator[Path]:
         target = Path(path)
-        # What a process that died left is replaced by the next one with its id, as in a container.
+        # A killed process leaves its folder behind. In a container, the next process has the same
+        # id and replaces it.
         unfinished = target.with_name(f".{target.name}.{os.getpid()}{_UNFINISHED}")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
@@ -111,19 +112,19 @@ class LocalStorage(Storage):
             with _locked(lock, output):
                 _remove(leftovers(unfinished))
                 yield
-                # Workers elsewhere that wrote for us may have died.
+                # Workers on other machines that wrote for this run may have died.
                 _remove(leftovers(unfinished))
         finally:
             if made:
-                with suppress(OSError):  # there is something in it
+                with suppress(OSError):  # not empty
                     lock.parent.rmdir()
 
 
 @contextmanager
 def _locked(lock: Path, output: str) -> Iterator[None]:
-    """Hold a lock that ends with the process that holds it, however that ends."""
+    """Hold a lock that is released when this process ends, even if it is killed."""
     try:
-        # Where there is no flock, filelock's other kind of lock would outlive a killed process.
+        # Without flock, filelock would fall back to a lock that outlives a killed process.
         held = FileLock(lock, timeout=0, thread_local=False, fallback_to_soft=False).acquire()
     except Timeout:
         raise OutputInUseError(output) from None
@@ -131,14 +132,14 @@ def _locked(lock: Path, output: str) -> Iterator[None]:
         try:
             yield
         finally:
-            # While it is held: filelock takes no lock on a removed file. Windows removes no open
-            # file; filelock does it there.
+            # Deleted while it is held, because filelock does not accept a lock on a deleted file.
+            # Windows cannot delete an open file; there, filelock deletes it.
             with suppress(PermissionError):
                 lock.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
-    """Wait until what was written to a file, or renamed in a folder, is on disk."""
+    """Wait until the contents of a file, or the entries of a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

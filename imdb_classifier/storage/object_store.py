@@ -1,7 +1,7 @@
 """Files in an S3-compatible object store.
 
-It knows no renaming: what is read there is copied to this machine first, and what goes there is
-sent in one piece once it is complete here.
+Files to read are copied to this machine first. Files to write are uploaded in one piece once they
+are complete, because an object store cannot rename.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COPY_BYTES: Final = 1 << 23
 
 
 class ObjectStorage(Storage):
-    """An S3-compatible object store. Credentials and region come from where AWS' tools look."""
+    """An S3-compatible object store. Credentials and region are looked up as the AWS tools do."""
 
     def __init__(self, filesystem: fs.FileSystem) -> None:
         self.filesystem = filesystem
@@ -106,8 +106,8 @@ class ObjectStorage(Storage):
 
     @contextmanager
     def lock(self, output: str) -> Iterator[None]:
-        # There are no locks. Objects are whole whoever writes them, and publishing an output checks
-        # that all of them are of one model.
+        # Object stores have no locks. Every object is complete, whichever run wrote it, and
+        # publishing checks that the same model wrote all of them.
         yield
 
     def _fetch(self, key: str, copy: Path) -> None:
@@ -115,7 +115,7 @@ class ObjectStorage(Storage):
             shutil.copyfileobj(source, target, _COPY_BYTES)
 
     def _send(self, copy: Path, key: str) -> None:
-        # In one call: a stream that ends between two leaves what it was given as an object.
+        # In a single call: a stream interrupted between two calls would leave a partial object.
         with pa.memory_map(str(copy)) as whole:
             content = whole.read_buffer()
             with self.filesystem.open_output_stream(key) as stream:
@@ -127,7 +127,7 @@ def _key(path: str) -> str:
 
 
 def _named(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether a glob pattern names a path; both come in the parts between their slashes."""
+    """Return whether a path matches a glob pattern, both split at their slashes."""
     if not pattern:
         return not parts
     if pattern[0] == "**":
@@ -137,7 +137,7 @@ def _named(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 @contextmanager
 def _copies() -> Iterator[Path]:
-    """A folder of this process' for copies; those of processes that are gone are removed."""
+    """Provide a temporary folder, and delete those of processes that no longer run."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_COPIES}[0-9]*-*"):
         if not _is_running(int(folder.name.split("-")[2])):
             shutil.rmtree(folder, ignore_errors=True)

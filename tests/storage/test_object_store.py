@@ -1,4 +1,4 @@
-"""All that has a path may have it in an object store."""
+"""Every path that a command or function takes can be in an object store."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def test_an_upload_that_fails_leaves_the_object_as_it_was(
 
 
 class CutProxy(socketserver.ThreadingTCPServer):
-    """Passes connections on to a server, until so many bytes went either way; then all break."""
+    """A proxy that breaks all connections once so many bytes were sent in either direction."""
 
     daemon_threads = True
     allow_reuse_address = True

@@ -1,1 +1,1 @@
-"""Text to token ids, and token ids to batches."""
+"""Text as token ids, n-grams and batches."""

@@ -1,4 +1,4 @@
-"""What a batch of texts looks like, in counts: no text, no word, no row of it."""
+"""Counts that describe a batch of texts, such as lengths and unknown words, without any text."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.text.encoding import UNKNOWN, TokenSequences
 
 LENGTH_EDGES: Final = (50, 100, 200, 300, 500)
-"""Upper ends of the ranges of lengths, in words, inclusive; longer texts make a last range."""
+"""Upper bounds of the length ranges, in words, inclusive; longer texts are in one more range."""
 SCORE_BINS: Final = 20
-"""Bins of equal width over probabilities from 0 to 1; the last one is closed."""
+"""Number of bins of equal width for probabilities from 0 to 1; the last bin includes 1."""
 
 
 @dataclass(frozen=True)
 class BatchProfile:
-    """Counts of a batch; those of its parts add up to it.
+    """Counts for a batch; adding the profiles of its parts gives the same.
 
     Attributes:
-        without_text: Rows whose text is null, empty or blank. The others are its texts.
+        without_text: Rows whose text is null, empty or blank. All other rows are texts.
         positive: Texts labeled positive.
         truncated: Texts longer than the model reads.
-        words: Words of all texts.
-        unknown_words: Of these, the ones that the vocabulary lacks.
+        words: Words in all texts.
+        unknown_words: Words that are not in the vocabulary.
         lengths: Texts by length, see `LENGTH_EDGES`.
         scores: Texts by probability of positive, see `SCORE_BINS`.
     """
@@ -48,15 +48,15 @@ class BatchProfile:
         sequence_length: int,
         without_text: int = 0,
     ) -> BatchProfile:
-        """Count.
+        """Return the profile of a batch.
 
         Args:
-            untruncated: The texts, encoded without a cut.
+            untruncated: The texts, encoded without truncation.
             probabilities: float32, (texts,), in [0, 1].
-            sequence_length: The tokens that the model reads of a text.
-            without_text: Rows beside these texts that have none.
+            sequence_length: Number of tokens that the model reads of a text.
+            without_text: Number of rows without text, in addition to these texts.
         """
-        # The start token is no word of the text's.
+        # The start token is not a word.
         words = untruncated.lengths - 1
         bins = np.minimum((probabilities * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
         ranges = np.searchsorted(LENGTH_EDGES, words)
@@ -72,16 +72,16 @@ class BatchProfile:
 
     @property
     def texts(self) -> int:
-        """Rows with text."""
+        """Number of rows with text."""
         return sum(self.scores)
 
     @property
     def rows(self) -> int:
-        """All rows."""
+        """Number of rows."""
         return self.texts + self.without_text
 
     def __add__(self, other: BatchProfile) -> BatchProfile:
-        """The profile of both batches together."""
+        """Return the profile of both batches together."""
         both = vars(self), vars(other)
         arrays = {
             name: np.add(*(np.array(profile[name]) for profile in both)) for name in vars(self)
@@ -89,12 +89,12 @@ class BatchProfile:
         return self.from_dict({name: array.tolist() for name, array in arrays.items()})
 
     def to_dict(self) -> dict[str, Any]:
-        """The profile as plain JSON values."""
+        """Return the profile as plain JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BatchProfile:
-        """The inverse of `to_dict`.
+        """Return the profile that `to_dict` describes.
 
         Raises:
             TypeError: A key is unknown.

@@ -1,7 +1,7 @@
-"""Ragged token ids to padded batches of reviews of like length, named by the rows they hold.
+"""Batches of reviews of similar length, and padding.
 
-Every batch is an array of row positions: whoever computes something for a batch writes it to those
-positions of its result, which is the way back to row order.
+A batch is an array of row positions: writing the results of each batch to these positions restores
+the order of the rows.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ POOL_BATCHES: Final = 50
 
 
 def length_buckets(lengths: NDArray[np.int64], batch_rows: int) -> list[NDArray[np.int64]]:
-    """Rows sorted by length and cut into batches, so that little of a batch is padding.
+    """Return rows sorted by length and cut into batches, which keeps padding to a minimum.
 
     Args:
         lengths: int64, (reviews,), in tokens.
-        batch_rows: Reviews of one batch; the last one may be smaller.
+        batch_rows: Number of reviews per batch; the last one may be smaller.
 
     Returns:
-        int64, (batch,) each; together every row once. Equal lengths keep their order.
+        int64, (batch,) each; together, they contain every row once. Rows of equal length keep
+        their order.
     """
     return _cut(np.argsort(lengths, kind="stable"), batch_rows)
 
@@ -37,14 +38,14 @@ def shuffled_batches(
     *,
     bucketed: bool,
 ) -> list[NDArray[np.int64]]:
-    """The batches of one training epoch, in the order they are to be used.
+    """Return the batches of one training epoch, in the order of their use.
 
     Args:
         lengths: int64, (reviews,), in tokens.
-        batch_rows: Reviews of one batch; the last one may be smaller.
-        generator: The source of the order.
-        bucketed: True: reviews of a batch are of like length, drawn from pools of `POOL_BATCHES`
-            batches so that the batches differ from epoch to epoch.
+        batch_rows: Number of reviews per batch; the last one may be smaller.
+        generator: Random generator for the order.
+        bucketed: Whether the reviews of a batch have similar lengths. If so, they are drawn from
+            pools of `POOL_BATCHES` batches, so that the batches differ from epoch to epoch.
     """
     order = generator.permutation(len(lengths))
     if not bucketed:
@@ -58,30 +59,30 @@ def shuffled_batches(
 
 
 def pad_right(sequences: TokenSequences) -> NDArray[np.int32]:
-    """Sequences as one array, padding behind the tokens: int32, (reviews, longest)."""
+    """Return sequences as one array, padded after the tokens: int32, (reviews, longest)."""
     lengths = sequences.lengths
     return _pad(sequences, np.arange(lengths.max()) < lengths[:, None])
 
 
 def pad_left(sequences: TokenSequences, width: int) -> NDArray[np.int32]:
-    """Sequences as one array, padding in front of the tokens: int32, (reviews, width).
+    """Return sequences as one array, padded before the tokens: int32, (reviews, width).
 
     Args:
-        sequences: None longer than `width`.
-        width: Columns of the result.
+        sequences: Sequences of at most `width` tokens.
+        width: Number of columns of the result.
     """
     return _pad(sequences, np.arange(width) >= width - sequences.lengths[:, None])
 
 
 def padded(recipe: Recipe, sequences: TokenSequences) -> NDArray[np.int32]:
-    """Sequences as the recipe's Keras network takes them: int32, (reviews, steps)."""
+    """Return sequences as the recipe's Keras network expects them: int32, (reviews, steps)."""
     if recipe.network.masked:
         return pad_right(sequences)
     return pad_left(sequences, recipe.encoding.sequence_length)
 
 
 def _pad(sequences: TokenSequences, is_token: NDArray[np.bool_]) -> NDArray[np.int32]:
-    # Both run row by row, so the n-th True takes the n-th id.
+    # Both are in row-major order, so the n-th True gets the n-th id.
     padded = np.full(is_token.shape, PADDING, dtype=np.int32)
     padded[is_token] = sequences.ids
     return padded

@@ -1,10 +1,10 @@
-"""Review text to token ids: Keras' IMDB scheme, one code path for training and scoring.
+"""Keras' IMDB encoding of review text as token ids, for training and scoring alike.
 
-Keras lower-cases a text, replaces its punctuation filter, tabs and newlines by spaces, splits on
+Keras lower-cases a text, replaces its punctuation filter, tabs and newlines with spaces, splits on
 spaces, and gives the word of rank r the id r + 3, after 0 for padding, 1 for the start of a review
-and 2 for an unknown word (https://keras.io/api/datasets/imdb/). Texts are worked on as one buffer
-of UTF-8 bytes: every character of the filter is a single ASCII byte, which is never a part of a
-longer character, so words are cut out of the buffer where they lie.
+and 2 for an unknown word (https://keras.io/api/datasets/imdb/). Here, texts are processed as one
+buffer of UTF-8 bytes. Every character of the filter is a single ASCII byte, which never occurs in a
+longer character, so words are slices of the buffer.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ INDEX_FROM: Final = 3
 """The word of rank r, counted from 1, has the id r + INDEX_FROM."""
 
 FILTER: Final = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
-"""Keras' punctuation filter (``keras.preprocessing.text.Tokenizer``); the apostrophe is no part."""
+"""Keras' punctuation filter (``keras.preprocessing.text.Tokenizer``), without the apostrophe."""
 
 ENCODED_ROWS: Final = 2_048
 
 _IN_WORD: Final = bytes(chr(byte) not in f"{FILTER} " for byte in range(256))
-"""For each byte of UTF-8, whether it belongs to a word: 1 or 0."""
+"""For each byte of UTF-8 text, 1 if it belongs to a word, else 0."""
 
 
 @dataclass(frozen=True)
 class TokenSequences:
-    """Token ids of many reviews, end to end.
+    """Token ids of many reviews, concatenated.
 
     Attributes:
         ids: int32, (tokens,), each in [0, num_words).
@@ -55,11 +55,11 @@ class TokenSequences:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each review: int64, (reviews,), at least 1."""
+        """Number of tokens in each review: int64, (reviews,), at least 1."""
         return np.diff(self.offsets)
 
     def take(self, rows: NDArray[np.int64]) -> TokenSequences:
-        """The reviews at these positions, in this order.
+        """Return the reviews at given positions, in the given order.
 
         Args:
             rows: int64, (taken,), each in [0, reviews).
@@ -70,7 +70,7 @@ class TokenSequences:
         return TokenSequences(self.ids[positions], offsets)
 
     def tails(self, sequence_length: int) -> TokenSequences:
-        """The last `sequence_length` tokens of each review, or all where there are fewer."""
+        """Return the last `sequence_length` tokens of each review, or all if there are fewer."""
         kept = np.minimum(self.lengths, sequence_length)
         if kept.sum() == len(self.ids):
             return self
@@ -86,15 +86,15 @@ class Vocabulary:
         words: Distinct words, lower-cased; the word at position i has rank i + 1.
 
     Raises:
-        BundleError: A word stands in it twice.
+        BundleError: A word occurs twice.
     """
 
     def __init__(self, words: Sequence[str] | pa.Array) -> None:
         self.words = pa.array(words, type=pa.string())
         if pc.count_distinct(self.words).as_py() != len(self.words):
             raise BundleError(
-                "A vocabulary names each word once.",
-                "This one repeats a word.",
+                "Each word of a vocabulary must be unique.",
+                "This vocabulary repeats a word.",
                 "Restore the bundle's vocabulary.txt from the original.",
             )
 
@@ -102,20 +102,20 @@ class Vocabulary:
         return len(self.words)
 
     def head(self, size: int) -> Vocabulary:
-        """The `size` most frequent words, or all where there are fewer."""
+        """Return the `size` most frequent words, or all if there are fewer."""
         return Vocabulary(self.words[:size])
 
     @classmethod
     def count(cls, texts: pa.ChunkedArray | pa.Array) -> Vocabulary:
-        """All words of some texts, the most frequent first, equally frequent ones as they appear.
+        """Return all words of some texts by frequency, and equally frequent ones by appearance.
 
         Args:
-            texts: any type of string, (reviews,), without nulls.
+            texts: Any string type, (reviews,), without nulls.
         """
         counted = [pc.value_counts(_split(chunk)[0][::2]) for chunk in _chunks(texts)]
         words = pa.chunked_array([count.field("values") for count in counted], pa.string())
         counts = pa.chunked_array([count.field("counts") for count in counted], pa.int64())
-        # Words come in order of appearance, which grouping does not keep.
+        # value_counts keeps the order of appearance, which group_by does not.
         appearance = pa.array(np.arange(len(words)))
         frequencies = (
             pa.table({"word": words, "count": counts, "appearance": appearance})
@@ -129,22 +129,22 @@ class Vocabulary:
 def encode(
     texts: pa.ChunkedArray | pa.Array, vocabulary: Vocabulary, config: EncodingConfig
 ) -> TokenSequences:
-    """The token ids of some texts.
+    """Return the token ids of some texts.
 
-    Each review starts with the start token; unknown words and words of a rank past
-    ``config.num_words`` become 2; of a review longer than ``config.sequence_length`` tokens the
-    tail is kept, so that its start token goes, as ``pad_sequences(truncating="pre")`` has it.
+    Each review starts with the start token. Unknown words, and words whose id would not be below
+    ``config.num_words``, become 2. Reviews of more than ``config.sequence_length`` tokens are
+    truncated at the front, start token included, as by ``pad_sequences(truncating="pre")``.
 
     Args:
-        texts: any type of string, (reviews,), valid UTF-8 without nulls.
-        vocabulary: At least the words that have an id below ``config.num_words``.
-        config: The scheme's two sizes.
+        texts: Any string type, (reviews,), valid UTF-8 without nulls.
+        vocabulary: Must contain the words that have an id below ``config.num_words``.
+        config: Size of the vocabulary and length of the sequences.
     """
     encoded = []
     for chunk in _chunks(texts):
         pieces, words_of_row = _split(chunk)
         found = pc.index_in(pieces, value_set=vocabulary.words)
-        # Its values where it is null are anything.
+        # Where `found` is null, its values are arbitrary.
         positions = np.frombuffer(found.buffers()[1] or b"", np.int32)[found.offset :][: len(found)]
         known = found.is_valid().to_numpy(zero_copy_only=False)
         known &= positions < config.vocabulary_words
@@ -157,11 +157,11 @@ def encode(
 
 
 def cap(sequences: TokenSequences, config: EncodingConfig) -> TokenSequences:
-    """Sequences of any ids brought within the scheme's two sizes.
+    """Return sequences of any ids, limited to the sizes of the encoding.
 
     Args:
         sequences: Ids of any size, reviews of any length.
-        config: Ids from ``num_words`` on become 2, the last ``sequence_length`` tokens stay.
+        config: Ids from ``num_words`` up become 2; the last ``sequence_length`` tokens are kept.
     """
     ids = sequences.ids
     return TokenSequences(
@@ -172,7 +172,7 @@ def cap(sequences: TokenSequences, config: EncodingConfig) -> TokenSequences:
 def encode_reviews(
     reviews: pa.Table, vocabulary: Vocabulary, config: EncodingConfig
 ) -> TokenSequences:
-    """The token ids of reviews, whether they come as text or as Keras' own ids.
+    """Return the token ids of reviews, which are given as text or as Keras' own ids.
 
     Args:
         reviews: `schema.REVIEWS` or `schema.ENCODED_REVIEWS`.
@@ -187,7 +187,7 @@ def encode_reviews(
 
 
 def _chunks(texts: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
-    """The texts in pieces whose working arrays stay near the processor's caches."""
+    """Return the texts in slices, so that the working arrays fit in the CPU's caches."""
     arrays = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
     return [
         array.slice(start, ENCODED_ROWS)
@@ -197,20 +197,20 @@ def _chunks(texts: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
 
 
 def _split(texts: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
-    """Texts cut into words and what stands between them, and how many words each text has.
+    """Cut texts into words and the gaps between them, and count the words of each text.
 
     Args:
-        texts: any type of string, (reviews,), at least one, without nulls.
+        texts: Any string type, (reviews,), at least one, without nulls.
 
     Returns:
-        string, (pieces,): word, gap, word, gap, and so on, ending in a word; int64, (reviews,).
+        string, (pieces,): word, gap, word, gap, and so on, ending with a word; int64, (reviews,).
     """
-    # A space behind each text, so that no word runs on into the next one.
+    # The space after each text separates its last word from the next text.
     lowered = pc.binary_join_element_wise(pc.utf8_lower(texts.cast(pa.string())), "", " ")
     rows = np.frombuffer(lowered.buffers()[1], np.int32)[lowered.offset :][: len(lowered) + 1]
     characters = memoryview(lowered.buffers()[2])[rows[0] : rows[-1]]
     in_word = np.frombuffer(bytes(characters).translate(_IN_WORD), np.bool_)
-    # Where a word begins or has ended: these alternate, because every text ends in a gap.
+    # Starts and ends of words, which alternate because every text ends in a gap.
     borders = np.flatnonzero(np.diff(in_word, prepend=False)).astype(np.int32)
     pieces = pa.StringArray.from_buffers(
         max(len(borders) - 1, 0), pa.py_buffer(borders), pa.py_buffer(characters)
@@ -219,7 +219,7 @@ def _split(texts: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
 
 
 def _with_start(word_ids: NDArray[np.int32], words_of_row: NDArray[np.int64]) -> TokenSequences:
-    """Word ids of many reviews, each review with the start token in front."""
+    """Return the word ids of many reviews, with the start token in front of each review."""
     offsets = _offsets(words_of_row + 1)
     ids = np.empty(offsets[-1], dtype=np.int32)
     is_start = np.zeros(len(ids), dtype=np.bool_)
@@ -230,7 +230,7 @@ def _with_start(word_ids: NDArray[np.int32], words_of_row: NDArray[np.int64]) ->
 
 
 def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each piece begins and the last one ends: int64, (pieces + 1,), from 0 up."""
+    """Return where each piece starts and the last one ends: int64, (pieces + 1,), from 0 up."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets

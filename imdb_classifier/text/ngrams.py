@@ -1,8 +1,8 @@
-"""Runs of one to three tokens, told apart by fingerprints, and which of them a review holds.
+"""N-grams of one to three tokens, identified by 32-bit fingerprints.
 
-The n-grams that count are a sorted list of fingerprints; an n-gram is known by its place there. A
-list of them costs 4 bytes each, and no text: two n-grams share one of 2**32 fingerprints as seldom
-as chance has it.
+The n-grams of a model are a sorted array of fingerprints, and the id of an n-gram is its position
+there, from 1 up. The array takes 4 bytes per n-gram and contains no text. Any two n-grams share a
+fingerprint with a probability of about 1 in 2**32.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from imdb_classifier.text.encoding import PADDING, TokenSequences
 LONGEST: Final = 3
 
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
-"""2**64 over the golden ratio, to the next odd number: spreads what it multiplies evenly."""
+"""2**64 divided by the golden ratio, rounded to an odd number: products are spread evenly."""
 _FINGERPRINT_BITS: Final = np.uint64(32)
 
 
 def fingerprints(sequences: TokenSequences) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Every n-gram of every review, as often as it stands there.
+    """Return the fingerprints of all n-grams in each review, with repetitions.
 
-    N-grams are hashed by multiplication (Knuth, The Art of Computer Programming, 6.4): the digits
-    of a number to the base `_BASE`, of which the upper half is kept.
+    N-grams are hashed by multiplication (Knuth, The Art of Computer Programming, 6.4): token ids
+    are the digits of a 64-bit number in base `_BASE`, whose upper half is kept.
 
     Returns:
-        uint32, (n-grams,), of one token, then of two, then of three; int64, (n-grams,), the review
-        that each stands in.
+        uint32, (n-grams,), all of one token, then of two, then of three; int64, (n-grams,), the
+        review that contains each.
     """
     ids = sequences.ids.astype(np.uint64)
     reviews = np.repeat(np.arange(len(sequences)), sequences.lengths)
@@ -46,10 +46,10 @@ def fingerprints(sequences: TokenSequences) -> tuple[NDArray[np.uint32], NDArray
 
 
 class Ngrams:
-    """The n-grams that have an id of their own, from 1 on; 0 is padding.
+    """The n-grams of a model, which have ids from 1 up; 0 is padding.
 
     Args:
-        listed: uint32, (n-grams,), their fingerprints, ascending, each once.
+        listed: uint32, (n-grams,), their fingerprints, ascending and unique.
     """
 
     def __init__(self, listed: NDArray[np.uint32]) -> None:
@@ -57,17 +57,17 @@ class Ngrams:
 
         self.listed = listed
         self._index = Index(listed)
-        # Its hash table is built by the first look-up, which threads must not do side by side.
+        # The first lookup builds the hash table, which is not thread-safe.
         self._index.get_indexer(self._index[:1])
 
     def __len__(self) -> int:
         return len(self.listed)
 
     def held_by(self, sequences: TokenSequences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which of these n-grams each review holds, each once however often it stands there.
+        """Return which of these n-grams each review contains, without repetitions.
 
         Returns:
-            int64, (held,), ids in [1, len(self)], ascending within a review; int64, (held,), the
+            int64, (found,), ids in [1, len(self)], ascending within a review; int64, (found,), the
             reviews, ascending.
         """
         found, reviews = fingerprints(sequences)
@@ -81,11 +81,11 @@ class Ngrams:
     def log_odds(
         self, sequences: TokenSequences, weights: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        """The sum of the weights of each review's n-grams, over the root of its tokens.
+        """Return the sum of each review's n-gram weights, divided by the root of its token count.
 
         Args:
             sequences: The reviews.
-            weights: float32, (at least n-grams + 1,), by id.
+            weights: float32, (at least n-grams + 1,), indexed by id.
 
         Returns:
             float64, (reviews,).
@@ -97,7 +97,7 @@ class Ngrams:
 
 
 def padded_ngrams(ngrams: Ngrams, sequences: TokenSequences) -> NDArray[np.int32]:
-    """The ids of the n-grams that each review holds: int32, (reviews, most), padding behind."""
+    """Return the ids of each review's n-grams, padded at the end: int32, (reviews, longest)."""
     ids, reviews = ngrams.held_by(sequences)
     counts = np.bincount(reviews, minlength=len(sequences))
     held = np.full((len(sequences), counts.max()), PADDING, np.int32)

@@ -166,7 +166,7 @@ def test_vocabulary_is_counted_by_frequency_then_appearance() -> None:
 
 
 def test_a_vocabulary_names_each_word_once() -> None:
-    with pytest.raises(BundleError, match=re.escape("This one repeats a word.")):
+    with pytest.raises(BundleError, match=re.escape("This vocabulary repeats a word.")):
         Vocabulary(["good", "bad", "good"])
 
 

@@ -1,4 +1,4 @@
-"""The kinds of in-memory data that hold text: their columns as Arrow, and back."""
+"""Conversion of in-memory data (pandas, Polars, Arrow, NumPy and lists) to Arrow and back."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ PIECE_ROWS: Final = 65_536
 
 
 class Frame(ABC):
-    """A frame or table of some library, of which one column is to be scored."""
+    """A data frame or table with a column to score."""
 
     names: Collection[Hashable]
-    """The names of its columns; one may occur several times."""
+    """Names of the columns, which may repeat."""
 
     @abstractmethod
     def column(self, name: Hashable) -> object:
-        """The column of that name, which occurs once, as the library has it."""
+        """Return a column by its unique name, in the library's own type."""
 
     @abstractmethod
     def with_columns(self, columns: Mapping[str, pa.Array]) -> Any:
-        """A new frame of the same kind that has these columns as well."""
+        """Return a new frame of the same kind with these columns added."""
 
 
 class PandasFrame(Frame):
@@ -90,16 +90,16 @@ class ArrowFrame(Frame):
 
 
 def open_data(data: object) -> tuple[Frame, object | None]:
-    """The frame that new columns go to, and the texts; None where a column of the frame has them.
+    """Return the frame to add columns to, and the texts, or None if they are in the frame.
 
     Args:
-        data: A frame; or texts alone, for which the frame is an empty one of the same library, and
-            of pandas for lists and NumPy arrays.
+        data: A frame; or texts alone, for which an empty frame of the same library is returned
+            (pandas for lists and NumPy arrays).
 
     Raises:
         UnsupportedDataError: It is neither.
     """
-    # Whoever has a Polars object has imported Polars.
+    # Polars objects exist only if Polars has been imported.
     polars = sys.modules.get("polars")
     if isinstance(data, pd.DataFrame):
         return PandasFrame(data), None
@@ -127,14 +127,14 @@ def open_data(data: object) -> tuple[Frame, object | None]:
 
 
 def to_text(texts: Any, name: str | None) -> pa.ChunkedArray:
-    """Texts of any kind as plain Arrow strings.
+    """Return texts of any kind as plain Arrow strings.
 
     Args:
-        texts: A column of a `Frame`, or what `open_data` returned beside it.
-        name: The column's name, for errors; None where it has none.
+        texts: A column of a `Frame`, or the texts that `open_data` returned.
+        name: The column's name, for errors; None if it has none.
 
     Raises:
-        TextTypeError: They are of another type, or hold something that is not text.
+        TextTypeError: They have another type, or some of them are not text.
     """
     try:
         column = _to_arrow(texts)
@@ -146,14 +146,14 @@ def to_text(texts: Any, name: str | None) -> pa.ChunkedArray:
         reason = "not valid Unicode"
     else:
         chunks: Iterable[pa.Array] = getattr(column, "chunks", [column])
-        # Pieces, because plain Arrow strings end at 2 GiB.
+        # In slices, because an array of plain Arrow strings holds at most 2 GiB.
         pieces = [
             chunk.slice(start, PIECE_ROWS)
             for chunk in chunks
             for start in range(0, len(chunk), PIECE_ROWS)
         ]
         return as_text(pa.chunked_array(pieces, column.type), name, "the data")
-    # Outside the handlers, so that no message that quotes a value is chained to this one.
+    # Raised outside the handlers: a chained exception might quote a value.
     raise TextTypeError(name, "the data", reason)
 
 
@@ -163,5 +163,5 @@ def _to_arrow(texts: Any) -> pa.Array | pa.ChunkedArray:
     if hasattr(texts, "to_arrow"):  # Polars
         return texts.to_arrow()
     column = pa.array(texts, from_pandas=True)
-    # Without any value, pandas, NumPy and pyarrow have guessed the type.
+    # Without any value, the type is a mere guess by pandas, NumPy or pyarrow.
     return pa.nulls(len(column), pa.string()) if column.null_count == len(column) else column

@@ -1,4 +1,4 @@
-"""Frames, tables and lists of text in; the same with labels and probabilities out."""
+"""Scoring of data frames, tables and lists of text."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def score_dataframe(
     ``df.pipe(score_dataframe)`` works too. The data itself is not changed.
 
     Args:
-        data: A pandas or Polars DataFrame, an Arrow table or record batch, with a column of text;
-            or texts alone: a pandas or Polars Series, an Arrow array, a one-dimensional NumPy
-            array, or a list or other sequence. Text may be of any string type: Python strings,
-            UTF-8 bytes, pandas' object, string and category, Polars' and Arrow's own.
+        data: A pandas or Polars DataFrame, or an Arrow table or record batch, that has a column of
+            text; or texts alone: a pandas or Polars Series, an Arrow array, a one-dimensional NumPy
+            array, or a list or other sequence. Any string type will do: Python strings, UTF-8
+            bytes, pandas' object, string and category, and those of Polars and Arrow.
         text_column: The column of a frame or table that holds the text.
         model: ``@champion``, a version's id, the path of a bundle, or a `Scorer`. A model named by
             reference is loaded for this call; a `Scorer` stays open.
@@ -83,10 +83,10 @@ def score_dataframe(
         UnsupportedDataError: The data is of none of these kinds.
         MissingColumnError: There is no such column.
         AmbiguousColumnError: There are several columns of that name.
-        ColumnExistsError: There already is a column of a new one's name.
-        TextTypeError: The texts are not all text, or not valid Unicode.
-        UnknownModelError: The model reference names nothing.
-        UnapprovedModelError: It names a version that has not passed the promotion checks.
+        ColumnExistsError: A column with the name of a new one exists already.
+        TextTypeError: Some of the texts are not text, or not valid Unicode.
+        UnknownModelError: There is no such model.
+        UnapprovedModelError: The version has not passed the promotion checks.
         BundleError: The model is damaged.
 
     Example:
@@ -109,7 +109,7 @@ def score_dataframe(
             raise ColumnExistsError(taken, "The frame", "prefix=")
         column = to_text(frame.column(text_column), str(text_column))
     else:
-        # A Series of pandas without a name has None, one of Polars an empty one.
+        # An unnamed Series has the name None in pandas, and an empty name in Polars.
         name = getattr(texts, "name", None)
         column = to_text(texts, None if name in (None, "") else str(name))
     with scorer_for(model, registry) as scorer:

@@ -1,4 +1,4 @@
-"""Texts in, labels and probabilities out: the one way in which anything is scored."""
+"""The `Scorer`, which all scoring goes through: texts in, labels and probabilities out."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from imdb_classifier.text.batch_profile import BatchProfile
 from imdb_classifier.text.encoding import TokenSequences, encode
 
 CHUNK_ROWS: Final = 1_024
-"""Reviews that one thread encodes, sorts by length and scores at a time. Batches are cut inside a
-chunk, so which reviews share one depends on the input alone, never on the number of threads."""
+"""Number of reviews that a thread encodes, sorts by length and scores at a time. No batch crosses
+chunks, so which reviews share a batch depends on the input alone, not on the number of threads."""
 
 
 class Scorer:
-    """A model that is loaded and scores texts, by default on every core.
+    """A loaded model that scores texts, by default on every core.
 
-    Use it as a context manager, or call `close`. Several threads may share one.
+    Use it as a context manager, or call `close`. Several threads may share a scorer.
 
     Args:
         bundle: The model.
-        threads: Threads to score on, at least 1; by default one for each core that this process
+        threads: Number of threads, at least 1; by default one for each core that this process
             may use.
 
     Attributes:
         bundle: The model.
-        threads: How many threads score.
+        threads: Number of threads.
 
     Example:
         >>> import pyarrow as pa
@@ -65,7 +65,7 @@ class Scorer:
         *,
         allow_unapproved: bool = False,
     ) -> Scorer:
-        """Load the model that a reference names.
+        """Load a model to score with.
 
         Args:
             model: ``@champion``, ``@challenger`` or ``@previous``; a version's id; or the path of a
@@ -74,8 +74,8 @@ class Scorer:
             allow_unapproved: Accept a version that has not passed the promotion checks.
 
         Raises:
-            UnknownModelError: The reference names nothing.
-            UnapprovedModelError: It names a version that has not passed the promotion checks.
+            UnknownModelError: There is no such model.
+            UnapprovedModelError: The version has not passed the promotion checks.
             BundleError: The model is damaged.
             ConfigurationError: The registry or the bundle cannot be reached.
         """
@@ -97,19 +97,19 @@ class Scorer:
         self.close()
 
     def close(self) -> None:
-        """Stop the threads; texts that none of them has started on are not scored."""
+        """Stop the threads; texts that are still queued are not scored."""
         self._pool.shutdown(cancel_futures=True)
 
     def probabilities(self, texts: pa.ChunkedArray | pa.Array) -> pa.Array:
-        """The probability that each text is positive.
+        """Return the probability that each text is positive.
 
         Args:
             texts: (rows,), valid UTF-8: Arrow strings or binary of any width, views, dictionaries
                 of them, or an extension type that is stored as one of them.
 
         Returns:
-            float32, (rows,), in [0, 1]; null where the text is null, empty or blank. The same bits
-            for any number of threads.
+            float32, (rows,), in [0, 1]; null where the text is null, empty or blank. Identical
+            bits for any number of threads.
 
         Raises:
             TextTypeError: The texts are of another type, or not valid UTF-8.
@@ -120,13 +120,13 @@ class Scorer:
         return self.start(texts).result()
 
     def start(self, texts: pa.ChunkedArray | pa.Array) -> PendingProbabilities:
-        """Start to score texts and return at once, so that more can be read meanwhile.
+        """Start scoring texts and return at once, so that the caller can read more meanwhile.
 
         Args:
             texts: string, (rows,), valid UTF-8.
 
         Returns:
-            The probabilities, once they are there, and what the texts look like.
+            The pending probabilities and profile of the texts.
 
         Raises:
             RuntimeError: The scorer is closed.
@@ -139,7 +139,7 @@ class Scorer:
         )
 
     def sequence_probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
-        """The probability that each encoded review is positive.
+        """Return the probability that each encoded review is positive.
 
         Args:
             sequences: Token ids, encoded and truncated as the model requires.
@@ -174,7 +174,7 @@ class Scorer:
 def scorer_for(
     model: StrPath | Scorer, registry: Registry | None = None, *, allow_unapproved: bool = False
 ) -> Iterator[Scorer]:
-    """A scorer for a model: the one that is given, or one that is loaded and closed again.
+    """Provide a scorer: the given one, or one that is loaded, and closed at the end.
 
     Args:
         model: A scorer, or a reference as `Scorer.load` takes it.
@@ -208,7 +208,7 @@ class PendingProbabilities:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

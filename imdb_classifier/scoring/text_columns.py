@@ -1,4 +1,4 @@
-"""Columns that hold text, and the labels that their probabilities stand for."""
+"""Text columns of any Arrow type, and labels for probabilities."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from imdb_classifier.schema import NEGATIVE, POSITIVE, THRESHOLD
 
 
 def has_text(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
-    """Where there is something to score: bool, (rows,); null for null, false for blank texts."""
+    """Return which texts can be scored: bool, (rows,); null for null, false for blank texts."""
     return pc.and_not(pc.greater(pc.binary_length(texts), 0), pc.utf8_is_space(texts))
 
 
 def labels(probabilities: pa.Array) -> pa.Array:
-    """``positive`` from `THRESHOLD` on, else ``negative``: string, (rows,); null for null."""
+    """Return ``positive`` from `THRESHOLD` up, else ``negative``: string, (rows,); null if null."""
     return pc.if_else(
         pc.greater_equal(probabilities, pa.scalar(THRESHOLD, pa.float32())),
         POSITIVE,
@@ -24,10 +24,10 @@ def labels(probabilities: pa.Array) -> pa.Array:
 
 
 def holds_text(kind: pa.DataType) -> bool:
-    """Whether a column of this type may hold text.
+    """Return whether a column of this type may contain text.
 
-    That is string, binary, their large and view types, a dictionary of one of them, an extension
-    type that is stored as one of them, such as JSON; and a column that is all null.
+    Such types are string and binary, their large and view variants, dictionaries of these,
+    extension types that are stored as one of these (such as JSON), and null.
     """
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
@@ -50,18 +50,18 @@ def holds_text(kind: pa.DataType) -> bool:
 def as_text(
     column: pa.ChunkedArray | pa.Array, name: str | None, source: str
 ) -> pa.ChunkedArray | pa.Array:
-    """A column of any type that holds text, as plain Arrow strings.
+    """Return a column of text as plain Arrow strings.
 
     Args:
-        column: Of a type that `holds_text`.
-        name: Its name, for the error; None where it has none.
-        source: Where it comes from, for the error.
+        column: A column of a type that `holds_text`.
+        name: Its name, for errors; None if it has none.
+        source: Where it comes from, for errors.
 
     Raises:
-        TextTypeError: It is of another type, or holds bytes that are no UTF-8, or more than 2 GiB.
+        TextTypeError: It has another type, is not valid UTF-8, or is larger than 2 GiB.
     """
     if not holds_text(column.type):
-        # Without a nested type's field names: those of a frame's dicts are values.
+        # Without a nested type's field names: if a frame contains dicts, their keys are data.
         raise TextTypeError(name, source, f"of type {str(column.type).partition('<')[0]}")
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.cast(column.type.storage_type)
@@ -71,5 +71,5 @@ def as_text(
         return text
     except pa.ArrowInvalid as error:
         received = "longer than 2 GiB" if "offset" in str(error) else "not valid UTF-8"
-    # Apart from Arrow's error, which might quote a text.
+    # Raised outside the handler: a chained exception might quote a text.
     raise TextTypeError(name, source, received)

@@ -1,4 +1,4 @@
-"""Which Parquet files an input means, and where the scored copy of each one goes."""
+"""Discovery: which Parquet files an input consists of, and where the scored copy of each goes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imdb_classifier.errors import (
 from imdb_classifier.storage import OBJECT_STORE, SUFFIX, Kind, static_part, storage_of
 
 QUARANTINE: Final = "_quarantine"
-"""The folder in an output that lists what could not be scored."""
+"""Folder in the output that lists rows and files that could not be scored."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class DiscoveredFile:
     Attributes:
         source: The file to score.
         target: Where its scored copy goes.
-        name: Its path relative to the input, with forward slashes, as reports show it.
-        quarantine: Where rows are listed that cannot be scored, if that is asked for.
+        name: Its path relative to the input, with forward slashes, for reports.
+        quarantine: Where to list its rows that cannot be scored, with `ScoreOptions.quarantine`.
     """
 
     source: str
@@ -40,32 +40,32 @@ class DiscoveredFile:
 
 
 def discover_files(source: str, output: str) -> list[DiscoveredFile]:
-    """The files of an input in the order of their names, each with its output.
+    """Return the files of an input, sorted by name, each with its output.
 
-    Both may lie on this machine or, as ``s3://bucket/...``, in an object store.
+    Input and output may be on this machine or, as ``s3://bucket/...``, in an object store.
 
     Args:
-        source: A Parquet file; a folder, searched through with all its folders (Hive keys such as
-            ``day=2026-11-01`` stay as they are); or a pattern such as ``reviews/**/*.parquet``. In
-            folders and patterns, names that start with ``.`` or ``_`` are left out, as Spark and
-            Arrow do.
+        source: A Parquet file; a folder, including its subfolders (Hive partitions such as
+            ``day=2026-11-01`` are kept); or a glob pattern such as ``reviews/**/*.parquet``. In
+            folders and patterns, names that start with ``.`` or ``_`` are ignored, as in Spark and
+            Arrow.
         output: For a file, the file to write, or a folder if the name does not end in ``.parquet``;
             otherwise a folder.
 
     Raises:
         NoInputError: There is no such file or folder, or no Parquet file in it.
-        UnreadableFileError: The place of the input cannot be reached.
-        CannotWriteError: An output would lie inside the input, or the output is of the wrong
-            kind.
+        UnreadableFileError: The input cannot be accessed.
+        CannotWriteError: An output would be inside the input, or a folder is needed and the output
+            is a file.
     """
     root, names = _found(source)
     if root is None:
         return [_single_file(source, output)]
     if output.endswith(SUFFIX) or _kind_of_output(output) == "file":
         raise CannotWriteError(
-            "The output of a folder or a glob pattern is a folder.",
+            "INPUT is a folder or a glob pattern, so OUTPUT must be a folder.",
             f"{output} names a file.",
-            "Name a folder as OUTPUT.",
+            "Choose a folder as OUTPUT.",
         )
     for name in names:
         _check_apart(root, os.path.join(output, name), source)
@@ -81,14 +81,14 @@ def discover_files(source: str, output: str) -> list[DiscoveredFile]:
 
 
 def find_files(source: str) -> list[tuple[str, str]]:
-    """The files of an input in the order of their names: path and printable name of each.
+    """Return the files of an input, sorted by name: path and printable name of each.
 
     Args:
         source: See `discover_files`.
 
     Raises:
         NoInputError: There is no such file or folder, or no Parquet file in it.
-        UnreadableFileError: Its place cannot be reached.
+        UnreadableFileError: The input cannot be accessed.
     """
     root, names = _found(source)
     if root is None:
@@ -97,23 +97,23 @@ def find_files(source: str) -> list[tuple[str, str]]:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a path relative to its folder is left out, as Spark and Arrow do."""
+    """Return whether a relative path is ignored, as by Spark and Arrow."""
     return any(part[0] in "._" for part in name.split("/"))
 
 
 def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:
-    """Neighbouring files put together into units of about equal work.
+    """Group neighboring files into units of about equal work.
 
     Args:
-        rows: Rows of each file, in order.
-        most: Units at the most.
-        least_rows: Rows of a unit at the least, but for the last one: a unit has a cost of its own.
+        rows: Number of rows of each file, in order.
+        most: Maximum number of units.
+        least_rows: Minimum number of rows per unit, except the last: every unit has an overhead.
 
     Returns:
-        The positions of each unit's files; together every file once, in order.
+        The positions of each unit's files; together, they contain every file once, in order.
     """
     goal = max(least_rows, -(-sum(rows) // most), 1)
-    # A file belongs to the unit in which its first row would fall; an empty last file, to the last.
+    # A file belongs to the unit that contains its first row; empty files at the end, to the last.
     befores = accumulate(rows[:-1], initial=0)
     unit_of_file = [min(before // goal, most - 1) for before in befores]
     starts = [i for i, unit in enumerate(unit_of_file) if i == 0 or unit != unit_of_file[i - 1]]
@@ -121,7 +121,7 @@ def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:
 
 
 def _found(source: str) -> tuple[str | None, list[str]]:
-    """The folder that an input's names are relative to, and these; None for a single file."""
+    """Return the root folder and the names relative to it; None and no names for a single file."""
     storage = storage_of(source)
     try:
         kind = storage.kind(source)
@@ -135,15 +135,15 @@ def _found(source: str) -> tuple[str | None, list[str]]:
         )
     except OSError as error:
         raise UnreadableFileError(source, first_line(error)) from error
-    # Only a folder is looked through for names; a pattern says which it wants.
+    # In a folder, only .parquet files are scored; a pattern may match any name.
     names = sorted(
         name for name in names if (kind is None or name.endswith(SUFFIX)) and not is_hidden(name)
     )
     if not names:
         raise NoInputError(
             "The input must be a Parquet file, a folder of them, or a glob pattern.",
-            f"{source} {'holds no ' + SUFFIX + ' file' if kind else 'matches no file'}.",
-            "Check the path; names that start with '.' or '_' are left out.",
+            f"{source} {'contains no ' + SUFFIX + ' file' if kind else 'matches no file'}.",
+            "Check the path; names that start with '.' or '_' are ignored.",
         )
     return root, names
 
@@ -172,6 +172,6 @@ def _check_apart(source: str, target: str, source_name: str) -> None:
     if inner == outer or inner.startswith(outer.rstrip("/") + "/"):
         raise CannotWriteError(
             "The output must lie outside the input, or the next run would score it too.",
-            f"{target} lies in {source_name}.",
-            "Name another OUTPUT.",
+            f"{target} is part of {source_name}.",
+            "Choose another OUTPUT.",
         )

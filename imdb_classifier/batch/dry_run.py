@@ -1,4 +1,4 @@
-"""What scoring an input would do, how long it would take, and how much memory, from footers."""
+"""Dry run: files to score, estimated time and memory, from the footers of the files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from imdb_classifier.storage.paths import StrPath, to_str
 
 TRIAL_SECONDS: Final = 0.3
 COPIES: Final = 2
-"""Of a row in memory at once, next to each other: as it was read, and as it is written."""
+"""Number of copies of a row in memory at a time: one as read, and one as written."""
 
 Status = Literal["new", "stale", "finished", "skipped", "failing"]
 
@@ -63,14 +63,14 @@ class FileForecast:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a run would do, and about what it would take.
+    """What a run would do, and its estimated time and memory.
 
     Attributes:
-        model_id: The model that would score.
-        files: One for each file, in the order of their names.
-        seconds: Wall-clock time, from a trial on this machine. Every byte counts as text, so wide
-            columns beside the text make it too long.
-        memory_bytes: Peak memory.
+        model_id: The model that would be used.
+        files: One forecast for each file, sorted by name.
+        seconds: Estimated wall-clock time, from a trial on this machine. Every byte counts as text,
+            so the estimate is too long if there are large columns besides the text.
+        memory_bytes: Estimated peak memory.
     """
 
     model_id: str
@@ -79,7 +79,7 @@ class DryRun:
     memory_bytes: int
 
     def totals(self) -> dict[str, int]:
-        """Files and rows in total, and those that would be scored."""
+        """Return the number of files and rows, in total and to score."""
         scored = [file for file in self.files if file.status in ("new", "stale")]
         return {
             "files": len(self.files),
@@ -89,7 +89,7 @@ class DryRun:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """The dry run as plain JSON values."""
+        """Return the dry run as plain JSON values."""
         return {"totals": self.totals(), **asdict(self)}
 
 
@@ -102,11 +102,11 @@ def dry_run_parquet(
     selection: Selection | None = None,
     registry: Registry | None = None,
 ) -> DryRun:
-    """Show what `score_parquet` would do with the same arguments, without reading any rows.
+    """Return what `score_parquet` would do with the same arguments, without reading any rows.
 
-    Whether an input is what an output was scored from is judged by its length and footer; the run
-    itself compares all of it. What only the rows show, such as damage or text that is not UTF-8, is
-    not foreseen.
+    An input counts as unchanged since it was scored if its length and footer are; the run itself
+    compares all of it. Problems that only the rows show, such as damage or text that is not valid
+    UTF-8, are not detected.
 
     Args:
         source: As for `score_parquet`.
@@ -173,7 +173,7 @@ def _dry_run(
 def _forecast(
     file: DiscoveredFile, scorer: Scorer, options: ScoreOptions, selection: Selection
 ) -> FileForecast:
-    """What `score_file` would do, in the order in which it looks."""
+    """Return what `score_file` would do, with its checks in the same order."""
     rows = row_count(file.source)
     try:
         origin = {
@@ -198,7 +198,7 @@ def _forecast(
 
 
 def _text_bytes_a_second(scorer: Scorer) -> float:
-    """How fast this machine scores, by a trial with the sample's reviews, on every thread."""
+    """Return how many bytes of text all threads score per second, in a trial on sample reviews."""
     tables = [pq.read_table(file) for file in sorted(samples.FOLDER.glob("*.parquet"))]
     texts = pa.concat_tables(tables)[TEXT].combine_chunks()
     repeated = pa.concat_arrays([texts] * (scorer.threads * CHUNK_ROWS // len(texts) + 1))
@@ -213,6 +213,6 @@ def _text_bytes_a_second(scorer: Scorer) -> float:
 
 
 def _peak_memory() -> int:
-    """The peak memory of this process, with the model loaded, in bytes."""
+    """Return the peak memory of this process in bytes, with the model loaded."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -1,4 +1,4 @@
-"""Files scored side by side by the threads of this process."""
+"""Scoring of several files at a time, in the threads of this process."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def score_files(
     on_rows: Callable[[int], None] | None = None,
     raise_errors: bool = False,
 ) -> list[FileResult]:
-    """Score files; one that fails becomes a result like the others.
+    """Score files, and return a result for each, whether it succeeded or failed.
 
-    One file more than the scorer has threads is under way, so that even small files, each scored by
-    one thread and then flushed to disk, keep every core busy.
+    One more file than the scorer has threads is in progress at a time. This keeps every core busy
+    even if files are small: each is scored by one thread and then flushed to disk.
 
     Args:
         files: The files.
         scorer: The model.
         options: Columns, and rows without text.
         selection: Which of them are scored, depending on the outputs that exist already.
-        ends_at: When to stop, in seconds since 1970. Files under way then are left as they were.
+        ends_at: When to stop, in seconds since 1970. Outputs of files in progress stay unchanged.
         max_bad_files: Stop once more files than this have failed.
-        on_rows: Called in the caller's thread with the number of rows more that are done. If it
-            raises, the files under way are left as they were.
-        raise_errors: Raise the error of a file instead.
+        on_rows: Called in the caller's thread with the number of rows done since the last call. If
+            it raises, the outputs of files in progress stay unchanged.
+        raise_errors: Raise a file's error instead of returning it.
 
     Raises:
         ImdbClassifierError: See `score_file`.
@@ -67,14 +67,14 @@ def score_files(
         if max_bad_files is not None and next(bad_files) > max_bad_files:
             stopped.set()
         message = str(error)
-        # Not where the output is at fault.
+        # Only faults of the input are quarantined, not those of the output.
         if options.quarantine and isinstance(error, BadDataError | NoInputError):
             listed = Quarantine(file.quarantine, file.name)
             listed.add_file(message)
             try:
                 listed.commit()
             except OSError as fault:
-                message += f" It could not be listed below {QUARANTINE}: {first_line(fault)}."
+                message += f" It could not be listed in {QUARANTINE}: {first_line(fault)}."
         return FileResult(file.name, "failed", error=message, exit_code=error.exit_code)
 
     def score(file: DiscoveredFile) -> FileResult:

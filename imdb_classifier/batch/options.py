@@ -1,4 +1,4 @@
-"""What a batch run is asked for: which columns, which files, and when to stop early.
+"""Options of a batch run: which columns, which files, and when to stop early.
 
 The command line takes its help texts from the attributes' descriptions here, and its defaults from
 the fields.
@@ -17,14 +17,15 @@ OnNull = Literal["label", "skip", "error"]
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """What decides an output besides the model and the input.
+    """Options that determine an output, besides the model and the input.
 
     Attributes:
         text_column: Column that holds the text; for a field of a struct, the names joined by dots.
         prefix: Prefix for the new columns.
         on_null: What happens to rows whose text is null, empty or blank: ``label`` keeps them with
             nulls, ``skip`` leaves them out, ``error`` refuses the file.
-        quarantine: List rows and files that cannot be scored below ``_quarantine`` in the output.
+        quarantine: In the output's ``_quarantine`` folder, list rows and files that could not be
+            scored.
     """
 
     text_column: str = TEXT
@@ -52,8 +53,8 @@ class Selection:
     def __post_init__(self) -> None:
         if not self._named <= {"new", "stale"} or (self.force and self.only is not None):
             raise ConfigurationError(
-                "--only takes new, stale or new,stale, and excludes --force.",
-                f"It was --only {self.only}{' with --force' if self.force else ''}.",
+                "--only must be new, stale or new,stale, and cannot be combined with --force.",
+                f"Received --only {self.only}{' with --force' if self.force else ''}.",
                 "Use --only new, --only stale, --only new,stale, or --force.",
             )
 
@@ -83,7 +84,7 @@ class Limits:
         max_bad_files: Stop once more files than this have failed.
 
     Raises:
-        ConfigurationError: One of them is out of range or cannot be read.
+        ConfigurationError: A limit is out of range, or the deadline is not a duration.
     """
 
     deadline: str | None = None
@@ -116,8 +117,8 @@ def _seconds(deadline: str) -> float:
             raise ValueError
     except ValueError:
         raise ConfigurationError(
-            "A deadline is a positive number and a unit.",
+            "A deadline must be a positive number with a unit.",
             f"'{deadline}' is not.",
-            "Use for example --deadline 45m or --deadline 1h30m.",
+            "Use, for example, --deadline 45m or --deadline 1h30m.",
         ) from None
     return seconds

@@ -25,10 +25,10 @@ class FileResult:
         positive: Rows labeled positive.
         negative: Rows labeled negative.
         without_text: Rows whose text is null, empty or blank.
-        truncated: Rows whose text is longer than the model reads, so that only its end was read.
+        truncated: Rows whose text is longer than the model reads, and was truncated at the front.
         output: Its output, or None if it was not scored.
         error: Why it failed, else None.
-        exit_code: The exit code for that, else 0.
+        exit_code: The exit code for the error, else 0.
     """
 
     name: str
@@ -48,8 +48,8 @@ class RunResult:
     """What a whole run did.
 
     Attributes:
-        model_id: The one model that scored all of it.
-        files: One result for each file, in the order of their names.
+        model_id: The model that scored all files.
+        files: One result for each file, sorted by name.
         drift: How far the batch is from the model's reference; None if not all files are scored or
             the model has no reference.
     """
@@ -59,7 +59,7 @@ class RunResult:
     drift: Drift | None = None
 
     def of_status(self, status: str) -> tuple[FileResult, ...]:
-        """The files of a status, see `FileResult`."""
+        """Return the files with a status, see `FileResult`."""
         return tuple(file for file in self.files if file.status == status)
 
     @property
@@ -76,7 +76,7 @@ class RunResult:
         return EXIT_DONE if done == len(self.files) else EXIT_PARTIAL
 
     def totals(self) -> dict[str, int]:
-        """Files and rows in total."""
+        """Return the number of files, of rows, and of each kind of result."""
         return {
             "files": len(self.files),
             **{name: len(self.of_status(name)) for name in ("failed", "skipped", "pending")},
@@ -84,7 +84,7 @@ class RunResult:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain JSON values."""
+        """Return the result as plain JSON values."""
         return {
             "model_id": self.model_id,
             "totals": self.totals(),

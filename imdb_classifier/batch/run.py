@@ -30,16 +30,16 @@ class BatchRun:
     It holds plain values, so that other processes can score its parts.
 
     Attributes:
-        source: What is scored, as the user named it.
-        output: Where the scored copies go, likewise.
+        source: The input, as the user named it.
+        output: The output, as the user named it.
         files: The files to score, or a part of them.
-        is_single_file: Whether `source` is one file, which is scored or raises its error, and has
-            no manifest.
+        is_single_file: Whether `source` is a single file: its error is then raised, and there is no
+            manifest.
         options: Columns, and rows without text.
         selection: Which files are scored, depending on the outputs that exist already.
         limits: When to stop early.
         ends_at: The deadline, in seconds since 1970; None for no deadline.
-        drift_limits: How far the batch may be from the model's reference.
+        drift_limits: How much the batch may differ from the model's reference.
     """
 
     source: str
@@ -92,7 +92,7 @@ class BatchRun:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """A run from what `to_dict` gave."""
+        """Return the run that `to_dict` describes."""
         return cls(
             **{
                 **values,
@@ -105,21 +105,21 @@ class BatchRun:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The run as plain JSON values."""
+        """Return the run as plain JSON values."""
         return asdict(self)
 
     def part(self, positions: range) -> Self:
-        """The run with some of its files only."""
+        """Return the run with only some of its files."""
         return replace(self, files=self.files[positions.start : positions.stop])
 
     def score(
         self, scorer: Scorer, on_rows: Callable[[int], None] | None = None
     ) -> list[FileResult]:
-        """Score the files with this process' threads.
+        """Score the files with the threads of this process.
 
         Args:
             scorer: The model.
-            on_rows: Called after each batch with the number of rows more that are done.
+            on_rows: Called after each batch with the number of rows done since the last call.
 
         Raises:
             ImdbClassifierError: The input is a single file and cannot be scored, see `score_file`.
@@ -136,14 +136,14 @@ class BatchRun:
         )
 
     def finish(self, results: Sequence[FileResult], bundle: Bundle) -> RunResult:
-        """If every file is scored: compare the batch with the reference, and publish the folder.
+        """If every file is scored, compare the batch with the reference and publish the folder.
 
         Args:
-            results: What `score` gave for all files, in their order.
+            results: What `score` returned for all files, in their order.
             bundle: The model that scored them.
 
         Raises:
-            BadDataError: An output is no longer what this run wrote or found.
+            BadDataError: An output has changed since this run wrote or checked it.
             CannotWriteError: The output cannot be written.
         """
         result = RunResult(bundle.model_id, tuple(results))
@@ -170,15 +170,15 @@ def score_parquet(
 ) -> RunResult:
     """Score a Parquet file, a folder of them, or a glob pattern.
 
-    A single file either succeeds or raises. Of several, one that fails does not stop the others: it
-    is named in the result. A folder gets a manifest and a ``_SUCCESS`` file once every file in it
-    is scored. No other run may write to the output meanwhile; what killed runs left there is
-    removed.
+    A single file either succeeds or raises. If there are several, one that fails does not stop the
+    others; the result names it. A folder gets a manifest and a ``_SUCCESS`` file once every file in
+    it is scored. Meanwhile, no other run may write to the output; leftovers of interrupted runs are
+    deleted.
 
     Args:
         source: A Parquet file; a folder, including its subfolders (Hive partitions such as
             ``day=2026-11-01`` are kept); or a glob pattern such as ``reviews/**/*.parquet``; on
-            this machine or ``s3://bucket/...``. Names that start with ``.`` or ``_`` are left out.
+            this machine or ``s3://bucket/...``. Names that start with ``.`` or ``_`` are ignored.
         output: For a file, the file to write, or a folder if the name does not end in ``.parquet``;
             otherwise a folder.
         model: ``@champion``, a version's id, the path of a bundle, or a `Scorer`. A model named by
@@ -186,8 +186,8 @@ def score_parquet(
         options: Columns, and rows without text.
         selection: Which files are scored, depending on the outputs that exist already.
         limits: When to stop early.
-        drift_limits: How far the batch may be from the model's reference.
-        on_rows: Called after each batch with the number of rows more that are done.
+        drift_limits: How much the batch may differ from the model's reference.
+        on_rows: Called after each batch with the number of rows done since the last call.
         registry: Where a reference is looked up; by default `Registry.at()`.
 
     Returns:
@@ -227,10 +227,10 @@ def score_parquet(
 
 @contextmanager
 def locked(output: str) -> Iterator[None]:
-    """Keep other runs away from an output, see `Storage.lock`.
+    """Lock an output against other runs, see `Storage.lock`.
 
     Raises:
-        OutputInUseError: Another run is writing there.
+        OutputInUseError: Another run is writing to it.
         CannotWriteError: The output cannot be written.
     """
     held = ExitStack()

@@ -1,4 +1,4 @@
-"""One file whose footer is damaged stops nothing but that file."""
+"""A damaged footer affects only its own file."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ GOOD = parquet(id=[1, 2, 3], text=["A fine film.", "Dull.", "Badly acted."], s=[
 
 
 def misnamed(content: bytes) -> bytes:
-    """The file with bytes that are not UTF-8 for the name of its column `NAME`."""
+    """Return the file with invalid UTF-8 in the name of its column `NAME`."""
     changed = content.replace(NAME.encode(), b"\xff" * len(NAME))
     assert changed != content
     return changed
 
 
 def randomly_changed(seed: int) -> bytes:
-    """The file `GOOD` with up to four other bytes in its footer."""
+    """Return the file `GOOD` with up to four bytes of its footer changed."""
     content, generator = bytearray(GOOD), random.Random(seed)
     start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
     for _ in range(generator.choice((1, 1, 2, 4))):
@@ -48,7 +48,7 @@ def randomly_changed(seed: int) -> bytes:
 
 
 def command(*arguments: str | Path) -> tuple[int, Any]:
-    """Exit code and JSON of a command in a process of its own: damage may end a whole process."""
+    """Run a command in its own process, which damage may crash; return exit code and JSON."""
     ran = subprocess.run(
         [sys.executable, "-m", "imdb_classifier", *map(str, arguments), "--json"],
         capture_output=True,

@@ -12,7 +12,7 @@ from imdb_classifier.errors import CannotWriteError, NoInputError
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A folder as other systems leave it; planning looks at names only."""
+    """A folder with files as other systems leave them; discovery only looks at names."""
     for name in (
         "b.parquet",
         "a.parquet",

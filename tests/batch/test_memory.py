@@ -1,4 +1,4 @@
-"""How much memory scoring takes is decided by its settings, not by the size of the input."""
+"""Memory use depends on the settings, not on the size of the input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATUS = Path("/proc/self/status")
 
 
 def write(path: Path, rows: int) -> int:
-    """One row group of texts that do not compress to nothing; gives their size in bytes."""
+    """Write one row group of texts that do not compress well; return their size in bytes."""
     generator = np.random.default_rng(0)
     with pq.ParquetWriter(path, pa.schema([("text", pa.string())])) as writer:
         words = pa.array([f"word{number}" for number in range(5_000)])

@@ -68,7 +68,7 @@ def test_after_a_promotion_only_what_is_asked_for_is_scored(
 
 @pytest.mark.parametrize(("only", "force"), [("old", False), ("new,", False), ("new", True)])
 def test_what_cannot_be_selected(only: str, force: bool) -> None:
-    with pytest.raises(ConfigurationError, match=f"It was --only {only}"):
+    with pytest.raises(ConfigurationError, match=f"Received --only {only}"):
         Selection(only, force=force)
 
 

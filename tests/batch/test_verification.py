@@ -33,7 +33,7 @@ def output(tmp_path: Path, scorer: Scorer) -> Path:
 
 
 def rewrite(output: Path, change: Callable[[pa.Table], pa.Table]) -> None:
-    """Change a file as somebody would who also puts its new sum into the manifest."""
+    """Change a file, and update its checksum in the manifest."""
     file = output / "a.parquet"
     footer = pq.read_metadata(file).metadata
     pq.write_table(change(pq.read_table(file)).replace_schema_metadata(footer), file)

@@ -67,7 +67,7 @@ def count_overlap(train: Reviews, test: Reviews) -> int:
 
 
 def fingerprint_of(table: pa.Table) -> str:
-    """SHA-256 of row count, lengths, contents and labels, independent of the chunks."""
+    """Return the SHA-256 of row count, lengths, contents and labels, independent of the chunks."""
     chunks = [chunk for chunk in table.column(0).chunks if len(chunk)]
     digest = hashlib.sha256(f"{table.column_names[0]} {table.num_rows}\n".encode())
     for chunk in chunks:
@@ -79,7 +79,7 @@ def fingerprint_of(table: pa.Table) -> str:
 
 
 def _contents(table: pa.Table) -> pa.ChunkedArray:
-    """The reviews as one value each; token ids as bytes, because Arrow cannot look up lists."""
+    """Return one value per review; token ids as bytes, because Arrow cannot look up lists."""
     column = table.column(0)
     if not pa.types.is_list(column.type):
         return column
@@ -98,7 +98,7 @@ def _lengths(chunk: pa.Array) -> NDArray[np.int64]:
 
 
 def _payload(chunk: pa.Array) -> bytes | memoryview:
-    """The concatenated bytes of all values of a chunk without nulls."""
+    """Return the concatenated bytes of all values of a chunk without nulls."""
     if pa.types.is_list(chunk.type):
         return np.asarray(chunk.flatten(), dtype="<i4").tobytes()
     _, offsets, data = chunk.buffers()

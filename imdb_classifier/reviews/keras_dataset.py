@@ -41,7 +41,7 @@ def read_keras(split: str, download: bool) -> Reviews:
     except ImportError as error:
         raise MissingExtraError("The keras source", error.name or "keras", "train") from error
     # Keras downloads files that it does not find, and looks in another folder if its own is
-    # read-only or KERAS_HOME has changed since. This puts a copy of the verified file there.
+    # read-only or KERAS_HOME has changed since. This call puts a verified copy there.
     ids = published_files("keras")[0]
     keras.utils.get_file(ids.name, origin=ids_path.as_uri(), file_hash=ids.digest)
     # num_words=None would turn the largest id into 2 (unknown).

@@ -79,9 +79,10 @@ def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) 
         ) from None
     table, left_out = parquet.clean(table, split)
     if table.num_rows == 0:
+        rows = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise NoInputError(
-            f"The {split} split must hold at least one review.",
-            f"{path} has none; left out: {left_out}.",
+            f"The {split} split must contain at least one review.",
+            f"{path} has none; rows left out: {rows}.",
             "Check --data.",
         )
     return Reviews(source, split, table, None, left_out, fingerprint_of(table))

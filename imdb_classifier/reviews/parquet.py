@@ -88,7 +88,7 @@ def _files(filesystem: fs.FileSystem, folder: str) -> list[str]:
 def _no_files(folder: str, pattern: str) -> NoInputError:
     return NoInputError(
         f"A folder of reviews must contain {pattern} or be the unpacked aclImdb.",
-        f"{folder} is neither.",
+        f"Neither is true of {folder}.",
         "Choose another folder, or a single file.",
     )
 
@@ -155,7 +155,7 @@ def _labels(column: pa.Array, path: str, split: str) -> pa.Array:
 
 
 def clean(table: pa.Table, split: str) -> tuple[pa.Table, dict[str, int]]:
-    """Drop rows without text or label (the unsupervised split has none), and count them."""
+    """Drop rows without text and, except in the unsupervised split, without label; count them."""
     missing = pc.is_null(table.column(TEXT))
     trimmed = pc.utf8_trim_whitespace(table.column(TEXT))
     blank = pc.fill_null(pc.equal(trimmed, ""), False)

@@ -1,4 +1,4 @@
-"""The published files, where they are cached, and which sources are available."""
+"""The published files, their place in the cache, and the status of every source."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def published_files(source: PublishedSource) -> tuple[PublishedFile, ...]:
 
 
 def cached_files(source: PublishedSource) -> tuple[Path, ...]:
-    """Return the cached files of a source, in the order of `published_files`, once verified.
+    """Return the cached files of a source, in the order of `published_files`, after verification.
 
     Raises:
         NoReviewsError: A file is not in the cache.

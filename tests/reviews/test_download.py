@@ -1,4 +1,4 @@
-"""Against a real server on this machine; nothing here needs a network."""
+"""Downloads from a server on this machine; no network is needed."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ __all__ = [
     "verify_output",
 ]
 
-# By module. A test checks that these match the imports above.
+# Public names by module. A test checks that they match the imports above.
 _MODULE_OF = {
     name: module
     for module, names in {

@@ -1,7 +1,7 @@
-"""``python -m imdb_classifier`` is the command line."""
+"""The command line, for ``python -m imdb_classifier``."""
 
 from imdb_classifier.cli import main
 
-# Not in the processes of a pool, which import this file too.
+# The processes of a pool import this file too, and must not run the command line.
 if __name__ == "__main__":
     main()

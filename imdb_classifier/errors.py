@@ -308,8 +308,8 @@ class OutputExistsError(CannotWriteError):
 
     def __init__(self, target: str, reason: str, way_out: str) -> None:
         super().__init__(
-            f"{target} must not exist, unless this same run wrote it.",
-            f"It does exist, and {reason}.",
+            f"{target} must not exist, unless an identical run wrote it.",
+            f"It exists, and {reason}.",
             way_out,
         )
 

@@ -17,7 +17,7 @@ def limits_of(kind: type[T], limits: Mapping[str, float], *, called: str, exampl
     Args:
         kind: The dataclass; its fields are numbers.
         limits: Limits by name.
-        called: What to call them at the start of a sentence.
+        called: What errors call them, at the start of a sentence.
         example: How to set one of them on the command line.
 
     Raises:
@@ -29,7 +29,7 @@ def limits_of(kind: type[T], limits: Mapping[str, float], *, called: str, exampl
         if name not in names or not limit >= 0:
             raise ConfigurationError(
                 f"{called} are {', '.join(names)}, each a number of at least 0.",
-                f"{name}={limit} is not one of them.",
+                f"{name}={limit} is not allowed.",
                 f"Use, for example, {example}.",
             )
     return kind(**limits)

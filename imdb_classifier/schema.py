@@ -14,7 +14,7 @@ NEGATIVE: Final = "negative"
 POSITIVE: Final = "positive"
 UNLABELED: Final = -1
 THRESHOLD: Final = 0.5
-"""Probabilities from this value up are labeled ``positive``."""
+"""Probabilities of at least this value are labeled ``positive``."""
 
 DEFAULT_PREFIX: Final = "sentiment_"
 FOOTER_KEY: Final = b"imdb_classifier"

@@ -169,8 +169,8 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
     (
         OutputExistsError("/out", "imdb-classifier did not write it", "Choose another."),
         73,
-        "/out must not exist, unless this same run wrote it. "
-        "It does exist, and imdb-classifier did not write it. Choose another.",
+        "/out must not exist, unless an identical run wrote it. "
+        "It exists, and imdb-classifier did not write it. Choose another.",
     ),
     (
         UnapprovedModelError("seed-0123"),

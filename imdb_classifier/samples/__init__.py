@@ -1,9 +1,9 @@
 """264 short labeled reviews, half positive and half negative, written for this project.
 
-Enough for a first run, a demonstration and the tests with no download, and far too few to judge a
-model by. Beside plain film and series reviews they hold the hard kinds (negation, irony, mixed
-verdicts, very short and long texts) and product reviews, which show what a model does outside film.
-``tests/samples/build.py`` makes the Parquet files from ``reviews.toml`` beside it.
+They are enough for a first run, a demonstration and the tests, without a download, but far too few
+to judge a model. Besides plain film and series reviews, there are hard cases (negation, irony,
+mixed verdicts, very short and long texts) and product reviews, which show what a model does outside
+its domain. ``tests/samples/build.py`` builds the Parquet files from ``reviews.toml`` next to it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(__file__).parent
-"""Holds ``train-*.parquet`` and ``test-*.parquet``: ``text: string, label: int64, kind: string``,
-with label 0 negative and 1 positive."""
+"""Contains ``train-*.parquet`` and ``test-*.parquet`` with the columns ``text: string``,
+``label: int64`` (0 negative, 1 positive) and ``kind: string``."""
 
 KIND: Final = "kind"
-"""The column that says what kind of text a row holds."""
+"""Column with the kind of text in each row."""

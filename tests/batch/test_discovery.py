@@ -88,7 +88,7 @@ def test_a_file_named_outright_may_begin_with_a_dot(tree: Path, tmp_path: Path) 
     ("source", "came"),
     [
         ("nothing", "nothing matches no file"),
-        ("empty", r"empty holds no \.parquet file"),
+        ("empty", r"empty contains no \.parquet file"),
         ("in/*.csv", r"csv matches no file"),
     ],
 )
@@ -115,14 +115,14 @@ def test_an_output_may_stand_beside_or_above_the_input(tree: Path, tmp_path: Pat
 def test_an_output_above_the_input_must_not_reach_into_it(tree: Path, tmp_path: Path) -> None:
     (tree / "in").mkdir()
     (tree / "in" / "a.parquet").touch()
-    with pytest.raises(CannotWriteError, match=r"in/a\.parquet lies in .*in\."):
+    with pytest.raises(CannotWriteError, match=r"in/a\.parquet is part of .*in\."):
         discover_files(str(tree), str(tmp_path))
 
 
 @pytest.mark.parametrize("output", ["out.parquet", "file"])
 def test_many_files_need_a_folder(tree: Path, tmp_path: Path, output: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CannotWriteError, match="The output of a folder or a glob pattern"):
+    with pytest.raises(CannotWriteError, match="INPUT is a folder or a glob pattern"):
         discover_files(str(tree), str(tmp_path / output))
 
 

@@ -87,7 +87,7 @@ def test_a_deadline_leaves_the_rest_for_the_next_run(
 
 @pytest.mark.parametrize("deadline", ["45", "0m", "-1h", "soon", ""])
 def test_what_is_no_deadline(deadline: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"'{deadline}' is not. Use for example"):
+    with pytest.raises(ConfigurationError, match=f"'{deadline}' is not. Use, for example"):
         Limits(deadline, None)
 
 

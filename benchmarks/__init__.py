@@ -1,1 +1,1 @@
-"""Measurements of the project, each in one run on one machine: ``make bench``."""
+"""Benchmarks, each measured in one run on one machine: ``make bench``."""

@@ -1,7 +1,7 @@
 """``make bench``: speed, start-up and memory, measured in one run on an otherwise idle machine.
 
-JSON goes to ``build/bench.json``, tables to standard output. The documentation shows the copy in
-this folder, ``results.json``.
+Writes JSON to ``build/bench.json`` and tables to standard output. The documentation shows the copy
+in this folder, ``results.json``.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ SIZES = (10_000, 100_000, 1_000_000, 2_000_000)
 
 
 def main(
-    rounds: Annotated[int, typer.Option(help="How often everything is measured.")] = 3,
-    sizes: Annotated[bool, typer.Option(help="Also measure memory against input size.")] = True,
+    rounds: Annotated[int, typer.Option(help="Number of measurements per contender.")] = 3,
+    sizes: Annotated[bool, typer.Option(help="Also measure memory for several sizes.")] = True,
 ) -> None:
-    """Measure, keep the figures as JSON, print them as Markdown."""
+    """Run the benchmarks, write the figures as JSON, and print them as Markdown."""
     with tempfile.TemporaryDirectory() as registry:
-        # Of an empty registry, the bundled model is the champion.
+        # In an empty registry, the champion is the bundled model.
         os.environ[REGISTRY_VARIABLE] = registry
         results = _measure(rounds, sizes)
     RESULT.parent.mkdir(exist_ok=True)
@@ -49,20 +49,20 @@ def _measure(rounds: int, sizes: bool) -> dict[str, Any]:
 
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
-    """Markdown tables of what was measured, by name: contenders, parts, start_up and memory."""
+    """Return the results as Markdown tables, by name: contenders, parts, start_up and memory."""
     figures = results["scoring"]
     contenders = [
         {
             "from Parquet to Parquet": row["name"],
             "reviews/s": row["reviews_per_second"],
-            "times the tutorial": row["times_the_tutorial"],
+            "speed-up over the tutorial": row["times_the_tutorial"],
             "accuracy": "" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f} %",
             "": row["remark"],
         }
         for row in figures["contenders"]
     ]
     parts = [
-        {"one part by itself, all cores": name, "reviews/s": rate}
+        {"one part alone, all cores": name, "reviews/s": rate}
         for name, rate in (figures["parts"] | {"limit of the network": figures["limit"]}).items()
     ]
     rows = {"contenders": contenders, "parts": parts, "start_up": results["start_up"]}

@@ -1,7 +1,7 @@
 """What each part of the bundled model contributes, and how clean its test split is.
 
-``python -m benchmarks.ablation`` needs the IMDB data set and takes a minute. JSON goes to
-``build/ablation.json``; the documentation shows the copy of it in this folder.
+``python -m benchmarks.ablation`` needs the IMDB data set and takes a minute. It writes JSON to
+``build/ablation.json``; the documentation shows the copy in this folder.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def measure() -> dict[str, Any]:
 
     Returns:
         measured (see `conditions.conditions`), model_id and rows; parts (by name: right and
-        accuracy with its 95 % interval, and accuracy_unseen: on the test reviews whose text stands
-        in no other split); against_ngrams (better, worse and McNemar's p_value of both parts beside
-        n-grams alone); overlap (test reviews whose text stands in train, in unsupervised, in
-        either).
+        accuracy with its 95 % interval, and accuracy_unseen: on the test reviews whose text is in
+        no other split); against_ngrams (better, worse and McNemar's p_value of both parts against
+        n-grams alone); overlap (number of test reviews whose text is also in train, in
+        unsupervised, in either).
     """
     bundle = load_bundle(bundled_path())
     test = load_reviews(None, "test")
@@ -81,7 +81,7 @@ def measure() -> dict[str, Any]:
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """The parts as a Markdown table."""
+    """Return the parts as a Markdown table."""
     return markdown_table(
         [
             {
@@ -101,9 +101,10 @@ def _seen(test: pa.Table, other: pa.Table) -> NDArray[np.bool_]:
 
 
 def _probabilities(bundle: Bundle, texts: pa.ChunkedArray) -> Mapping[str, NDArray[np.float32]]:
-    """The probability of positive, float32, (reviews,), by each part of the network.
+    """Return the probabilities of *positive*, float32, (reviews,), by each part of the network.
 
-    A part's log-odds are those of its own features, all others set to 0. The bias is the LSTM's.
+    The log-odds of a part come from its own features, with all others set to 0. The bias belongs to
+    the LSTM.
     """
     weights = weights_of((bundle.path / ONNX_FILE).read_bytes())
     only_ngrams, only_lstm = weights.output_kernel.copy(), weights.output_kernel.copy()

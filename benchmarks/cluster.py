@@ -1,9 +1,9 @@
-"""What a unit of work costs on a Dask cluster, and what a second worker brings.
+"""The overhead of a unit of work on a Dask cluster, and the speed-up from a second worker.
 
-``python -m benchmarks.cluster`` runs the scoring flow on a Prefect server and Dask clusters of its
-own, all on this machine; workers have one thread each. Figures are medians. JSON goes to
-``build/cluster.json``, tables to standard output. The
-documentation shows the copy of the JSON in this folder.
+``python -m benchmarks.cluster`` runs the scoring flow on its own Prefect server and Dask clusters,
+all on this machine, with one thread per worker. Figures are medians. It writes JSON to
+``build/cluster.json`` and tables to standard output; the documentation shows the copy of the JSON
+in this folder.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ from imdb_classifier.tasks.score_tasks import MAXIMUM_UNITS, UNIT_ROWS
 
 FLOW = Path(__file__).parents[1] / "flows" / "score.py"
 FILES = 4
-"""Of real text, a unit each."""
+"""Number of files with text, one unit of work each."""
 ROUNDS = 3
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Score files without text, 1 and 64 of them, and files of text, in every way, in turn.
+    """Score 1 and 64 files without text, and files with text, with every runner in turn.
 
     Returns:
-        measured (see `conditions.conditions`), model_id and text; of_units (runner, and seconds:
-        one, most, a_unit) and of_text (runner, seconds, times_one_worker).
+        measured (see `conditions.conditions`), model_id and text; of_units (runner, and seconds for
+        one unit, for most units, and for each further unit: one, most, a_unit) and of_text (runner,
+        seconds, times_one_worker).
     """
     with tempfile.TemporaryDirectory() as folder:
         inputs = _inputs(Path(folder))
@@ -82,7 +83,7 @@ def _inputs(folder: Path) -> dict[str, Path]:
 
 
 def _seconds(source: Path, folder: Path, parameters: Mapping[str, str]) -> float:
-    """How long a flow run was running, as the server has it."""
+    """Return the run time of a flow run in seconds, as recorded by the server."""
     flow: Flow[..., State[Any]] = load_flow_from_entrypoint(f"{FLOW}:score_parquet")
     with tempfile.TemporaryDirectory(dir=folder) as place:
         output, registry = f"{place}/scored", f"{place}/registry"
@@ -127,7 +128,7 @@ def _figures(seconds: Mapping[tuple[str, str], float], runners: list[str]) -> di
 
 
 def tables(results: Mapping[str, Any]) -> dict[str, str]:
-    """Markdown tables of what was measured, by name: units and texts."""
+    """Return the results as Markdown tables, by name: units and texts."""
     units = [
         {
             f"{UNIT_ROWS:,} rows without text per unit": row["runner"],
@@ -141,7 +142,7 @@ def tables(results: Mapping[str, Any]) -> dict[str, str]:
         {
             f"{FILES} units of {UNIT_ROWS:,} reviews": row["runner"],
             "seconds": row["seconds"],
-            "times 1 worker": row["times_one_worker"],
+            "speed-up over 1 worker": row["times_one_worker"],
         }
         for row in results["of_text"]
     ]

@@ -1,4 +1,4 @@
-"""What a measurement was made with; every JSON file of figures carries it as ``measured``."""
+"""The conditions of a measurement, which every JSON file of figures contains as ``measured``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 
 def conditions() -> dict[str, Any]:
-    """Processor, date, commit and versions of this very run.
+    """Return CPU, date, commit and versions of this run.
 
     Returns:
-        cpu and cores; date (UTC, ISO 8601) and commit (hexadecimal, with ``+`` where the checkout
-        has changes that are not committed); python, imdb_classifier and packages (their versions).
+        cpu and cores; date (UTC, ISO 8601) and commit (hexadecimal, with a ``+`` if the checkout
+        has uncommitted changes); python, imdb_classifier and packages (their versions).
     """
     changed = _git("status", "--porcelain", "--untracked-files=no")
     return {
@@ -36,7 +36,7 @@ def conditions() -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    """The processor's name, and its widest vectors where Linux tells them."""
+    """Return the name of the CPU and, on Linux, whether it has AVX-512."""
     if not _CPU_INFO.exists():
         return platform.processor() or platform.machine()
     lines = _CPU_INFO.read_text("utf-8").splitlines()

@@ -1,7 +1,8 @@
-"""The ways to put a sentiment next to a review, each a process of its own that waits for orders.
+"""The contenders: ways to score reviews, each in its own process.
 
-``python -m benchmarks.contenders NAME`` prepares one of them (loads or fits it), says so in a line
-of JSON, then scores the file that each line names and says how long that took.
+``python -m benchmarks.contenders NAME`` loads or fits one of them and prints a line of JSON when it
+is ready. Then it reads lines of JSON from standard input, scores the file that each line names, and
+prints how long that took.
 """
 
 from __future__ import annotations
@@ -34,18 +35,18 @@ from imdb_classifier.schema import LABEL, TEXT
 from imdb_classifier.scoring.scorer import available_cores
 
 BATCH_SIZES = (50, 125, 250, 500, 1_000)
-"""They divide 25,000, so that every batch has the one shape that `jit_compile` compiles."""
+"""Divisors of 25,000, so all batches have the same shape and `jit_compile` compiles only once."""
 TUNING_ROWS = 1_000
 
 MODELS = Path("build/bench-models")
 SEED_OF_SEED = 1
-"""The first, not a chosen one; `benchmarks.seeds` has the spread."""
+"""The first seed, not the best one; `benchmarks.seeds` measures the spread."""
 
 
 def seed_bundle() -> Bundle:
-    """The model of recipe `seed`, trained on IMDB by the first one that asks for it.
+    """Return the model of recipe `seed`, trained on IMDB at the first call.
 
-    Without the data set, the bundled model.
+    Without the data set, return the bundled model.
     """
     from imdb_classifier.pipeline.train import train_bundle
 
@@ -55,16 +56,16 @@ def seed_bundle() -> Bundle:
 
 
 class Contender(Protocol):
-    """Scores a Parquet file with a column of text, as its users would."""
+    """Scores a Parquet file with a text column, as its users would."""
 
     remark: str
 
     def score(self, source: str, target: str) -> None:
-        """Write a copy with a label and the probability of positive."""
+        """Write a copy of the file with the label and the probability of *positive*."""
 
 
 class Tutorial:
-    """pandas, tokenising in Python, `pad_sequences(500)`, `model.predict`."""
+    """pandas, tokenizing in Python, `pad_sequences(500)`, `model.predict`."""
 
     def __init__(self, *, jit_compile: bool) -> None:
         from imdb_classifier.model.keras_backend import import_keras
@@ -76,7 +77,7 @@ class Tutorial:
             bundle = seed_bundle()
             words = bundle.vocabulary.words
             self._model = keras.models.load_model(bundle.path / KERAS_FILE)
-        else:  # of generated text there is nothing to learn
+        else:  # there is nothing to learn from generated text
             words = Registry.at().load(CHAMPION).vocabulary.words
             self._model = build_network(SEED.encoding, SEED.network, seed=1)
         kept = words.slice(0, SEED.encoding.vocabulary_words).to_pylist()
@@ -137,9 +138,9 @@ class Linear:
 
 
 class Averaged:
-    """The mean of two logistic regressions on runs of one to three words, in scikit-learn.
+    """The mean of two logistic regressions on n-grams of up to three words, in scikit-learn.
 
-    One weighs them by TF-IDF, one by log count ratios (Wang and Manning, 2012).
+    One weights the n-grams by TF-IDF, the other by log count ratios (Wang and Manning, 2012).
     """
 
     def __init__(self) -> None:
@@ -180,7 +181,7 @@ class Averaged:
 
 
 class FastText:
-    """fastText with word pairs, 64 dimensions, 10 epochs, on one thread or in as many processes."""
+    """fastText with word pairs, 64 dimensions and 10 epochs, in one or several processes."""
 
     def __init__(self, processes: int) -> None:
         import fasttext
@@ -195,7 +196,7 @@ class FastText:
             )
         ]
         started = time.perf_counter()
-        # It learns line by line, and the data set comes sorted by label.
+        # fastText learns line by line, and the data set is sorted by label.
         random.Random(1).shuffle(lines)
         file.write_text("".join(lines), "utf-8")
         model = fasttext.train_supervised(
@@ -225,7 +226,7 @@ class FastText:
 
 
 class Ours:
-    """`score_parquet` of this project, with the bundled model or another one."""
+    """This project's `score_parquet`, with the bundled model or another one."""
 
     def __init__(
         self, bundle: Callable[[], Bundle] | None = None, *, onnx_runtime: bool = False
@@ -246,7 +247,7 @@ class Ours:
 
 
 class Frame:
-    """`score_dataframe` between pandas' own reading and writing."""
+    """`score_dataframe`, with pandas to read and write the files."""
 
     def __init__(self) -> None:
         from imdb_classifier import Scorer, score_dataframe
@@ -261,7 +262,7 @@ class Frame:
 
 
 class Flow:
-    """The Prefect flow `score-parquet`, its server beside it on this machine."""
+    """The Prefect flow `score-parquet`, with its server on this machine."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
@@ -298,8 +299,8 @@ CONTENDERS: dict[str, Callable[[], Contender]] = {
 
 
 def main(name: str) -> None:
-    """Prepare a contender, then follow orders until standard input ends."""
-    # Whatever libraries print goes to standard error.
+    """Prepare a contender, then score the files named on standard input until it ends."""
+    # Standard output is for JSON only: what libraries print goes to standard error.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     contender = CONTENDERS[name]()
@@ -327,7 +328,7 @@ _PUNCTUATION = re.compile(r"([.!?,;:'\"()/])")
 
 
 def _plain(texts: list[str]) -> list[str]:
-    """Texts as fastText's documentation prepares them: lower case, punctuation apart, one line."""
+    """Return texts as fastText's documentation prepares them: lowercase, spaced, on one line."""
     return [
         _PUNCTUATION.sub(r" \1 ", text.lower()).replace("<br", " ").replace("\n", " ")
         for text in texts

@@ -1,4 +1,4 @@
-"""Peak memory and rate of `imdb-classifier score` against the size of its input."""
+"""Peak memory and speed of `imdb-classifier score` for inputs of several sizes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.table import progress
 
 
 def measure(sizes: tuple[int, ...]) -> list[dict[str, float]]:
-    """Score files of so many rows, each in one row group and by a process of its own."""
+    """Score files with these numbers of rows, each in one row group and by a new process."""
     found = []
     for rows in sizes:
         with tempfile.TemporaryDirectory() as folder:
@@ -27,7 +27,7 @@ def measure(sizes: tuple[int, ...]) -> list[dict[str, float]]:
                     "file, MB": round(source.stat().st_size / 1e6, 1),
                     "peak memory, MiB": round(peak / 2**20),
                     "seconds": round(seconds, 1),
-                    "rows a second": round(rows / seconds),
+                    "rows/s": round(rows / seconds),
                 }
             )
             progress(**found[-1])
@@ -35,7 +35,7 @@ def measure(sizes: tuple[int, ...]) -> list[dict[str, float]]:
 
 
 def _score(source: Path, target: Path) -> tuple[float, int]:
-    """Wall-clock seconds and peak resident bytes of scoring a file."""
+    """Score a file; return wall-clock seconds and peak resident bytes."""
     command = [sys.executable, "-m", "imdb_classifier", "score", str(source), str(target), "--json"]
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

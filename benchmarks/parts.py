@@ -1,6 +1,6 @@
-"""The parts of scoring by themselves, and what the processor could do at most.
+"""The speed of each part of scoring alone, and the limit set by the CPU.
 
-``python -m benchmarks.parts`` follows orders as `benchmarks.contenders` does.
+``python -m benchmarks.parts`` reads and prints lines of JSON as `benchmarks.contenders` does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-# Each thread of ours multiplies by itself, as each thread of the scorer does.
+# One BLAS thread per thread of this program, as in the scorer.
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 import numpy as np
@@ -33,7 +33,7 @@ MATRIX_SECONDS = 0.3
 
 
 class Parts:
-    """Read, encode, network and write on the bundled model, each with all cores of the scorer."""
+    """The parts read, encode, network and write with the bundled model, each on all cores."""
 
     def __init__(self) -> None:
         self._bundle = Registry.at().load(CHAMPION)
@@ -41,7 +41,7 @@ class Parts:
         self.remark = self._bundle.engine.name
 
     def measure(self, source: str, target: str) -> dict[str, float]:
-        """Seconds of each part, and reviews a second at the limit of the processor."""
+        """Return seconds for each part, and reviews per second at the limit of the CPU."""
         seconds: dict[str, float] = {}
 
         def timed(part: str, work: Callable[[], Any]) -> Any:
@@ -76,9 +76,9 @@ class Parts:
         Path(target).unlink()
 
     def _limit(self, tokens: float) -> dict[str, float]:
-        """The recurrence's arithmetic at the best rate of this machine's matrix product.
+        """Return how fast the recurrence would run at this machine's best rate of matrix products.
 
-        A step of an LSTM multiplies a state of `units` by weights for four gates.
+        A step of an LSTM multiplies a state of `units` by the weights of four gates.
         """
         network = self._bundle.recipe.network
         units, directions = network.lstm_units, 2 if network.ngrams else 1
@@ -92,7 +92,7 @@ class Parts:
 
 
 def _matrix_rate(rows: int, units: int) -> float:
-    """Floating point operations a second of (rows, units) by (units, 4 * units), one thread."""
+    """Return FLOP/s of multiplying (rows, units) by (units, 4 * units) on one thread."""
     state, weights = np.ones((rows, units), np.float32), np.ones((units, 4 * units), np.float32)
     gates = state @ weights
     started, products = time.perf_counter(), 0
@@ -104,7 +104,7 @@ def _matrix_rate(rows: int, units: int) -> float:
 
 
 def main() -> None:
-    """Follow orders until standard input ends."""
+    """Measure the files named on standard input until it ends."""
     parts = Parts()
     print(json.dumps({"remark": parts.remark}), flush=True)
     for line in sys.stdin:

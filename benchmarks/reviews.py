@@ -1,4 +1,4 @@
-"""Review text to measure on: the IMDB data set where it is configured, else generated text."""
+"""Reviews to measure with: the IMDB data set if it is configured, else generated text."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.schema import LABEL, REVIEWS, TEXT
 from imdb_classifier.text.encoding import Vocabulary
 
-# Mean and deviation of the logarithm of the number of words of an IMDB review.
+# Mean and standard deviation of the logarithm of the number of words in an IMDB review.
 _LOG_WORDS = (5.2, 0.65)
 _GENERATED_ROWS = 25_000
 
 
 def is_real() -> bool:
-    """Whether the IMDB data set is there."""
+    """Return whether the IMDB data set is configured."""
     return bool(os.environ.get(DATA_VARIABLE))
 
 
 def reviews(split: Literal["train", "test"]) -> pa.Table:
-    """25,000 labeled reviews of a split: `schema.REVIEWS`."""
+    """Return the 25,000 labeled reviews of a split, with the schema `schema.REVIEWS`."""
     if is_real():
         return load_reviews(None, split).table.select(REVIEWS.names).combine_chunks()
     return _generated(["train", "test"].index(split))
@@ -39,7 +39,7 @@ def write_reviews(path: Path, rows: int) -> None:
 
     Args:
         path: The Parquet file.
-        rows: Its rows, numbered in the column ``id``.
+        rows: Number of rows; the column ``id`` numbers them from 0.
     """
     texts = reviews("test")[TEXT].combine_chunks()
     schema = pa.schema([("id", pa.int64()), (TEXT, pa.string())])
@@ -51,7 +51,7 @@ def write_reviews(path: Path, rows: int) -> None:
 
 
 def _generated(seed: int) -> pa.Table:
-    """Words of the bundled vocabulary by Zipf's law, lengths as IMDB has them, labels by chance."""
+    """Return texts of words drawn by Zipf's law, as long as IMDB's reviews, with random labels."""
     generator = np.random.default_rng(seed)
     words = (bundled_path() / "vocabulary.txt").read_text("utf-8").split("\n")[:-1]
     vocabulary = Vocabulary(words)

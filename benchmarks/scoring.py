@@ -1,8 +1,7 @@
-"""Every way of scoring beside every other, from Parquet file to Parquet file, in one run.
+"""Comparison of all contenders in one run, from Parquet file to Parquet file.
 
-All contenders are loaded first, each in a process of its own; then they score the same file in
-turn, one at a time, once to warm up and then several times over. Figures are medians, and ratios of
-medians.
+All contenders are loaded first, each in its own process. Then they score the same file in turn, one
+at a time, once to warm up and then several times. Figures are medians and ratios of medians.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ def measure(rounds: int) -> dict[str, Any]:
     """Score 25,000 reviews with every contender, `rounds` times.
 
     Returns:
-        contenders (name, remark, seconds of each round, reviews_per_second, ratios), parts (the
-        same of read, encode, network and write), limit (reviews a second) and the shares that the
-        targets are about.
+        text, rows and rounds; contenders (name, remark, seconds of each round, reviews_per_second,
+        times_the_tutorial, accuracy); parts and limit (reviews per second); matrix_gflops; the
+        shares network_of_limit and ours_of_network; and ours_busy_cores.
     """
     table = reviews("test")
     with tempfile.TemporaryDirectory() as folder:
@@ -90,10 +89,10 @@ def measure(rounds: int) -> dict[str, Any]:
 
 
 class _Process:
-    """A contender or the parts, waiting for orders."""
+    """The process of a contender or of the parts, which waits for files to score."""
 
     def __init__(self, *module: str) -> None:
-        # A pipe that nobody reads would stop whoever fills it.
+        # A file, because the process would block on a pipe that nobody reads.
         self._messages = tempfile.TemporaryFile("w+")  # noqa: SIM115  # as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-m", *module],
@@ -106,7 +105,7 @@ class _Process:
         progress(ready=module[-1], remark=self.remark)
 
     def order(self, source: Path, target: Path) -> dict[str, float]:
-        """Have a file scored, and hear how long it took."""
+        """Have a file scored, and return the measured figures."""
         assert self._process.stdin is not None
         print(
             json.dumps({"source": str(source), "target": str(target)}),
@@ -116,7 +115,7 @@ class _Process:
         return self._answer()
 
     def stop(self) -> None:
-        """Let it end."""
+        """End the process by closing its standard input, and wait for it."""
         self._process.communicate()
 
     def _answer(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""How far the training seed moves recipe ``seed``, the Keras tutorial's network.
+"""How much the accuracy of recipe ``seed``, the Keras tutorial's network, depends on the seed.
 
-``python -m benchmarks.seeds`` needs the IMDB data set and trains five models, some minutes each. A
-model that is there already is not trained again. JSON goes to ``build/seeds.json``; the
-documentation shows the copy of it in this folder.
+``python -m benchmarks.seeds`` needs the IMDB data set and trains five models, which takes a few
+minutes each; models that already exist are reused. It writes JSON to ``build/seeds.json``; the
+documentation shows the copy in this folder.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def measure(seeds: tuple[int, ...]) -> dict[str, Any]:
     """Train with each seed and label the IMDB test split.
 
     Returns:
-        measured (see `conditions.conditions`), recipe; seeds (seed, model_id, accuracy on the test
-        split, val_accuracy of the last epoch) and mean (of the accuracies).
+        measured (see `conditions.conditions`) and recipe; seeds (seed, model_id, accuracy on the
+        test split, val_accuracy of the last epoch) and mean (of the test accuracies).
     """
     test = load_reviews(None, "test")
     rows: list[dict[str, Any]] = []
@@ -55,7 +55,7 @@ def measure(seeds: tuple[int, ...]) -> dict[str, Any]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The seeds and their mean as a Markdown table."""
+    """Return the seeds and their mean as a Markdown table."""
     rows = [
         {
             "seed": row["seed"],

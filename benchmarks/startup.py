@@ -1,4 +1,4 @@
-"""Seconds until a fresh process is of use: imports, and the first score."""
+"""Start-up time of a fresh process: imports, and the first score."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PROGRAMS = {
 
 
 def measure(rounds: int) -> list[dict[str, str | float]]:
-    """The median of `rounds` fresh processes for each program, interleaved."""
+    """Return the median seconds of `rounds` fresh processes for each program, interleaved."""
     seconds: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.parquet", Path(folder) / "out.parquet"

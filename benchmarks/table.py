@@ -1,4 +1,4 @@
-"""Figures for people: a Markdown table, and a line of progress."""
+"""Output for people: Markdown tables and progress lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of the same keys as a table, numbers to the right."""
+    """Return rows with the same keys as a Markdown table, with numbers aligned right."""
     columns = list(rows[0])
     ruler = ["---:" if isinstance(rows[0][column], int | float) else "---" for column in columns]
     cells = [columns, ruler, *([_cell(row[column]) for column in columns] for row in rows)]
@@ -17,7 +17,7 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def progress(**figures: Any) -> None:
-    """Show figures on standard error while the rest is measured."""
+    """Print figures to standard error as soon as they are measured."""
     print(json.dumps(figures), file=sys.stderr, flush=True)
 
 

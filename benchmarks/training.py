@@ -1,8 +1,8 @@
-"""One epoch on padded arrays beside one on bucketed batches: the same network, split and seed.
+"""Training on padded arrays compared with bucketed batches: same network, split and seed.
 
-Run it with ``python -m benchmarks.training SEED...``; each seed trains the masked twin of recipe
-``seed`` twice, by Keras' `fit` on arrays padded to 500 tokens and by `training.train`. It needs the
-IMDB data set.
+``python -m benchmarks.training SEED...`` needs the IMDB data set. With each seed, it trains recipe
+``seed``, but with masked padding, twice: by Keras' `fit` on arrays padded to 500 tokens, and by
+`training.loop.train`.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ def main(seeds: tuple[int, ...]) -> None:
                 progress(**rows[-1])
 
     def figures(way: str, column: str) -> list[float]:
-        # The first epoch traces the graph as well.
+        # The first epoch is left out because it includes tracing the graph.
         return [row[column] for row in rows if row["way"] == way and row["epoch"] > 1]
 
     last = MASKED.training.epochs
     summary = [
         {
             "way": way,
-            "seconds an epoch": round(mean(figures(way, "seconds")), 1),
-            "times as fast": round(
+            "seconds per epoch": round(mean(figures(way, "seconds")), 1),
+            "speed-up": round(
                 mean(figures("padded", "seconds")) / mean(figures(way, "seconds")), 2
             ),
             "validation accuracy, mean": round(mean(accuracies), 4),
@@ -76,9 +76,9 @@ def main(seeds: tuple[int, ...]) -> None:
 
 
 def _padded(reviews: Reviews, recipe: Recipe, seed: int) -> list[tuple[float, float]]:
-    """Seconds and validation accuracy of each epoch of the tutorial's way."""
+    """Train as the tutorial does; return seconds and validation accuracy of each epoch."""
     keras = import_keras()
-    keras.utils.set_random_seed(seed)  # decides the order of `fit`
+    keras.utils.set_random_seed(seed)  # determines the order of `fit`
     sequences = encode_reviews(reviews.table, vocabulary_of(reviews, recipe), recipe.encoding)
     # The longest review has 500 tokens, so this is the tutorial's width.
     padded, labels = pad_right(sequences), reviews.labels.astype(np.float32)[:, None]
@@ -105,7 +105,7 @@ def _padded(reviews: Reviews, recipe: Recipe, seed: int) -> list[tuple[float, fl
 
 
 def _bucketed(reviews: Reviews, recipe: Recipe, seed: int) -> list[tuple[float, float]]:
-    """The same of `training.train`."""
+    """Train with `training.loop.train`; return seconds and validation accuracy of each epoch."""
     with tempfile.TemporaryDirectory() as folder:
         history = train(reviews, recipe, seed, Path(folder) / "checkpoints").history
     return [

@@ -1,1 +1,1 @@
-"""The network, its exported form, and the bundle that holds both."""
+"""The network, its exported form, and the bundle that contains both."""

@@ -1,11 +1,11 @@
-"""One model on disk: a folder, complete or absent, that is checked when it is loaded.
+"""Model bundles: one folder per model, complete or absent, and checked when it is loaded.
 
-``model.keras`` (to train on from), ``model.onnx`` (to score with), ``vocabulary.txt`` (one word a
-line, the most frequent first), ``ngrams.npy`` (fingerprints of n-grams, if it has any),
-``manifest.json`` (how it came about, golden scores), ``evaluation.json`` (once it was evaluated),
-``README.md`` (its model card) and ``SHA256SUMS``.
-Loading checks the sums before anything else is looked at, runs no code from the bundle, needs no
-TensorFlow, and scores the golden texts.
+A bundle contains ``model.keras`` (for further training), ``model.onnx`` (for scoring),
+``vocabulary.txt`` (one word per line, the most frequent first), ``ngrams.npy`` (fingerprints of the
+n-grams, if any), ``manifest.json`` (how the model was trained, golden scores), ``evaluation.json``
+and ``README.md`` (the model card; both after an evaluation), and ``SHA256SUMS``.
+Loading verifies the checksums before anything else, runs no code from the bundle, does not need
+TensorFlow, and compares the scores of the golden texts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from imdb_classifier.text.ngrams import Ngrams
 
 FORMAT_VERSION: Final = 1
 TOLERANCE: Final = 1e-5
-"""Largest difference of a probability between Keras and ONNX Runtime, and between machines."""
+"""Maximum difference in probability between Keras and ONNX Runtime, and between machines."""
 
 KERAS_FILE: Final = "model.keras"
 ONNX_FILE: Final = "model.onnx"
@@ -50,16 +50,16 @@ _EVALUATED: Final = frozenset({EVALUATION_FILE, CARD_FILE})
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that was loaded: checked, and ready to score.
+    """A loaded bundle: checked, and ready to score.
 
     Attributes:
-        location: Its folder, as it was named: on this machine or in an object store.
-        path: Its folder on this machine; of one in an object store, a copy.
-        manifest: What ``manifest.json`` says.
-        recipe: How the model is encoded and built.
-        vocabulary: The words that have ids of their own.
-        ngrams: The n-grams that have a weight, in a network with n-grams.
-        engine: Its network.
+        location: Its folder, as given: on this machine or in an object store.
+        path: Its folder on this machine; a copy if the bundle is in an object store.
+        manifest: Contents of ``manifest.json``.
+        recipe: The recipe of the model.
+        vocabulary: The words that have their own id.
+        ngrams: The n-grams with a weight in the network, if any.
+        engine: The engine that runs the network.
     """
 
     location: str
@@ -72,25 +72,25 @@ class Bundle:
 
     @property
     def model_id(self) -> str:
-        """Recipe and the first 12 digits of the model's hash, such as ``seed-3f2a9c1b7d04``."""
+        """Recipe name and first 12 digits of the model hash, such as ``seed-3f2a9c1b7d04``."""
         return str(self.manifest["model_id"])
 
     @property
     def model_hash(self) -> str:
-        """SHA-256 (hex) of all that decides a score: graph, vocabulary, n-grams and encoding."""
+        """SHA-256 (hex) of all that determines a score: graph, vocabulary, n-grams and encoding."""
         return str(self.manifest["model_hash"])
 
     @cached_property
     def evaluation(self) -> Mapping[str, Any] | None:
-        """What ``evaluation.json`` says, or None for a model that was never evaluated."""
+        """Contents of ``evaluation.json``, or None if the model was never evaluated."""
         file = self.path / EVALUATION_FILE
         return json.loads(file.read_text("utf-8")) if file.exists() else None
 
 
 def load_bundle(location: StrPath) -> Bundle:
-    """Check a bundle and make it ready to score.
+    """Load a bundle and check it.
 
-    It needs no TensorFlow and runs no code from the bundle.
+    Does not need TensorFlow, and runs no code from the bundle.
 
     Args:
         location: Its folder, on this machine or in an object store.
@@ -99,9 +99,9 @@ def load_bundle(location: StrPath) -> Bundle:
         The model, for a `Scorer`.
 
     Raises:
-        BundleError: A file is missing, damaged, or points elsewhere; the format is newer than this
-            release; or the golden texts do not get their scores.
-        OSError: Its place cannot be reached.
+        BundleError: A file is missing, damaged or a link; this release does not read the bundle's
+            format; or the golden texts do not get their golden scores.
+        OSError: The location cannot be reached.
 
     Example:
         >>> from imdb_classifier import Registry, load_bundle
@@ -129,7 +129,7 @@ def load_bundle(location: StrPath) -> Bundle:
         if name in names
     )
     if model_hash_of([onnx_model, words, *listed], recipe) != manifest["model_hash"]:
-        raise _damaged(path, "the model is not the one that its manifest names")
+        raise _damaged(path, "the model does not match its manifest")
     ngrams = Ngrams(np.load(io.BytesIO(listed[0]))) if listed else None
     bundle = Bundle(
         location=location,
@@ -145,16 +145,16 @@ def load_bundle(location: StrPath) -> Bundle:
 
 
 def model_files(recipe: Recipe) -> frozenset[str]:
-    """The files of every bundle of this recipe, evaluated or not."""
+    """Return the names of the files that every bundle of this recipe has, evaluated or not."""
     return _REQUIRED | {NGRAMS_FILE} if recipe.network.ngrams else _REQUIRED
 
 
 def model_hash_of(files: Sequence[bytes], recipe: Recipe) -> str:
-    """SHA-256 (hex) of all that decides a score.
+    """Return the SHA-256 (hex) of all that determines a score.
 
     Args:
-        files: Graph, vocabulary and, where there are any, n-grams.
-        recipe: Of which the encoding counts.
+        files: Graph, vocabulary and, if any, n-grams, in this order.
+        recipe: The recipe of the model; only its encoding is hashed.
     """
     encoding = json.dumps(asdict(recipe.encoding), sort_keys=True).encode()
     parts = (hashlib.sha256(part).digest() for part in (*files, encoding))
@@ -162,10 +162,10 @@ def model_hash_of(files: Sequence[bytes], recipe: Recipe) -> str:
 
 
 def _check_sums(path: Path) -> set[str]:
-    """Every file is the one that was written, none is missing, none lies outside the folder.
+    """Check that all files are in the folder and match their checksums.
 
     Returns:
-        Their names, which in another format may be others than in this one.
+        The names of the files, which depend on the format version.
     """
     sums_file = path / SUMS_FILE
     if not sums_file.is_file():
@@ -182,9 +182,9 @@ def _check_sums(path: Path) -> set[str]:
     for name in sorted(names):
         file = path / name
         if file.is_symlink() or not file.is_file():
-            raise _damaged(path, f"{name} is missing or no ordinary file")
+            raise _damaged(path, f"{name} is missing or not a regular file")
         if sha256_of(file) != sums[name]:
-            raise _damaged(path, f"{name} does not have its SHA-256 sum")
+            raise _damaged(path, f"{name} does not match its SHA-256 checksum")
     return names
 
 
@@ -194,20 +194,20 @@ def _check_scores(bundle: Bundle) -> None:
     sequences = encode(texts, bundle.vocabulary, bundle.recipe.encoding)
     difference = np.abs(bundle.engine.probabilities(sequences) - expected).max(initial=0)
     if not difference <= TOLERANCE:
-        # The sums are right by now, so what computes is as likely at fault as the model.
+        # The checksums match, so the engine is as likely to be at fault as the model.
         raise BundleError(
-            "A model bundle must give its golden texts their scores.",
-            f"In {bundle.path}, its golden texts score up to {difference:.2e} away from their "
-            f"scores, computed by: {bundle.engine.name}.",
-            "Restore the bundle from a copy. If that does not help, this processor is computed for "
-            "wrongly: uninstall llvmlite to score with ONNX Runtime, or install another release of "
-            "onnxruntime, and report it.",
+            "A model bundle must reproduce its golden scores.",
+            f"The scores of {bundle.path} differ by up to {difference:.2e}, computed with "
+            f"{bundle.engine.name}.",
+            "Restore the bundle from a copy. If that does not help, the engine gives wrong results "
+            "on this CPU: uninstall llvmlite to score with ONNX Runtime, or install another "
+            "release of onnxruntime, and report it.",
         )
 
 
 def _damaged(path: Path, what: str) -> BundleError:
     return BundleError(
-        "A model bundle must be as it was written.",
+        "The files of a model bundle must be complete and unchanged.",
         f"In {path}, {what}.",
-        "Restore the bundle from a copy, or train the model again.",
+        "Restore the bundle from a copy, or retrain the model.",
     )

@@ -1,4 +1,4 @@
-"""Writing bundles: a trained model exported, and a bundle with its evaluation."""
+"""Writing bundles: from a trained model, and with an evaluation added."""
 
 from __future__ import annotations
 
@@ -58,21 +58,21 @@ GOLDEN_TEXTS: Final = (
     " ".join(_GOLDEN_SENTENCES[:3] * 6),
     " ".join(_GOLDEN_SENTENCES[:3] * 20),
 )
-"""Texts of 1 to some 900 words, whose probabilities a bundle keeps and gives again when loaded."""
+"""Texts of 1 to about 900 words; a bundle stores their scores, and loading it reproduces them."""
 
 
 def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: StrPath) -> Bundle:
     """Export a trained model and write its bundle.
 
     Args:
-        trained: What `loop.train` gave.
-        data: What is known of the reviews: plain JSON values, for the manifest.
+        trained: The model, from `loop.train`.
+        data: Description of the reviews for the manifest, as plain JSON values.
         target: The bundle's folder; must not exist.
 
     Raises:
         ExportError: Keras and ONNX Runtime differ by more than `TOLERANCE` on a golden text.
-        OutputExistsError: Something stands at `target`.
-        CannotWriteError: The place of `target` does not let us.
+        OutputExistsError: `target` already exists.
+        CannotWriteError: `target` cannot be written.
         MissingExtraError: The package onnx is not installed.
     """
     recipe = trained.recipe
@@ -85,9 +85,9 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: StrPath
     difference = np.abs(probabilities - reference)
     if not difference.max() <= TOLERANCE:
         raise ExportError(
-            f"The exported model must give Keras' probabilities within {TOLERANCE}.",
-            f"On golden texts it differs by up to {difference.max():.2e}.",
-            "Train again; if it happens again, report it with the recipe and the seed.",
+            f"The exported model must reproduce Keras' probabilities within {TOLERANCE}.",
+            f"On the golden texts, they differ by up to {difference.max():.2e}.",
+            "Retrain the model; if it happens again, report it with the recipe and the seed.",
         )
 
     words = "".join(f"{word}\n" for word in trained.vocabulary.words.to_pylist()).encode()
@@ -110,7 +110,7 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: StrPath
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     with _writing(to_str(target)) as folder:
-        # A fresh network: Adam's state is of no use to a reader and twice the weights' size.
+        # A fresh network, without Adam's state, which is useless here and twice the weights' size.
         bare = build_network(recipe.encoding, recipe.network, trained.seed)
         bare.set_weights(trained.model.get_weights())
         bare.save(folder / KERAS_FILE)
@@ -123,7 +123,7 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: StrPath
 
 
 def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: StrPath) -> Bundle:
-    """A copy of a bundle that also holds what its evaluation found.
+    """Write a copy of a bundle with an evaluation added, and load it.
 
     Args:
         bundle: The model.
@@ -132,8 +132,8 @@ def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: StrPath)
         target: The copy's folder; must not exist.
 
     Raises:
-        OutputExistsError: Something stands at `target`.
-        CannotWriteError: The place of `target` does not let us.
+        OutputExistsError: `target` already exists.
+        CannotWriteError: `target` cannot be written.
     """
     with _writing(to_str(target)) as folder:
         for name in model_files(bundle.recipe):
@@ -151,14 +151,14 @@ def _npy(array: NDArray[np.uint32]) -> bytes:
 
 @contextmanager
 def _writing(target: str) -> Iterator[Path]:
-    """A folder for the files of a bundle, which gets its sums and is written once it has them."""
+    """Yield a folder for the files of a bundle, then add the checksums and write it to `target`."""
     storage = storage_of(target)
     try:
         if storage.kind(f"{target}/{SUMS_FILE}") is not None:
             raise OutputExistsError(
                 target,
-                "a model bundle is written only once",
-                "Name another folder, or remove this one first.",
+                "model bundles are never overwritten",
+                "Choose another folder, or remove this one first.",
             )
         with storage.writing_folder(target, SUMS_FILE) as folder:
             yield folder
@@ -168,6 +168,6 @@ def _writing(target: str) -> Iterator[Path]:
     except OSError as error:
         raise CannotWriteError(
             "The folder of a model bundle must be writable.",
-            f"{target} is not: {error.strerror or error}.",
-            "Name another folder.",
+            f"Writing {target} failed: {error.strerror or error}.",
+            "Check your permissions, or choose another folder.",
         ) from error

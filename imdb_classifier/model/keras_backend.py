@@ -1,4 +1,4 @@
-"""Keras on TensorFlow, imported only where models are trained or checked."""
+"""Keras with TensorFlow as its backend, imported only to train or check models."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from imdb_classifier.errors import MissingExtraError
 
 
 def import_keras() -> Any:
-    """The package keras, on TensorFlow.
+    """Return the package keras, with TensorFlow as its backend.
 
     Raises:
         MissingExtraError: Keras or TensorFlow is not installed.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    # What TensorFlow's own log holds besides pages about the processor, it raises as well.
+    # TensorFlow logs pages about the CPU; errors are also raised as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import keras

@@ -1,4 +1,4 @@
-"""The layer graph: configuration in, `keras.Model` out."""
+"""The Keras networks, built from their configuration."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class _Layers:
     """Creates layers whose random numbers all derive from one seed.
 
-    Without explicit seeds, Keras draws them from Python's global `random`, which it shares with
-    every other thread of the process.
+    Without explicit seeds, Keras draws them from Python's global `random`, which all threads of the
+    process share.
     """
 
     def __init__(self, seed: int) -> None:
@@ -57,16 +57,16 @@ class _Layers:
 
 
 def build_network(encoding: EncodingConfig, network: NetworkConfig, seed: int) -> keras.Model:
-    """A network with fresh weights, which depend on the arguments alone.
+    """Return a network with fresh weights, which depend only on the arguments.
 
-    Takes int32 token ids, (batch, time), then the ids of the review's n-grams, (batch, n-grams),
-    if it has any; and gives float32 probabilities of positive, (batch, 1). Masked networks take any
-    number of steps; the others exactly ``encoding.sequence_length``.
+    Its inputs are int32 token ids, (batch, time), and, in a network with n-grams, int32 n-gram ids,
+    (batch, n-grams); its outputs are float32 probabilities of *positive*, (batch, 1). Masked
+    networks take any number of steps; others take exactly ``encoding.sequence_length``.
 
-    Without n-grams it is ``Embedding -> LSTM -> Dense(1, sigmoid)``. With them, an LSTM reads the
-    words in each direction, and its states are pooled over time (Johnson and Zhang, 2016): largest
-    values, zero included, and means, beside the mean of the vectors. One more feature is the sum of
-    the weights of the n-grams, over the root of the number of tokens (see `ngram_weights`).
+    Without n-grams, the network is ``Embedding -> LSTM -> Dense(1, sigmoid)``. With n-grams, an
+    LSTM reads the words in each direction. The features are its states pooled over time (Johnson
+    and Zhang, 2016) by maximum, zero included, and by mean; the mean word vector; and the sum of
+    the n-gram weights, divided by the square root of the number of tokens (see `ngram_weights`).
 
     Raises:
         MissingExtraError: Keras or TensorFlow is not installed.
@@ -97,11 +97,11 @@ def build_student(
     vector_size: int,
     seed: int,
 ) -> keras.Model:
-    """The part of a network with n-grams that learns by steps, with fresh weights.
+    """Return the part of a network with n-grams that gradient descent trains, with fresh weights.
 
-    Takes token ids, and gives probabilities by its LSTMs alone, and the vectors of reviews, of
-    length 1, (batch, vector_size), that teachers have it learn beside them. The weights depend on
-    the arguments alone.
+    Its inputs are token ids; its outputs are the probabilities by its LSTMs alone, (batch, 1), and
+    its predictions of the teachers' document vectors, (batch, vector_size), of length 1. The
+    weights depend only on the arguments.
     """
     keras, seeded = import_keras(), _Layers(seed)
     token_ids, pooled = _read_both_ways(seeded, encoding, network, regularization.input_dropout)
@@ -113,7 +113,7 @@ def build_student(
 
 
 def without_vectors(student: keras.Model) -> keras.Model:
-    """A student, with its weights, that gives probabilities alone."""
+    """Return a model that shares the student's weights and outputs only its probabilities."""
     return import_keras().Model(student.inputs, student.outputs[0], name="student")
 
 
@@ -126,7 +126,7 @@ def _words(seeded: _Layers, encoding: EncodingConfig, network: NetworkConfig) ->
 def _read_both_ways(
     seeded: _Layers, encoding: EncodingConfig, network: NetworkConfig, input_dropout: float
 ) -> tuple[Any, Any]:
-    """The token ids, and the features of a review that an LSTM in each direction reads of them."""
+    """Return the input of token ids, and the pooled features of an LSTM in each direction."""
     keras = import_keras()
     layers, ops = keras.layers, keras.ops
     token_ids = keras.Input(shape=(None,), dtype="int32", name="token_ids")
@@ -140,7 +140,7 @@ def _read_both_ways(
         for name, backwards in (("forward", False), ("backward", True))
     )
     states = layers.Bidirectional(forward, backward_layer=backward, name="directions")(dropped)
-    # What padding leaves is 0 or a repeated state, so a maximum with 0 needs no mask.
+    # At padding, states are 0 or repeat the previous one, so a maximum with 0 needs no mask.
     peaks = ops.relu(ops.max(states, axis=1))
     means = [layers.GlobalAveragePooling1D()(values) for values in (states, vectors)]
     return token_ids, layers.Concatenate(name="review")([peaks, *means])
@@ -153,14 +153,14 @@ def join(
     encoding: EncodingConfig,
     network: NetworkConfig,
 ) -> keras.Model:
-    """The network of a student and of n-grams, whose log-odds are the weighted sum of theirs.
+    """Return a network whose log-odds are the weighted sum of the student's and the n-grams'.
 
     Args:
-        student: What `build_student` gave, trained.
-        ngram_weights: float32, (ngrams + 1,), by the n-gram's id; 0 for padding.
-        shares: The weights of the student's log-odds and of the n-grams'.
-        encoding: What the student was built from.
-        network: Likewise.
+        student: A trained network from `build_student`.
+        ngram_weights: float32, (ngrams + 1,), by n-gram id; that of padding is 0.
+        shares: The weights of the student's log-odds and of the n-grams' log-odds.
+        encoding: The encoding that the student was built with.
+        network: The architecture that the student was built with.
     """
     joined = build_network(encoding, network, seed=0)  # every weight is replaced
     for name in ("words", "directions"):

@@ -1,10 +1,10 @@
-"""A trained network as an ONNX graph, built from its weights.
+"""Conversion of a trained network's weights into an ONNX graph, and back.
 
-The graph is Gather, LSTM with ``sequence_lens``, Gemm and Sigmoid: nothing is traced, so there is
-no loop in it (https://onnx.ai/onnx/operators/onnx__LSTM.html). Padding stands behind the tokens and
-is never looked at. A network that was trained with padding in front, running through its LSTM,
-starts each review from the state which that padding would have left: token 0 fed k times gives a
-state that depends on k alone, so a table of ``sequence_length + 1`` states replaces all that work.
+The graph is Gather, LSTM with ``sequence_lens``, Gemm and Sigmoid: it is built, not traced, so it
+contains no loops (https://onnx.ai/onnx/operators/onnx__LSTM.html). Padding follows the tokens and
+is never read. A network that was trained with padding in front, which passes through its LSTM,
+starts each review from the state that this padding would have left. The state after k tokens of
+padding depends only on k, so a table of ``sequence_length + 1`` states replaces that computation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 OPSET: Final = 17
 IR_VERSION: Final = 8
-"""Both old enough for every ONNX Runtime that the package admits."""
+"""OPSET and IR_VERSION are old enough for every ONNX Runtime that the package supports."""
 
 TOKEN_IDS_INPUT: Final = "token_ids"
 NGRAM_IDS_INPUT: Final = "ngram_ids"
@@ -40,19 +40,19 @@ OUTPUT: Final = "probability"
 _NGRAMS: Final = NGRAM_WEIGHTS_LAYER
 
 _FLOAT: Final = 1
-"""The number of float32 among ONNX's types."""
+"""ONNX's number for the type float32."""
 
 
 def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
-    """The network as a graph from token ids to probabilities.
+    """Return the network as a graph from token ids to probabilities.
 
-    Inputs are ``token_ids``, int32, (time, batch), padded at the end, ``lengths``, int32, (batch,),
-    at least 1, and in a network with n-grams ``ngram_ids``, int32, (n-grams, batch), likewise
-    padded; the output is ``probability``, float32, (batch,), of positive.
+    The inputs are ``token_ids``, int32, (time, batch), padded at the end; ``lengths``, int32,
+    (batch,), at least 1; and, in a network with n-grams, ``ngram_ids``, int32, (n-grams, batch),
+    padded at the end. The output is ``probability``, float32, (batch,), of *positive*.
 
     Args:
-        weights: What the network has learned.
-        recipe: What it was built from.
+        weights: The trained weights.
+        recipe: The recipe of the model.
 
     Raises:
         MissingExtraError: The package onnx is not installed.
@@ -100,14 +100,14 @@ def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
 
 
 class _Graph:
-    """Nodes and constants of a graph that is being written."""
+    """Nodes and constants of a graph under construction."""
 
     def __init__(self) -> None:
         self.nodes: list[tuple[str, list[str], list[str], dict[str, Any]]] = []
         self.constants: dict[str, NDArray[Any]] = {}
 
     def add(self, kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
-        """Append a node; returns its last output."""
+        """Append a node and return its last output."""
         self.nodes.append((kind, inputs, list(outputs), attributes))
         return outputs[-1]
 
@@ -155,7 +155,7 @@ def _pooled(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
     graph.add("Mul", ["words_cast", "words_scale"], "vectors")
     graph.add("Cast", [LENGTHS_INPUT], "float_lengths", to=_FLOAT)
     graph.add("Reshape", ["float_lengths", "column_shape"], "length_column")
-    # The states past a review's end are 0 by the operator's definition.
+    # The operator returns 0 for the states past a review's end.
     graph.add(
         "LSTM",
         ["vectors", "kernel", "recurrent_kernel", "bias", LENGTHS_INPUT],
@@ -172,7 +172,7 @@ def _pooled(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
     for name in ("states", "vectors"):
         graph.add("ReduceSum", [name, "first_axis"], f"{name}_total", keepdims=0)
         pooled.append(graph.add("Div", [f"{name}_total", "length_column"], f"{name}_mean"))
-    # Whole numbers add up exactly, so that they are scaled afterwards.
+    # Sums of integers are exact, so the weights are summed before they are scaled.
     graph.add("ReduceSum", [f"{_NGRAMS}_cast", "first_axis"], f"{_NGRAMS}_total", keepdims=0)
     graph.add("Mul", [f"{_NGRAMS}_total", f"{_NGRAMS}_scale"], f"{_NGRAMS}_sum")
     graph.add("Reshape", [f"{_NGRAMS}_sum", "column_shape"], f"{_NGRAMS}_column")
@@ -196,7 +196,7 @@ def _lstm_constants(directions: Sequence[LstmWeights]) -> dict[str, NDArray[np.f
 
 
 def weights_of(model: bytes) -> NetworkWeights:
-    """The weights that `to_onnx` put into a graph: its inverse, but for the vectors of padding.
+    """Return the weights in a graph from `to_onnx`: its inverse, except for padding's vectors.
 
     Args:
         model: The serialized graph.
@@ -237,15 +237,15 @@ def weights_of(model: bytes) -> NetworkWeights:
 def states_after_padding(
     weights: NetworkWeights, longest: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The LSTM's state after 0, 1, ... `longest` tokens of padding.
+    """Return the LSTM's state after 0, 1, ... `longest` tokens of padding.
 
-    Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000), as Keras has it.
+    Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000), as in Keras.
 
     Returns:
         Hidden and cell states: float32, (longest + 1, units) each.
     """
     lstm = weights.directions[0]
-    # In double precision, so that 500 steps add no rounding of their own.
+    # In double precision, so that 500 steps add no rounding errors of their own.
     from_input = weights.words[PADDING].astype(np.float64) @ lstm.kernel + lstm.bias
     recurrent_kernel = lstm.recurrent_kernel.astype(np.float64)
     hidden = np.zeros((longest + 1, len(recurrent_kernel)))
@@ -263,7 +263,7 @@ def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _gates_to_onnx(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Gates in Keras' order (input, forget, candidate, output) to ONNX's (i, o, f, c)."""
+    """Reorder gates from Keras' order (input, forget, candidate, output) to ONNX's (i, o, f, c)."""
     inputs, forget, candidate, outputs = np.split(values, 4, axis=-1)
     return np.concatenate([inputs, outputs, forget, candidate], axis=-1)
 

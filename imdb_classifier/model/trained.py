@@ -1,4 +1,4 @@
-"""What training gives, and what is known of each epoch."""
+"""The result of training: the model, and the metrics of each epoch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Epoch:
-    """The figures of one pass over the training part; with teachers, those of the student.
+    """The metrics of one pass over the training part; with teachers, those of the student.
 
     Attributes:
-        epoch: Its number, from 1.
-        loss: Mean binary cross-entropy (nats) of the training part, while it was learned.
-        accuracy: Share of the training part labeled correctly, while it was learned.
-        val_loss: The same of the validation part, after the epoch; None where there is none.
-        val_accuracy: Likewise.
-        seconds: Wall-clock time, validation included.
+        epoch: Number of the epoch, from 1.
+        loss: Mean binary cross-entropy (nats) of the training part, during the epoch.
+        accuracy: Share of the training part labeled correctly, during the epoch.
+        val_loss: Loss of the validation part, after the epoch; None without a validation part.
+        val_accuracy: Accuracy on the validation part, after the epoch; None without one.
+        seconds: Wall-clock time, including validation.
     """
 
     epoch: int
@@ -35,7 +35,7 @@ class Epoch:
 
 
 def epoch_line(epoch: Epoch, epochs: int) -> str:
-    """An epoch's figures as one line for people."""
+    """Return an epoch's metrics as one line for people."""
     line = f"epoch {epoch.epoch}/{epochs}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:.4f}"
     if epoch.val_loss is not None and epoch.val_accuracy is not None:
         line += f"  val_loss {epoch.val_loss:.4f}  val_accuracy {epoch.val_accuracy:.4f}"
@@ -44,7 +44,7 @@ def epoch_line(epoch: Epoch, epochs: int) -> str:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What training gives: all of a bundle but where its reviews came from."""
+    """A trained model: everything in its bundle except the source of its reviews."""
 
     model: keras.Model
     vocabulary: Vocabulary

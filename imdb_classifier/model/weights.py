@@ -1,4 +1,4 @@
-"""The weights of a network by name, and tables of them in 8 bits."""
+"""The weights of a network by name, and their rounding to 8 bits."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NGRAM_WEIGHTS_LAYER: Final = "polarities"
 """The name of the n-gram weights in Keras models and ONNX graphs, as in the bundled model."""
 
 _SMALLEST_SCALE: Final = 1e-30
-"""Of a table that is all zero."""
+"""Scale of a table of zeros."""
 
 
 @dataclass(frozen=True)
 class LstmWeights:
-    """One LSTM in Keras' layout; gates stand in the order i, f, c, o.
+    """The weights of one LSTM in Keras' layout; the order of the gates is i, f, c, o.
 
     Attributes:
         kernel: float32, (embedding_dim, 4 * units).
@@ -37,15 +37,15 @@ class LstmWeights:
 
 @dataclass(frozen=True)
 class NetworkWeights:
-    """What a network has learned.
+    """The trained weights of a network.
 
     Attributes:
         words: float32, (num_words, embedding_dim).
-        ngram_weights: float32, (ngrams + 1,), by the n-gram's id; (0,) without n-grams.
-        directions: Its LSTM; with n-grams, the one that reads forwards and the one backwards.
-        output_kernel: float32, (features, 1). Features are the last state; with n-grams, in this
-            order: peaks forwards, peaks backwards, mean states forwards, mean states backwards,
-            mean vector, log-odds of the n-grams.
+        ngram_weights: float32, (ngrams + 1,), by n-gram id; (0,) without n-grams.
+        directions: The LSTM; with n-grams, the forward LSTM and the backward LSTM.
+        output_kernel: float32, (features, 1). The features are the last state; with n-grams, in
+            this order: forward peaks, backward peaks, forward mean states, backward mean states,
+            mean word vector, log-odds of the n-grams.
         output_bias: float32, (1,).
     """
 
@@ -57,7 +57,7 @@ class NetworkWeights:
 
     @classmethod
     def of(cls, model: keras.Model) -> NetworkWeights:
-        """The weights of a network that `network.build_network` made."""
+        """Return the weights of a network from `network.build_network`."""
 
         def weights(name: str) -> list[NDArray[np.float32]]:
             return [np.asarray(w, np.float32) for w in model.get_layer(name).get_weights()]
@@ -72,7 +72,7 @@ class NetworkWeights:
 
     @staticmethod
     def shapes(encoding: EncodingConfig, network: NetworkConfig) -> tuple[tuple[int, ...], ...]:
-        """The shapes that decide all others: words, n-gram weights, each direction's recurrence."""
+        """Return the shapes that determine all others: words, n-gram weights, recurrent kernels."""
         recurrence = (network.lstm_units, 4 * network.lstm_units)
         return (
             (encoding.num_words, network.embedding_dim),
@@ -81,18 +81,18 @@ class NetworkWeights:
         )
 
     def shape(self) -> tuple[tuple[int, ...], ...]:
-        """What `shapes` says of a recipe, of these weights."""
+        """Return the same shapes as `shapes`, of these weights."""
         recurrences = (lstm.recurrent_kernel.shape for lstm in self.directions)
         return (self.words.shape, self.ngram_weights.shape, *recurrences)
 
 
 def eight_bits(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """A table as codes from -127 to 127 and their common scale.
+    """Return a table as codes from -127 to 127 and their common scale.
 
     Returns:
         int8, of the table's shape; float32, (). Their product gives the same codes and scale again.
     """
-    # A scale of 16 significant bits, rounded up: 127 times it is exact.
+    # The scale is rounded up to 16 significant bits, so that 127 times the scale is exact.
     largest = max(np.abs(table).max() / 127, _SMALLEST_SCALE)
     bits = np.array(largest, np.float32).view(np.int32)
     scale = ((bits + 0xFF) & ~0xFF).view(np.float32)
@@ -100,6 +100,6 @@ def eight_bits(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np
 
 
 def rounded(table: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A table brought to what 8 bits hold, so that every copy of it is the same."""
+    """Return a table rounded to 8 bits, so that its copies in Keras and ONNX have equal values."""
     codes, scale = eight_bits(table)
     return codes * scale

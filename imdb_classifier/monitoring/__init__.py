@@ -1,1 +1,1 @@
-"""Whether scored data still looks like the data that the model was checked on."""
+"""Input drift: whether scored data still looks like the reviews that the model was evaluated on."""

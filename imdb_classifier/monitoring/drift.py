@@ -1,4 +1,4 @@
-"""How far a scored batch is from the reviews that its model was checked on, by their profiles."""
+"""Input drift: how much a batch differs from the reviews that its model was evaluated on."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from imdb_classifier.text.batch_profile import BatchProfile
 
 DRIFT_SCHEMA_VERSION: Final = 1
 PSI_BINS: Final = 10
-"""Ranges of probability that distributions of scores are compared in."""
+"""Number of ranges of probability in which distributions of scores are compared."""
 CHANCE: Final = 0.001
-"""Changes that two batches of one kind show more often than this do not count."""
+"""Significance level: a change counts only if chance alone produces it less often than this."""
 
 
 @dataclass(frozen=True)
 class DriftLimits:
-    """The largest changes that pass for usual.
+    """The largest changes that do not count as drift.
 
     Attributes:
         scores: Population stability index of the probabilities.
-        lengths: Population stability index of the texts' lengths.
-        positive: Change of the share of texts labeled positive.
-        unknown_words: Change of the share of words that the vocabulary lacks.
-        truncated: Change of the share of texts longer than the model reads.
-        without_text: Change of the share of rows without text.
+        lengths: Population stability index of the text lengths.
+        positive: Change in the share of texts labeled positive.
+        unknown_words: Change in the share of words that are not in the vocabulary.
+        truncated: Change in the share of texts that are truncated.
+        without_text: Change in the share of rows without text.
     """
 
     scores: float = 0.2
@@ -44,26 +44,26 @@ class DriftLimits:
 
     @classmethod
     def of(cls, limits: Mapping[str, float]) -> Self:
-        """The default limits, but for those that are given.
+        """Return the given limits, and defaults for the others.
 
         Raises:
-            ConfigurationError: There is no such limit, or it is no number from 0 up.
+            ConfigurationError: There is no limit of that name, or its value is not at least 0.
         """
-        return limits_of(cls, limits, called="Limits of drift", example="--drift-limit scores=0.5")
+        return limits_of(cls, limits, called="Drift limits", example="--drift-limit scores=0.5")
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One thing that batch and reference are compared by.
+    """One measure by which a batch is compared with its reference.
 
     Attributes:
-        name: As in `DriftLimits`.
-        batch: The share in the batch; None for an index.
-        reference: The share in the reference; None for an index.
-        change: The difference of the shares, or the index.
-        chance: What it may be between two batches of one kind that are of these sizes.
-        limit: What passes for usual.
-        crossed: Whether it is beyond both.
+        name: Name of the measure, as in `DriftLimits`.
+        batch: Share in the batch; None for a population stability index.
+        reference: Share in the reference; None for a population stability index.
+        change: Difference of the shares, or the population stability index.
+        chance: Largest change that chance explains between batches of these sizes.
+        limit: Largest change that does not count as drift.
+        crossed: Whether the change exceeds both `chance` and `limit`.
     """
 
     name: str
@@ -77,13 +77,13 @@ class Measure:
 
 @dataclass(frozen=True)
 class Drift:
-    """A batch beside its model's reference.
+    """A batch compared with its model's reference.
 
     Attributes:
-        model_id: The model that scored it.
-        measures: In the order of `DriftLimits`; none where the batch has no text.
-        batch: Its profile.
-        reference: The reference's.
+        model_id: Id of the model that scored the batch.
+        measures: In the order of `DriftLimits`; empty if the batch has no text.
+        batch: Profile of the batch.
+        reference: Profile of the reference.
     """
 
     model_id: str
@@ -93,24 +93,24 @@ class Drift:
 
     @property
     def rows(self) -> int:
-        """Rows of the batch."""
+        """Number of rows in the batch."""
         return self.batch.rows
 
     @property
     def crossed(self) -> tuple[Measure, ...]:
-        """The measures that crossed their limits."""
+        """The measures that count as drift."""
         return tuple(measure for measure in self.measures if measure.crossed)
 
     @property
     def summary(self) -> str:
-        """The crossed limits as one sentence."""
+        """One line that names the crossed limits."""
         if not self.crossed:
-            return "The batch is like the reviews that the model was checked on."
+            return "No input drift."
         found = ", ".join(f"{m.name} {m.change:+.3f} (limit {m.limit:g})" for m in self.crossed)
-        return f"The batch is unlike the reviews that the model was checked on: {found}."
+        return f"Input drift: {found}."
 
     def to_dict(self) -> dict[str, Any]:
-        """The drift as plain JSON values."""
+        """Return the comparison as plain JSON values."""
         return {"schema_version": DRIFT_SCHEMA_VERSION, "rows": self.rows, **asdict(self)}
 
 
@@ -119,18 +119,19 @@ def measure_drift(
 ) -> Drift:
     """Compare a batch with the reference of the model that scored it.
 
-    A change counts where it passes its limit and is more than chance. Distributions are compared by
-    the population stability index, the sum of ``(p - q) ln(p / q)`` over the ranges; between two
-    samples of one distribution it is, times ``1 / (1 / n + 1 / m)``, about chi-squared with one
-    degree of freedom less than there are ranges (B. Yurdakul, Statistical Properties of Population
-    Stability Index, 2018). Shares are compared by their difference and its normal interval; words
-    of one text are not independent, so their share counts by texts.
+    A change counts as drift if it exceeds both its limit and what chance explains. Distributions
+    are compared by the population stability index, the sum of ``(p - q) ln(p / q)`` over the
+    ranges. Between two samples of the same distribution, the index divided by ``1 / n + 1 / m`` is
+    approximately chi-squared, with one degree of freedom fewer than there are ranges (B. Yurdakul,
+    Statistical Properties of Population Stability Index, 2018). Shares are compared by their
+    difference and its normal interval. Words of the same text are not independent, so the sample
+    size of their share is the number of texts.
 
     Args:
-        model_id: The model that scored the batch.
-        batch: Its profile.
-        reference: The profile of reviews that the model had not learned from.
-        limits: What passes for usual.
+        model_id: Id of the model that scored the batch.
+        batch: Profile of the batch.
+        reference: Profile of reviews that the model has not learned from.
+        limits: The largest changes that do not count as drift; by default, `DriftLimits()`.
     """
     limits = limits or DriftLimits()
     measures: tuple[Measure, ...] = ()
@@ -146,16 +147,16 @@ def measure_drift(
 
 
 def by_score(profile: BatchProfile) -> NDArray[np.int64]:
-    """Texts by probability in `PSI_BINS` bins of equal width: int64, (bins,)."""
+    """Return the number of texts in each of `PSI_BINS` ranges of probability: int64, (ranges,)."""
     counts: NDArray[np.int64] = np.reshape(profile.scores, (PSI_BINS, -1)).sum(1)
     return counts
 
 
 def reference_of(bundle: Bundle) -> BatchProfile | None:
-    """The profile of the test reviews that a model was evaluated on.
+    """Return the profile of the test reviews that a model was evaluated on, or None if it was not.
 
-    They serve as its reference, and not those that it learned from, because a model is surer of
-    these than of any it meets later. None where it was never evaluated.
+    Training reviews would be no reference, because a model is more confident on the reviews that it
+    has learned from than on any others.
     """
     profile = (bundle.evaluation or {}).get("profile")
     return BatchProfile.from_dict(profile) if profile else None
@@ -164,7 +165,7 @@ def reference_of(bundle: Bundle) -> BatchProfile | None:
 def _index(
     name: str, batch: NDArray[np.int64], reference: NDArray[np.int64], limit: float
 ) -> Measure:
-    # Half a text in each range, so that an empty one is no infinite change.
+    # With half a text added to each range, empty ranges do not make the index infinite.
     p, q = ((counts + 0.5) / (counts + 0.5).sum() for counts in (batch, reference))
     index = float(((p - q) * np.log(p / q)).sum())
     chance = _chi_squared(len(p) - 1) * float(1 / batch.sum() + 1 / reference.sum())
@@ -172,9 +173,9 @@ def _index(
 
 
 def _chi_squared(freedom: int) -> float:
-    """What chi-squared exceeds with `CHANCE`, within 2 %.
+    """Return the value that chi-squared exceeds with probability `CHANCE`, to within 2 %.
 
-    SciPy has it exactly, but only training and evaluation need SciPy.
+    SciPy would give the exact value, but scoring does not need SciPy otherwise.
 
     Source: E. B. Wilson and M. M. Hilferty, The distribution of chi-square, 1931.
     """
@@ -183,7 +184,7 @@ def _chi_squared(freedom: int) -> float:
 
 
 def _shares(profile: BatchProfile) -> Mapping[str, tuple[float, int]]:
-    """Shares by the names of `DriftLimits`, and how many things each one counts by."""
+    """Return shares by the names of `DriftLimits`, each with its sample size."""
     texts, rows = profile.texts, profile.rows
     return {
         "positive": (profile.positive / texts, texts),

@@ -1,9 +1,10 @@
-"""Drift as Markdown, for people."""
+"""Drift reports in Markdown."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from imdb_classifier.errors import counted
 from imdb_classifier.evaluation.report import render
 from imdb_classifier.monitoring.drift import PSI_BINS, Drift, by_score
 
@@ -11,14 +12,18 @@ _BAR_CHARACTERS: Final = 16
 
 
 def render_drift(drift: Drift) -> str:
-    """A scored batch beside its model's reference as Markdown, with a chart of probabilities."""
+    """Return a drift report in Markdown, with a chart of the probabilities."""
     return render(
-        "drift.md.j2", package="imdb_classifier.monitoring", drift=drift, chart=_chart(drift)
+        "drift.md.j2",
+        package="imdb_classifier.monitoring",
+        drift=drift,
+        rows=counted(drift.rows, "row"),
+        chart=_chart(drift),
     )
 
 
 def _chart(drift: Drift) -> list[dict[str, Any]]:
-    """A row for each range of probabilities, with bars."""
+    """Return a row for each range of probabilities, with bars."""
     batch, reference = (
         by_score(profile) / max(profile.texts, 1) for profile in (drift.batch, drift.reference)
     )

@@ -1,1 +1,1 @@
-"""Training: from reviews to a fitted Keras model."""
+"""Training: from reviews to a trained Keras model."""

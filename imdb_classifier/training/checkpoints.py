@@ -1,4 +1,4 @@
-"""Checkpoints: the weights, Adam's state and the figures so far, at the end of each epoch."""
+"""Checkpoints: the weights, Adam's state and the metrics so far, after each epoch."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 
 
 def save_checkpoint(folder: Path, model: keras.Model, history: Sequence[Epoch]) -> None:
-    """Keep the model as it is after its last epoch; the checkpoint is complete or absent.
+    """Save the model after its last epoch; the checkpoint is complete or absent.
 
     Args:
-        folder: For this run's checkpoints, made if missing.
+        folder: Folder of this run's checkpoints, created if missing.
         model: The compiled model.
-        history: The figures of all epochs so far, at least one.
+        history: The metrics of all epochs so far, at least one.
     """
     number = history[-1].epoch
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,11 +39,11 @@ def save_checkpoint(folder: Path, model: keras.Model, history: Sequence[Epoch]) 
 
 
 def load_checkpoint(folder: Path, accuracy: object) -> tuple[list[Epoch], keras.Model | None]:
-    """The figures and the model of the last checkpoint; an empty list and None without one.
+    """Return the metrics and the model of the last checkpoint; an empty list and None without one.
 
     Args:
-        folder: The run's checkpoints; need not exist.
-        accuracy: The metric of that name, which Keras does not know.
+        folder: Folder of the run's checkpoints; need not exist.
+        accuracy: The custom metric ``accuracy`` that the model was compiled with.
     """
     numbers = [int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*")]
     if not numbers:

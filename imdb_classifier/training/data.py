@@ -1,7 +1,7 @@
-"""Training data: encoded reviews with their targets, in a part to train on and one to validate.
+"""Training data: encoded reviews with their targets, split into training and validation parts.
 
-In a recipe with teachers, the unlabeled reviews are learned from as well, with what the teachers
-make of them.
+In a recipe with teachers, the training part also contains the unlabeled reviews, with the
+probabilities that the teachers predict for them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imdb_classifier.config import Recipe
-from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.errors import ConfigurationError, counted
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.schema import TEXT
 from imdb_classifier.text.batching import length_buckets, padded, shuffled_batches
@@ -36,13 +36,13 @@ _VALIDATION_BATCH_ROWS = 256
 
 
 class Dataset:
-    """Encoded reviews with their targets, handed to Keras as batches.
+    """Encoded reviews with their targets, passed to Keras in batches.
 
     Args:
         sequences: The reviews.
-        targets: float32, (reviews, 1), probabilities of positive; to learn from teachers, also
-            (reviews, vector_size), document vectors.
-        recipe: What the batches are for.
+        targets: float32, (reviews, 1), probabilities of *positive*; to learn from teachers, also
+            float32, (reviews, vector_size), document vectors.
+        recipe: The recipe to train; determines batch size, padding and word dropout.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Dataset:
         return len(self.sequences)
 
     def epoch(self, generator: np.random.Generator) -> tf.data.Dataset:
-        """Every review once, in an order of the generator's, less some words."""
+        """Return every review once, in random order and with word dropout."""
         batches = shuffled_batches(
             self.sequences.lengths,
             self.recipe.training.batch_size,
@@ -70,11 +70,11 @@ class Dataset:
         return self._dataset(TokenSequences(ids, self.sequences.offsets), batches)
 
     def in_order(self) -> tf.data.Dataset:
-        """Every review once, in the order of `ordered_rows`."""
+        """Return every review once, in the order of `ordered_rows`."""
         return self._dataset(self.sequences, self._ordered_batches())
 
     def ordered_rows(self) -> NDArray[np.int64]:
-        """The rows in an order that never changes."""
+        """Return the rows in a fixed order."""
         return np.concatenate(self._ordered_batches())
 
     def _ordered_batches(self) -> list[NDArray[np.int64]]:
@@ -90,8 +90,8 @@ class Dataset:
                 targets = tuple(target[rows] for target in self.targets)
                 yield padded(self.recipe, sequences.take(rows)), targets
 
-        # Keras would guess the shapes from the first two batches, and fail at the first wider one
-        # where these happen to be of one width.
+        # Keras would infer the shapes from the first two batches; if both happen to have the same
+        # width, it would fail at the first wider batch.
         steps = None if self.recipe.network.masked else self.recipe.encoding.sequence_length
         ids = tf.TensorSpec((None, steps), tf.int32)
         sizes = (target.shape[1] for target in self.targets)
@@ -105,10 +105,10 @@ class TrainingData:
     """All that a training run learns from.
 
     Attributes:
-        vocabulary: The words with ids of their own.
-        training: To train on.
-        validation: To validate with, against labels; empty where the recipe holds none out.
-        teaching: What the teachers of a recipe that has any found.
+        vocabulary: The words that have their own id.
+        training: The training part.
+        validation: The validation part, all of it labeled; empty if the recipe holds none out.
+        teaching: The teachers' predictions; None if the recipe has no teachers.
     """
 
     vocabulary: Vocabulary
@@ -120,18 +120,18 @@ class TrainingData:
 def prepare_training_data(
     reviews: Reviews, unlabeled: Reviews | None, recipe: Recipe, seed: int, folder: Path
 ) -> TrainingData:
-    """Split and encode reviews, and have teachers label the others if the recipe has any.
+    """Split and encode reviews; in a recipe with teachers, have them label the unlabeled ones.
 
     Args:
         reviews: The train split.
         unlabeled: The unsupervised split, for a recipe with teachers.
-        recipe: What is to be trained.
-        seed: Decides the split and what teachers draw.
-        folder: Keeps what teachers found, see `teachers.teach`.
+        recipe: The recipe to train.
+        seed: Determines the split and the teachers' random numbers.
+        folder: Folder for the teachers' results, see `teachers.teach`.
 
     Raises:
-        ConfigurationError: The validation share leaves no reviews, or a recipe with teachers is
-            given no unlabeled reviews with text.
+        ConfigurationError: The validation share leaves no reviews to train on, or a recipe with
+            teachers gets no unlabeled reviews with text.
     """
     training_rows, validation_rows = split(len(reviews), recipe, seed)
     labels = reviews.labels.astype(np.float32)[:, None]
@@ -145,9 +145,9 @@ def prepare_training_data(
         return TrainingData(vocabulary, training, validation)
     if unlabeled is None or TEXT not in reviews.table.column_names:
         raise ConfigurationError(
-            f"The recipe '{recipe.name}' learns from reviews with text, some without a label.",
+            f"The recipe '{recipe.name}' needs labeled and unlabeled reviews with their text.",
             f"The {reviews.source} reviews have no unsupervised split with text.",
-            "Name others with --data, or choose another recipe.",
+            "Choose other reviews with --data, or another recipe with --recipe.",
         )
     texts = pa.concat_tables([reviews.table, unlabeled.table])[TEXT]
     vocabulary = Vocabulary.count(texts).head(recipe.encoding.vocabulary_words)
@@ -174,20 +174,24 @@ def prepare_training_data(
 
 
 def vocabulary_of(reviews: Reviews, recipe: Recipe) -> Vocabulary:
-    """The words with ids of their own: those that the reviews come with, else the most frequent."""
+    """Return the words that get their own id: the data's own word list, else the most frequent."""
     if reviews.words is not None:
         return Vocabulary(reviews.words[: recipe.encoding.vocabulary_words])
     return Vocabulary.count(reviews.table[TEXT]).head(recipe.encoding.vocabulary_words)
 
 
 def split(rows: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows to train on and rows to validate on, drawn by the seed."""
+    """Return the training rows and the validation rows, drawn with the seed.
+
+    Raises:
+        ConfigurationError: No rows are left to train on.
+    """
     order = np.random.default_rng(seed).permutation(rows)
     training_rows = round(rows * (1 - recipe.training.validation_fraction))
     if training_rows == 0:
         raise ConfigurationError(
-            "At least one review must be left to train on.",
-            f"There are {rows} labeled reviews.",
-            "Name more with --data or --extra-train.",
+            "At least one labeled review must be left to train on.",
+            f"The data has {counted(rows, 'labeled review')}.",
+            "Add more with --data or --extra-train.",
         )
     return order[:training_rows], order[training_rows:]

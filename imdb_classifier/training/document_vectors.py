@@ -1,11 +1,11 @@
-"""A vector for each review, learned from which n-grams stand together, labeled or not.
+"""Document vectors: one for each review, labeled or not, learned from the n-grams it contains.
 
-Review and n-gram are near where the review holds the n-gram and far where it does not: the cosine
-of their vectors, times `SHARPNESS`, is the log-odds of a true pair against one drawn by chance
-(Thongtan and Phienthrakul, 2019, Sentiment Classification Using Document Embeddings Trained with
-Cosine Similarity). N-grams that say nothing of sentiment are mostly skipped, as log count ratios
-tell (Bingyu and Arefyev, 2022). Vectors start from latent semantic analysis, which is where random
-ones are after many passes.
+A review's vector is close to those of the n-grams that the review contains, and far from others:
+the cosine of the two vectors, times `SHARPNESS`, is the log-odds of a true pair against a random
+one (Thongtan and Phienthrakul, 2019, Sentiment Classification Using Document Embeddings Trained
+with Cosine Similarity). N-grams that say little about sentiment, by their log count ratios, are
+mostly skipped (Bingyu and Arefyev, 2022). The vectors are initialized by latent semantic analysis,
+which gives what random vectors reach only after many passes.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 SHARPNESS: Final = np.float32(6)
 CHANCE_WEIGHT: Final = np.float32(2)
-"""Weight of a pair drawn by chance; as many are drawn as there are true ones."""
+"""Weight of a random pair; as many are drawn as there are true pairs."""
 ALWAYS_KEPT: Final = 2.0
-"""Size of a log count ratio from which an n-gram is never skipped."""
+"""Absolute log count ratio from which an n-gram is never skipped."""
 FREQUENCY_POWER: Final = 0.75
-"""N-grams are drawn by chance in proportion to this power of how many reviews hold them."""
+"""N-grams are drawn at random in proportion to this power of their expected true pairs per pass."""
 
 _REVIEW_RATE: Final = 4.0
 _NGRAM_RATE: Final = 0.01
 _LAST_RATE: Final = 0.03
-"""Learning rates fall in a line to this share of them."""
+"""Learning rates fall linearly to this share of their initial values."""
 _DRAWN_AT_ONCE: Final = 4_000_000
 
 
@@ -44,15 +44,15 @@ def train_document_vectors(
     seed: int,
     passed: Callable[[int], None],
 ) -> NDArray[np.float32]:
-    """Train vectors of reviews.
+    """Train document vectors.
 
     Args:
-        counts: float32, (reviews, n-grams), what `ngram_counts.count_ngrams` gave.
-        ratios: float32, (n-grams,), what `ngram_counts.log_count_ratios` gave.
-        size: Of a vector; smaller than either side of the counts.
-        passes: Over all reviews.
-        seed: Decides the order, which n-grams are skipped, and the pairs by chance.
-        passed: Told the number of each pass that is done.
+        counts: float32, (reviews, n-grams), from `ngram_counts.count_ngrams`.
+        ratios: float32, (n-grams,), from `ngram_counts.log_count_ratios`.
+        size: Size of a vector; smaller than either dimension of `counts`.
+        passes: Number of passes over all reviews.
+        seed: Determines the order of reviews, the skipped n-grams and the random pairs.
+        passed: Called with the number of each finished pass, from 1.
 
     Returns:
         float32, (reviews, size), each of length ``sqrt(size)``.
@@ -84,7 +84,7 @@ def train_document_vectors(
 
 
 def kept_shares(ratios: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How often n-grams of these log count ratios are kept: float32, (n-grams,), in [0, 1]."""
+    """Return the shares of n-grams to keep, by log count ratio: float32, (n-grams,), in [0, 1]."""
     return np.minimum(np.abs(ratios) / np.float32(ALWAYS_KEPT), np.float32(1))
 
 
@@ -94,7 +94,7 @@ def _step(
     pairs: NDArray[np.int64],
     rate: np.float32,
 ) -> None:
-    """One step downhill for a review and n-grams, of which the first half are true pairs."""
+    """Take a gradient step for a review and n-grams, in place; the first half are true pairs."""
     true = len(pairs) // 2
     directions = ngrams[pairs]
     lengths = np.sqrt(np.einsum("ij,ij->i", directions, directions))
@@ -117,7 +117,7 @@ def _step(
 def _first_vectors(
     counts: csr_array, once: csr_array, size: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Vectors of length 1 by latent semantic analysis: of reviews, and of n-grams, their means."""
+    """Return unit vectors: of reviews, by latent semantic analysis; of n-grams, as their means."""
     from sklearn.utils.extmath import randomized_svd
 
     left, values, _ = randomized_svd(tf_idf(counts), size, n_iter=2, random_state=seed)

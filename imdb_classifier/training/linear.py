@@ -1,4 +1,4 @@
-"""Logistic regression from features to log-odds, and from log-odds to their temperature."""
+"""Logistic regression, and temperature scaling of log-odds."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 _EARLY_STOP: Final = 60
-"""Iterations of `fit_log_odds`: more of them fit a regression on n-grams no better."""
+"""Maximum number of iterations of `fit_log_odds`; more do not improve a regression on n-grams."""
 _MOST_ITERATIONS: Final = 1_000
-"""Of `fit_weights`, whose few features converge long before."""
+"""Maximum number of iterations of `fit_weights`, whose few features converge long before."""
 
 
 def fit_log_odds(
@@ -23,11 +23,11 @@ def fit_log_odds(
     rows: NDArray[np.int64],
     c: float,
 ) -> NDArray[np.float32]:
-    """Log-odds of positive of all reviews, by a logistic regression fitted on some.
+    """Return all reviews' log-odds of *positive*, by a logistic regression fitted on some of them.
 
     Args:
         features: float32, (reviews, features).
-        labels: int8, (reviews,), 0 or 1 in these rows.
+        labels: int8, (reviews,), 0 or 1 in `rows`.
         rows: The reviews to learn from.
         c: Inverse regularization strength (scikit-learn's `C`).
 
@@ -48,7 +48,7 @@ def fit_log_odds(
 def fit_weights(
     features: NDArray[np.floating[Any]], labels: NDArray[np.int8], c: float
 ) -> NDArray[np.float32]:
-    """The weights of features whose weighted sum is the log-odds of positive.
+    """Return the weights with which the sum of the features is the log-odds of *positive*.
 
     Args:
         features: (reviews, features).
@@ -66,14 +66,14 @@ def fit_weights(
 
 
 def fit_temperature(log_odds: NDArray[np.floating[Any]], labels: NDArray[np.int8]) -> float:
-    """What log-odds are to be divided by to be likeliest: temperature scaling (Guo et al., 2017).
+    """Return the temperature by which to divide log-odds to calibrate them (Guo et al., 2017).
 
     Args:
-        log_odds: (reviews,), of reviews that nothing was learned from.
+        log_odds: (reviews,), of reviews that were not trained on.
         labels: int8, (reviews,), 0 or 1.
 
     Returns:
-        From 0.05 to 20; 1 leaves log-odds as they are.
+        From 0.05 to 20; 1 leaves the log-odds unchanged.
     """
     from scipy.optimize import minimize_scalar
 

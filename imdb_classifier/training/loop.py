@@ -1,7 +1,7 @@
-"""The fit loop: reviews in, a trained Keras model out, the same one every time.
+"""The training loop, which is deterministic and resumes from checkpoints.
 
-The order of the reviews in an epoch depends on the seed and the epoch's number alone, so an
-interrupted run resumes from its last checkpoint to the same weights as an undisturbed one.
+The order of the reviews in an epoch depends only on the seed and the number of the epoch, so an
+interrupted run that resumes from its last checkpoint ends with the weights of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SHARES_C = 1e4
-"""Two weights need no holding back."""
+"""Practically no regularization: two weights need none."""
 
 
 class TrainingObserver:
-    """Told how training goes. This one writes log lines; derive from it to show more."""
+    """Follows the progress of training. This class logs it; subclass it to show more."""
 
     def started(self, summary: str, epochs: int, steps: int) -> None:
-        """Once, in front of the first epoch of this run.
+        """Called once, before the first epoch of this run.
 
         Args:
             summary: The model's layers, as Keras prints them.
-            epochs: Epochs in all.
-            steps: Batches of one epoch.
+            epochs: Total number of epochs.
+            steps: Number of batches per epoch.
         """
         logger.info("%s", summary)
 
     def stepped(self, epoch: int, step: int) -> None:
-        """After every batch; both count from 1."""
+        """Called after every batch; both numbers start at 1."""
 
     def finished(self, epoch: Epoch, epochs: int) -> None:
-        """After every epoch, once its checkpoint is on disk."""
+        """Called after every epoch, once its checkpoint is on disk."""
         logger.info("%s", epoch_line(epoch, epochs))
 
 
@@ -66,31 +66,31 @@ def train(
     observer: TrainingObserver | None = None,
     unlabeled: Reviews | None = None,
 ) -> TrainedModel:
-    """Train a network on reviews, going on from the last checkpoint of the same run, if any.
+    """Train a network on reviews, resuming from the last checkpoint of the same run, if any.
 
-    The same reviews, recipe and seed give the same weights on the same machine, package versions
-    and number of threads. The global random number generators are neither used nor seeded.
-    TensorFlow's op determinism is switched on for the whole process.
+    The same reviews, recipe and seed give the same weights on the same machine, with the same
+    package versions and number of threads. The global random number generators are neither used
+    nor seeded. TensorFlow's op determinism is enabled for the whole process.
 
     Args:
-        reviews: The train split; a seeded part of it is held out for validation.
-        recipe: What to build and how to fit it.
-        seed: From 0 to 2**32 - 1; decides the first weights, the split and the order.
-        checkpoints: A folder for this run's checkpoints and no other's (see `run_key`), made if
+        reviews: The train split; a random part of it is held out for validation.
+        recipe: The recipe to train.
+        seed: From 0 to 2**32 - 1; determines the initial weights, the split and the order.
+        checkpoints: Folder for the checkpoints of this run only (see `run_key`), created if
             missing; the caller removes it when done.
-        observer: Told of every step; by default log lines are written.
-        unlabeled: The unsupervised split, which a recipe with teachers learns from as well.
+        observer: Follows the progress; by default, it is logged.
+        unlabeled: The unsupervised split, for a recipe with teachers.
 
     Raises:
-        ConfigurationError: The seed is out of range, the validation share leaves no reviews, or a
-            recipe with teachers is given no unlabeled reviews with text.
+        ConfigurationError: The seed is out of range, the validation share leaves no reviews to
+            train on, or a recipe with teachers gets no unlabeled reviews with text.
         MissingExtraError: Keras or TensorFlow is not installed.
     """
     if not 0 <= seed < 2**32:
         raise ConfigurationError(
-            "A seed is an integer from 0 to 4294967295.",
-            f"This one is {seed}.",
-            "Choose another with --seed.",
+            "The seed must be an integer from 0 to 4294967295.",
+            f"It is {seed}.",
+            "Choose another seed with --seed.",
         )
     observer = observer or TrainingObserver()
     keras = import_keras()
@@ -114,11 +114,11 @@ def train(
         _seed_dropout(model, seed, number)
         figures = model.fit(
             training.epoch(np.random.default_rng([seed, number])),
-            shuffle=False,  # they come in an order of their own
+            shuffle=False,  # already shuffled by `epoch`
             verbose=0,
             callbacks=[_stepping(keras, observer, number)],
         ).history
-        # Apart from `fit`, at whose very end the weights become their average.
+        # Not within `fit`, which replaces the weights by their average only at its very end.
         loss, right = _figures({name: values[0] for name, values in figures.items()})
         val_loss, val_right = (
             _figures(checked.evaluate(validation.in_order(), verbose=0, return_dict=True))
@@ -137,7 +137,7 @@ def train(
 
 
 def run_key(reviews: Reviews, recipe: Recipe, seed: int, unlabeled: Reviews | None = None) -> str:
-    """Names a training run by all that decides its weights: reviews, recipe and seed."""
+    """Return a name for a training run, by all that determines its weights."""
     settings = {"recipe": recipe.to_dict(), "seed": seed, "data": reviews.fingerprint}
     if unlabeled is not None:
         settings["unlabeled"] = unlabeled.fingerprint
@@ -167,7 +167,7 @@ def _compiled(keras: Any, recipe: Recipe, seed: int, steps: int, accuracy: objec
 
 
 def _figures(values: Mapping[str, float]) -> tuple[float, float]:
-    """Loss and accuracy of the probabilities, whatever else was learned."""
+    """Return loss and accuracy of the probabilities, not of other outputs."""
     prefix = "positive_" if "positive_loss" in values else ""
     return values[f"{prefix}loss"], values[f"{prefix}accuracy"]
 
@@ -190,7 +190,7 @@ def _optimizer(keras: Any, config: TrainingConfig, steps: int) -> keras.optimize
 
 
 def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
-    """Let what is dropped in an epoch depend on these two alone, as the order of reviews does."""
+    """Make dropout depend only on the seed and the epoch, so that a resumed run repeats it."""
     for position, layer in enumerate(model.layers):
         if hasattr(layer, "seed_generator"):
             state = np.random.default_rng([seed, epoch, position]).integers(2**32, size=2)
@@ -198,7 +198,7 @@ def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
 
 
 def _accuracy(keras: Any) -> Callable[[Any, Any], Any]:
-    """The share of reviews on whose side the network comes down, be their labels soft or hard."""
+    """Return the metric ``accuracy``, which also takes probabilities as targets."""
 
     def accuracy(targets: Any, probabilities: Any) -> Any:
         return keras.ops.equal(targets > 0.5, probabilities > 0.5)
@@ -209,10 +209,10 @@ def _accuracy(keras: Any) -> Callable[[Any, Any], Any]:
 def _with_ngrams(
     student: keras.Model, teaching: Teaching, validation: Dataset, recipe: Recipe
 ) -> keras.Model:
-    """The network of a trained student and of n-grams, its tables rounded to 8 bits.
+    """Return the network of a trained student and n-grams, its tables rounded to 8 bits.
 
-    How much each counts is fitted on reviews that neither has learned from (Wolpert, 1992, Stacked
-    Generalization), which calibrates the probabilities as well.
+    The weights of the two are fitted on reviews that neither has learned from (Wolpert, 1992,
+    Stacked Generalization), which also calibrates the probabilities.
     """
     words = student.get_layer("words")
     words.set_weights([rounded(np.asarray(words.get_weights()[0], np.float32))])
@@ -233,7 +233,7 @@ def _with_ngrams(
     shares = fit_weights(log_odds, labels, _SHARES_C)
     right = ((log_odds @ shares > 0) == labels).mean()
     logger.info(
-        "the student counts %.3f, n-grams %.3f: right in %.2f %% of %d validation reviews",
+        "weight of the student %.3f, of n-grams %.3f: accuracy %.2f %% on %d validation reviews",
         *(*shares, 100 * right, len(labels)),
     )
     of_student, of_ngrams = shares.tolist()

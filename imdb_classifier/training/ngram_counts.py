@@ -1,4 +1,4 @@
-"""How often reviews hold each n-gram, and what that alone says of their sentiment."""
+"""Counts of n-grams in reviews, and sentiment predicted from these counts alone."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _TF_IDF_C: Final = 30.0
 def count_ngrams(
     sequences: TokenSequences, rows: NDArray[np.int64], minimum_reviews: int
 ) -> tuple[Ngrams, csr_array]:
-    """The n-grams that many reviews hold, and how often each review holds them.
+    """Return the frequent n-grams, and how often each review contains them.
 
     Args:
-        sequences: Whole reviews.
-        rows: The reviews to look for n-grams in.
-        minimum_reviews: N-grams that fewer of these reviews hold are left out.
+        sequences: The encoded reviews.
+        rows: The reviews to find n-grams in.
+        minimum_reviews: Minimum number of these reviews that an n-gram must occur in.
 
     Returns:
-        The n-grams; float32, (reviews, n-grams), of all reviews.
+        The n-grams; and their counts in all reviews: float32, (reviews, n-grams).
     """
     from scipy.sparse import csr_array
 
@@ -44,7 +44,7 @@ def count_ngrams(
 
 
 def present(counts: csr_array) -> csr_array:
-    """1 where a review holds an n-gram, however often."""
+    """Return 1 where a review contains an n-gram, however often."""
     once = counts.copy()
     once.data[:] = 1
     return once
@@ -53,17 +53,17 @@ def present(counts: csr_array) -> csr_array:
 def log_count_ratios(
     once: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """How much likelier each n-gram is in positive reviews than in negative ones.
+    """Return how much likelier each n-gram is in positive reviews than in negative ones.
 
     Wang and Manning (2012), Baselines and Bigrams.
 
     Args:
-        once: What `present` gave.
-        labels: 0 or 1 in these rows.
+        once: float32, (reviews, n-grams), from `present`.
+        labels: int8, (reviews,), 0 or 1 in `rows`.
         rows: The reviews to count in.
 
     Returns:
-        float32, (n-grams,): the logarithm of the ratio of their shares.
+        float32, (n-grams,): the natural logarithm of the ratio of their smoothed shares.
     """
     positive = labels[rows].astype(np.float32)
     shares = [
@@ -78,11 +78,11 @@ def log_count_ratios(
 def log_ratio_log_odds(
     once: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Log-odds of positive by logistic regression on n-grams weighted by `log_count_ratios`.
+    """Return log-odds of *positive*, by logistic regression on n-grams times `log_count_ratios`.
 
     Args:
-        once: What `present` gave.
-        labels: 0 or 1 in these rows.
+        once: float32, (reviews, n-grams), from `present`.
+        labels: int8, (reviews,), 0 or 1 in `rows`.
         rows: The reviews to learn from.
 
     Returns:
@@ -97,18 +97,21 @@ def log_ratio_log_odds(
 def tf_idf_log_odds(
     counts: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Log-odds of positive by logistic regression on TF-IDF of n-grams, of all reviews, likewise.
+    """Return log-odds of *positive*, by logistic regression on the TF-IDF of n-grams.
 
     Args:
-        counts: What `count_ngrams` gave.
-        labels: 0 or 1 in these rows.
+        counts: float32, (reviews, n-grams), from `count_ngrams`.
+        labels: int8, (reviews,), 0 or 1 in `rows`.
         rows: The reviews to learn from.
+
+    Returns:
+        float32, (reviews,), of all reviews.
     """
     return fit_log_odds(tf_idf(counts), labels, rows, _TF_IDF_C)
 
 
 def tf_idf(counts: csr_array) -> csr_array:
-    """Counts with their logarithms weighted by rarity, each review of length 1."""
+    """Return the TF-IDF of counts, with 1 + log(count) as term frequency and rows of length 1."""
     from sklearn.feature_extraction.text import TfidfTransformer
 
     return TfidfTransformer(sublinear_tf=True).fit_transform(counts)

@@ -1,11 +1,12 @@
-"""One weight for each n-gram: what it adds to the log-odds of the reviews that hold it.
+"""One weight for each n-gram: its contribution to the log-odds of the reviews that contain it.
 
-The vector of an n-gram is the mean of the vectors of the reviews that hold it, the smaller the less
-log count ratios make of it. The vector of a review that was never seen is then the sum of those of
-its n-grams, over the root of its length, and a logistic regression on these vectors is linear in
-each n-gram: every n-gram gets one weight. It is learned from a few hundred weights, not from as
-many as there are n-grams, so that it holds for n-grams of a handful of reviews; and the vectors
-come from labeled and unlabeled reviews alike (see `document_vectors`).
+The vector of an n-gram is the mean of the document vectors of the reviews that contain it, scaled
+down if its log count ratio is small. The vector of a new review is then the sum of the vectors of
+its n-grams, divided by the square root of its length. A logistic regression on these vectors is
+linear in each n-gram, so every n-gram gets one weight. The regression has only a few hundred
+coefficients, not one per n-gram, so the weights generalize even for n-grams that occur in a
+handful of reviews; and the vectors come from labeled and unlabeled reviews alike (see
+`document_vectors`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _C: Final = 0.2
 _PRIOR_REVIEWS: Final = np.float32(3)
-"""So many reviews of a zero vector stand beside those that hold an n-gram."""
+"""Zero vectors that are added to the mean of each n-gram, to shrink the vectors of rare n-grams."""
 
 
 def learn_ngram_weights(
@@ -33,18 +34,18 @@ def learn_ngram_weights(
     ratios: NDArray[np.float32],
     vectors: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """The weight of each n-gram.
+    """Return the weight of each n-gram.
 
     Args:
-        once: 1 where a review holds an n-gram: float32, (reviews, n-grams).
-        lengths: Tokens of each review: (reviews,).
-        labels: int8, (reviews,), 0 or 1, or -1 where there is none.
-        ratios: float32, (n-grams,), what `ngram_counts.log_count_ratios` gave.
-        vectors: float32, (reviews, size), what `document_vectors.train_document_vectors` gave.
+        once: float32, (reviews, n-grams), from `ngram_counts.present`.
+        lengths: int64, (reviews,), number of tokens in each review.
+        labels: int8, (reviews,), 0 or 1, or -1 if unlabeled.
+        ratios: float32, (n-grams,), from `ngram_counts.log_count_ratios`.
+        vectors: float32, (reviews, size), from `document_vectors.train_document_vectors`.
 
     Returns:
-        float32, (n-grams,). The sum of the weights of a review's n-grams, each taken once, over
-        the root of its tokens, is the log-odds of positive.
+        float32, (n-grams,). The sum of the weights of a review's distinct n-grams, divided by the
+        square root of its number of tokens, is the log-odds of *positive*.
     """
     holding = np.bincount(once.indices, minlength=once.shape[1]).astype(np.float32)
     shares = kept_shares(ratios) / (holding + _PRIOR_REVIEWS)
@@ -59,15 +60,15 @@ def learn_ngram_weights(
 def strongest(
     weights: NDArray[np.float32], holding: NDArray[np.int64], count: int
 ) -> NDArray[np.int64]:
-    """The n-grams that move the most reviews the most.
+    """Return the n-grams with the largest absolute weight times the square root of `holding`.
 
     Args:
         weights: float32, (n-grams,).
-        holding: int64, (n-grams,), how many reviews hold each.
-        count: How many to keep, at most.
+        holding: int64, (n-grams,), number of reviews that contain each n-gram.
+        count: Maximum number of n-grams to keep.
 
     Returns:
-        int64, (kept,), their places, ascending.
+        int64, (kept,), their indices, ascending.
     """
     strength = np.abs(weights) * np.sqrt(holding)
     return np.sort(np.argsort(-strength, kind="stable")[:count])

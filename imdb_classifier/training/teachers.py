@@ -1,10 +1,11 @@
-"""What a network learns from besides labels: what other models make of every review.
+"""The teachers: models whose predictions a network learns from besides labels.
 
-Two are logistic regressions on n-grams, the third gives each n-gram a weight of its own. They err
-on different reviews, so that the mean of their log-odds is better than the best of them, and a
-network that is taught on 50,000 more reviews this way learns more than from the labels alone
-(Bucila, Caruana and Niculescu-Mizil, 2006; Hinton, Vinyals and Dean, 2015). Vectors of reviews say
-more of a review than its label does, and a network learns faster that has to give them too.
+Two of the teachers are logistic regressions on n-grams; the third gives each n-gram a weight of its
+own. They err on different reviews, so the mean of their log-odds is better than the best of them. A
+network that also learns their predictions for the 50,000 unlabeled reviews learns more than from
+the labels alone (Bucila, Caruana and Niculescu-Mizil, 2006; Hinton, Vinyals and Dean, 2015).
+Document vectors say more about a review than its label, and a network that must also predict them
+learns faster.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Teaching:
-    """What teachers make of reviews.
+    """The teachers' results.
 
     Attributes:
-        probabilities: Of positive, by the mean of the teachers: float32, (learned,), in [0, 1].
+        probabilities: float32, (learned,), in [0, 1], of *positive*, by the mean of the teachers.
         vectors: float32, (learned, vector_size), see `document_vectors.train_document_vectors`.
-        ngrams: Those that say most.
+        ngrams: The n-grams with the strongest weights, see `ngram_weights.strongest`.
         ngram_weights: float32, (n-grams,), see `ngram_weights.learn_ngram_weights`.
     """
 
@@ -61,22 +62,21 @@ def teach(
     seed: int,
     folder: Path,
 ) -> Teaching:
-    """Train teachers, and ask them about every review that a network is to learn from.
+    """Train the teachers, and return their predictions for every review that the network learns.
 
-    What takes minutes is kept in `folder`, so that a run that was killed starts with what was next.
-    Of the validation rows, nothing is learned but how rare n-grams are, for TF-IDF; their labels
-    say how often each teacher is right, and fit one number, the temperature of the mean (Guo et
-    al., 2017).
+    Results that take minutes are saved in `folder`, so an interrupted run resumes with the next
+    one. Validation rows contribute only to the IDF weights; their labels are used to log the
+    accuracy of each teacher and to fit one number, the temperature of the mean (Guo et al., 2017).
 
     Args:
-        sequences: Whole reviews.
-        labels: int8, (reviews,), 0 or 1, or -1 where there is none.
-        learned_rows: The reviews to learn from, labeled and not.
-        validation_rows: Other reviews with labels, at least one.
-        config: How large the vectors are, and the like.
-        ngrams: How many n-grams get a weight, at most.
-        seed: Decides the vectors.
-        folder: For this run's files and no other's, made if missing.
+        sequences: The encoded reviews.
+        labels: int8, (reviews,), 0 or 1, or -1 if unlabeled.
+        learned_rows: The reviews to learn from, labeled and unlabeled.
+        validation_rows: Other reviews, all labeled; at least one.
+        config: The settings of the teachers.
+        ngrams: Maximum number of n-grams that get a weight.
+        seed: Determines the document vectors.
+        folder: Folder for the files of this run only, created if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found, counts = count_ngrams(sequences, learned_rows, config.minimum_reviews)
@@ -101,7 +101,7 @@ def teach(
     def log_accuracy(name: str, log_odds: NDArray[np.float32]) -> None:
         share = ((log_odds > 0) == labels)[validation_rows].mean()
         logger.info(
-            "teachers: %s, right in %.2f %% of %d validation reviews",
+            "teachers: %s, accuracy %.2f %% on %d validation reviews",
             *(name, 100 * share, len(validation_rows)),
         )
 
@@ -131,7 +131,7 @@ def teach(
 
 
 def _cached(file: Path, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The array in the file; computed and saved where there is none."""
+    """Return the array in the file; compute and save it first if there is none."""
     if not file.exists():
         unfinished = file.with_suffix(".unfinished.npy")
         np.save(unfinished, compute())

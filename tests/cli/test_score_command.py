@@ -22,7 +22,7 @@ def test_score_puts_a_table_on_standard_output(run: Run, tmp_path: Path) -> None
     assert outcome.code == 0
     cells = [line.replace("\u2502", " ").split() for line in outcome.out.splitlines()]
     assert ["scored", "86", "31", "55", "0"] in [row[-5:] for row in cells]
-    assert outcome.err.startswith("The batch is unlike the reviews that the model was checked on: ")
+    assert outcome.err.startswith("Input drift: ")
     assert "lengths +" in outcome.err
     scored = pq.read_table(tmp_path / "scored.parquet")
     assert scored.column_names[-2:] == ["sentiment_label", "sentiment_probability"]
@@ -150,7 +150,7 @@ def test_a_damaged_bundle_is_refused(run: Run, tiny_bundle: Bundle, tmp_path: Pa
     (damaged / "model.onnx").write_bytes(model)
     outcome = run("score", SAMPLE, tmp_path / "out.parquet", "--model", damaged)
     assert outcome.code == 65
-    assert "model.onnx does not have its SHA-256 sum" in outcome.err
+    assert "model.onnx does not match its SHA-256 checksum" in outcome.err
     assert not (tmp_path / "out.parquet").exists()
 
 

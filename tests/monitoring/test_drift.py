@@ -87,7 +87,7 @@ def test_limits_of_ones_own() -> None:
 
 @pytest.mark.parametrize("limits", [{"colour": 1.0}, {"scores": -1.0}, {"scores": float("nan")}])
 def test_other_limits_are_refused(limits: dict[str, float]) -> None:
-    with pytest.raises(ConfigurationError, match="Limits of drift are scores, lengths,"):
+    with pytest.raises(ConfigurationError, match="Drift limits are scores, lengths,"):
         DriftLimits.of(limits)
 
 

@@ -61,7 +61,7 @@ def test_a_model_that_another_process_cannot_load_is_refused(
     registered = register_bundle(tiny_bundle, evaluation, registry)
     registry.promote("@challenger")
     (registered.path / "model.onnx").write_bytes(b"damaged")
-    with pytest.raises(BundleError, match=r"model\.onnx does not have its SHA-256 sum"):
+    with pytest.raises(BundleError, match=r"model\.onnx does not match its SHA-256 checksum"):
         decide_promotion(registered, registry, str(FOLDER))
     shutil.copy(tiny_bundle.path / "model.onnx", registered.path)
     with pytest.MonkeyPatch.context() as patch:

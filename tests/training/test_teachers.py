@@ -56,7 +56,7 @@ def test_unlabeled_reviews_get_their_side(
     assert ((probabilities > 0.5) == LEARNED_ROWS % 2)[70:].mean() > 0.95
     assert found.vectors.shape == (len(LEARNED_ROWS), 8)
     assert "document vectors, pass 3/3" in caplog.text
-    assert "mean of all three, right in 100.00 % of 30 validation reviews" in caplog.text
+    assert "mean of all three, accuracy 100.00 % on 30 validation reviews" in caplog.text
 
 
 def test_the_strongest_ngrams_tell_reviews_apart_by_themselves(

@@ -1,1 +1,1 @@
-"""Token sequences to probabilities, by one of several engines."""
+"""Engines, which compute probabilities from token sequences."""

@@ -1,4 +1,4 @@
-"""What every engine does, and which one scores on this machine."""
+"""The interface of the engines, and the choice of the fastest one that is installed."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from imdb_classifier.text.ngrams import Ngrams
 
 
 class Engine(Protocol):
-    """Anything that gives token sequences their probabilities; threads may call it side by side.
+    """Computes probabilities from token sequences; several threads may call it at once.
 
     Attributes:
-        name: What computes, for people.
+        name: Name of the engine, for messages.
     """
 
     name: str
 
     def probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
-        """The probability of positive of each review: float32, (reviews,), in row order."""
+        """Return each review's probability of *positive*: float32, (reviews,), in row order."""
         ...
 
 
 def fastest_engine(model: bytes, recipe: Recipe, ngrams: Ngrams | None = None) -> Engine:
-    """The compiled engine where the extra ``fast`` is installed, else ONNX Runtime.
+    """Return the compiled engine if the extra ``fast`` is installed, else ONNX Runtime.
 
     Args:
-        model: The serialized graph that `onnx_export.to_onnx` built.
-        recipe: What it was built from.
-        ngrams: The n-grams that have a weight in it, if any.
+        model: The serialized graph from `onnx_export.to_onnx`.
+        recipe: The recipe of the model.
+        ngrams: The n-grams with a weight in the network, if any.
     """
     if find_spec("llvmlite") and find_spec("onnx"):
         return CompiledEngine(weights_of(model), recipe, ngrams)

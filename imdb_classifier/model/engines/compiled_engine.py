@@ -1,4 +1,4 @@
-"""Scoring with an LSTM compiled for this processor: the fastest engine, in the extra ``fast``."""
+"""The fastest engine: an LSTM compiled for this CPU, in the extra ``fast``."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ CACHE_LINE_BYTES: Final = 64
 
 
 class CompiledEngine:
-    """A network run by `lstm_kernel`.
+    """Runs the network with `lstm_kernel`.
 
     A review's probability has the same bits in any batch.
 
     Args:
-        weights: What the network has learned.
-        recipe: What it was built from.
-        ngrams: The n-grams that have a weight in it, if any.
-        shape: Lanes and rows of a tile; by default what fits this processor.
+        weights: The trained weights.
+        recipe: The recipe of the model.
+        ngrams: The n-grams with a weight in the network, if any.
+        shape: Lanes and rows of a tile; by default, those of `lstm_kernel.tile_shape`.
 
     Raises:
-        BundleError: The weights are not those of such a network.
+        BundleError: The weights do not have the shapes that the recipe requires.
     """
 
     name = "compiled LSTM"
@@ -43,13 +43,13 @@ class CompiledEngine:
         shape: tuple[int, int] | None = None,
     ) -> None:
         network = recipe.network
-        # Compiled code looks at no shapes.
+        # Compiled code does not check shapes.
         expected = NetworkWeights.shapes(recipe.encoding, network)
         if weights.shape() != expected:
             raise BundleError(
-                f"The recipe '{recipe.name}' has weights of the shapes {expected}.",
-                f"The model's are {weights.shape()}.",
-                "Restore the bundle from a copy, or train the model again.",
+                f"Weights of the recipe '{recipe.name}' must have the shapes {expected}.",
+                f"This model's weights have the shapes {weights.shape()}.",
+                "Restore the bundle from a copy, or retrain the model.",
             )
         self._ngrams, self._ngram_weights = ngrams, weights.ngram_weights
         self._directions = [
@@ -62,7 +62,7 @@ class CompiledEngine:
         self._output_bias = float(weights.output_bias[0])
         self._words = len(weights.words)
         if ngrams is not None:
-            # What a word adds to the logit through the mean of the vectors.
+            # A word's contribution to the logit through the mean word vector.
             self._direct = weights.words.astype(np.float64) @ output_kernel[of_states:-1]
             self._of_ngrams = output_kernel[-1]
         longest = 0 if network.masked else recipe.encoding.sequence_length
@@ -85,7 +85,7 @@ class CompiledEngine:
         ).swapaxes(0, 1)
         means = totals / lengths[:, None]
         features = np.concatenate([peaks, means], axis=1) if self._ngrams is not None else hidden
-        # Summed row by row: a matrix product may add up in another order in other batches.
+        # Summed row by row: a matrix product may sum in an order that depends on the batch.
         logits = (features * self._output_kernel).sum(axis=1) + self._output_bias
         if self._ngrams is not None:
             logits += np.add.reduceat(self._direct[ids], sequences.offsets[:-1]) / lengths
@@ -95,7 +95,7 @@ class CompiledEngine:
 
 
 class _Direction:
-    """An LSTM that reads forwards or backwards, packed for `lstm_kernel`."""
+    """An LSTM that reads in one direction, packed for `lstm_kernel`."""
 
     def __init__(
         self,
@@ -122,11 +122,11 @@ class _Direction:
         self._recurrent[...] = recurrent
 
     def states(self, sequences: TokenSequences, first: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Each review's last hidden state, cell, peaks and totals.
+        """Return each review's last hidden state, cell state, peaks and totals.
 
         Args:
             sequences: The reviews; their ids are rows of the table.
-            first: float32, (reviews, 2, units): hidden state and cell to begin with.
+            first: float32, (reviews, 2, units): initial hidden and cell states.
 
         Returns:
             float32, (reviews, 4, units).
@@ -142,7 +142,7 @@ class _Direction:
         return states[:, :, : self._units]
 
     def _packed(self, gates: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Gates, (count, 4 * units), as the kernel takes them: (count, blocks, 4, lanes)."""
+        """Return gates, (count, 4 * units), in the kernel's layout: (count, blocks, 4, lanes)."""
         # Sigmoid needs exp(-x), the candidate's tanh exp(-2x), both as powers of two.
         exponents = -np.array([[1.0], [1.0], [2.0], [1.0]]) / np.log(2)
         scaled = gates.reshape(-1, 4, self._units) * exponents
@@ -153,7 +153,7 @@ class _Direction:
 
 
 def _aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """An array that starts at a cache line, so that no vector load straddles two."""
+    """Return an empty array that starts at a cache line, so that no vector load straddles two."""
     size = 4 * math.prod(shape)
     memory = np.empty(size + CACHE_LINE_BYTES, np.uint8)
     start = -memory.ctypes.data % CACHE_LINE_BYTES

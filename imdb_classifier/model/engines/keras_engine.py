@@ -1,4 +1,4 @@
-"""Scoring with Keras: the reference that the other engines are tested against."""
+"""The engine that the other engines are tested against: Keras."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ KERAS_BATCH_ROWS: Final = 64
 
 
 class KerasEngine:
-    """The Keras network itself, fed as in training.
+    """Runs the Keras network on the same inputs as in training.
 
     Args:
-        model: A network that `network.build_network` made.
-        recipe: What it was built from.
-        ngrams: The n-grams that have a weight in it, if any.
+        model: A network from `network.build_network`.
+        recipe: The recipe of the model.
+        ngrams: The n-grams with a weight in the network, if any.
     """
 
     name = "Keras"

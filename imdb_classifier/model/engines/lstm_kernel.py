@@ -1,12 +1,12 @@
-"""The LSTM's recurrence, compiled by LLVM for the processor it runs on.
+"""The recurrence of an LSTM, compiled by LLVM for the CPU it runs on.
 
 A step of an LSTM is one product of the state with the recurrent weights, then a few dozen
 operations on each unit (Hochreiter and Schmidhuber, 1997; the forget gate of Gers et al., 2000).
-Here the product never leaves the registers: a tile of `rows` reviews times `lanes` units holds its
-four gates in vector registers, adds up ``state @ recurrent`` in them, and turns them into the new
-state on the spot. What a token adds to the gates is looked up by its id, so that there is no input
-product. Reviews are taken ragged, as they are, and each is computed by the same operations in the
-same order in any batch: its result has the same bits.
+Here the product never leaves the registers: a tile of `rows` reviews by `lanes` units keeps its
+four gates in vector registers, accumulates ``state @ recurrent`` in them, and computes the new
+state from them directly. A token's contribution to the gates is looked up by its id, so there is
+no input product. Reviews are not padded, and each is computed by the same operations in the same
+order in any batch, so its result has the same bits.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from llvmlite import binding, ir
 FLOAT, INT32, INT64, POINTER = ir.FloatType(), ir.IntType(32), ir.IntType(64), ir.PointerType()
 GATES: Final = 4
 STATES: Final = 4
-"""Hidden state, cell, peak and total."""
+"""Hidden state, cell state, peak and total."""
 LOG2_E: Final = 1.4426950408889634
 ROUND: Final = 1.5 * 2**23
-"""Added to a float32 below 2**22 in size, it leaves the nearest integer in the lowest bits."""
+"""Adding this to a float32 of magnitude below 2**22 puts the nearest integer in the lowest bits."""
 POWER_OF_TWO: Final = np.polynomial.Chebyshev.interpolate(np.exp2, 5, domain=[-0.5, 0.5]).convert(
     kind=np.polynomial.Polynomial
 )
-"""2**x for x in [-0.5, 0.5], to 1e-7 of its value."""
+"""2**x for x in [-0.5, 0.5], with a relative error of about 1e-7."""
 
 
 def tile_shape() -> tuple[int, int]:
-    """Lanes and rows that fill this processor's vector registers."""
+    """Return the lanes and rows of the tile that makes best use of this CPU's vector registers."""
     features = binding.get_host_cpu_features()
     if features.get("avx512f"):
         return 16, 6  # 24 of 32 registers hold gates
@@ -43,21 +43,23 @@ def tile_shape() -> tuple[int, int]:
 
 @lru_cache
 def compile_lstm(units: int, lanes: int, rows: int, *, backwards: bool) -> Callable[..., None]:
-    """The function ``lstm(table, recurrent, ids, offsets, order, states, tiles)``.
+    """Return the function ``lstm(table, recurrent, ids, offsets, order, states, tiles)``.
 
-    It runs reviews through an LSTM of `units` units, each from its own first state to its last
-    token (`backwards`: from the last token to the first), and lets other Python threads run. With
-    ``width`` for the units rounded up to whole vectors of `lanes` floats, its arguments are:
+    It runs reviews through an LSTM of `units` units, each from its own initial state to its last
+    token (`backwards`: from the last token to the first), and releases the GIL meanwhile. ``width``
+    is `units` rounded up to a multiple of `lanes`. The arguments are:
 
-    - table: float32, (words, width / lanes, 4, lanes): what a word adds to the gates, in Keras'
-      order (input, forget, candidate, output), times -log2(e), the candidate twice that;
+    - table: float32, (words, width / lanes, 4, lanes): each word's contribution to the gates, in
+      Keras' order (input, forget, candidate, output), times -log2(e), the candidate times
+      -2 log2(e);
     - recurrent: float32, (width / lanes, units, 4, lanes): the recurrent weights, scaled likewise;
-    - ids: int32, (tokens,), rows of the table;
+    - ids: int32, (tokens,): rows of the table;
     - offsets: int64, (reviews + 1,): review i is ``ids[offsets[i]:offsets[i + 1]]``, never empty;
     - order: int64, (tiles * rows,): every review, the longest first; the last may be repeated;
-    - states: float32, (reviews, 4, width): the first hidden state, cell, peak and total of each
-      review, whose place the last ones take. A peak is the largest hidden value of all steps and
-      of the first peak, a total their sum and that of the first total.
+    - states: float32, (reviews, 4, width): the initial hidden state, cell state, peak and total of
+      each review, which the final ones replace. A peak is the maximum of the initial peak and the
+      hidden states of all steps, a total the sum of the initial total and these hidden states;
+    - tiles: the number of tiles.
     """
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
@@ -75,12 +77,12 @@ def compile_lstm(units: int, lanes: int, rows: int, *, backwards: bool) -> Calla
     )
     kinds = (floats, floats, ids, longs, longs, floats, ctypes.c_int64)
     lstm: Any = ctypes.CFUNCTYPE(None, *kinds)(library.get_function_address("lstm"))
-    lstm.library = library  # the code goes when this does
+    lstm.library = library  # keeps the compiled code in memory
     return lstm  # type: ignore[no-any-return]
 
 
 class _Builder(ir.IRBuilder):  # type: ignore[misc]
-    """Writes the function ``lstm`` into a module of its own."""
+    """Builds the function ``lstm`` in an LLVM module of its own."""
 
     def __init__(self, units: int, lanes: int, rows: int, backwards: bool) -> None:
         self.units, self.lanes, self.rows, self.backwards = units, lanes, rows, backwards
@@ -93,7 +95,7 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
         super().__init__(lstm.append_basic_block())
         self.table, self.recurrent, self.ids, self.offsets = lstm.args[:4]
         self.order, self.outer_states, tiles = lstm.args[4:]
-        # The states of one tile: hidden before and after a step, and the other three.
+        # The states of one tile: hidden states before and after a step, and the other three.
         vectors = rows * self.width // lanes
         self.hidden = self.alloca(self.vector, 2 * vectors)
         self.cell, self.peak, self.total = (self.alloca(self.vector, vectors) for _ in range(3))
@@ -102,7 +104,7 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
         self.ret_void()
 
     def run_tile(self, first: ir.Value) -> None:
-        """All steps of the reviews ``order[first:first + rows]``, of which the first is longest."""
+        """Emit all steps of the reviews ``order[first:first + rows]``, the longest one first."""
         reviews = [self.read(self.order, first, r, INT64) for r in range(self.rows)]
         starts = [self.read(self.offsets, review, 0, INT64) for review in reviews]
         lasts = [
@@ -116,7 +118,7 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
         with self.loop(self.add(lasts[0], INT64(1))) as (step, _):
             inputs = []
             for start, last in zip(starts, lasts, strict=True):
-                # A review that is done repeats its last token; its states have been taken.
+                # A finished review repeats its last token; its states are already copied.
                 position = self.select(self.icmp_signed("<", step, last), step, last)
                 if self.backwards:
                     position = self.sub(last, position)
@@ -133,7 +135,7 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
                         self.copy(*state, self.outer_states, target)
 
     def states_of_tile(self, hidden: ir.Value, row: int) -> list[tuple[ir.Value, ir.Value]]:
-        """Where hidden state, cell, peak and total of a row stand, the hidden past `hidden`."""
+        """Return array and position of a row's hidden (past `hidden`), cell, peak and total."""
         begin = INT64(row * self.width)
         others = [(array, begin) for array in (self.cell, self.peak, self.total)]
         return [(self.hidden, self.add(hidden, begin)), *others]
@@ -141,7 +143,7 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
     def step_block(
         self, block: ir.Value, inputs: list[ir.Value], before: ir.Value, after: ir.Value
     ) -> None:
-        """One step of `lanes` units of every review of a tile."""
+        """Emit one step of `lanes` units of every review in a tile."""
         column = self.mul(block, INT64(GATES * self.lanes))
         gates = [
             self.read(self.table, self.add(entry, column), gate * self.lanes, self.vector)
@@ -172,10 +174,11 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
             self.write(self.fadd(total, hidden), self.total, unit)
 
     def activate(self, cell: ir.Value, *gates: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """The new cell and hidden states of some units.
+        """Return the new cell and hidden states of `lanes` units.
 
-        With i, f, c, o for the exponentials of the negated gates, sigmoid is 1 / (1 + i) and tanh
-        (1 - c) / (1 + c). Common denominators leave two divisions of five.
+        Let i, f, o be the exponentials of the negated gates, and c that of -2 times the candidate:
+        the sigmoid is 1 / (1 + i), the tanh (1 - c) / (1 + c). Common denominators reduce five
+        divisions to two.
         """
         one = self.constant(1)
         i, f, c, o = (self.power_of_two(gate) for gate in gates)
@@ -188,8 +191,8 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
         return cell, self.fdiv(self.fsub(one, e), denominator)
 
     def power_of_two(self, x: ir.Value) -> ir.Value:
-        """2**x, by splitting x into an integer and a rest."""
-        # Past these limits a gate is 0 or 1, and within them no product of three overflows.
+        """Return 2**x, by splitting x into an integer and a fraction in [-0.5, 0.5]."""
+        # Beyond these limits a gate is 0 or 1; within them, no product of three overflows.
         for comparison, limit in (("<", 40.0), (">", -120.0)):
             inside = self.fcmp_ordered(comparison, x, self.constant(limit))
             x = self.select(inside, x, self.constant(limit))
@@ -206,7 +209,7 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
     def loop(
         self, count: ir.Value, carried: Sequence[ir.Value] = ()
     ) -> Iterator[tuple[ir.Value, list[ir.Value]]]:
-        """Repeat what is written inside, once at least; the list hands values to the next turn."""
+        """Emit a loop that runs at least once; the list carries values to the next iteration."""
         before, body, after = self.block, self.append_basic_block(), self.append_basic_block()
         self.branch(body)
         self.position_at_end(body)
@@ -246,6 +249,6 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
         return self.vector([float(np.float32(value))] * self.lanes)
 
     def multiply_add(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        """``x * y + z``, in one operation where the processor has it."""
+        """Return ``x * y + z``, computed in one operation if the CPU has it."""
         product = self.fmul(x, y, flags=("contract",))
         return self.fadd(product, z, flags=("contract",))

@@ -1,4 +1,4 @@
-"""Scoring with ONNX Runtime: needs no extra."""
+"""The engine that needs no extra: ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from imdb_classifier.text.encoding import TokenSequences
 from imdb_classifier.text.ngrams import Ngrams, padded_ngrams
 
 ONNX_BATCH_ROWS: Final = 24
-"""Reviews of one call of ONNX Runtime: enough for its matrix product, and few enough for what it
-computes of all their steps beforehand to stay in the cache."""
+"""Reviews per call of ONNX Runtime: enough for fast matrix products, and few enough that the input
+products of all steps, which it computes first, stay in the cache."""
 
 
 class OnnxEngine:
-    """A network run by ONNX Runtime, one thread a call.
+    """Runs the network with ONNX Runtime, with one thread per call.
 
     Args:
-        model: The serialized graph that `onnx_export.to_onnx` built.
-        ngrams: The n-grams that have a weight in it, if any.
+        model: The serialized graph from `onnx_export.to_onnx`.
+        ngrams: The n-grams with a weight in the network, if any.
     """
 
     name = "ONNX Runtime"
 
     def __init__(self, model: bytes, ngrams: Ngrams | None = None) -> None:
-        # Here, for the compiled engine does without it.
+        # Imported here because the compiled engine does not need it.
         import onnxruntime
 
         self._ngrams = ngrams
         options = onnxruntime.SessionOptions()
-        # Parallelism comes from callers, one chunk of rows a thread: a recurrent step is too
-        # little work to be shared out.
+        # Callers score one chunk of rows per thread: a recurrent step is too little work to split.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(

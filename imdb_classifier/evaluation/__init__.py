@@ -1,1 +1,1 @@
-"""Evaluation of a model, and the decision whether it may replace another."""
+"""Evaluation of models, and the decision whether one may replace the champion."""

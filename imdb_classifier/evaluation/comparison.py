@@ -1,6 +1,6 @@
-"""Two models on the same rows: accuracies by a paired test, and the labels that change.
+"""Comparison of two models on the same rows: accuracies, a paired test, and label changes.
 
-It knows no model and no text: whoever has both scores the rows and hands over the numbers.
+It works on labels and probabilities; it needs neither models nor texts.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from imdb_classifier.schema import THRESHOLD
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same rows.
+    """Two models compared on the same rows.
 
     Attributes:
-        name: Which rows.
-        rows: How many.
+        name: The name of this set of rows.
+        rows: The number of rows.
         challenger_accuracy: Share of them that the new model labels correctly.
-        champion_accuracy: Share of them that the old one labels correctly.
+        champion_accuracy: Share of them that the old model labels correctly.
         better: Rows that only the new model labels correctly.
-        worse: Rows that only the old one labels correctly.
-        low: Lower end of the 95 % interval of the accuracies' difference.
-        high: Upper end of it.
-        p_value: McNemar's: the chance of a difference at least this large between equal models.
+        worse: Rows that only the old model labels correctly.
+        low: Lower end of the 95 % interval of `difference`.
+        high: Upper end of the same interval.
+        p_value: Probability of a difference at least this large between two equally good models
+            (McNemar's test).
     """
 
     name: str
@@ -45,7 +46,7 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """Accuracy gained, in [-1, 1]."""
+        """The new model's accuracy minus the old one's, in [-1, 1]."""
         return self.challenger_accuracy - self.champion_accuracy
 
 
@@ -54,10 +55,10 @@ class LabelChange:
     """A row that gets another label from the new model than from the old one.
 
     Attributes:
-        file: Its file's name.
-        row: Its number there, from 0.
-        challenger_probability: Of positive, by the new model.
-        champion_probability: By the old one.
+        file: The name of the row's file.
+        row: The row's number in the file, from 0.
+        challenger_probability: The new model's probability of positive.
+        champion_probability: The old model's probability of positive.
     """
 
     file: str
@@ -68,15 +69,16 @@ class LabelChange:
 
 @dataclass(frozen=True)
 class LabelChanges:
-    """What a new model would change in a batch that nobody has labeled.
+    """What a new model would change in an unlabeled batch.
 
     Attributes:
         rows: Rows with text.
         to_positive: Rows that become positive.
         to_negative: Rows that become negative.
-        mean_move: Mean distance between the two models' probabilities.
-        move_quantiles: Quantiles of that distance: of 50, 90, 99 and 100 % of the rows.
-        largest: The changes whose probability moves furthest, at most 20.
+        mean_move: Mean absolute difference between the two models' probabilities.
+        move_quantiles: Quantiles of this difference, by share of the rows: ``50%``, ``90%``,
+            ``99%`` and ``100%``.
+        largest: The label changes with the largest differences, at most 20.
     """
 
     rows: int
@@ -88,7 +90,7 @@ class LabelChanges:
 
     @property
     def share(self) -> float:
-        """Of the rows, that get another label."""
+        """Share of the rows that get another label."""
         return (self.to_positive + self.to_negative) / self.rows
 
 
@@ -106,10 +108,10 @@ def compare(
     Neural Computation 10 (1998), 1895-1923.
 
     Args:
-        name: Which rows these are.
+        name: The name of this set of rows.
         labels: int (rows,), 0 negative, 1 positive; at least one row.
         challenger: Probabilities of the new model, (rows,).
-        champion: Probabilities of the old one, (rows,).
+        champion: Probabilities of the old model, (rows,).
 
     Raises:
         MissingExtraError: SciPy is not installed.

@@ -1,7 +1,7 @@
-"""95 % intervals for the figures of a binary classifier: the same result every time.
+"""Deterministic 95 % confidence intervals for the metrics of a binary classifier.
 
-The bootstraps draw counts from a multinomial distribution. This is the same as drawing rows with
-replacement, as `scipy.stats.bootstrap` does, and takes far less time.
+The bootstraps draw counts from a multinomial distribution. This is equivalent to resampling rows,
+as `scipy.stats.bootstrap` does, and much faster.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SEED: Final = 0
 
 
 def wilson(successes: int, trials: int) -> Interval:
-    """The score interval of a proportion; [0, 1] where there was no trial.
+    """Return the Wilson score interval of a proportion; [0, 1] if there are no trials.
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference,
     Journal of the American Statistical Association 22 (1927), 209-212.
@@ -36,11 +36,11 @@ def wilson(successes: int, trials: int) -> Interval:
 
 
 def mean(values: NDArray[np.float64], highest: float = math.inf) -> Interval:
-    """The normal interval of a mean, cut to [0, highest].
+    """Return the normal interval of a mean, clipped to [0, highest].
 
     Args:
         values: At least two independent values in [0, highest], float64 (rows,).
-        highest: What no value passes.
+        highest: Upper bound of the values.
     """
     half = _Z * float(values.std(ddof=1)) / len(values) ** 0.5
     center = float(values.mean())
@@ -48,16 +48,16 @@ def mean(values: NDArray[np.float64], highest: float = math.inf) -> Interval:
 
 
 def roc_auc(positives: NDArray[np.floating[Any]], negatives: NDArray[np.floating[Any]]) -> Interval:
-    """The interval of the area under the ROC curve, cut to [0, 1].
+    """Return DeLong's interval of the area under the ROC curve, clipped to [0, 1].
 
-    It has no width where the labels are perfectly separated: the method sees no variance there.
+    If the scores separate the labels perfectly, its width is 0, because the estimated variance is.
 
     Args:
         positives: Scores of the positive rows, (rows,).
         negatives: Scores of the negative rows, (rows,).
 
     Returns:
-        [0, 1] where a label has fewer than two rows, because nothing is known of its variance.
+        The interval; [0, 1] if a label has fewer than two rows, because its variance is unknown.
 
     Source: E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson, Biometrics 44 (1988), 837-845; by
     midranks in O(n log n) after X. Sun, W. Xu, IEEE Signal Processing Letters 21 (2014), 1389-1393.
@@ -67,7 +67,7 @@ def roc_auc(positives: NDArray[np.floating[Any]], negatives: NDArray[np.floating
     from scipy.stats import rankdata
 
     ranks = rankdata(np.concatenate([positives, negatives]))
-    # Share of the other label that each row is ranked above (below, for a negative), ties half.
+    # Share of the other label's rows that a row ranks above (a negative: below); ties count half.
     above = (ranks[: len(positives)] - rankdata(positives)) / len(negatives)
     below = 1 - (ranks[len(positives) :] - rankdata(negatives)) / len(positives)
     variance = above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)
@@ -79,7 +79,7 @@ def roc_auc(positives: NDArray[np.floating[Any]], negatives: NDArray[np.floating
 def f1(
     true_negatives: int, false_positives: int, false_negatives: int, true_positives: int
 ) -> Interval:
-    """The percentile bootstrap interval of F1.
+    """Return the percentile bootstrap interval of F1.
 
     The four cells of the confusion matrix are drawn from a multinomial distribution.
 
@@ -94,14 +94,14 @@ def f1(
 
 
 def paired_difference(better: int, worse: int, rows: int) -> Interval:
-    """The percentile bootstrap interval of the difference of two accuracies on the same rows.
+    """Return the percentile bootstrap interval of two accuracies' difference on the same rows.
 
-    Drawn as in `f1`: a row is one that only the first model labels correctly, one that only the
-    second does, or neither.
+    As in `f1`, counts are drawn from a multinomial distribution: of the rows that only the first
+    model labels correctly, those that only the second one does, and all others.
 
     Args:
         better: Rows that only the first model labels correctly.
-        worse: Rows that only the second does.
+        worse: Rows that only the second model labels correctly.
         rows: All rows, at least one.
     """
     shares = np.array([better, worse, rows - better - worse]) / rows
@@ -113,11 +113,11 @@ def paired_difference(better: int, worse: int, rows: int) -> Interval:
 def expected_calibration_error(
     counts: NDArray[np.int64], sums: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Mean over rows of the distance, within a bin, of mean probability and share of positives.
+    """Return the mean over rows of the gap, in a bin, between mean probability and positive share.
 
     Source: the binary form of M. P. Naeini, G. F. Cooper, M. Hauskrecht, Obtaining well calibrated
-    probabilities using Bayesian binning, AAAI 2015 (bins over the probability of positive); cut
-    into 15 bins of equal width as in C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, On calibration of
+    probabilities using Bayesian binning, AAAI 2015 (bins over the probability of positive), with
+    15 bins of equal width as in C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, On calibration of
     modern neural networks, ICML 2017.
 
     Args:
@@ -133,17 +133,17 @@ def expected_calibration_error(
 
 
 def calibration_error(counts: NDArray[np.int64], sums: NDArray[np.float64]) -> Interval:
-    """The basic (reverse percentile) bootstrap interval of the expected calibration error.
+    """Return the basic (reverse percentile) bootstrap interval of the expected calibration error.
 
-    The error of a sample lies above the true one, because chance alone opens gaps; the error of a
-    bootstrap replicate lies above the sample's for the same reason. The percentile interval
-    therefore misses the true error on the high side, and the basic interval, which mirrors the
-    replicates at the sample's error, takes the bias off instead. It is widened to hold the sample's
-    error and the chance level, the largest error that a perfectly calibrated model is likely to
-    show on as many rows; at or below that level its lower limit is 0.
+    The error of a sample overestimates the true error, because chance alone opens gaps; for the
+    same reason, the error of a bootstrap replicate overestimates the sample's. The percentile
+    interval would therefore be too high; the basic interval, which mirrors the replicates around
+    the sample's error, corrects the bias. It is widened to include the sample's error and the
+    chance level, the largest error that a perfectly calibrated model is likely to show on as many
+    rows; at or below that level, its lower limit is 0.
 
-    Cells of bin and label are drawn from a multinomial distribution; the mean probability of a
-    cell is held fixed.
+    The counts by bin and label are drawn from a multinomial distribution; the mean probability of
+    each is held fixed.
 
     Source: A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application (1997), section
     5.2; J. Bröcker, L. A. Smith, Weather and Forecasting 22 (2007), 651-661, for the chance level.

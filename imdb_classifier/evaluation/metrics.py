@@ -1,6 +1,6 @@
-"""Labels and probabilities -> an evaluation.
+"""Evaluation of a model's probabilities against labels.
 
-It knows no model and no text: whoever has both scores the reviews and hands over the numbers.
+It works on numbers; it needs neither models nor texts.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ def evaluate(
     by_kind: tuple[KindSlice, ...] = (),
     profile: BatchProfile | None = None,
 ) -> Evaluation:
-    """Compare labels with probabilities; a row is called positive from `schema.THRESHOLD` on.
+    """Evaluate probabilities; from `schema.THRESHOLD` on, a row is predicted positive.
 
-    The metrics are scikit-learn's, the intervals those of `intervals`: Wilson's
-    for accuracy, precision and recall, DeLong's for the area under the ROC curve, the normal one
-    for log loss and Brier score, the bootstrap for F1 and calibration error. Probabilities are cut
-    to [2**-23, 1 - 2**-23] for the log loss, which is scikit-learn's rule for float32. A model that
-    never says positive has precision 0 with the interval [0, 1], and F1 0.
+    The metrics are scikit-learn's; the intervals come from `intervals`: Wilson for accuracy,
+    precision and recall, DeLong for the area under the ROC curve, normal for log loss and Brier
+    score, bootstrap for F1 and calibration error. For the log loss, probabilities are clipped to
+    [2**-23, 1 - 2**-23], which is scikit-learn's rule for float32. A model that never predicts
+    positive has precision 0 with the interval [0, 1], and F1 0.
 
     Args:
         labels: int8 (rows,), 0 negative, 1 positive; both must occur.
         probabilities: float32 (rows,), of positive, in [0, 1].
-        token_counts: int (rows,), length of each review in tokens before it is cut.
-        data: Plain JSON values that say what was evaluated.
-        model: Plain JSON values that say which model it was.
-        history: Plain JSON values, one dict an epoch of training.
-        by_kind: What `evaluate_kinds` gave of other texts.
-        profile: Of the rows.
+        token_counts: int (rows,), length of each review in tokens before truncation.
+        data: Plain JSON values that describe what was evaluated.
+        model: Plain JSON values that describe the model.
+        history: Plain JSON values, one dict per epoch of training.
+        by_kind: The result of `evaluate_kinds` for other texts.
+        profile: The batch profile of the rows.
 
     Returns:
-        The same evaluation for the same arguments, every time.
+        The evaluation, which is the same for the same arguments.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
@@ -115,7 +115,7 @@ def evaluate(
         ),
     }
     wrong = np.flatnonzero(~right)
-    # Stable: equally wrong rows stay in row order.
+    # Stable, so that equally wrong rows stay in row order.
     worst = wrong[np.argsort(-np.abs(scores - truth)[wrong], kind="stable")[:WORST_ROWS]]
     return Evaluation(
         schema_version=EVALUATION_SCHEMA_VERSION,
@@ -148,7 +148,7 @@ def evaluate_kinds(
     labels: NDArray[np.integer[Any]],
     probabilities: NDArray[np.floating[Any]],
 ) -> tuple[KindSlice, ...]:
-    """Compare labels with probabilities of texts of several kinds.
+    """Compute the accuracy on each kind of text.
 
     Args:
         kinds: (rows,), the kind of each text.
@@ -156,7 +156,7 @@ def evaluate_kinds(
         probabilities: float32 (rows,), of positive.
 
     Returns:
-        A slice of each kind, in alphabetical order.
+        One slice per kind, in alphabetical order.
     """
     names, index = np.unique(np.asarray(kinds), return_inverse=True)
     right = (probabilities >= THRESHOLD) == (labels == 1)
@@ -177,24 +177,24 @@ def _check(
     shapes = [labels.shape, probabilities.shape, token_counts.shape]
     if labels.ndim != 1 or len(set(shapes)) > 1:
         raise BadDataError(
-            "Labels, probabilities and token counts must be flat and of one length.",
+            "Labels, probabilities and token counts must be one-dimensional and equally long.",
             f"Their shapes are {', '.join(map(str, shapes))}.",
-            "Give one of each for every review.",
+            "Pass one of each per review.",
         )
     negatives, positives = (int(np.count_nonzero(labels == label)) for label in (0, 1))
     if negatives + positives < len(labels):
         raise BadDataError(
             "Labels must be 0 (negative) or 1 (positive).",
             f"{len(labels) - negatives - positives} of {len(labels)} are neither.",
-            "Leave unlabeled reviews out of an evaluation.",
+            "Leave out unlabeled reviews.",
         )
     if not negatives or not positives:
         raise BadDataError(
-            "An evaluation needs reviews of both labels.",
+            "An evaluation needs both negative and positive reviews.",
             f"There are {negatives} negative and {positives} positive ones.",
-            "Evaluate on a split that holds both, such as test.",
+            "Evaluate on a split that has both, such as test.",
         )
-    # A comparison with NaN is False, so this also counts what is not a number.
+    # Comparisons with NaN are False, so this counts NaN, too.
     outside = int(np.count_nonzero(~((probabilities >= 0) & (probabilities <= 1))))
     if outside:
         raise BadDataError(
@@ -206,13 +206,13 @@ def _check(
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     try:
-        # Sorted, as in the JSON report: a page made from either is the same.
+        # Sorted as in the JSON report, so that a page rendered from either one is the same.
         plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False, sort_keys=True))
     except (TypeError, ValueError) as error:
         raise BadDataError(
             "data, model and history must be plain JSON values.",
             f"They are not: {error}.",
-            "Give strings, finite Python numbers, booleans, None, and lists and dicts of them.",
+            "Use strings, finite Python numbers, booleans, None, and lists and dicts of them.",
         ) from error
     return plain
 
@@ -273,9 +273,9 @@ def _calibration(
 def _thinned(
     false_positive_rate: NDArray[np.float64], true_positive_rate: NDArray[np.float64]
 ) -> RocCurve:
-    # Evenly along the way from (0, 0) to (1, 1), which is 2 long, so that no bend is lost.
-    walked = false_positive_rate + true_positive_rate
-    kept = np.unique(np.searchsorted(walked, np.linspace(0, walked[-1], ROC_POINTS)))
+    # Evenly spaced along the curve, not along one axis, so that no bend is lost.
+    length = false_positive_rate + true_positive_rate
+    kept = np.unique(np.searchsorted(length, np.linspace(0, length[-1], ROC_POINTS)))
     return RocCurve(
         tuple(false_positive_rate[kept].tolist()),
         tuple(true_positive_rate[kept].tolist()),

@@ -1,8 +1,8 @@
 """The plots of a report, as SVG fragments for an HTML page.
 
-Text stays text, and colours are CSS variables (``--ink``, ``--muted``, ``--line``, ``--positive``,
-``--negative``), so that the page decides on fonts and on light or dark. The same evaluation gives
-the same bytes.
+Text stays text, and colors are CSS variables (``--ink``, ``--muted``, ``--line``, ``--positive``,
+``--negative``), so that the page controls fonts and colors. The same evaluation gives the same
+bytes.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("A report with plots", "matplotlib", "train") from error
 
-# Matplotlib knows no CSS: these exact colours are exchanged for variables in the finished SVG.
-_COLOURS: Final = {
+# Matplotlib has no CSS variables, so these exact colors are replaced in the finished SVG.
+_COLORS: Final = {
     "#20262e": "--ink",
     "#66707c": "--muted",
     "#d5d9de": "--line",
     "#2a6a9e": "--positive",
     "#bf5b3f": "--negative",
 }
-_INK, _MUTED, _LINE, _POSITIVE, _NEGATIVE = _COLOURS
+_INK, _MUTED, _LINE, _POSITIVE, _NEGATIVE = _COLORS
 
 _STYLE: Final[dict[str, Any]] = {
     "axes.edgecolor": _LINE,
@@ -63,11 +63,11 @@ _TALL: Final = (4.4, 4.2)
 
 
 def draw(evaluation: Evaluation) -> dict[str, str]:
-    """All plots of an evaluation.
+    """Draw all plots of an evaluation.
 
     Returns:
-        SVG elements named roc, calibration, histogram, by_length and, where there is a history,
-        history.
+        SVG elements by name: roc, calibration, histogram, by_length and, if the evaluation has a
+        history, history.
     """
     plots: dict[str, Callable[[Evaluation], Figure]] = {
         "roc": _roc,
@@ -79,7 +79,8 @@ def draw(evaluation: Evaluation) -> dict[str, str]:
         plots["history"] = _history
     svgs = {}
     for name, plot in plots.items():
-        # From the defaults, whatever the user's matplotlibrc says; ids differ from plot to plot.
+        # Starts from the defaults to ignore the user's matplotlibrc; the salt keeps the ids of
+        # different plots apart.
         with style.context(["default", {**_STYLE, "svg.hashsalt": name}]):
             svgs[name] = _svg(plot(evaluation))
     return svgs
@@ -95,8 +96,8 @@ def _svg(figure: Figure) -> str:
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
     svg = re.sub(r' id="[\w.]+_\d+"', "", svg)
     svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
-    for colour, variable in _COLOURS.items():
-        svg = svg.replace(colour, f"var({variable})")
+    for color, variable in _COLORS.items():
+        svg = svg.replace(color, f"var({variable})")
     return svg
 
 
@@ -119,9 +120,9 @@ def _roc(evaluation: Evaluation) -> Figure:
     )
     axes.plot(*at, "o", color=_POSITIVE, markersize=6)
     axes.annotate(f"threshold {THRESHOLD}", at, (8, -11), textcoords="offset points", color=_INK)
-    axes.annotate("by chance", (0.62, 0.62), (7, -10), textcoords="offset points", color=_MUTED)
+    axes.annotate("chance", (0.62, 0.62), (7, -10), textcoords="offset points", color=_MUTED)
     axes.set(xlim=(-0.015, 1.0), ylim=(0, 1.015))
-    axes.set(xlabel="negatives called positive", ylabel="positives found")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate (recall)")
     _percent(axes, x=True, y=True)
     return figure
 
@@ -144,7 +145,7 @@ def _calibration(evaluation: Evaluation) -> Figure:
         linewidth=1.0,
         elinewidth=1.4,
     )
-    axes.set(ylim=(-0.015, 1.015), ylabel="share of positives")
+    axes.set(ylim=(-0.015, 1.015), ylabel="share of positive reviews")
     _percent(axes, y=True)
     below.bar(
         [part.low for part in bins],
@@ -155,7 +156,7 @@ def _calibration(evaluation: Evaluation) -> Figure:
         alpha=0.55,
         edgecolor="none",
     )
-    below.set(xlim=(-0.015, 1.015), xlabel="probability of positive, mean of the bin")
+    below.set(xlim=(-0.015, 1.015), xlabel="mean probability of positive in the bin")
     below.set_ylabel("reviews")
     below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
     below.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -169,8 +170,8 @@ def _histogram(evaluation: Evaluation) -> Figure:
     negatives = np.array(evaluation.histogram.negatives)
     width = 1 / len(positives)
     edges = np.arange(len(positives)) * width
-    for counts, colour in ((positives, _POSITIVE), (-negatives, _NEGATIVE)):
-        axes.bar(edges + width / 2, counts, 0.86 * width, color=colour, edgecolor="none")
+    for counts, color in ((positives, _POSITIVE), (-negatives, _NEGATIVE)):
+        axes.bar(edges + width / 2, counts, 0.86 * width, color=color, edgecolor="none")
     axes.axhline(0, color=_MUTED, linewidth=0.8)
     axes.axvline(THRESHOLD, color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     top = 1.08 * max(int(positives.max()), int(negatives.max()))
@@ -213,12 +214,12 @@ def _history(evaluation: Evaluation) -> Figure:
     figure = Figure(_SIZE, layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True)
     for part, name in ((axes, "loss"), (below, "accuracy")):
-        for key, colour, label in (
+        for key, color, label in (
             (name, _MUTED, "training"),
             (f"val_{name}", _POSITIVE, "validation"),
         ):
             points = _known(evaluation.history, key)
-            part.plot(*points, "o-", color=colour, markersize=4, label=label)
+            part.plot(*points, "o-", color=color, markersize=4, label=label)
         part.set_ylabel(name)
         part.margins(x=0.08, y=0.15)
     axes.legend(frameon=False, labelcolor="linecolor", ncols=2)

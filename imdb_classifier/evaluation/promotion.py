@@ -1,4 +1,4 @@
-"""Whether a new model may replace the champion: gates, comparisons, and one decision."""
+"""The decision whether a new model may replace the champion, and the checks it is based on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
+from imdb_classifier.errors import counted
 from imdb_classifier.evaluation.comparison import Comparison, LabelChanges
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.limits import limits_of
@@ -13,22 +14,21 @@ from imdb_classifier.version import __version__
 
 DECISION_SCHEMA_VERSION: Final = 1
 SIGNIFICANCE: Final = 0.05
-"""Chance of a difference at least this large if the models were equally good, at which it counts;
-shared out over the slices (Bonferroni)."""
+"""Significance level of McNemar's test; divided by the number of slices (Bonferroni)."""
 
 
 @dataclass(frozen=True)
 class Gates:
-    """What a model must reach, whatever the champion does, and how far it may fall behind it.
+    """Limits that a model must meet to be promoted.
 
     Attributes:
-        accuracy: Share of the test rows labeled correctly, at least.
-        log_loss: Nats a row, at most.
-        calibration_error: Expected calibration error, at most.
-        accuracy_lost: Accuracy below the champion's, at most; a loss that is significant is refused
+        accuracy: Minimum share of the test rows labeled correctly.
+        log_loss: Maximum log loss, in nats per row.
+        calibration_error: Maximum expected calibration error.
+        accuracy_lost: Maximum drop below the champion's accuracy. A significant drop is refused
             however small it is.
-        label_changes: Share of the rows of an unlabeled batch that get another label than from
-            the champion, at most.
+        label_changes: Maximum share of the rows of an unlabeled batch that get another label than
+            from the champion.
     """
 
     accuracy: float = 0.8
@@ -39,22 +39,22 @@ class Gates:
 
     @classmethod
     def of(cls, limits: Mapping[str, float]) -> Self:
-        """The default gates, but for those that are given.
+        """Return the given gates, and defaults for the others.
 
         Raises:
-            ConfigurationError: There is no such gate, or it is no number from 0 up.
+            ConfigurationError: There is no gate of that name, or its value is not at least 0.
         """
         return limits_of(cls, limits, called="The gates", example="--gate accuracy=0.9")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was asked of the new model.
+    """The result of one promotion check.
 
     Attributes:
-        name: What was looked at.
-        passed: Whether it was as it must be.
-        found: What was found, and what is required, as a sentence.
+        name: What was checked.
+        passed: Whether the model passed.
+        found: What was found and what is required, as a sentence.
     """
 
     name: str
@@ -64,19 +64,19 @@ class Check:
 
 @dataclass(frozen=True)
 class Decision:
-    """The verdict, and all that it rests on.
+    """Whether a model is promoted, and the evidence.
 
     Attributes:
-        promote: The verdict.
-        reason: The verdict as one sentence.
+        promote: Whether the model is promoted.
+        reason: The decision as one sentence.
         challenger: The new model's id.
-        champion: The id of the one that scores until then.
-        checks: All that was looked at.
-        overall: Both models on all test rows.
-        slices: Both models on parts of them.
-        label_changes: What would change in an unlabeled batch, or None where none was named.
-        data: What is known of the test rows, as the evaluation says.
-        package_version: Of this package.
+        champion: The id of the champion that it was compared with.
+        checks: The results of all checks.
+        overall: Both models compared on all test rows.
+        slices: Both models compared on slices of the test rows.
+        label_changes: What would change in an unlabeled batch, or None if no batch was given.
+        data: A description of the test rows, as in `Evaluation.data`.
+        package_version: The version of this package.
     """
 
     promote: bool
@@ -91,7 +91,7 @@ class Decision:
     package_version: str = __version__
 
     def to_dict(self) -> dict[str, Any]:
-        """The decision as plain JSON values."""
+        """Return the decision as plain JSON values."""
         return {"schema_version": DECISION_SCHEMA_VERSION, **asdict(self)}
 
 
@@ -104,16 +104,16 @@ def decide(
     label_changes: LabelChanges | None = None,
     further: tuple[Check, ...] = (),
 ) -> Decision:
-    """The verdict: a model is promoted when it passes every check.
+    """Decide whether a model is promoted: it must pass every check.
 
     Args:
-        challenger: The new model's evaluation on the rows that both were compared on.
-        champion: The old one's.
-        overall: Both models on these rows.
-        slices: Both models on parts of these rows.
-        gates: What must be reached.
+        challenger: The new model's evaluation on the rows that both models were compared on.
+        champion: The champion's evaluation on the same rows.
+        overall: Both models compared on all these rows.
+        slices: Both models compared on slices of these rows.
+        gates: Limits that the model must meet.
         label_changes: What would change in an unlabeled batch, if there is one.
-        further: Checks that were made elsewhere.
+        further: Results of checks made elsewhere.
     """
     checks = (
         *_absolute(challenger, gates),
@@ -124,14 +124,16 @@ def decide(
     )
     failed = [check for check in checks if not check.passed]
     ours, theirs = challenger.model["id"], champion.model["id"]
-    told = (
+    comparison = (
         f"Challenger {ours} labels {overall.challenger_accuracy:.2%} of {overall.rows:,} test rows "
         f"correctly, champion {theirs} {overall.champion_accuracy:.2%}"
     )
-    why = f", because of {', '.join(check.name for check in failed)}" if failed else ""
+    verdict = (
+        f"refused (failed: {', '.join(check.name for check in failed)})" if failed else "promoted"
+    )
     return Decision(
         promote=not failed,
-        reason=f"{told}: {'refused' if failed else 'promoted'}{why}.",
+        reason=f"{comparison}: {verdict}.",
         challenger=ours,
         champion=theirs,
         checks=checks,
@@ -149,17 +151,18 @@ def _absolute(challenger: Evaluation, gates: Gates) -> tuple[Check, ...]:
         Check(
             "accuracy",
             accuracy >= gates.accuracy,
-            f"{accuracy:.2%} of the test rows are labeled right, {gates.accuracy:.2%} must be.",
+            f"{accuracy:.2%} of the test rows are labeled correctly; at least "
+            f"{gates.accuracy:.2%} is required.",
         ),
         Check(
             "log loss",
             loss <= gates.log_loss,
-            f"It is {loss:.3f} nats a row, and may be {gates.log_loss:.3f}.",
+            f"{loss:.3f} nats per row; at most {gates.log_loss:.3f} is allowed.",
         ),
         Check(
             "calibration error",
             gap <= gates.calibration_error,
-            f"It is {gap:.3f}, and may be {gates.calibration_error:.3f}.",
+            f"{gap:.3f}; at most {gates.calibration_error:.3f} is allowed.",
         ),
     )
 
@@ -168,21 +171,21 @@ def _few_label_changes(changes: LabelChanges, most: float) -> Check:
     return Check(
         "label changes",
         changes.share <= most,
-        f"{changes.share:.2%} of {changes.rows:,} unlabeled rows get another label, "
-        f"{most:.2%} may.",
+        f"{changes.share:.2%} of {counted(changes.rows, 'unlabeled row')} would get another "
+        f"label; at most {most:.2%} is allowed.",
     )
 
 
 def _not_worse(part: Comparison, most_lost: float, significance: float) -> Check:
-    """A part of the rows in which the new model may not fall behind the old one."""
+    """Check that the new model's accuracy does not drop below the champion's on these rows."""
     lost = max(-part.difference, 0.0)
-    proven = lost > 0 and part.p_value < significance
+    significant = lost > 0 and part.p_value < significance
     return Check(
         part.name,
-        not proven and lost <= most_lost,
-        f"{part.challenger_accuracy:.2%} of {part.rows:,} rows are labeled right, by the champion "
-        f"{part.champion_accuracy:.2%}: {100 * part.difference:+.2f} points "
-        f"[{100 * part.low:+.2f}, {100 * part.high:+.2f}], p = {part.p_value:.3f}"
-        + (f" (proven from {significance:.3f} down)" if proven else "")
+        not significant and lost <= most_lost,
+        f"{part.challenger_accuracy:.2%} of {counted(part.rows, 'row')} labeled correctly, "
+        f"{part.champion_accuracy:.2%} by the champion: {100 * part.difference:+.2f} points "
+        f"(95 % interval {100 * part.low:+.2f} to {100 * part.high:+.2f}), p = {part.p_value:.3f}"
+        + (f" (significant below {significance:.3f})" if significant else "")
         + ".",
     )

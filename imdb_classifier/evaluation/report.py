@@ -1,7 +1,7 @@
-"""Figures -> JSON, Markdown and HTML, and the model card of a bundle.
+"""Evaluations and decisions as JSON, Markdown and HTML, and the model card of a bundle.
 
-The same evaluation gives the same bytes. No review text is in any of them, unless the caller hands
-it to `render_html`.
+The same evaluation gives the same bytes. Nothing here contains review text, except an HTML report
+whose caller passes the texts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from imdb_classifier.errors import BadDataError, CannotWriteError, MissingExtraError
+from imdb_classifier.errors import BadDataError, CannotWriteError, MissingExtraError, counted
 from imdb_classifier.evaluation.promotion import Decision
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.schema import THRESHOLD
@@ -23,57 +23,58 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("A report", "jinja2", "train") from error
 
 MARKDOWN_BYTES: Final = 64 * 1024
-"""The most that `render_markdown` returns, so that any task runner takes it as an artifact."""
+"""Maximum size of the output of `render_markdown`, so that it can be published as an artifact."""
 
-_CUT: Final = "\n\nCut here: the rest is in the JSON and HTML reports.\n"
+_TRUNCATED: Final = "\n\nTruncated: the rest is in the JSON and HTML reports.\n"
 
-# name: (title, shown in per cent, what it says)
+# name: (title, shown in percent, meaning)
 _FIGURES: Final = {
-    "accuracy": ("Accuracy", True, "of all reviews are labeled correctly"),
-    "precision": ("Precision", True, "of the reviews called positive are positive"),
-    "recall": ("Recall", True, "of the positive reviews are called positive"),
+    "accuracy": ("Accuracy", True, "share of reviews labeled correctly"),
+    "precision": ("Precision", True, "share of predicted positives that are positive"),
+    "recall": ("Recall", True, "share of positive reviews predicted positive"),
     "f1": ("F1", True, "harmonic mean of precision and recall"),
     "roc_auc": ("ROC AUC", False, "chance that a positive review scores above a negative one"),
-    "log_loss": ("Log loss", False, "nats a review; saying 0.5 each time costs 0.693"),
-    "brier_score": ("Brier score", False, "mean squared error; saying 0.5 each time costs 0.25"),
-    "calibration_error": ("Calibration error", True, "mean gap of probability and outcome"),
+    "log_loss": ("Log loss", False, "nats per review; always predicting 0.5 gives 0.693"),
+    "brier_score": ("Brier score", False, "mean squared error; always predicting 0.5 gives 0.25"),
+    "calibration_error": ("Calibration error", True, "mean gap between probability and outcome"),
 }
 
 
 def render_json(evaluation: Evaluation) -> str:
-    """The evaluation as JSON; `Evaluation.from_dict` reads it back."""
+    """Return the evaluation as JSON."""
     return to_json(evaluation.to_dict())
 
 
 def render_markdown(evaluation: Evaluation) -> str:
-    """The evaluation as headings and plain tables, at most 64 KiB of UTF-8."""
+    """Return the evaluation as Markdown headings and tables, at most 64 KiB of UTF-8."""
     text = render("report.md.j2", evaluation=evaluation)
     encoded = text.encode()
     if len(encoded) <= MARKDOWN_BYTES:
         return text
-    kept = encoded[: MARKDOWN_BYTES - len(_CUT)].decode(errors="ignore")
-    return kept[: kept.rindex("\n")] + _CUT
+    kept = encoded[: MARKDOWN_BYTES - len(_TRUNCATED)].decode(errors="ignore")
+    return kept[: kept.rindex("\n")] + _TRUNCATED
 
 
 def render_html(evaluation: Evaluation, *, texts: Sequence[str] | None = None) -> str:
-    """The evaluation as one page that loads nothing and runs no script.
+    """Return the evaluation as one HTML page that loads nothing and runs no script.
 
     Args:
-        evaluation: What to show.
-        texts: The reviews of `evaluation.worst`, in its order, to be printed on the page. Without
-            them the page holds no review text.
+        evaluation: The evaluation to show.
+        texts: The reviews of `evaluation.worst`, in the same order, to show on the page. Without
+            them, the page contains no review text.
 
     Raises:
-        BadDataError: There is not one text for each of the worst rows.
+        BadDataError: The number of texts is not that of the worst rows.
         MissingExtraError: Matplotlib is not installed.
     """
     from imdb_classifier.evaluation import plots
 
     if texts is not None and len(texts) != len(evaluation.worst):
         raise BadDataError(
-            "The texts of a report must be those of the worst rows, one for each.",
-            f"{len(texts)} came for {len(evaluation.worst)} rows.",
-            "Take them from the evaluated data by the row numbers in evaluation.worst.",
+            "A report with texts needs one text for each row of evaluation.worst.",
+            f"It received {counted(len(texts), 'text')} for "
+            f"{counted(len(evaluation.worst), 'row')}.",
+            "Take the texts from the evaluated data by their row numbers.",
         )
     return render(
         "report.html.j2", evaluation=evaluation, texts=texts, plots=plots.draw(evaluation)
@@ -81,19 +82,19 @@ def render_html(evaluation: Evaluation, *, texts: Sequence[str] | None = None) -
 
 
 def render_decision(decision: Decision) -> str:
-    """A decision as Markdown that reads like a verdict."""
+    """Return a decision as Markdown."""
     return render("decision.md.j2", decision=decision)
 
 
 def render_model_card(manifest: Mapping[str, Any], evaluation: Evaluation | None) -> str:
-    """The README.md of a bundle: a model card as the Hugging Face Hub reads it.
+    """Return the README.md of a bundle: a model card in the format of the Hugging Face Hub.
 
     Source of the format: https://huggingface.co/docs/hub/model-cards
 
     Args:
-        manifest: Its keys model_id, recipe, seed, data, packages, package_version and created_at
-            are read.
-        evaluation: Of this model, or None where it has not been evaluated.
+        manifest: The bundle's manifest, with the keys model_id, recipe, seed, data, packages,
+            package_version and created_at.
+        evaluation: The model's evaluation, or None if it has not been evaluated.
     """
     return render("model_card.md.j2", manifest=manifest, evaluation=evaluation)
 
@@ -101,19 +102,19 @@ def render_model_card(manifest: Mapping[str, Any], evaluation: Evaluation | None
 def write_report(
     evaluation: Evaluation, folder: StrPath, *, texts: Sequence[str] | None = None
 ) -> dict[str, str]:
-    """Write evaluation.json, report.md and report.html, each whole or not at all.
+    """Write evaluation.json, report.md and report.html, each one completely or not at all.
 
     Args:
-        evaluation: What to write.
-        folder: On this machine or in an object store; created where missing, and reports of an
-            earlier run in it are replaced.
-        texts: See `render_html`; the other two files never hold text.
+        evaluation: The evaluation to write.
+        folder: A local folder or one in an object store; created if missing. An earlier report in
+            it is replaced.
+        texts: See `render_html`; the other two files never contain review text.
 
     Returns:
         The paths by file name.
 
     Raises:
-        BadDataError: There is not one text for each of the worst rows.
+        BadDataError: The number of texts is not that of the worst rows.
         CannotWriteError: The folder or a file in it cannot be written.
     """
     contents = {
@@ -128,9 +129,9 @@ def write_report(
             storage_of(paths[name]).write_text(paths[name], content)
     except OSError as error:
         raise CannotWriteError(
-            "A report needs a folder that can be written.",
-            f"{folder} cannot: {error.strerror or error}.",
-            "Name another folder, or make room in this one.",
+            "The report folder must be writable.",
+            f"Writing to {folder} failed: {error.strerror or error}.",
+            "Free up space, check your permissions, or choose another folder.",
         ) from error
     return paths
 
@@ -142,13 +143,13 @@ def render(
     package: str = "imdb_classifier.evaluation",
     **context: Any,
 ) -> str:
-    """A template of a package's ``templates`` folder, filled in.
+    """Render a template from a package's ``templates`` folder.
 
     Args:
-        template: Its file name; text is escaped for HTML where it ends in ``html.j2``.
-        evaluation: The evaluation to show, if it shows one.
-        package: The package that holds it.
-        **context: What else it names.
+        template: The template's file name; values are escaped for HTML if it ends in ``html.j2``.
+        evaluation: The evaluation to show, if any.
+        package: The package that contains the template.
+        **context: Other variables of the template.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(package),
@@ -158,7 +159,7 @@ def render(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"percent": _percent, "cell": _cell, "flat": _flat}
+    environment.filters |= {"percent": _percent, "counted": counted, "cell": _cell, "flat": _flat}
     return environment.get_template(template).render(
         evaluation=evaluation,
         figures=_shown(evaluation) if evaluation else [],
@@ -195,7 +196,7 @@ def _percent(share: float) -> str:
 
 
 def _cell(value: object) -> str:
-    """A value as one cell of a Markdown table that starts no other markup."""
+    """Return a value as the text of a Markdown table cell, with markup escaped."""
     text = " ".join(str(value).split())
     for mark in "\\`|<[*":
         text = text.replace(mark, f"\\{mark}")
@@ -203,7 +204,7 @@ def _cell(value: object) -> str:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested plain values as pairs of a readable name and a text."""
+    """Flatten nested plain values into pairs of a readable name and a text."""
     for key, value in values.items():
         name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What an evaluation is: figures with 95 % intervals, slices and calibration, as plain values."""
+"""The result of an evaluation as plain values: figures with 95 % intervals, slices, calibration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Rows by label and by what the model said of them."""
+    """Rows by label and prediction."""
 
     true_negatives: int
     false_positives: int
@@ -37,7 +37,7 @@ class LengthSlice:
 
     Attributes:
         log_loss: Mean, in nats.
-        mean_probability: To be read beside ``positives / rows``.
+        mean_probability: Mean probability of positive, to compare with ``positives / rows``.
     """
 
     name: str
@@ -50,7 +50,7 @@ class LengthSlice:
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """The reviews with a probability in [low, high), in the last bin [low, 1]."""
+    """The reviews with a probability in [low, high), or [low, 1] in the last bin."""
 
     low: float
     high: float
@@ -61,7 +61,7 @@ class CalibrationBin:
 
 @dataclass(frozen=True)
 class RocCurve:
-    """Rates at falling thresholds, from (0, 0) to (1, 1), at most 200 points."""
+    """Rates at decreasing thresholds, from (0, 0) to (1, 1), at most 200 points."""
 
     false_positive_rate: tuple[float, ...]
     true_positive_rate: tuple[float, ...]
@@ -69,7 +69,7 @@ class RocCurve:
 
 @dataclass(frozen=True)
 class ScoreHistogram:
-    """Rows by label in 20 equal bins over probabilities 0 to 1, the last one closed."""
+    """Rows by label in 20 equal bins of the probability; the last one includes 1."""
 
     negatives: tuple[int, ...]
     positives: tuple[int, ...]
@@ -77,7 +77,7 @@ class ScoreHistogram:
 
 @dataclass(frozen=True)
 class WrongRow:
-    """A row the model got wrong; `row` counts from 0 in the order given to `evaluate`."""
+    """A row that the model labels wrongly; `row` counts from 0 in the order given to `evaluate`."""
 
     row: int
     label: int
@@ -86,13 +86,13 @@ class WrongRow:
 
 @dataclass(frozen=True)
 class KindSlice:
-    """How a model did on short texts, negations, product reviews or another kind of text.
+    """A model's accuracy on one kind of text, such as short texts, negations or product reviews.
 
     Attributes:
-        name: The kind.
-        rows: Texts of it.
-        positives: Of these, the positive ones.
-        accuracy: Share of these that are labeled correctly.
+        name: The kind of text.
+        rows: Number of texts.
+        positives: Number of positive texts.
+        accuracy: Share of the texts labeled correctly.
     """
 
     name: str
@@ -103,12 +103,12 @@ class KindSlice:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one model did on one labeled data set; only numbers and the caller's plain values.
+    """The evaluation of one model on one labeled data set: numbers and the caller's plain values.
 
     Attributes:
-        schema_version: Of `to_dict`.
-        rows: Reviews evaluated.
-        positives: Those labeled positive.
+        schema_version: Version of the format of `to_dict`.
+        rows: Number of reviews.
+        positives: Number of positive reviews.
         figures: accuracy, precision, recall, f1, roc_auc, log_loss (nats), brier_score and
             calibration_error (expected calibration error, 15 bins of equal width; see
             `intervals.expected_calibration_error`). Never NaN.
@@ -118,11 +118,12 @@ class Evaluation:
         roc: The ROC curve.
         histogram: Rows by label and probability.
         worst: The 20 most confidently wrong rows, worst first.
-        by_kind: Of other texts than the evaluated ones: how the model does on each kind of them.
-        data: What was evaluated, as the caller says: source, split, fingerprint and the like.
-        model: What evaluated it, as the caller says: id, recipe, seed and the like.
-        history: One dict an epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds.
-        profile: Of the rows, to compare scored batches with; None if the caller gave none.
+        by_kind: Accuracy on other kinds of text, which are not among the reviews.
+        data: The caller's description of the reviews: source, split, fingerprint and so on.
+        model: The caller's description of the model: id, recipe, seed and so on.
+        history: One dict per epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds.
+        profile: Batch profile of the reviews, to compare scored batches with; None if the caller
+            gave none.
     """
 
     schema_version: int
@@ -142,12 +143,12 @@ class Evaluation:
     profile: BatchProfile | None
 
     def to_dict(self) -> dict[str, Any]:
-        """The evaluation as plain JSON values."""
+        """Return the evaluation as plain JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
-        """The inverse of `to_dict`.
+        """Restore an evaluation from the result of `to_dict`.
 
         Raises:
             BundleError: The schema version is not this release's, or a key is missing or unknown.
@@ -189,7 +190,7 @@ class Evaluation:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(
-                "An evaluation has the keys that this release writes.",
-                f"This one does not fit: {error}.",
+                "An evaluation must have exactly the keys that this release writes.",
+                f"Reading this one failed: {error}.",
                 "Evaluate the model again with this release.",
             ) from error

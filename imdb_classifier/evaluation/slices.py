@@ -1,4 +1,4 @@
-"""Parts of the test rows in which a new model may not do worse, told by the words of each text."""
+"""Slices of the test rows, by the words of each text, on which a new model may not be worse."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from numpy.typing import NDArray
 from imdb_classifier.text.batch_profile import LENGTH_EDGES
 from imdb_classifier.text.encoding import INDEX_FROM, UNKNOWN, TokenSequences, Vocabulary
 
-# "don't" is one word to Keras' filter, which leaves the apostrophe alone.
+# Keras' filter keeps apostrophes, so "don't" is one word.
 NEGATIONS: Final = r"^(not|no|never|none|nothing|nobody|nowhere|neither|nor|cannot|without|\w+n't)$"
 MANY_UNKNOWN: Final = 0.1
-"""Of a text's words; from this share on, many are unknown."""
+"""Minimum share of unknown words in the slice "many unknown words"."""
 
 
 def slices_of(
     untruncated: TokenSequences, vocabulary: Vocabulary, sequence_length: int
 ) -> Mapping[str, NDArray[np.bool_]]:
-    """Which texts are in which slice; a text is in several, and empty slices are left out.
+    """Assign texts to slices; a text can be in several, and empty slices are left out.
 
     Args:
-        untruncated: The texts, encoded without a cut by a model's vocabulary.
-        vocabulary: That vocabulary.
-        sequence_length: The tokens that a model reads of a text.
+        untruncated: The texts, encoded with a model's vocabulary and not truncated.
+        vocabulary: This vocabulary.
+        sequence_length: Maximum number of tokens that the model reads.
 
     Returns:
-        bool, (texts,), by name: by length in words, with a negation, truncated, and with many words
-        that the vocabulary lacks.
+        A mask of the texts, bool (texts,), for each slice by name: ranges of length in words, texts
+        with a negation, truncated texts, and texts with many words outside the vocabulary.
     """
     words = untruncated.lengths - 1
     lowest = (0, *(edge + 1 for edge in LENGTH_EDGES))
@@ -49,6 +49,6 @@ def slices_of(
 
 
 def _per_text(tokens: NDArray[np.bool_], sequences: TokenSequences) -> NDArray[np.int64]:
-    """How many of each text's tokens, which are at least one, are marked: int64, (texts,)."""
+    """Count the marked tokens of each text, int64 (texts,); no text may be empty."""
     counts: NDArray[np.int64] = np.add.reduceat(tokens, sequences.offsets[:-1], dtype=np.int64)
     return counts

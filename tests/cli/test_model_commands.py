@@ -21,7 +21,7 @@ def test_a_worse_challenger_is_refused(run: Run, registry: Registry) -> None:
     assert "champion" not in registry.aliases()
     shown = run("models", "promote", "@challenger", "--data", FOLDER)
     assert shown.code == 3
-    assert "refused, because of" in " ".join(shown.out.split())
+    assert "refused (failed:" in " ".join(shown.out.split())
     assert re.search(r"golden scores +. yes +. A new process loaded", shown.out)
 
 

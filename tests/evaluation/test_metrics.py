@@ -250,7 +250,7 @@ def test_another_schema_version_is_refused(version: object) -> None:
 def test_a_damaged_evaluation_is_refused(change: dict[str, Any], received: str) -> None:
     values = _evaluate(LABELS, PROBABILITIES).to_dict() | change
 
-    with pytest.raises(BundleError, match=rf"This one does not fit: .*{received}"):
+    with pytest.raises(BundleError, match=rf"Reading this one failed: .*{received}"):
         Evaluation.from_dict(values)
 
 
@@ -258,14 +258,14 @@ def test_a_missing_key_is_named() -> None:
     values = _evaluate(LABELS, PROBABILITIES).to_dict()
     del values["figures"]
 
-    with pytest.raises(BundleError, match="does not fit: 'figures'"):
+    with pytest.raises(BundleError, match="Reading this one failed: 'figures'"):
         Evaluation.from_dict(values)
 
 
 @pytest.mark.parametrize(
     ("labels", "probabilities", "message"),
     [
-        ([], [], "reviews of both labels. There are 0 negative and 0 positive ones"),
+        ([], [], "negative and positive reviews. There are 0 negative and 0 positive ones"),
         ([1, 1], [0.5, 0.6], "There are 0 negative and 2 positive ones"),
         ([0, 1, -1], [0.1, 0.2, 0.3], "1 of 3 are neither"),
         ([0, 1], [0.1, math.nan], "1 of 2 are not"),
@@ -284,7 +284,7 @@ def test_unfit_arrays_are_refused(
 def test_a_column_of_probabilities_is_refused() -> None:
     column = np.full((2, 1), 0.5, dtype=np.float32)
 
-    with pytest.raises(BadDataError, match=r"must be flat and of one length\. Their shapes are"):
+    with pytest.raises(BadDataError, match=r"must be one-dimensional .*\. Their shapes are"):
         evaluate(
             np.array([[0], [1]], dtype=np.int8), column, np.ones((2, 1), int), data={}, model={}
         )

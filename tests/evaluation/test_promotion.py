@@ -99,7 +99,7 @@ def test_a_challenger_may_not_be_worse(better: int, worse: int, promote: bool) -
     assert made.promote is promote
     assert failed(made) == ([] if promote else ["all test rows"])
     ours = (900 - worse) / ROWS
-    verdict = "promoted" if promote else "refused, because of all test rows"
+    verdict = "promoted" if promote else "refused (failed: all test rows)"
     assert made.reason == (
         f"Challenger new labels {ours:.2%} of 1,000 test rows correctly, "
         f"champion old {(900 - better) / ROWS:.2%}: {verdict}."
@@ -131,7 +131,7 @@ def test_no_slice_may_get_worse_for_sure() -> None:
     assert failed(decision(comparison(50, 0), comparison(0, 6, "one"), fine)) == []
     made = decision(comparison(50, 0), fine, worse)
     assert failed(made) == ["negation"]
-    assert made.reason.endswith("refused, because of negation.")
+    assert made.reason.endswith(": refused (failed: negation).")
 
 
 CHANGES = LabelChanges(
@@ -150,8 +150,8 @@ def test_few_labels_may_change() -> None:
     made = decision(comparison(5, 0), changes=CHANGES, gates=Gates(label_changes=0.09))
     assert failed(made) == ["label changes"]
     text = render_decision(made)
-    assert "10.0 % of 200 unlabeled rows: 15 become positive, 5 negative." in text
-    assert "0.020 on average; in 50% of the rows by at most 0.010, in 100% of" in text
+    assert "10.0 % of 200 unlabeled rows would get another label: 15 positive, 5 negative." in text
+    assert "by 0.020 on average, by at most 0.010 in 50% of the rows, by at most 0.900 in" in text
     assert "| day=1/a\\|b.parquet | 1,234 | 0.960 | 0.060 |" in text
     assert made.to_dict()["label_changes"]["largest"][0]["row"] == 1_234
 
@@ -192,5 +192,5 @@ def test_a_decision_reads_like_a_verdict() -> None:
     assert text.startswith("# Refused: new\n\nChallenger new labels 90.00% of 1,000 test rows")
     assert "| nega\\|tion | **no** | 1,000 | 87.0 % | 90.0 % | -3.00 |" in text
     assert "| all test rows | yes | 1,000 | 90.0 % | 89.5 % | +0.50 |" in text
-    assert "Champion until further notice: old." in text
+    assert "Champion, unchanged: old." in text
     assert "# Promoted: new\n" in render_decision(decision(comparison(5, 0)))

@@ -101,7 +101,7 @@ def test_markdown_tells_the_figures(evaluation: Evaluation) -> None:
         f"**{value} % of 600 reviews labeled correctly (95 % interval {low} to {high}).**" in text
     )
     assert f"| ROC AUC | {roc_auc.value:.3f} | {roc_auc.low:.3f} to {roc_auc.high:.3f} |" in text
-    assert f"| positive | {evaluation.confusion.false_negatives} |" in text
+    assert f"| actually positive | {evaluation.confusion.false_negatives} |" in text
     assert "| 2 | 0.3000 | 0.8000 | 0.5000 | 0.8000 | 9.5 |\n" in text
     assert "| left out: empty | 2 |\n" in text
 
@@ -129,7 +129,7 @@ def test_markdown_is_cut_at_64_kib() -> None:
 
     assert 60_000 < len(text.encode()) <= 65_536
     whole_line = "| 0.6000 | 0.7500 | – | 0.8000 | 9.5 |"
-    assert text.endswith(f"{whole_line}\n\nCut here: the rest is in the JSON and HTML reports.\n")
+    assert text.endswith(f"{whole_line}\n\nTruncated: the rest is in the JSON and HTML reports.\n")
 
 
 def test_page_tells_the_figures(evaluation: Evaluation, page: str) -> None:
@@ -187,7 +187,7 @@ def test_hostile_provenance_is_escaped() -> None:
 
 
 def test_texts_must_be_those_of_the_worst_rows(evaluation: Evaluation) -> None:
-    with pytest.raises(BadDataError, match=r"one for each\. 1 came for 20 rows\. Take them") as no:
+    with pytest.raises(BadDataError, match=r"one text for each.* 1 text for 20 rows\. Take") as no:
         report.render_html(evaluation, texts=[SECRET])
 
     assert SECRET not in str(no.value)
@@ -320,7 +320,7 @@ def test_an_earlier_report_is_replaced(tmp_path: Path, evaluation: Evaluation) -
 def test_a_folder_that_cannot_be_made(tmp_path: Path, evaluation: Evaluation) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(CannotWriteError, match=r"file/report cannot: Not a directory\. Name"):
+    with pytest.raises(CannotWriteError, match=r"file/report failed: Not a directory\. .* choose"):
         report.write_report(evaluation, tmp_path / "file" / "report")
 
 

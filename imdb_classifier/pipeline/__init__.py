@@ -1,1 +1,1 @@
-"""What the command line and the flows have in common: train, evaluate, promote."""
+"""Training, evaluation and promotion, shared by the command line and the flows."""

@@ -1,4 +1,4 @@
-"""Evaluation as the command line and the flows have it: a model on the test split."""
+"""Evaluation of a model on the test split."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from imdb_classifier.text.encoding import TokenSequences, encode_reviews
 def evaluate_bundle(
     bundle: Bundle, data: StrPath | None, *, download: bool = False
 ) -> tuple[Evaluation, Reviews]:
-    """Check a model against the test split.
+    """Evaluate a model on the test split.
 
     Args:
         bundle: The model.
@@ -34,10 +34,10 @@ def evaluate_bundle(
         download: Whether they may be downloaded.
 
     Returns:
-        The figures, and the test reviews they were measured on.
+        The evaluation and the test reviews.
 
     Raises:
-        ConfigurationError: The reviews come as Keras' token ids and the model has other ids.
+        ConfigurationError: The reviews are Keras' token ids, and the model was trained on others.
         ImdbClassifierError: See `load.load_reviews`.
     """
     reviews = load_reviews(data, "test", download=download)
@@ -45,7 +45,7 @@ def evaluate_bundle(
 
 
 def worst_texts(evaluation: Evaluation, reviews: Reviews) -> list[str] | None:
-    """The texts of an evaluation's worst rows, for whoever asked for them; None without texts."""
+    """Return the texts of an evaluation's worst rows, or None if the reviews have no text."""
     if TEXT not in reviews.table.column_names:
         return None
     column = reviews.table[TEXT]
@@ -54,12 +54,12 @@ def worst_texts(evaluation: Evaluation, reviews: Reviews) -> list[str] | None:
 
 @dataclass(frozen=True)
 class Examined:
-    """A model's evaluation, with its probabilities and the encoded reviews behind it.
+    """A model's evaluation, with the probabilities and the encoded reviews.
 
     Attributes:
-        evaluation: The figures.
-        probabilities: float32, (reviews,), of positive.
-        untruncated: The reviews, encoded without truncation by the model's vocabulary.
+        evaluation: The evaluation.
+        probabilities: float32 (reviews,), of positive.
+        untruncated: The reviews, encoded with the model's vocabulary and not truncated.
     """
 
     evaluation: Evaluation
@@ -68,10 +68,10 @@ class Examined:
 
 
 def examine(bundle: Bundle, reviews: Reviews) -> Examined:
-    """Check a model against reviews.
+    """Evaluate a model on reviews.
 
     Raises:
-        ConfigurationError: The reviews come as Keras' token ids and the model has other ids.
+        ConfigurationError: The reviews are Keras' token ids, and the model was trained on others.
     """
     _check_token_ids(bundle, reviews)
     encoding = bundle.recipe.encoding
@@ -82,7 +82,7 @@ def examine(bundle: Bundle, reviews: Reviews) -> Examined:
     figures = evaluate(
         reviews.labels,
         probabilities,
-        # The start token is no word of the review's.
+        # The start token is not part of the review.
         untruncated.lengths - 1,
         data={
             "source": reviews.source,
@@ -105,10 +105,10 @@ def examine(bundle: Bundle, reviews: Reviews) -> Examined:
 
 
 def _evaluate_sample(bundle: Bundle, scorer: Scorer) -> tuple[KindSlice, ...]:
-    """How a model does on the kinds of text that the sample holds."""
-    learned = load_reviews(str(samples.FOLDER), "train").fingerprint
-    # A model that learned from the sample has seen the rest of it.
-    part = "test" if bundle.manifest["data"]["fingerprint"] == learned else "*"
+    """Evaluate a model on the kinds of text in the sample."""
+    trained_on = load_reviews(str(samples.FOLDER), "train").fingerprint
+    # A model that was trained on the sample is evaluated on its test split only.
+    part = "test" if bundle.manifest["data"]["fingerprint"] == trained_on else "*"
     files = sorted(samples.FOLDER.glob(f"{part}-*.parquet"))
     texts = pa.concat_tables([pq.read_table(file) for file in files])
     probabilities = scorer.probabilities(texts[TEXT]).to_numpy()
@@ -120,5 +120,5 @@ def _check_token_ids(bundle: Bundle, reviews: Reviews) -> None:
         raise ConfigurationError(
             "Keras' token ids can only be scored by a model that was trained on them.",
             f"{bundle.model_id} was trained on {bundle.manifest['data']['source']} reviews.",
-            "Name reviews with text with --data.",
+            "Choose reviews with text with --data.",
         )

@@ -1,4 +1,4 @@
-"""How a new model would change the labels of a batch that nobody has labeled."""
+"""The labels that a new model would change in an unlabeled batch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath, to_str
 
 LARGEST = 20
-"""Changes that are listed, those whose probability moves furthest."""
+"""Maximum number of label changes that are listed."""
 MOVE_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 
 def find_label_changes(
     source: StrPath, text_column: str, challenger: Scorer, champion: Scorer
 ) -> LabelChanges:
-    """Score a batch with both models and compare.
+    """Score a batch with two models and compare the labels.
 
     Args:
-        source: A Parquet file, a folder or a pattern, see `discovery.discover_files`.
+        source: A Parquet file, folder or glob pattern, see `discovery.discover_files`.
         text_column: The column that holds the text.
         challenger: The new model.
-        champion: The old one.
+        champion: The old model.
 
     Raises:
         NoInputError: There is no text to score.
@@ -54,14 +54,14 @@ def find_label_changes(
     scored = np.flatnonzero(~np.isnan(ours))
     if not len(scored):
         raise NoInputError(
-            "A batch to compare models on must contain text.",
-            f"{source} holds none.",
-            "Name another with --batch.",
+            "The batch that models are compared on must contain text.",
+            f"{source} has none.",
+            "Choose another one with --batch.",
         )
     moves = np.abs(ours[scored].astype(np.float64) - theirs[scored])
     positive, was_positive = ours[scored] >= THRESHOLD, theirs[scored] >= THRESHOLD
     changed = np.flatnonzero(positive != was_positive)
-    # Stable: equal moves stay in the order of rows.
+    # Stable, so that equal moves stay in row order.
     largest = scored[changed[np.argsort(-moves[changed], kind="stable")[:LARGEST]]]
     begins = np.cumsum(rows) - rows
     return LabelChanges(

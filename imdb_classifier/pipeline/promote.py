@@ -1,4 +1,4 @@
-"""Registration and promotion as the command line and the flows have them."""
+"""Registration and promotion of models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from imdb_classifier.storage.paths import StrPath
 
 
 def register_bundle(bundle: Bundle, evaluation: Evaluation, registry: Registry) -> Bundle:
-    """Keep an evaluated model as a version of the registry, as the challenger."""
+    """Store an evaluated model as a version of the registry and make it the challenger."""
     card = render_model_card(bundle.manifest, evaluation)
     return registry.register(bundle, render_json(evaluation), card)
 
@@ -34,22 +34,23 @@ def decide_promotion(
     batch: StrPath | None = None,
     text_column: str = TEXT,
 ) -> Decision:
-    """Decide whether a model becomes the champion, do so if it does, and keep the decision.
+    """Decide whether a model becomes the champion, store the decision, and promote the model if so.
 
     Args:
         challenger: A version of the registry.
-        registry: Where the champion is.
-        data: Where the test rows are that both are compared on, see `load.load_reviews`.
-        gates: What must be reached.
-        batch: Parquet files without labels, in which few labels may change, see
+        registry: The registry that has the champion.
+        data: Where the test reviews are, on which both models are compared, see
+            `load.load_reviews`.
+        gates: Limits that the model must meet; None for the defaults.
+        batch: Unlabeled Parquet files in which few labels may change, see
             `label_changes.find_label_changes`.
-        text_column: The column of theirs that holds the text.
+        text_column: The text column of these files.
 
     Raises:
-        ConfigurationError: The model is no version of the registry, or the reviews come as Keras'
-            token ids and one of the models has other ids.
-        CannotWriteError: The registry's folder cannot be written.
-        ImdbClassifierError: See `load.load_reviews`.
+        ConfigurationError: The model is not a version of the registry; or the reviews are Keras'
+            token ids, and one of the models was trained on others.
+        CannotWriteError: The registry cannot be written.
+        ImdbClassifierError: See `load.load_reviews` and `label_changes.find_label_changes`.
     """
     registry.check_version(challenger)
     champion = registry.load(CHAMPION)
@@ -79,7 +80,7 @@ def decide_promotion(
 
 
 def _load_afresh(bundle: Bundle) -> Check:
-    """Whether another process can load a model, which has it score its golden texts."""
+    """Check that a new process can load a model, which includes scoring its golden texts."""
     program = (
         "import sys; from imdb_classifier.model.bundle import load_bundle; load_bundle(sys.argv[1])"
     )

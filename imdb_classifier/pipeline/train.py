@@ -1,8 +1,4 @@
-"""Training as the command line and the flows have it: reviews in, a bundle out.
-
-Models and reviews stay inside these functions; what goes in and out are paths, references and
-figures.
-"""
+"""Training of a model, from the location of the reviews to a bundle."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from typing import Any, Final
 
 from imdb_classifier.config import Recipe
 from imdb_classifier.config import recipe as named_recipe
-from imdb_classifier.errors import NoInputError
+from imdb_classifier.errors import NoInputError, counted
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.model.bundle_writer import write_bundle
 from imdb_classifier.registry.versions import Registry
@@ -25,7 +21,7 @@ from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.training.loop import TrainingObserver, run_key, train
 
 _UNLABELED: Final = "unlabelled"
-"""The key in manifests, spelled as in the bundled model, whose files never change."""
+"""The key in manifests, spelled as in the bundled model."""
 
 logger = logging.getLogger(__name__)
 
@@ -39,21 +35,21 @@ def describe_training(
     extra_train: Sequence[StrPath] = (),
     download: bool = False,
 ) -> tuple[dict[str, Any], str | None]:
-    """What there is to train on, and the version that was already trained on it.
+    """Describe the training reviews, and find a version that was already trained on them.
 
     Args:
         data: Where the reviews are, see `load.load_reviews`.
         recipe: The name of a recipe.
         seed: From 0 to 2**32 - 1.
-        registry: Where versions are.
+        registry: The registry to search.
         extra_train: Labeled Parquet files to add.
         download: Whether the reviews may be downloaded.
 
     Returns:
-        The reviews' source, rows, rows left out, fingerprint, how many rows of the test split stand
-        among them too (None where there is no test split), and for a recipe with teachers the same
-        of the unlabeled ones; and the id of a version of the same reviews, recipe and seed, with
-        which there is nothing to learn, or None.
+        A summary of the reviews: source, rows, rows left out, fingerprint, the number of test rows
+        that are also among them (None without a test split), and for a recipe with teachers the
+        same for the unlabeled reviews. Then the id of a version that was trained on the same
+        reviews with the same recipe and seed, or None.
 
     Raises:
         ImdbClassifierError: See `load.load_reviews` and `Registry.manifests`.
@@ -70,7 +66,7 @@ def describe_training(
 def _training_reviews(
     data: StrPath | None, recipe: Recipe, extra_train: Sequence[StrPath], download: bool
 ) -> tuple[Reviews, Reviews | None, dict[str, Any]]:
-    """The reviews with and without labels, and what is known of them."""
+    """Load the labeled and the unlabeled reviews, and summarize them."""
     reviews = load_reviews(data, "train", download=download)
     if extra_train:
         reviews = add_reviews(reviews, extra_train)
@@ -78,15 +74,15 @@ def _training_reviews(
         test = load_reviews(data, "test")
     except NoInputError:
         test = None
-    summary = {"source": reviews.source, **_known_of(reviews, test)}
+    summary = {"source": reviews.source, **_summarize(reviews, test)}
     if recipe.teachers is None or reviews.source == "keras":
         return reviews, None, summary
     unlabeled = load_reviews(data, "unsupervised")
-    summary[_UNLABELED] = _known_of(unlabeled, test)
+    summary[_UNLABELED] = _summarize(unlabeled, test)
     return reviews, unlabeled, summary
 
 
-def _known_of(reviews: Reviews, test: Reviews | None) -> dict[str, Any]:
+def _summarize(reviews: Reviews, test: Reviews | None) -> dict[str, Any]:
     return {
         "rows": len(reviews),
         "left_out": dict(reviews.left_out),
@@ -96,13 +92,13 @@ def _known_of(reviews: Reviews, test: Reviews | None) -> dict[str, Any]:
 
 
 def reviews_line(summary: Mapping[str, Any]) -> str:
-    """What `describe_training` found, as one line for people."""
+    """Return the summary of `describe_training` as one line."""
     left_out = [f"{count:,} {why}" for why, count in summary["left_out"].items() if count]
     overlap = summary["overlap_with_test"]
     return (
-        f"{summary['rows']:,} reviews to train on ({summary['source']}); "
+        f"{counted(summary['rows'], 'training review')} ({summary['source']}); "
         f"left out: {', '.join(left_out) or 'none'}; "
-        f"{'unknown how many' if overlap is None else f'{overlap:,}'} test reviews are among them"
+        f"also in the test split: {'unknown' if overlap is None else f'{overlap:,}'}"
     )
 
 
@@ -118,19 +114,18 @@ def train_bundle(
 ) -> Bundle:
     """Train a model and write its bundle.
 
-    Everything stands in a folder of `work` that is named by reviews, recipe and seed. An
-    interrupted run resumes from its last checkpoint; a bundle that is there already is not trained
-    again.
+    Checkpoints and bundle are named by reviews, recipe and seed. An interrupted run resumes from
+    its last checkpoint; a model whose bundle already exists is not trained again.
 
     Args:
         data: Where the reviews are, see `load.load_reviews`.
         recipe: The name of a recipe.
         seed: From 0 to 2**32 - 1.
-        work: A folder for checkpoints and the bundle, made if missing; the caller removes it once
-            the bundle is registered.
+        work: A folder for checkpoints and bundles, created if missing; the caller removes the
+            bundle once it is registered.
         extra_train: Labeled Parquet files to add.
         download: Whether the reviews may be downloaded.
-        observer: Told how training goes.
+        observer: Receives the progress of training.
 
     Raises:
         ImdbClassifierError: See `load.load_reviews`, `loop.train`, `bundle_writer.write_bundle`.

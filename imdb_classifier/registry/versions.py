@@ -1,11 +1,11 @@
-"""Trained models by version and alias, in a folder on this machine or in an object store.
+"""Versions of trained models, their aliases and decisions, in a local folder or an object store.
 
-``versions/<model id>/`` holds one bundle each, written once. The aliases ``champion`` (what
-scores), ``challenger`` (what was trained last) and ``previous`` (what was champion before) are
-small files with a version's id in them, each replaced atomically. While no champion was ever
-promoted, the model that is bundled with the package is the champion; it becomes a version when an
-alias is to name it, because a later release may bundle another. What was decided of a version
-stands beside it, in ``versions/<model id>.decision.json``.
+Each ``versions/<model id>/`` is a bundle that is written once. The aliases ``champion`` (scores by
+default), ``challenger`` (trained last) and ``previous`` (champion before) are small files that
+contain the id of a version; each is replaced atomically. Until a model is promoted, the champion is
+the model bundled with the package. It is copied to the registry as soon as an alias has to point to
+it, because a later release may bundle another model. The decision on a version is stored next to
+it, in ``versions/<model id>.decision.json``.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ REGISTRY_VARIABLE: Final = "IMDB_CLASSIFIER_REGISTRY"
 
 
 def bundled_path() -> Path:
-    """The folder of the model that comes with the package."""
+    """Return the folder of the model that comes with the package."""
     return Path(str(files("imdb_classifier") / "pretrained"))
 
 
 @dataclass(frozen=True)
 class Registry:
-    """The folder that holds versions and aliases; it need not exist to be read.
+    """A folder of versions and aliases; it does not have to exist to be read.
 
     Attributes:
-        root: That folder: a path, or ``s3://bucket/...``.
+        root: The folder: a path, or ``s3://bucket/...``.
 
     Example:
         >>> from imdb_classifier import Registry
@@ -71,24 +71,29 @@ class Registry:
 
     @classmethod
     def at(cls, root: StrPath | None = None) -> Registry:
-        """The registry at ``root``, else ``IMDB_CLASSIFIER_REGISTRY``, else the user's own."""
+        """Return the registry in a folder.
+
+        Args:
+            root: The folder. Default: IMDB_CLASSIFIER_REGISTRY, else a folder in the home
+                directory.
+        """
         chosen = root or os.environ.get(REGISTRY_VARIABLE)
         chosen = chosen or platformdirs.user_data_path("imdb-classifier") / "registry"
         return cls(to_str(chosen).rstrip("/"))
 
     @property
     def work(self) -> Path:
-        """The folder of this machine in which models are trained before they are registered."""
+        """The local folder in which models are trained before they are registered."""
         if self.root.startswith(OBJECT_STORE):
             return platformdirs.user_cache_path("imdb-classifier") / "work"
         return Path(self.root) / "work"
 
     def report_folder(self, model_id: str) -> str:
-        """Where the report of a model's evaluation goes."""
+        """Return the folder for the report on a model's evaluation."""
         return f"{self.root}/reports/{model_id}"
 
     def ids(self) -> list[str]:
-        """The ids of all versions, sorted; the bundled model is not among them.
+        """Return the ids of all versions, sorted; not the bundled model's, unless it was copied.
 
         Raises:
             ConfigurationError: The registry cannot be reached.
@@ -101,7 +106,7 @@ class Registry:
         return sorted(name for name, *file in parts if file == [SUMS_FILE] and name[0] != ".")
 
     def manifests(self) -> list[dict[str, Any]]:
-        """What each version says of itself; quicker than `bundles`, as nothing is checked.
+        """Return the manifest of every version; faster than `bundles`, which checks all files.
 
         Raises:
             ConfigurationError: The registry cannot be reached.
@@ -112,7 +117,7 @@ class Registry:
             return [json.loads(storage.read_text(file)) for file in files]
 
     def aliases(self) -> dict[str, str]:
-        """Each alias that is set, with the id it stands for.
+        """Return the aliases that are set, with the id that each points to.
 
         Raises:
             ConfigurationError: The registry cannot be reached.
@@ -127,17 +132,17 @@ class Registry:
             }
 
     def aliases_of(self, model_id: str) -> list[str]:
-        """The aliases that stand for a model, the bundled one included."""
+        """Return the aliases that point to a version or to the bundled model."""
         aliases = self.aliases()
         if "champion" not in aliases:
             aliases["champion"] = self.load(CHAMPION).model_id
         return [alias for alias in ALIASES if aliases.get(alias) == model_id]
 
     def bundles(self) -> list[Bundle]:
-        """Every version, then the bundled model if it is none of them.
+        """Load every version, then the bundled model if it is not one of them.
 
         Raises:
-            BundleError: One of them is damaged.
+            BundleError: A model is damaged.
             ConfigurationError: The registry cannot be reached.
         """
         ids = self.ids()
@@ -147,15 +152,15 @@ class Registry:
         return versions if bundled.model_id in ids else [*versions, bundled]
 
     def load(self, reference: StrPath) -> Bundle:
-        """The model that a reference names.
+        """Load the model that a reference names.
 
         Args:
             reference: ``@champion``, ``@challenger`` or ``@previous``; a version's id; or the path
-                of a bundle, here or in an object store.
+                of a bundle, local or in an object store.
 
         Raises:
-            UnknownModelError: It names nothing here.
-            BundleError: It names a bundle that is damaged.
+            UnknownModelError: There is no such model.
+            BundleError: The model is damaged.
             ConfigurationError: The registry or the bundle cannot be reached.
         """
         name = to_str(reference)
@@ -179,25 +184,25 @@ class Registry:
         raise UnknownModelError(to_str(reference), [*known, bundled.model_id])
 
     def check_version(self, bundle: Bundle) -> None:
-        """Make sure that a model can be promoted.
+        """Check that a model can be promoted.
 
         Raises:
-            ConfigurationError: It is neither a version of this registry nor the bundled model.
+            ConfigurationError: The model is neither a version of this registry nor the bundled one.
         """
         if bundle.location not in (self._version(bundle.model_id), str(bundled_path())):
             raise ConfigurationError(
                 "Only a version of the registry can be promoted.",
-                f"{bundle.location} lies outside {self.root}.",
-                "Register the model first: `imdb-classifier train` does.",
+                f"{bundle.location} is outside {self.root}.",
+                "Name a version that `imdb-classifier train` has registered.",
             )
 
     def check_approved(self, bundle: Bundle) -> None:
-        """Make sure that a version has passed the promotion checks, or is or was champion.
+        """Check that a version has passed the promotion checks, or is ``champion`` or ``previous``.
 
-        The bundled model and models outside this registry are taken as they are.
+        The bundled model and bundles outside this registry are always accepted.
 
         Raises:
-            UnapprovedModelError: It has not.
+            UnapprovedModelError: The version has not passed the promotion checks.
         """
         aliases = self.aliases()
         if (
@@ -209,11 +214,11 @@ class Registry:
             raise UnapprovedModelError(bundle.model_id)
 
     def decision_file(self, model_id: str) -> str:
-        """Where the decision on a version is kept, once there is one."""
+        """Return the path of the file for the decision on a version."""
         return f"{self._version(model_id)}.decision.json"
 
     def decision(self, model_id: str) -> dict[str, Any] | None:
-        """The last decision on a version, its fields as a dict; None if there is none."""
+        """Return the last decision on a version as a dict, or None if there is none."""
         file = self.decision_file(model_id)
         with self._reading():
             if storage_of(file).kind(file) is None:
@@ -222,17 +227,17 @@ class Registry:
             return decided
 
     def record(self, model_id: str, decision: Mapping[str, Any]) -> None:
-        """Keep what was decided of a version, beside it.
+        """Store the decision on a version next to it.
 
         Raises:
-            CannotWriteError: The registry's folder cannot be written.
+            CannotWriteError: The registry cannot be written.
         """
         self._write(f"versions/{model_id}.decision.json", to_json(decision))
 
     def register(self, bundle: Bundle, evaluation: str, card: str) -> Bundle:
-        """Keep a model as a version, and call it the challenger.
+        """Store a model as a version and make it the challenger.
 
-        A model that is there already is not written again: the id is made of its content.
+        An existing version is not written again, because the id is derived from the content.
 
         Args:
             bundle: The model.
@@ -240,7 +245,7 @@ class Registry:
             card: The text of its model card.
 
         Raises:
-            CannotWriteError: The registry's folder cannot be written.
+            CannotWriteError: The registry cannot be written.
         """
         target = self._version(bundle.model_id)
         if bundle.model_id not in self.ids():
@@ -249,32 +254,32 @@ class Registry:
         return load_bundle(target)
 
     def promote(self, reference: StrPath) -> str:
-        """Make a model the champion, and what was champion ``previous``.
+        """Make a model the champion, and the former champion ``previous``.
 
         Args:
-            reference: As in `load`; a version, or the bundled model.
+            reference: A version or the bundled model, as in `load`.
 
         Returns:
             The id of the new champion.
 
         Raises:
-            UnknownModelError: The reference names nothing here.
-            ConfigurationError: It names a bundle outside the registry.
-            CannotWriteError: The registry's folder cannot be written.
+            UnknownModelError: There is no such model.
+            ConfigurationError: The model is neither a version of this registry nor the bundled one.
+            CannotWriteError: The registry cannot be written.
         """
         promoted = self.load(reference)
         self.check_version(promoted)
-        # A champion that is damaged or gone is not loaded: promotion is the way out of that.
+        # Without loading the champion: one that is damaged or missing can still be replaced.
         champion = self.aliases().get("champion") or load_bundle(bundled_path()).model_id
         if champion != promoted.model_id:
             self._keep_bundled({champion, promoted.model_id})
-            # In this order: killed in between, the old champion still scores.
+            # In this order, an interruption in between leaves the old champion in place.
             self._point("previous", champion)
             self._point("champion", promoted.model_id)
         return promoted.model_id
 
     def _keep_bundled(self, model_ids: Set[str]) -> None:
-        """Make the bundled model a version if it is one of these."""
+        """Copy the bundled model to the registry if it is one of these."""
         bundled = load_bundle(bundled_path())
         if bundled.model_id in model_ids - set(self.ids()):
             evaluation, card = (
@@ -292,8 +297,9 @@ class Registry:
         except OSError as error:
             raise ConfigurationError(
                 "The registry must be readable.",
-                f"{self.root} is not: {error.strerror or error}.",
-                f"Check your access, or name another with --registry or {REGISTRY_VARIABLE}.",
+                f"Reading {self.root} failed: {error.strerror or error}.",
+                "Check your permissions, or choose another one with --registry or "
+                f"{REGISTRY_VARIABLE}.",
             ) from error
 
     def _point(self, alias: Alias, model_id: str) -> None:
@@ -304,7 +310,8 @@ class Registry:
             storage_of(self.root).write_text(f"{self.root}/{name}", text)
         except OSError as error:
             raise CannotWriteError(
-                "The registry's folder must be writable.",
-                f"{self.root} is not: {error.strerror or error}.",
-                f"Name another with --registry or {REGISTRY_VARIABLE}.",
+                "The registry must be writable.",
+                f"Writing to {self.root} failed: {error.strerror or error}.",
+                "Check your permissions, or choose another one with --registry or "
+                f"{REGISTRY_VARIABLE}.",
             ) from error

@@ -1,4 +1,4 @@
-"""The flow `evaluate-imdb`: check a model against the IMDB test split."""
+"""The flow `evaluate-imdb`: evaluate a model on the IMDB test split."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def evaluate_imdb(
     registry: str | None = None,
     output: str | None = None,
 ) -> State[Any]:
-    """Check a model against the IMDB test split and publish the report.
+    """Evaluate a model on the IMDB test split and publish the report.
 
     Args:
         model: @champion, @challenger, @previous, a version's id, or a bundle's path.
         data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or
-            'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else a copy fetched before.
+            'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else the downloaded copy.
         registry: Folder of the model registry, local or in an object store (s3://). Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         output: Folder for the report. Default: reports/<model id> in the registry.

@@ -1,4 +1,4 @@
-"""The flow `score-parquet`: a sentiment label and a probability for every review."""
+"""The flow `score-parquet`: add a sentiment label and a probability to every review."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def score_parquet(
     """Add a sentiment label and a probability to every review in Parquet files.
 
     Outputs that are up to date are kept. If some files cannot be scored, the others are, and the
-    run fails; rerun it to continue. Two runs never write to one output: the later one fails.
+    run fails; rerun it to continue. Two runs never write to the same output: the later one fails.
 
     Args:
         source: A Parquet file, folder or glob pattern; local or s3://.
@@ -58,11 +58,11 @@ def score_parquet(
         allow_unapproved: Score with a version that has not passed the promotion checks.
         drift_limits: Limits of your own for input drift, by name: scores, lengths, positive,
             unknown_words, truncated, without_text.
-        runner: Where files are scored: local, with every core of this process; process, in a
-            process for each core; dask, on the workers of a Dask cluster.
+        runner: Where files are scored: local, in this process on every core; process, in one
+            process per core; dask, on the workers of a Dask cluster.
         scheduler: Address of the Dask scheduler. Default: a cluster of this machine's cores.
     """
-    # What would end the run later on ends it now.
+    # Parameters are checked before anything else starts.
     options = ScoreOptions(text_column, prefix, on_null, quarantine)
     selection, limits = Selection(only, force), Limits(deadline, max_bad_files)
     limits_of_drift = DriftLimits.of(drift_limits or {})

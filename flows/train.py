@@ -1,4 +1,4 @@
-"""The flow `train-imdb`: load, train, evaluate, register, promote."""
+"""The flow `train-imdb`: train, evaluate, register and promote a model."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def train_imdb(
     text_column: str = "text",
     force: bool = False,
 ) -> State[Any]:
-    """Train a model, and make it the champion if it passes every check beside the old one.
+    """Train a model, and make it the champion if it passes every promotion check.
 
-    A model that is refused is a normal end: the run completes as NotPromoted. So is one that has
-    nothing to learn, because a version was trained on the same reviews with the same recipe and
-    seed: NothingToLearn. A run that was killed goes on from its last epoch when it is started again
-    with the same parameters.
+    If the model is refused, the run completes as NotPromoted. If a version was already trained on
+    the same reviews with the same recipe and seed, training is skipped, and the run completes as
+    NothingToLearn. An interrupted run resumes from its last epoch when it is started again with the
+    same parameters.
 
     Args:
         data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or
-            'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else a copy fetched before.
+            'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else the downloaded copy.
         recipe: What to train: production, seed or tiny.
         seed: Decides first weights, split and order.
         extra_train: Parquet files of your own with text and label to train on too.
@@ -41,8 +41,8 @@ def train_imdb(
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         gates: Limits of your own: accuracy (at least), log_loss, calibration_error, accuracy_lost
             and label_changes (at most).
-        batch: Parquet files without labels, in which few labels may change.
-        text_column: The column of theirs that holds the text.
+        batch: Unlabeled Parquet files in which few labels may change.
+        text_column: Text column of the files in batch.
         force: Train even if the same data, recipe and seed were already trained.
     """
     extra = extra_train or []
@@ -50,8 +50,8 @@ def train_imdb(
     if (trained_before := reviews["trained"]) and not force:
         return Completed(
             name="NothingToLearn",
-            message=f"{trained_before} was trained on the same reviews, with the same recipe and "
-            "seed. Change one of them, or set force.",
+            message=f"Training skipped: {trained_before} was trained on the same reviews, with the "
+            "same recipe and seed. Change one of them, or set force.",
             data={"model_id": trained_before},
         )
     trained = tasks.train_model(data, recipe, seed, extra, registry)

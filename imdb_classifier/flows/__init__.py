@@ -1,7 +1,7 @@
 """The Prefect flows: `score`, `train` and `evaluate`.
 
-The wheel carries their files here. In a checkout they stand in the folder ``flows`` beside the
-package, where Prefect's deployments expect them.
+In the wheel, their files are in this folder. In a checkout, they are in ``flows/`` next to the
+package, where the deployments expect them.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""Prefect tasks for training, evaluating and scoring, for the flows here and other people's.
+"""Prefect tasks for training, evaluating and scoring, for these flows and your own.
 
-A task takes paths and plain values and returns a small dict; models and reviews stay inside it. No
-review text reaches Prefect's database, logs or artifacts, not even through an error. Artifacts are
-for people to look at: one that cannot be published is a warning, and the run goes on.
+Tasks take paths and plain values and return small dicts; models and reviews stay inside them. No
+review text reaches Prefect's database, logs or artifacts, not even through an error. If an artifact
+cannot be published, a warning is logged and the run continues.
 """
 
 from imdb_classifier.errors import MissingExtraError

@@ -1,4 +1,4 @@
-"""Artifacts of a run, which may fail without failing it."""
+"""Artifacts of a run; a failure to publish one does not fail the run."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 PROGRESS_SECONDS: Final = 2.0
-"""The least time between two updates of a progress artifact."""
+"""Minimum time between two updates of a progress artifact."""
 CALL_RETRIES: Final = 2
-"""Of a call to the server, some seconds in all; with Prefect's own five, each call that cannot
-succeed would hold up the scoring for more than a minute."""
+"""Retries of a call to the server, which take a few seconds. With Prefect's default of five, each
+call that cannot succeed would delay scoring by more than a minute."""
 QUIET_SECONDS: Final = 300
-"""How long no progress is shown after an update that failed, for the same reason."""
+"""Pause after a failed update of the progress, for the same reason."""
 
 
 def publish(what: str, call: Callable[..., Any], **content: Any) -> UUID | None:
-    """Create or update an artifact; a failure is one warning, and the run goes on.
+    """Create or update an artifact; a failure logs a warning, and the run continues.
 
     Args:
-        what: What it shows, to begin the warning with.
+        what: What the artifact shows, as the subject of the warning.
         call: One of Prefect's functions for artifacts.
-        **content: Its arguments.
+        **content: Arguments of this function.
 
     Returns:
-        The artifact's id, or None where it was not published.
+        The artifact's id, or None if it was not published.
     """
     try:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: CALL_RETRIES}):
-            # Prefect would hand a coroutine to whoever calls a task from an asynchronous flow.
+            # By default, Prefect returns a coroutine if an asynchronous flow calls the task.
             published: UUID = call(**content, _sync=True)
             return published
     except Exception as error:
         get_run_logger().warning(
-            "%s was not published (%s); the run goes on without it.", what, type(error).__name__
+            "%s was not published (%s); the run continues without it.", what, type(error).__name__
         )
         return None
 
 
 class Progress:
-    """A progress artifact of the run that made it; it may fail without failing the run."""
+    """A progress artifact of a run."""
 
     _quiet_until: ClassVar[float] = 0.0
 
@@ -56,10 +56,10 @@ class Progress:
 
     @classmethod
     def start(cls, total: int, what: str) -> Progress:
-        """Make the artifact, at nothing done of `total`."""
-        # Without a key: under one key, runs side by side would move each other's bar.
+        """Create the artifact, with 0 of `total` done."""
+        # Without a key, because concurrent runs would overwrite each other's progress under it.
         created = publish(
-            "The progress",
+            "The progress bar",
             create_progress_artifact,
             progress=0.0,
             description=f"0 of {total:,} {what}",
@@ -67,11 +67,11 @@ class Progress:
         return cls(None if created is None else str(created), total, what)
 
     def show(self, done: int, more: str = "") -> None:
-        """Show how much is done by now, unless an update went out moments ago.
+        """Update the artifact, at most once every `PROGRESS_SECONDS` until all is done.
 
         Args:
-            done: Of the total.
-            more: To be said as well.
+            done: How much of the total is done.
+            more: Text to append to the description.
         """
         now = time.monotonic()
         if self.artifact is None or now < Progress._quiet_until:
@@ -80,7 +80,7 @@ class Progress:
             return
         self._next_update = now + PROGRESS_SECONDS
         updated = publish(
-            "The progress",
+            "The progress bar",
             update_progress_artifact,
             artifact_id=UUID(self.artifact),
             progress=100.0 * min(done / max(self._total, 1), 1.0),

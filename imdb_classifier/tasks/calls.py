@@ -1,4 +1,4 @@
-"""Flows called from a program."""
+"""Calls of flows from a program."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from prefect.settings import (
 
 
 def call_flow(flow: Flow[..., State[Any]], **parameters: Any) -> State[Any]:
-    """Run a flow in this process and give the state in which it ended, whatever that is.
+    """Run a flow in this process and return its final state, even if the run failed.
 
-    For the main thread of a program: SIGTERM ends the program as ``sys.exit`` does.
+    Call it in the main thread of a program: SIGTERM ends the program as ``sys.exit`` does.
     """
-    # Without a server of one's own, Prefect starts one. Its first start sets up a database, which
-    # can take longer than the 20 seconds that Prefect allows by itself.
+    # If no server is configured, Prefect starts a temporary one. Its first start creates a
+    # database, which can take longer than the 20 seconds that Prefect allows by default.
     patience = {PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 180}
-    # Prefect passes the signal on once the run has ended. By default it would end the process at
-    # once, and leave that server behind.
+    # Prefect re-sends the signal after the run. By default, it would then kill the process and
+    # leave the temporary server running.
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         with temporary_settings(set_defaults=patience):

@@ -1,7 +1,4 @@
-"""What a run tells the rest of the world: events, and the run's own name and tags.
-
-Like artifacts, they may fail without failing the run.
-"""
+"""Events of a flow run, and its name and tags; as with artifacts, failures do not fail the run."""
 
 from __future__ import annotations
 
@@ -16,14 +13,14 @@ PREFIX: Final = "imdb-classifier"
 
 
 def emit(event: str, kind: str, name: str, model_id: str, payload: Mapping[str, Any]) -> None:
-    """Emit an event; Prefect adds the flow run to it, and sends it in the background.
+    """Emit an event; Prefect adds the flow run and sends it in the background.
 
     Args:
-        event: Such as ``model.promoted``.
-        kind: What it concerns: ``model`` or ``batch``.
-        name: Which one.
-        model_id: The model in it.
-        payload: Plain values: figures and names, no text.
+        event: The event's name, such as ``model.promoted``.
+        kind: The kind of resource: ``model`` or ``batch``.
+        name: The name of the resource.
+        model_id: The id of the related model.
+        payload: Plain values: figures and names, no review text.
     """
     model = f"{PREFIX}.model.{model_id}"
     resource = {
@@ -35,16 +32,16 @@ def emit(event: str, kind: str, name: str, model_id: str, payload: Mapping[str, 
         emit_event(f"{PREFIX}.{event}", resource, related=related, payload=dict(payload))
     except Exception as error:
         get_run_logger().warning(
-            "The event %s was not sent (%s); the run goes on.", event, type(error).__name__
+            "Event %s was not sent (%s); the run continues.", event, type(error).__name__
         )
 
 
 def name_run(what: str, model_id: str) -> None:
-    """Say in the name and the tags of the flow run that this is called in which model it is about.
+    """Put the model's id into the name and tags of the current flow run.
 
     Args:
         what: What the run does; its first word becomes a tag.
-        model_id: The model, once it is known; another tag.
+        model_id: The model's id, which becomes a tag, too.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
@@ -56,5 +53,5 @@ def name_run(what: str, model_id: str) -> None:
         client.update_flow_run(run.id, name=f"{what} {model_id}", tags=tags)
     except Exception as error:
         get_run_logger().warning(
-            "The run keeps its old name (%s) and goes on.", type(error).__name__
+            "The run was not renamed (%s); it continues.", type(error).__name__
         )

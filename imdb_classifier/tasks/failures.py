@@ -1,4 +1,4 @@
-"""What leaves a task that fails: an error of this library, and no review text."""
+"""Failures of tasks: which errors they raise, without review text, and when they are retried."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 TASK_RETRIES: Final = 2
-"""Of tasks that only read or write files and can be repeated."""
+"""Retries of tasks that only read or write files and can be repeated."""
 RETRY_DELAY_SECONDS: Final = 5
 
 
 def without_texts(function: Callable[P, R]) -> Callable[P, R]:
-    """Replace the message of an unexpected error, which might quote a review."""
+    """Wrap a function so that unexpected errors, which might quote a review, are replaced."""
 
     @wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
         except ImdbClassifierError as error:
-            # The errors behind it are not shown: Arrow's, for one, can quote a value.
+            # Without its causes: Arrow's errors, for example, can quote a value.
             raise error from None
         except Exception as error:
             raise UnexpectedError(error) from None
@@ -35,6 +35,6 @@ def without_texts(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def is_unexpected(task: object, run: object, state: State[Any]) -> bool:
-    """Whether a task failed in a way that a retry may mend: an unsteady disk, no missing column."""
+    """Return whether a task may succeed if retried: after a disk error, not with a bad column."""
     error = state.result(raise_on_failure=False)
     return getattr(error, "exit_code", EXIT_INTERNAL) == EXIT_INTERNAL

@@ -1,4 +1,4 @@
-"""Tasks around models: train, evaluate, register, promote, and find the one that is asked for."""
+"""Tasks for models: resolve, load reviews, train, evaluate, register, promote."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PROMOTION_KEY: Final = "imdb-promotion"
 def resolve_model(
     model: str, registry: str | None = None, allow_unapproved: bool = False
 ) -> dict[str, Any]:
-    """What a reference stands for now; everything later in a run takes this, not the reference.
+    """Resolve a model reference; later tasks of the run take the result, not the reference.
 
     Args:
         model: ``@champion`` or another alias, a version's id, or the path of a bundle.
@@ -45,8 +45,8 @@ def resolve_model(
         model_id, model_hash and path of the bundle.
 
     Raises:
-        UnknownModelError: The reference names nothing.
-        UnapprovedModelError: It names a version that has not passed the promotion checks.
+        UnknownModelError: There is no such model.
+        UnapprovedModelError: The version has not passed the promotion checks.
         BundleError: The model is damaged.
     """
     where = Registry.at(registry)
@@ -72,22 +72,22 @@ def load_reviews(
     extra_train: Sequence[str] = (),
     registry: str | None = None,
 ) -> dict[str, Any]:
-    """Read the reviews to train on, and say what they are and whether they were learned from.
+    """Load and describe the training reviews, and find a version already trained on them.
 
     Args:
-        data: Where they are, see `imdb_classifier.load_reviews`.
+        data: Where the reviews are, see `imdb_classifier.load_reviews`.
         recipe: The name of a recipe.
         seed: From 0 to 2**32 - 1.
         extra_train: Labeled Parquet files to add.
         registry: The registry's folder; None as in `Registry.at`.
 
     Returns:
-        source, rows, left_out (rows by reason), fingerprint, overlap_with_test, unlabeled (only of
-        a recipe with teachers), and trained: the id of the version that was trained on just these
-        with this recipe and seed, or None.
+        source, rows, left_out (rows by reason), fingerprint, overlap_with_test, unlabelled (only
+        with teachers in the recipe), and trained: the id of a version that was trained on the same
+        reviews with the same recipe and seed, or None.
 
     Raises:
-        ImdbClassifierError: They cannot be loaded.
+        ImdbClassifierError: The reviews cannot be loaded.
     """
     from imdb_classifier.pipeline.train import describe_training, reviews_line
 
@@ -106,7 +106,7 @@ def train_model(
     extra_train: Sequence[str] = (),
     registry: str | None = None,
 ) -> dict[str, Any]:
-    """Train a model in the registry's ``work`` folder, going on where a killed run stopped.
+    """Train a model in the registry's ``work`` folder; an interrupted run resumes.
 
     Args:
         data: Where the reviews are, see `imdb_classifier.load_reviews`.
@@ -116,7 +116,7 @@ def train_model(
         registry: The registry's folder; None as in `Registry.at`.
 
     Returns:
-        model_id, model_hash and path of the bundle. It is the caller's to remove once registered.
+        model_id, model_hash and path of the bundle, which the caller removes once it is registered.
 
     Raises:
         ImdbClassifierError: The reviews cannot be loaded, or the model cannot be trained.
@@ -135,19 +135,19 @@ def train_model(
 def evaluate_model(
     path: str, data: str | None, registry: str | None = None, output: str | None = None
 ) -> dict[str, Any]:
-    """Check a model against the test split, and publish and write the report.
+    """Evaluate a model on the test split, and write and publish the report.
 
     Args:
-        path: The bundle, as `resolve_model` or `train_model` gave it.
+        path: The bundle's path, as returned by `resolve_model` or `train_model`.
         data: Where the reviews are, see `imdb_classifier.load_reviews`.
         registry: The registry's folder; None as in `Registry.at`.
-        output: Folder for the report; by default ``reports/<model id>`` in the registry.
+        output: Folder for the report; None for ``reports/<model id>`` in the registry.
 
     Returns:
-        model_id, accuracy (share of the rows, in [0, 1]), rows, and report (the folder).
+        model_id, accuracy (in [0, 1]), rows, and report (the folder).
 
     Raises:
-        ImdbClassifierError: The test rows cannot be loaded, or the report cannot be written.
+        ImdbClassifierError: The test reviews cannot be loaded, or the report cannot be written.
     """
     from imdb_classifier.evaluation.report import render_markdown, write_report
     from imdb_classifier.pipeline.evaluate import evaluate_bundle
@@ -161,7 +161,7 @@ def evaluate_model(
         create_markdown_artifact,
         key=EVALUATION_KEY,
         markdown=render_markdown(evaluation),
-        description=f"{bundle.model_id}; the report with plots is in {folder}",
+        description=f"{bundle.model_id}. Report with plots: {folder}",
     )
     return {
         "model_id": bundle.model_id,
@@ -174,11 +174,11 @@ def evaluate_model(
 @task(name="register-model", cache_policy=NO_CACHE, persist_result=False)
 @without_texts
 def register_model(path: str, report: str, registry: str | None = None) -> dict[str, Any]:
-    """Keep an evaluated model as a version of the registry, as the challenger.
+    """Store an evaluated model as a version of the registry and make it the challenger.
 
     Args:
-        path: The bundle, as `train_model` gave it.
-        report: The folder of its report, as `evaluate_model` gave it.
+        path: The bundle's path, as returned by `train_model`.
+        report: The folder of its report, as returned by `evaluate_model`.
         registry: The registry's folder; None as in `Registry.at`.
 
     Returns:
@@ -186,7 +186,7 @@ def register_model(path: str, report: str, registry: str | None = None) -> dict[
 
     Raises:
         BundleError: The model or its report is damaged.
-        CannotWriteError: The registry's folder cannot be written.
+        CannotWriteError: The registry cannot be written.
     """
     from imdb_classifier.evaluation.result import Evaluation
     from imdb_classifier.pipeline.promote import register_bundle
@@ -208,22 +208,22 @@ def promote_model(
     batch: str | None = None,
     text_column: str = TEXT,
 ) -> dict[str, Any]:
-    """Make a model the champion if it passes every check, and publish the verdict.
+    """Make a model the champion if it passes every check, and publish the decision.
 
     Args:
         model: A version's id or ``@challenger``.
-        data: Where the test rows are, see `imdb_classifier.load_reviews`.
+        data: Where the test reviews are, see `imdb_classifier.load_reviews`.
         registry: The registry's folder; None as in `Registry.at`.
         gates: Limits of `Gates` by name, instead of the defaults.
-        batch: Parquet files without labels, in which few labels may change.
-        text_column: The column of theirs that holds the text.
+        batch: Unlabeled Parquet files in which few labels may change.
+        text_column: The text column of these files.
 
     Returns:
-        promote (the verdict), reason, challenger and champion (ids), challenger_accuracy and
-        champion_accuracy (shares of the test rows), and rows.
+        promote (whether it was promoted), reason, challenger and champion (ids),
+        challenger_accuracy and champion_accuracy (on the test rows, in [0, 1]), and rows.
 
     Raises:
-        ImdbClassifierError: The test rows or the batch cannot be loaded.
+        ImdbClassifierError: The test reviews or the batch cannot be loaded.
     """
     from imdb_classifier.evaluation.promotion import Gates
     from imdb_classifier.evaluation.report import render_decision
@@ -235,11 +235,11 @@ def promote_model(
     )
     get_run_logger().info("%s", decision.reason)
     publish(
-        "The verdict",
+        "The promotion decision",
         create_markdown_artifact,
         key=PROMOTION_KEY,
         markdown=render_decision(decision),
-        description=f"Kept in {where.decision_file(decision.challenger)}",
+        description=f"Stored in {where.decision_file(decision.challenger)}",
     )
     emit(
         "model.promoted" if decision.promote else "model.refused",
@@ -266,7 +266,7 @@ def promote_model(
 
 
 class _TrainingProgress(TrainingObserver):
-    """Epochs as lines of the run's log, steps as a progress artifact."""
+    """Log epochs, and show steps as a progress artifact."""
 
     def __init__(self) -> None:
         self._logger = get_run_logger()

@@ -1,4 +1,4 @@
-"""Where units of work run: in this process, in processes beside it, or on a Dask cluster."""
+"""Where units of work run: in this process, in other local processes, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ RunnerName = Literal["local", "process", "dask"]
 
 
 def task_runner(runner: RunnerName, scheduler: str | None) -> TaskRunner[Any]:
-    """Prefect's task runner of that name; nothing is started before it is entered.
+    """Return a Prefect task runner by name; it starts nothing until it is entered.
 
     Args:
-        runner: ``local``: one unit at a time, on all cores. ``process``: a unit a core, each in a
-            process. ``dask``: on the workers of a Dask cluster.
+        runner: ``local``: one unit at a time, on all cores. ``process``: one unit per core, each in
+            a process of its own. ``dask``: on the workers of a Dask cluster.
         scheduler: The address of the cluster's scheduler, such as ``tcp://10.0.0.7:8786``; None for
             a cluster of this machine's cores that ends with the run.
 
     Raises:
-        ConfigurationError: A scheduler is named for another runner.
+        ConfigurationError: A scheduler is given for another runner than ``dask``.
         MissingExtraError: prefect-dask is not installed.
     """
     if scheduler is not None and runner != "dask":
@@ -51,7 +51,7 @@ def task_runner(runner: RunnerName, scheduler: str | None) -> TaskRunner[Any]:
 
 
 def threads_of_worker() -> int | None:
-    """Threads of the Dask worker that this runs in; None outside of one."""
+    """Return the number of threads of the current Dask worker, or None outside of a worker."""
     distributed = sys.modules.get("distributed")
     if distributed is None:
         return None

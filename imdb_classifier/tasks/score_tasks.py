@@ -1,4 +1,4 @@
-"""Scoring of Parquet files in a flow: a batch run whose parts are task runs."""
+"""Scoring of Parquet files in a flow: a batch run whose units are task runs."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ FILES_KEY: Final = "scored-files"
 DRIFT_KEY: Final = "batch-drift"
 
 MAXIMUM_UNITS: Final = 64
-"""Task runs that score, in one flow run: more of them make a Prefect server on SQLite slow."""
+"""Maximum number of scoring task runs in a flow run; more slow down a Prefect server on SQLite."""
 UNIT_ROWS: Final = 50_000
-"""Rows of a unit at least: some five seconds of work, compared to which a task run costs little."""
+"""Minimum rows of a unit: about five seconds of work, much more than a task run's overhead."""
 TABLE_ROWS: Final = 200
-"""The most files that the table artifact lists."""
+"""Maximum number of files in the table artifact."""
 
 
 @without_texts
@@ -52,22 +52,22 @@ def score_batch(
     limits: Limits | None = None,
     drift_limits: DriftLimits | None = None,
 ) -> RunResult:
-    """Do what `score_parquet` does, in task runs of the flow run that calls this.
+    """Score Parquet files like `score_parquet`, in task runs of the current flow run.
 
-    Progress, the files and the drift become artifacts.
+    Progress, files and drift are published as artifacts.
 
     Args:
-        source: A Parquet file, a folder or a glob pattern.
+        source: A Parquet file, folder or glob pattern.
         output: The file or folder to write.
-        model: What `resolve_model` gave; its path has to be the same wherever parts are scored.
-        pool: Where parts are scored, see `task_runner`.
-        options: Columns, and rows without text.
-        selection: Which files are scored, depending on the outputs that exist already.
-        limits: When to stop early; bad files count for each part by itself.
-        drift_limits: How far the batch may be from the model's reference.
+        model: The result of `resolve_model`; its path must be valid wherever units are scored.
+        pool: Where units are scored, see `task_runner`.
+        options: Columns, and how to treat rows without text.
+        selection: Which files to score, depending on existing outputs.
+        limits: When to stop early; failed files are counted separately in each unit.
+        drift_limits: How far the batch may drift from the model's reference.
 
     Raises:
-        PartlyScoredError: Not every file is scored. Finished files are kept.
+        PartlyScoredError: Not every file was scored. Finished files are kept.
         ImdbClassifierError: As for `score_parquet`.
     """
     with BatchRun.open(
@@ -93,13 +93,13 @@ def score_batch(
 
 
 def _score(run: BatchRun, model: dict[str, Any], pool: TaskRunner[Any]) -> list[FileResult]:
-    """Score a run's files in parts, each by a task run of `score_files`."""
+    """Score the files of a run in units, each in a task run of `score_files`."""
     rows = [row_count(file.source) for file in run.files]
     total = sum(rows)
     parts = group_files(rows, MAXIMUM_UNITS, UNIT_ROWS)
     logger = get_run_logger()
     logger.info(
-        "%s with %s; %s to score them",
+        "%s with %s, to be scored in %s",
         counted(len(rows), "file"),
         counted(total, "row"),
         counted(len(parts), "task run"),
@@ -107,7 +107,7 @@ def _score(run: BatchRun, model: dict[str, Any], pool: TaskRunner[Any]) -> list[
     progress = Progress.start(total, "rows")
     here = isinstance(pool, ThreadPoolTaskRunner)
     if not (here or isinstance(pool, ProcessPoolTaskRunner)):
-        # Workers of a cluster have working folders of their own.
+        # Cluster workers have other working folders.
         run = _absolute(run)
         model = {**model, "path": storage_of(model["path"]).absolute(model["path"])}
     threads = 1 if isinstance(pool, ProcessPoolTaskRunner) else None
@@ -122,7 +122,7 @@ def _score(run: BatchRun, model: dict[str, Any], pool: TaskRunner[Any]) -> list[
                     "part": run.part(positions).to_dict(),
                     "model": model,
                     "threads": threads,
-                    # Parts that are scored side by side would move each other's bar.
+                    # Units that are scored in parallel would overwrite each other's progress.
                     "progress": (progress.artifact, sum(rows[: positions.start]), total)
                     if here
                     else None,
@@ -136,7 +136,7 @@ def _score(run: BatchRun, model: dict[str, Any], pool: TaskRunner[Any]) -> list[
             done += sum(file.rows for file in files)
             if not here:
                 progress.show(done)
-            # Here, because what workers of a cluster log need not arrive.
+            # Logged here, because the logs of cluster workers may not arrive.
             logger.info("unit %d: %s", number, _summary(files))
     return results
 
@@ -155,21 +155,21 @@ def score_files(
     threads: int | None,
     progress: tuple[str | None, int, int] | None,
 ) -> dict[str, Any]:
-    """Score a part of a run; a file that cannot be scored becomes a result like the others.
+    """Score a unit of a run; files that cannot be scored are among the results.
 
     Args:
-        number: Of the part, from 1.
-        part: What ``BatchRun.to_dict`` gave.
-        model: What `resolve_model` gave.
-        threads: How many to score with; None for those of the Dask worker, else one for each core.
-        progress: The id of a progress artifact, the rows done before this part, and all rows; None
-            to show none.
+        number: The unit's number, from 1.
+        part: The result of ``BatchRun.to_dict``.
+        model: The result of `resolve_model`.
+        threads: Number of threads; None for those of the Dask worker, else one per core.
+        progress: The id of a progress artifact, the rows done before this unit, and all rows; None
+            to show no progress.
 
     Returns:
         files: the fields of `FileResult` for each file.
 
     Raises:
-        BundleError: The model is no longer the one that was resolved.
+        BundleError: The model has changed since it was resolved.
         ImdbClassifierError: The input is a single file and cannot be scored.
     """
     scorer = _scorer(model["path"], model["model_hash"], threads or threads_of_worker())
@@ -210,7 +210,7 @@ def _summary(files: Sequence[FileResult]) -> str:
 
 
 def _report(result: RunResult, output: str) -> None:
-    """Publish a result as artifacts and events."""
+    """Publish the result of a run as artifacts and events."""
     totals = result.totals()
     by = f"Scored by {result.model_id} into {output}."
     shown = sorted(result.files, key=lambda file: (file.status != "failed", file.name))[:TABLE_ROWS]
@@ -232,13 +232,13 @@ def _report(result: RunResult, output: str) -> None:
             for file in shown
         ],
         description=(
-            f"{counted(totals['files'], 'file')}, of them {totals['failed']:,} failed, "
-            f"{totals['skipped']:,} skipped and {totals['pending']:,} pending; "
+            f"{counted(totals['files'], 'file')} ({totals['failed']:,} failed, "
+            f"{totals['skipped']:,} skipped, {totals['pending']:,} pending); "
             f"{counted(totals['rows'], 'row')}: {totals['positive']:,} positive, "
             f"{totals['negative']:,} negative, {totals['without_text']:,} without text, "
             f"{totals['truncated']:,} truncated. {by}"
             + (
-                f" The first {len(shown):,} files are shown."
+                f" Only {counted(len(shown), 'file')} shown, failed ones first."
                 if len(shown) < len(result.files)
                 else ""
             )
@@ -248,7 +248,7 @@ def _report(result: RunResult, output: str) -> None:
     drift = result.drift
     if drift is not None:
         publish(
-            "The drift",
+            "The drift report",
             create_markdown_artifact,
             key=DRIFT_KEY,
             markdown=render_drift(drift),
@@ -261,18 +261,18 @@ def _report(result: RunResult, output: str) -> None:
 
 
 def _bundle(path: str, model_hash: str) -> Bundle:
-    """The bundle of a model, if it is still the one that was resolved."""
+    """Load the bundle of a model, and check that it is the one that was resolved."""
     bundle = load_bundle(path)
     if bundle.model_hash != model_hash:
         raise BundleError(
-            "One run scores with one model.",
-            f"{path} was {model_hash[:12]} at first, and is {bundle.model_hash[:12]} now.",
-            "Run it again.",
+            "A run must use the same model throughout.",
+            f"{path} changed from {model_hash[:12]} to {bundle.model_hash[:12]}.",
+            "Rerun to score with the new model.",
         )
     return bundle
 
 
 @lru_cache(maxsize=1)
 def _scorer(path: str, model_hash: str, threads: int | None) -> Scorer:
-    """The scorer of a model, loaded once a process and shared by all parts scored in it."""
+    """Return a model's scorer, loaded once per process and shared by all units scored in it."""
     return Scorer(_bundle(path, model_hash), threads)

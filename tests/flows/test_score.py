@@ -239,8 +239,8 @@ def test_artifacts_that_fail_are_one_warning_each(
     assert (tmp_path / "scored" / "_SUCCESS").exists()
     warnings = [line["message"] for line in server.logs(run) if line["level"] >= 30]
     assert warnings == [
-        "The progress was not published (ConnectionError); the run goes on without it.",
-        "The table of files was not published (ConnectionError); the run goes on without it.",
+        "The progress bar was not published (ConnectionError); the run continues without it.",
+        "The table of files was not published (ConnectionError); the run continues without it.",
     ]
 
 
@@ -290,7 +290,7 @@ def test_many_files_make_few_units(
 
 def test_one_run_has_one_model(tmp_path: Path) -> None:
     model = tasks.resolve_model.fn("@champion", str(tmp_path))
-    with pytest.raises(BundleError, match="was 000000000000 at first, and is"):
+    with pytest.raises(BundleError, match=r"changed from 000000000000 to \w{12}\. Rerun"):
         tasks.score_files.fn(1, {}, {**model, "model_hash": "0" * 64}, None, None)
 
 
@@ -311,5 +311,5 @@ def test_the_table_shows_failed_files_first_and_no_more_than_200(
     rows = server.table(run, "scored-files")
     assert [row["name"] for row in rows] == ["c.parquet", "a.parquet"]
     description = server.artifact(run, "scored-files")["description"]
-    assert description.startswith("3 files, of them 1 failed, 0 skipped and 0 pending; 4 rows: ")
-    assert description.endswith("The first 2 files are shown.")
+    assert description.startswith("3 files (1 failed, 0 skipped, 0 pending); 4 rows: ")
+    assert description.endswith("Only 2 files shown, failed ones first.")

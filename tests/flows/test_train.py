@@ -59,7 +59,7 @@ def test_the_sample_does_not_beat_the_bundled_model(server: Any, tmp_path: Path)
     assert seen["name"] == f"train with seed 1: {version}"
     assert sorted(seen["tags"]) == [version, "train"]
     assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "NotPromoted")
-    assert ": refused, because of " in seen["state"]["message"]
+    assert ": refused (failed: " in seen["state"]["message"]
     assert registry.aliases() == {"challenger": version}
     assert list((tmp_path / "work").iterdir()) == []
     report = tmp_path / "reports" / version
@@ -181,7 +181,7 @@ def test_a_gate_of_ones_own_refuses(server: Any, made_up: tuple[str, str], tmp_p
     parameters = {"data": made_up[0], "recipe": "tiny", "seed": 3, "registry": str(tmp_path)}
     state, _ = server.flow_run(TRAIN, **parameters, gates={"log_loss": 0.0})
     assert state.name == "NotPromoted"
-    assert state.message.endswith("refused, because of log loss.")
+    assert state.message.endswith(": refused (failed: log loss).")
     model = state.result()["challenger"]
     scoring = {"source": str(FOLDER), "output": str(tmp_path / "out"), "registry": str(tmp_path)}
     state, _ = server.flow_run(SCORE, **scoring, model=model)

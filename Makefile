@@ -1,32 +1,32 @@
-# Python 3.11 to 3.13, named with PYTHON=...; everything else is installed into .venv.
+# Needs Python 3.11 to 3.13 (choose one with PYTHON=...); everything else is installed into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
-# What takes long, and hardly depends on the versions of Python and of packages.
+# Tests that take long and hardly depend on the versions of Python and packages.
 WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --ignore tests/ui \
   --ignore-glob 'tests/flows/test_deploy*' --ignore tests/flows/test_outages.py \
   --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-lowest test-pythons mutants lint format docs bench pretrained constraints
+.PHONY: help quickstart test test-lowest test-pythons mutants lint format docs bench pretrained
 
 help:
 	@echo "make quickstart    set up, train a model, score a file, show the result"
 	@echo "make test          set up and run every test"
 	@echo "make test-lowest   run the tests on the lowest supported versions of all packages"
-	@echo "make test-pythons  run the tests on every other supported Python found here"
-	@echo "make mutants       break a list of places one by one, and show which test finds each"
+	@echo "make test-pythons  run the tests on every other supported Python that is installed"
+	@echo "make mutants       apply a list of mutations one by one and show which test finds each"
 	@echo "make lint          ruff, mypy, import-linter"
-	@echo "make format        let ruff format the code"
+	@echo "make format        format the code with ruff"
 	@echo "make docs          set up and build the documentation into build/docs"
 	@echo "make bench         measure speed and memory"
 
-# --- set-up: the mark is newer than what it was made from, so nothing is installed twice
+# --- set-up: marker files newer than their prerequisites keep make from installing again
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-	  { echo "Python 3.11 to 3.13 is needed; $(PYTHON) is another. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	  { echo "Python 3.11 to 3.13 is required; $(PYTHON) is not one of these. Choose one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
@@ -46,15 +46,15 @@ $(VENV)/installed-bench: $(VENV)/installed
 	$(PIP) --group bench
 	@touch $@
 
-# --- what people run
+# --- commands
 quickstart: $(VENV)/installed
 	$(BIN)/imdb-classifier quickstart
 
 test: $(VENV)/installed-dev
 	$(BIN)/$(PYTEST) $(ARGS)
 
-# The lowest versions that pyproject.toml allows, without Prefect and what needs it. Packages that
-# pyproject.toml does not name are those of one day: a new release of theirs breaks nothing here.
+# The lowest versions that pyproject.toml allows, without Prefect and what needs it. Indirect
+# dependencies are taken as of a fixed day, so that a new release cannot break this target.
 test-lowest: .venv-lowest/installed
 	.venv-lowest/bin/$(PYTEST) $(WITHOUT_SLOW) --ignore tests/flows --ignore tests/test_benchmarks.py $(ARGS)
 
@@ -64,8 +64,8 @@ test-lowest: .venv-lowest/installed
 	  --exclude-newer 2026-11-20 --editable '.[fast,train]' --group test
 	@touch $@
 
-# The Pythons that $(VENV) is not made of. pyenv's own come first on PATH, since the commands that
-# it puts there itself start only where their version is selected.
+# The Pythons other than that of $(VENV). pyenv's interpreters come first on PATH, because its shims
+# run only where their version is selected.
 test-pythons: $(VENV)/installed-dev
 	@for version in 3.11 3.12 3.13; do \
 	  [ ! -e $(BIN)/python$$version ] || continue; \
@@ -96,7 +96,7 @@ docs: $(VENV)/installed-docs
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# The model in the wheel: make pretrained DATA=... SEED=...
+# Retrains the model in the wheel: make pretrained DATA=... SEED=...
 pretrained: $(VENV)/installed
 	rm -rf build/registry/versions
 	$(BIN)/imdb-classifier train --recipe production --seed $(SEED) --data $(DATA) --registry build/registry

@@ -1,7 +1,7 @@
-"""Run the scheduled deployments from one process, without a work pool and a worker.
+"""Run the scheduled deployments from one process, without a work pool or worker.
 
-They are those of ``prefect.yaml``, with its schedules. Stopping the process leaves the schedules
-as they are: runs that fall due meanwhile start late, once it runs again.
+The deployments and schedules are those of ``prefect.yaml``. Stopping the process leaves the
+schedules active: runs that fall due meanwhile start late, once it runs again.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from imdb_classifier.storage import storage_of
 HERE: Final = Path(__file__).resolve().parent
 FLOWS: Final = Path(flows.__path__[-1])
 RUNS_AT_ONCE: Final = 2
-"""One run of each deployment: without a limit, all late runs of a long pause start together."""
+"""One per deployment; without a limit, all late runs after a long pause would start together."""
 
 
 def scheduled_deployments(parameters: dict[str, dict[str, str]]) -> list[RunnerDeployment]:
-    """The deployments of ``prefect.yaml`` that have a schedule.
+    """Return the deployments of ``prefect.yaml`` that have a schedule.
 
     Args:
-        parameters: By deployment, flow parameters instead of those in the file.
+        parameters: Flow parameters by deployment; they override those in the file.
     """
     configured: list[dict[str, Any]] = yaml.safe_load((HERE / "prefect.yaml").read_text("utf-8"))[
         "deployments"
@@ -62,7 +62,7 @@ def _deployment(entry: dict[str, Any], parameters: dict[str, str]) -> RunnerDepl
 
 
 def check_not_in_a_pool(deployments: list[RunnerDeployment]) -> None:
-    """Registering over a deployment of a work pool would mix the two: runs of it crash.
+    """Check that no deployment of a work pool would be overwritten: its runs would crash.
 
     Raises:
         ConfigurationError: A deployment of that name belongs to a work pool.
@@ -83,11 +83,11 @@ def check_not_in_a_pool(deployments: list[RunnerDeployment]) -> None:
 
 
 def main() -> None:
-    """Serve until the process is stopped."""
+    """Serve the deployments until the process is stopped."""
     parser = argparse.ArgumentParser(description="Run the scheduled deployments from this process.")
     parser.add_argument("--source", help="Parquet files to score. Default: as in prefect.yaml.")
     parser.add_argument("--output", help="Folder for scored files. Default: as in prefect.yaml.")
-    # Runs have to find them from whatever folder this is started in next time.
+    # Absolute, because this may be started in another folder next time.
     given = {
         name: storage_of(value).absolute(value)
         for name, value in vars(parser.parse_args()).items()
@@ -101,7 +101,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     serve(
         *deployments,
-        # Prefect's default would switch the schedules off with every restart.
+        # By default, Prefect pauses the schedules on every shutdown.
         pause_on_shutdown=False,
         limit=RUNS_AT_ONCE,
     )

@@ -1,1 +1,1 @@
-"""The documentation: pages, and what fills them in."""
+"""The documentation: its pages and the values of their templates."""

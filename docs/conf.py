@@ -1,7 +1,7 @@
-"""Sphinx builds the documentation: ``make docs``.
+"""Sphinx configuration of the documentation (``make docs``).
 
-Pages are Markdown, and templates as well: before Sphinx parses a page, Jinja fills in what
-`docs.context` gives, so that no figure, no option and no public name is written twice.
+Pages are Markdown and Jinja templates: before Sphinx parses a page, Jinja fills in the values of
+`docs.context`, so that no figure, option or public name is written twice.
 """
 
 import os
@@ -17,7 +17,7 @@ from sphinx.environment import BuildEnvironment
 HERE = Path(__file__).parent
 # For the flows and the benchmarks, which are not installed.
 sys.path.insert(0, str(HERE.parent))
-# Flows and tasks are imported to be documented; nothing of Prefect's may be left behind by that.
+# Autodoc imports flows and tasks; Prefect's log does not belong into the output of the build.
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 
 from docs.context import context  # noqa: E402  # needs the path
@@ -33,12 +33,12 @@ myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-# Docstrings put code and names into single backticks; what is public becomes a link.
+# Docstrings put names into single backticks; those of public names become links.
 default_role = "py:obj"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
-# Types stand in signatures; by default, words before a colon would be taken for one.
+# Types are in signatures. By default, Napoleon takes words before a colon for the type.
 napoleon_custom_sections = ["Returns"]
 
 html_theme = "furo"
@@ -56,7 +56,7 @@ def _fill(app: Sphinx, page: str, source: list[str]) -> None:
 def _public(
     app: Sphinx, environment: BuildEnvironment, node: pending_xref, content: TextElement
 ) -> Element | None:
-    """Docstrings name what is public as one imports it: without its module."""
+    """Resolve public names, which docstrings write without their module."""
     target = f"imdb_classifier.{node['reftarget']}"
     python = environment.domains.python_domain
     return python.resolve_xref(
@@ -65,7 +65,7 @@ def _public(
 
 
 def setup(app: Sphinx) -> None:
-    """Fill in each page as it is read, and link the names in docstrings."""
+    """Register the hooks that fill in pages and link names in docstrings."""
     app.add_config_value("page_context", context(), rebuild="")
     app.connect("source-read", _fill)
     app.connect("missing-reference", _public)

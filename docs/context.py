@@ -1,4 +1,4 @@
-"""What the pages of the documentation are filled in with: figures, public names, commands."""
+"""Values for the templates of the documentation: figures, public names, command help."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHECKOUT = Path(__file__).parents[1]
 
 
 def context() -> dict[str, Any]:
-    """Everything that a page may name between double braces."""
+    """Return all values that a page may use, by name."""
     figures = {file.stem: _json(file) for file in sorted((CHECKOUT / "benchmarks").glob("*.json"))}
     return {
         **figures,
@@ -35,7 +35,7 @@ def context() -> dict[str, Any]:
             **bench.tables(figures["results"]),
             **cluster.tables(figures["cluster"]),
             "ablation": ablation.table(figures["ablation"]),
-            # They take an idle machine's quarter of an hour, and are left out until it was there.
+            # Measured separately, because it takes an idle machine a quarter of an hour.
             "seeds": seeds.table(figures["seeds"]) if "seeds" in figures else "",
         },
         "rate": {
@@ -53,7 +53,7 @@ def context() -> dict[str, Any]:
 
 
 def measured(conditions: Mapping[str, Any]) -> str:
-    """Processor, date, commit and versions of a measurement, as a sentence."""
+    """Return date, CPU, commit and versions of a measurement as a sentence."""
     packages = ", ".join(f"{name} {version}" for name, version in conditions["packages"].items())
     return (
         f"Measured on {conditions['date']} with {conditions['cores']} cores of an "
@@ -63,11 +63,11 @@ def measured(conditions: Mapping[str, Any]) -> str:
 
 
 def billion(clusters: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, float]:
-    """What a billion reviews take on 200 cores, by what two Dask workers did on two.
+    """Estimate what a billion reviews take on 200 cores, from two Dask workers on two cores.
 
     Returns:
-        rate (reviews a second and core); minutes on 200 cores, on 64 workers of 3 threads
-        (minutes_64x3) and of 1 (minutes_64x1); bytes a review, and gigabytes a second to read.
+        rate (reviews per second and core); minutes on 200 cores, on 64 workers of 3 threads
+        (minutes_64x3) and of 1 (minutes_64x1); bytes per review; gigabytes per second to read.
     """
     rate = cluster.FILES * UNIT_ROWS / clusters["of_text"][-1]["seconds"] / 2
     of_bytes = max(results["memory"], key=lambda row: row["rows"])
@@ -84,7 +84,7 @@ def billion(clusters: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str
 
 
 def public_names() -> dict[str, list[str]]:
-    """The names that the package exports, by kind: functions, classes, errors and constants."""
+    """Return the names that the package exports, by kind."""
     kinds: dict[str, list[str]] = {"functions": [], "classes": [], "errors": [], "constants": []}
     for name in imdb_classifier.__all__:
         kinds[_kind(getattr(imdb_classifier, name))].append(name)
@@ -92,7 +92,7 @@ def public_names() -> dict[str, list[str]]:
 
 
 def command_line() -> str:
-    """The help of every command as Markdown."""
+    """Return the help of every command as Markdown."""
     command = ["-m", "typer", "imdb_classifier.cli.app", "utils", "docs"]
     titles = ["--name", "imdb-classifier", "--title", "Command line"]
     return subprocess.run(

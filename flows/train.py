@@ -35,8 +35,8 @@ def train_imdb(
         data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or
             'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else the downloaded copy.
         recipe: What to train: production, seed or tiny.
-        seed: Decides first weights, split and order.
-        extra_train: Parquet files of your own with text and label to train on too.
+        seed: Random seed of initial weights, validation split and order.
+        extra_train: Labeled Parquet files of your own to add, with the columns text and label.
         registry: Folder of the model registry, local or in an object store (s3://). Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         gates: Limits of your own: accuracy (at least), log_loss, calibration_error, accuracy_lost

@@ -1,4 +1,4 @@
-"""Debian's Chromium without a window, for the tests that look at pages."""
+"""The fixture `browser`: headless Chromium, for tests that look at pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command line gave in this process."""
+"""Helpers for tests that run the command line in this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imdb_classifier.samples import FOLDER
 
 SAMPLE: Final = FOLDER / "test-00000-of-00001.parquet"
 CANARY: Final = "xylophone canary of a review"
-"""What tests plant in a review, to see that it is shown nowhere."""
+"""Planted in a review to check that no review text is shown."""
 
 
 class Outcome(NamedTuple):

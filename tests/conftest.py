@@ -1,4 +1,4 @@
-"""What tests of several modules share."""
+"""Fixtures that tests of several modules share."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ from tests.waiting import wait_for
 
 pytest_plugins = ["tests.browser", "tests.options"]
 
-# Hypothesis' own: the same examples in every run, each of which may take any time.
+# Built into Hypothesis: the same examples in every run, without a deadline.
 settings.load_profile("ci")
 
 TINY_SEED = 7
 TINY_VARIABLE = "IMDB_CLASSIFIER_TESTS_TINY"
-"""Names a folder that keeps the model of recipe `tiny` for further runs of pytest."""
+"""Environment variable: a folder that keeps the model of recipe `tiny` for later runs of pytest."""
 FLOWS = Path(__file__).parent / "flows"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several processes, one runs all tests of a file, and all that need the Prefect server."""
+    """Keep all tests of a file in one process, and all that need the Prefect server."""
     for item in items:
         group = FLOWS if item.path.is_relative_to(FLOWS) else item.path
         item.add_marker(pytest.mark.xdist_group(str(group)))
@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A model of the recipe `tiny`, trained once on the embedded samples; not to be changed."""
+    """A model of recipe `tiny`, trained once on the bundled samples; tests must not change it."""
     from imdb_classifier.pipeline.train import train_bundle
 
     work = os.environ.get(TINY_VARIABLE) or tmp_path_factory.mktemp("tiny")
@@ -73,7 +73,7 @@ def scorer(tiny_bundle: Bundle) -> Iterator[Scorer]:
 
 @pytest.fixture(scope="session")
 def small_network() -> Callable[..., tuple[Any, Recipe]]:
-    """Builds networks whose weights, biases included, are large enough for every gate to matter."""
+    """Builds networks with weights and biases large enough for every gate to matter."""
     from imdb_classifier.model.network import build_network
     from imdb_classifier.model.weights import NGRAM_WEIGHTS_LAYER, rounded
 
@@ -154,7 +154,7 @@ def object_store() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(object_store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """A bucket of this test's own, as users name it."""
+    """The URI of a new, empty bucket for one test."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -177,7 +177,7 @@ def run(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> Run:
-    """The command line in this process, with a registry and a cache of its own."""
+    """Runs the command line in this process, with a registry and a cache of its own."""
     monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", str(tmp_path / "registry"))
 
     def run(*arguments: str | Path) -> Outcome:
@@ -201,7 +201,7 @@ def empty_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def publish(empty_caches: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, str], None]:
-    """Lets a file be the published one of that name, offered where nobody listens."""
+    """Makes a local file pass for a published one, at an address where nothing listens."""
 
     def publish(path: Path, name: str) -> None:
         file = getattr(sources, name)

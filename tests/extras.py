@@ -1,4 +1,4 @@
-"""Which optional packages a test needs."""
+"""Skipping tests whose optional packages are not installed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import pytest
 
 
 def needs(package: str, extra: str) -> pytest.MarkDecorator:
-    """Skips a test where a package is not installed, as in `make test-lowest`."""
+    """Return a mark that skips a test if a package is missing, as in `make test-lowest`."""
     reason = f"{package} is not installed (extra: {extra})"
     return pytest.mark.skipif(find_spec(package) is None, reason=reason)

@@ -1,7 +1,8 @@
-"""Tests name the options that they hold: ``@pytest.mark.covers("score --prefix")``.
+"""The mark with which a test names the options it covers, and the check that it covers them.
 
-The parameter of a flow is named ``score-parquet:prefix``. ``pytest --without-options`` runs these
-tests once for each name, with that option taken out of what the test passes: all of them must fail.
+``@pytest.mark.covers("score --prefix")`` names an option, ``score-parquet:prefix`` the parameter of
+a flow. ``pytest --without-options`` runs the marked tests once for each name without that option:
+all of them must fail.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ TESTS = Path(__file__).parent
 
 
 def covered() -> set[str]:
-    """Every name in a mark of a test."""
+    """Return every name in a mark of a test."""
     return {
         ast.literal_eval(name)
         for file in TESTS.rglob("test_*.py")
@@ -29,15 +30,15 @@ def covered() -> set[str]:
 
 
 def option_name(command: Sequence[str], parameter: Any) -> str:
-    """How marks name an option, or an argument with a default, of a command and its groups."""
+    """Return the name that marks use for an option, or for an argument with a default."""
     option = parameter.param_type_name == "option"
     return " ".join([*command, parameter.opts[0] if option else parameter.name.upper()])
 
 
 def options_of(command: Any, names: Sequence[str] = ()) -> Iterator[str]:
-    """The names of all that may be left out on the command line of a command and those below it."""
+    """Yield the names of all options and optional arguments of a command and its subcommands."""
     for parameter in command.params:
-        # Typer's own are those that install shell completion.
+        # Typer adds options that install shell completion.
         if not parameter.required and not parameter.name.endswith("_completion"):
             yield option_name(names, parameter)
     for name, below in getattr(command, "commands", {}).items():
@@ -45,7 +46,7 @@ def options_of(command: Any, names: Sequence[str] = ()) -> Iterator[str]:
 
 
 def names_of(context: Any) -> list[str]:
-    """The names of a running command and its groups, without the program's."""
+    """Return the names of a running command and its groups, without the program's."""
     return [] if context.parent is None else [*names_of(context.parent), context.info_name]
 
 
@@ -53,12 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--without-options",
         action="store_true",
-        help="run the tests that cover an option without it, to see that they fail",
+        help="run each test without the option that it covers; it must fail",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "covers(name, ...): the options that this test holds")
+    config.addinivalue_line("markers", "covers(name, ...): the options that this test covers")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -77,11 +78,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def without_option(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """With a name as its parameter, commands and flows run as if that option were not given."""
+    """With a name as its parameter, run commands and flows as if that option were not given."""
     name = getattr(request, "param", None)
     if name is None:
         return
-    # What is taken out may be what keeps a test from the user's own registry.
+    # Without its option, a test might use the user's own registry.
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     if ":" in name:
         _leave_out_parameter(name, monkeypatch)

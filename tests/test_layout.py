@@ -1,4 +1,4 @@
-"""Where code and tests lie; import-linter holds which room imports which."""
+"""The layout of code and tests; import-linter checks which package imports which."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def children(folder: Path) -> set[str]:
 
 
 def bound_names(file: Path) -> Iterator[str]:
-    """The names that a package binds itself, but for imports of its own submodules."""
+    """Yield the names that a module binds at its top level."""
     for node in ast.parse(file.read_text("utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node.name
@@ -88,6 +88,6 @@ def test_no_name_hides_a_module_beside_it(module: Path) -> None:
 def test_tests_mirror_the_rooms() -> None:
     rooms = {folder.name for folder in FOLDERS if folder.parent == PACKAGE}
     found = {path.name for path in TESTS.iterdir() if any(path.glob("test_*.py"))}
-    # Tasks are tested by the flows that they make up.
+    # The tests of the flows test the tasks.
     assert rooms - found == {"tasks"}
     assert found - rooms == {"docs", "faults", "imdb", "ui"}

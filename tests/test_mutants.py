@@ -1,4 +1,4 @@
-"""The list of `make mutants` fits the code; that tests find them is what that command shows."""
+"""The mutations of `make mutants` fit the code; the command checks that tests find them."""
 
 from __future__ import annotations
 

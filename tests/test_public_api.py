@@ -1,4 +1,4 @@
-"""What can be imported from the package: its names, its examples, and what its functions take."""
+"""The public API: its names, its examples, and the kinds of arguments that it takes."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_model_may_be_a_reference_or_a_scorer(reviews: Path, tmp_path: Path) -
             assert verify_output(output, **named).problems == ()
             written[name] = output.read_bytes()
         assert len(set(written.values())) == 1
-        # One that was given stays open.
+        # A scorer that is passed in stays open.
         assert len(champion.probabilities(pa.array(["A fine film."]))) == 1
     with pytest.raises(errors.UnknownModelError, match="'@previous' is none of these"):
         score_parquet(reviews, tmp_path / "none.parquet", "@previous", registry=registry)

@@ -1,6 +1,6 @@
-"""Nothing phones home, and nothing is written outside the folders that the settings name.
+"""Nothing phones home, and nothing is written outside the configured folders.
 
-Native code opens files and sockets without telling Python: strace sees what it does.
+Native code opens sockets that Python does not know of, so strace records the calls.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ print(imdb_classifier.score_dataframe(pandas.DataFrame({"text": ["A fine film."]
 
 
 def can_trace() -> bool:
-    """Whether strace is there, and this machine lets it look at processes."""
+    """Whether strace is installed and permitted to trace processes."""
     if shutil.which("strace") is None:
         return False
     return subprocess.run([*STRACE, "true"], capture_output=True).returncode == 0
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
-    """That of a user who has set nothing."""
+    """Return the environment of a user who has set nothing."""
     path = f"{Path(sys.executable).parent}:{os.defpath}"
-    # The flows are run as scripts, which have the checkout on no path of theirs.
+    # Flows run as scripts do not have the checkout on their path.
     return {"PATH": path, "HOME": str(home), "PYTHONPATH": str(CHECKOUT), **variables}
 
 
 def calls_to_others(trace: str) -> list[str]:
-    """System calls with an address of another machine's, or of a name server."""
+    """Return the system calls that address another machine or a name server."""
     return [
         line
         for line in trace.splitlines()
@@ -72,7 +72,7 @@ def calls_to_others(trace: str) -> list[str]:
 
 
 def assert_quiet(tmp_path: Path, *arguments: str, writes: tuple[str, ...] = ()) -> None:
-    """Run a program in a home folder of its own, and look at what it wrote and whom it called."""
+    """Run a program in an empty home folder; check what it wrote and whom it called."""
     for name in ("home", "temporary"):
         (tmp_path / name).mkdir()
     tracing = can_trace()
@@ -90,7 +90,7 @@ def assert_quiet(tmp_path: Path, *arguments: str, writes: tuple[str, ...] = ()) 
     assert [name for name in names if not name.startswith(writes or ("\0",))] == []
     assert list((tmp_path / "temporary").iterdir()) == []
     if not tracing:
-        pytest.skip("strace is not there or not allowed: whom it called was not looked at")
+        pytest.skip("strace is not installed or not permitted: network calls were not checked")
     assert calls_to_others((tmp_path / "trace").read_text(errors="replace")) == []
 
 

@@ -1,4 +1,4 @@
-"""A folder of troublesome Parquet input: ``python -m tests.troublesome FOLDER`` makes it."""
+"""A folder of troublesome Parquet files: ``python -m tests.troublesome FOLDER`` writes it."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ TEXTS: Final[Texts] = [
 ]
 PLAIN: Final[Texts] = ["A wonderful film.", None, "Dull and badly acted."]
 NOT_UTF8: Final = (b"\xff", b"\xed\xa0\x80")
-"""A byte that UTF-8 never has; a surrogate, which Java's modified UTF-8 writes."""
+"""A byte that is never in UTF-8; a surrogate, as in Java's modified UTF-8."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One input file and what must become of it.
+    """One input file and what must happen to it.
 
     Attributes:
-        file: Where it lies in the folder named like its text column.
+        file: Its path in the folder that is named after its text column.
         write: Writes it.
-        texts: What the text column says, row by row, if it is legal.
-        refused: The class of the error, if it is not.
-        match: A pattern for that error; that it names the file goes without saying.
-        text_column: What ``--text-column`` says.
+        texts: The values of the text column, if the file is legal.
+        refused: The class of the error, if it is not legal.
+        match: A pattern for that error, which must name the file as well.
+        text_column: The value of ``--text-column``.
     """
 
     file: str
@@ -64,17 +64,17 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Its path below the folder that `make_folder` fills, fit to be printed."""
+        """Its printable path in the folder that `make_folder` fills."""
         return printable(f"{self.text_column}/{self.file}")
 
 
 def printable(name: str) -> str:
-    """A file name with line breaks and bytes that are no UTF-8 spelled out."""
+    """Return a file name with line breaks and bytes that are not UTF-8 escaped."""
     return os.fsencode(name).decode("utf-8", "backslashreplace").replace("\n", r"\n")
 
 
 def place(column: str, group: int = 0) -> str:
-    """A pattern for errors that name a column and a row group, be it counted from 0 or from 1."""
+    """Return a pattern for errors that name a column and a row group, counted from 0 or 1."""
     return rf"(?is)(?=.*'{column}')(?=.*row group [{group}{group + 1}])"
 
 
@@ -88,7 +88,7 @@ def raw(content: bytes) -> Write:
 
 
 def arrow(columns: dict[str, Any], **options: Any) -> Write:
-    # Not by path: pyarrow opens only names that are UTF-8.
+    # Not by path, because pyarrow only opens names in UTF-8.
     return lambda path: path.write_bytes(parquet(pa.table(columns), **options))
 
 
@@ -103,7 +103,7 @@ def fast(texts: list[Any], encoding: str) -> Write:
 
 
 def in_groups(schema: pa.Schema, *groups: dict[str, Any]) -> Write:
-    """Each row group with dictionaries of its own."""
+    """Write each row group with its own dictionaries."""
 
     def write(path: Path) -> None:
         with pq.ParquetWriter(path, schema) as writer:
@@ -114,17 +114,17 @@ def in_groups(schema: pa.Schema, *groups: dict[str, Any]) -> Write:
 
 
 def unchecked(*texts: bytes | None) -> pa.Array:
-    """Strings of these bytes, be they UTF-8 or not."""
+    """Return strings with these bytes, which need not be UTF-8."""
     return pa.array(texts, pa.binary()).view(pa.string())
 
 
 def annotated(texts: Texts) -> pa.Array:
-    """Texts of Arrow's extension type JSON."""
+    """Return texts with Arrow's extension type JSON."""
     return pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts))
 
 
 def damaged(column: str, group: int, at: int) -> Write:
-    """Three row groups, one byte of a column chunk wrong: 1 is in a page's header, -6 in data."""
+    """Flip a byte of a column chunk in one of 3 row groups: 1 is in a page header, -6 in data."""
     table = pa.table({"n": range(90), "text": PLAIN * 30})
     content = bytearray(parquet(table, row_group_size=30, write_page_checksum=True))
     row_group = pq.read_metadata(io.BytesIO(content)).row_group(group)
@@ -144,7 +144,7 @@ class _KeysInTheOpen(pe.KmsClient):  # type: ignore[misc]
 def encrypted(**options: Any) -> Write:
     def write(path: Path) -> None:
         keys = pe.EncryptionConfiguration("key", column_keys={"key": ["text"]}, **options)
-        # Such properties are good for one file.
+        # These properties can be used for one file only.
         properties = pe.CryptoFactory(_KeysInTheOpen).file_encryption_properties(
             pe.KmsConnectionConfig(), keys
         )
@@ -166,7 +166,7 @@ OTHER_COLUMNS: Final[dict[str, pa.Array]] = {
        for kind in (pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(2))},
     **{str(kind): pa.array([[1, None], None, [2, 3]], kind)
        for kind in (pa.list_(pa.int16()), pa.large_list(pa.uint8()))},
-    # Arrow 26 is the first to write and to read nulls among lists of a fixed size.
+    # Arrow 26 is the first release that writes and reads nulls among lists of a fixed size.
     "fixed size": pa.array([[1, None], None if pa.cpp_version_info.major >= 26 else [4, 5], [2, 3]],
                            pa.list_(pa.int16(), 2)),
     "map": pa.array([[("k", [1])], None, []], pa.map_(pa.string(), pa.list_(pa.int32()))),
@@ -264,7 +264,7 @@ COLUMNS: Final = [
             pl.Series([[1, 2]] * 3, dtype=pl.Array(pl.Int8, 2))}).write_parquet,
         "duckdb": sql("t AS text, uuid() AS u, '[1]'::JSON AS j, 1.5::DECIMAL(38, 3) AS d, "
                       "MAP {'a': [1]} AS m, now() AS z, union_value(a := 1) AS v")}),
-    # More categories in all than an index of eight bits can tell apart.
+    # More categories in total than an index of eight bits can hold.
     *_legal("columns", ["Good", *[None] * 99] * 3, {"300 categories by 100": in_groups(
         pa.schema({"c": pa.dictionary(pa.int8(), pa.string()), "text": pa.string()}),
         *[{"c": pa.array([f"{group}-{i}" for i in range(100)]).dictionary_encode().cast(
@@ -305,17 +305,17 @@ LEFT_OUT: Final = (
     "_SUCCESS", "_metadata", "_common_metadata", ".part-0.parquet.crc", ".hidden.parquet",
     "_temporary/0/x.parquet", "_delta_log/00.checkpoint.parquet", "README.txt",
 )  # fmt: skip
-"""What other systems leave beside data, neither scored nor an error."""
+"""Files of other systems next to the data; they are ignored."""
 
 
 def long_case() -> Case:
-    """One review of 100 MB; apart, because it takes seconds and a gigabyte."""
+    """Return a review of 100 MB; separate, because it takes seconds and a gigabyte."""
     text = "A fine, slow film. " * 5_263_158
     return Case("long.parquet", arrow({"text": [text]}), [text])
 
 
 def make_folder(folder: Path, cases: Sequence[Case] = CASES) -> None:
-    """Write each case into the folder of its text column, and what is left out beside the cases."""
+    """Write each case into the folder of its text column, with ignored files next to them."""
     writes = {f"{case.text_column}/{case.file}": case.write for case in cases}
     for beside in ("text", "text/hive/day=2026-11-01"):
         writes |= {f"{beside}/{name}": raw(GOOD) for name in LEFT_OUT}

@@ -1,4 +1,4 @@
-"""How tests wait for what another process does: for the outcome, however long it takes."""
+"""Waiting for what another process does, however long it takes."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 900
-"""Only what will never happen takes that long, even on a slow and busy machine."""
+"""Even a slow and busy machine does everything faster than this."""
 
 
 def wait_for(
     what: str, ask: Callable[[], T | None], process: subprocess.Popen[bytes] | None = None
 ) -> T:
-    """Ask again and again until there is an answer that is true, and return it.
+    """Call `ask` until it returns something true, and return that.
 
     Args:
-        what: What is waited for, for the message if it does not come.
-        ask: Gives the answer, or something false while there is none.
-        process: Whatever brings it about; there is no use in waiting once it has ended.
+        what: What is waited for, for the message if it does not happen.
+        ask: Returns the answer, or something false while there is none.
+        process: The process that brings it about; waiting fails if it ends first.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        # Looked at first, because the answer may be the last thing that the process brings about.
+        # Checked before asking, because the answer may be the last thing that the process does.
         ended = process is not None and process.poll() is not None
         if answer := ask():
             return answer

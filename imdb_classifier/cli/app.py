@@ -1,4 +1,4 @@
-"""The command line. Results go to standard output, everything else to standard error."""
+"""The command line: results go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ app.add_typer(data_app, name="data")
 
 
 def main() -> None:
-    """Run a command, and print errors and exit with their code."""
+    """Run a command; print an error, and exit with its code."""
     try:
         _command_line()()
     except ImdbClassifierError as error:
@@ -50,16 +50,16 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        # Mostly without the message, which may quote a review.
+        # Most messages are left out, because they may quote a review.
         frames = "".join(traceback.format_tb(error.__traceback__))
         err.print(f"{frames}Unexpected error: {described(error)}")
         sys.exit(EXIT_INTERNAL)
 
 
 def _command_line() -> Callable[[], object]:
-    """What runs the command that was given."""
+    """Return the app as one callable command."""
     try:
-        # Nothing has been read yet, so that an error's message cannot quote a review.
+        # No review has been read yet, so the error's message cannot quote one.
         return typer.main.get_command(app)
     except Exception as error:
         raise UnsupportedPackageError("typer", error) from error
@@ -86,7 +86,7 @@ def run_quickstart(
         Path, typer.Option(help="Folder for the registry, the report and the scored files.")
     ] = Path("quickstart"),
 ) -> None:
-    """Run the training and scoring flows once, on IMDB if it is configured, else on a sample."""
+    """Try every step once: train, evaluate and score, on the IMDB reviews or on a sample."""
     from imdb_classifier.cli.quickstart import run
 
     run(folder)
@@ -94,10 +94,15 @@ def run_quickstart(
 
 @app.command()
 def serve(
-    source: Annotated[str | None, typer.Option(help="Parquet files to score every night.")] = None,
-    output: Annotated[str | None, typer.Option(help="Folder for the scored files.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Parquet files to score every night. Default: as in prefect.yaml."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Folder for the scored files. Default: as in prefect.yaml.")
+    ] = None,
 ) -> None:
-    """Retrain every week and score every night, until this process is stopped."""
+    """Retrain every week and score every night until stopped."""
     from imdb_classifier.cli.commands.flow_commands import serve as serve_deployments
 
     serve_deployments(source, output)

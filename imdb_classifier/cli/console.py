@@ -1,4 +1,4 @@
-"""What the command line shows while it works: results on standard output, the rest beside it."""
+"""Terminal output: results on standard output, progress and messages on standard error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-# Names of files and columns are not ours: they are shown as they are, and mean nothing to rich.
+# File and column names come from users, and Rich must not interpret them as markup.
 _PLAIN: Final[Mapping[str, Any]] = {"markup": False, "emoji": False, "highlight": False}
 out: Final = Console(**_PLAIN)
 err: Final = Console(stderr=True, **_PLAIN)
@@ -34,7 +34,7 @@ def show_log() -> None:
 
 
 def show(as_json: bool, values: Mapping[str, Any], table: Table) -> None:
-    """A command's result on standard output: one JSON object, or a table for people."""
+    """Print a command's result to standard output, as one JSON object or as a table."""
     if as_json:
         print(json.dumps(values, ensure_ascii=False, allow_nan=False))
     else:
@@ -42,7 +42,7 @@ def show(as_json: bool, values: Mapping[str, Any], table: Table) -> None:
 
 
 def table(title: str, *columns: str) -> Table:
-    """A table in the one style; columns whose name starts with ``#`` hold numbers."""
+    """Return an empty table; columns whose name starts with ``#`` hold numbers."""
     result = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
         number = column.startswith("#")
@@ -54,7 +54,7 @@ def table(title: str, *columns: str) -> Table:
 
 @contextmanager
 def row_progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar of rows done, on a terminal; the callable is told how many more are done."""
+    """Show a progress bar on a terminal; call what this yields with the rows done since."""
     columns = (
         TextColumn("scoring"),
         BarColumn(),
@@ -68,5 +68,5 @@ def row_progress(total: int) -> Iterator[Callable[[int], None]]:
 
 
 def interval(figure: dict[str, float]) -> str:
-    """A figure with its 95 % interval, for people."""
+    """Format a figure with its 95 % interval."""
     return f"{figure['value']:.4f}  [{figure['low']:.4f}, {figure['high']:.4f}]"

@@ -1,4 +1,4 @@
-"""The first run for somebody new: both flows on whatever reviews are there, then what came out."""
+"""The command `quickstart`: runs the training and scoring flows once and shows the result."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, scored_fields
 
 
 def run(folder: Path) -> None:
-    """Train, check, and score a sample of reviews through the Prefect flows.
+    """Train and evaluate a model and score reviews through the Prefect flows; print the result.
 
     Args:
-        folder: Where registry, reports, scored files and, without a Prefect server of one's own,
-            Prefect's data go.
+        folder: For the registry, the report, the scored files and, if ``PREFECT_API_URL`` is not
+            set, Prefect's data.
 
     Raises:
         MissingExtraError: Prefect is not installed.
-        ImdbClassifierError: That of the first flow that failed.
+        ImdbClassifierError: A flow failed with this error.
     """
     registry, output = folder / "registry", folder / "scored"
     reviews = os.environ.get(DATA_VARIABLE)
     if reviews:
         training = {"recipe": "seed"}
-        _say(f"{DATA_VARIABLE} is set: training recipe 'seed' on the IMDB reviews (some minutes).")
+        _say(f"{DATA_VARIABLE} is set: training recipe 'seed' on the IMDB reviews (a few minutes).")
     else:
         training = {"recipe": "tiny", "data": str(SAMPLES)}
         _say(
             f"{DATA_VARIABLE} is not set: training recipe 'tiny' on the bundled sample reviews "
-            "instead. This shows every step, but the result will not replace the bundled model."
+            "instead. This shows every step, but the new model will not replace the bundled one."
         )
     inputs = {"sample": str(SAMPLES / "test-*.parquet")}
     if reviews and any(Path(reviews).glob("test-*.parquet")):
         inputs["imdb"] = str(Path(reviews) / "test-*.parquet")
     if not os.environ.get("PREFECT_API_URL"):
-        # Prefect reads it when it is imported, and starts a server with this folder.
+        # Prefect reads PREFECT_HOME on import; its temporary server keeps its data there.
         os.environ.setdefault("PREFECT_HOME", str((folder / "prefect").resolve()))
         Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    from imdb_classifier import tasks  # first, for it names the packages that are missing
+    from imdb_classifier import tasks  # first, because its error names the missing package
     from imdb_classifier.flows.score import score_parquet
     from imdb_classifier.flows.train import train_imdb
 

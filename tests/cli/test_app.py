@@ -28,7 +28,7 @@ def test_version_is_printed(run: Run) -> None:
         (["train", "--recipe", "nope", "--data", FOLDER], 78, "It is 'nope'"),
         (["evaluate", "--model", "nowhere"], 66, "'nowhere' is none of these"),
         (["models", "promote", "--to", "previous"], 66, "@previous"),
-        (["models", "promote"], 2, "Name either a MODEL, or --to previous"),
+        (["models", "promote"], 2, "Give either MODEL or --to previous"),
         (["score", SAMPLE], 2, "OUTPUT"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,

@@ -98,7 +98,7 @@ def test_a_deadline_ends_a_run(run: Run, reviews: Path, tmp_path: Path) -> None:
     outcome = run("score", reviews, tmp_path / "out", "--deadline", "1us", "--json")
     assert outcome.code == 75
     assert outcome.json["totals"]["pending"] == 1
-    assert "Files pending: 1. Rerun to continue." in outcome.err
+    assert "Stopped early: 1 file pending. Rerun to continue." in outcome.err
 
 
 @pytest.mark.covers("score --max-bad-files")

@@ -1,1 +1,1 @@
-"""The commands, by what they work on."""
+"""The commands, grouped by what they work on."""

@@ -1,4 +1,4 @@
-"""The commands that score Parquet files, say what scoring would do, and verify scored files."""
+"""The commands `score`, `plan` (a dry run) and `verify`."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def score(
     runner: Annotated[
         Literal["local", "process", "dask"],
         typer.Option(
-            help="Where files are scored: local, with every core of this process; process, in a "
-            "process for each core; dask, on the workers of a Dask cluster. The last two are runs "
-            "of the Prefect flow."
+            help="Where files are scored: local, in this process, on every core; process, in one "
+            "process per core; dask, on the workers of a Dask cluster. process and dask run the "
+            "Prefect flow."
         ),
     ] = "local",
     scheduler: Annotated[
@@ -142,9 +142,10 @@ def _show_result(as_json: bool, result: RunResult, how: str) -> None:
         shown.add_section()
         shown.add_row("all", "", *(f"{totals[column]:,}" for column in columns))
     if totals["pending"]:
-        err.print(f"Stopped early. Files pending: {totals['pending']:,}. Rerun to continue.")
+        pending = counted(totals["pending"], "file")
+        err.print(f"Stopped early: {pending} pending. Rerun to continue.")
     if totals["skipped"]:
-        err.print(f"Files skipped, see --only: {totals['skipped']:,}.")
+        err.print(f"{counted(totals['skipped'], 'file')} skipped because of --only.")
     if result.drift and result.drift.crossed:
         err.print(result.drift.summary, style="yellow", soft_wrap=True)
     for file in result.failed:
@@ -166,7 +167,7 @@ def plan(
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Dry run: files that score would score with the same options, estimated time and memory."""
+    """Dry run: list the files that score would process, and estimate time and memory."""
     from imdb_classifier.batch.dry_run import dry_run_parquet
     from imdb_classifier.scoring.scorer import Scorer
 
@@ -195,12 +196,15 @@ def verify(
     output: Annotated[str, typer.Argument(metavar="OUTPUT", help="A scored file or folder.")],
     source: Annotated[
         str | None,
-        typer.Option("--input", help="What it was scored from. Default: what its manifest says."),
+        typer.Option(
+            "--input", help="Input that OUTPUT was scored from. Default: as in its manifest."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="The model that scored it. Default: what it says itself.")
+        str | None,
+        typer.Option(help="Model that scored OUTPUT. Default: the one that OUTPUT names."),
     ] = None,
-    rows: Annotated[int, typer.Option(help="Rows of each file to score again.", min=0)] = 32,
+    rows: Annotated[int, typer.Option(help="Number of rows per file to score again.", min=0)] = 32,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -210,11 +214,11 @@ def verify(
     found = verify_output(
         output, model, source=source, rows_again=rows, registry=Registry.at(registry)
     )
-    verdict = "something is off" if found.problems else "all is well"
+    verdict = "differences found" if found.problems else "no differences"
     shown = table(
         f"{counted(found.files, 'file')} with {counted(found.rows, 'row')}, "
         f"{found.scored_again:,} of them scored again by {found.model_id}: {verdict}",
-        *("file", "#row", "what is off"),
+        *("file", "#row", "problem"),
     )
     for problem in found.problems:
         shown.add_row(problem.file, "" if problem.row is None else f"{problem.row:,}", problem.what)

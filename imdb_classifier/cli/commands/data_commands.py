@@ -1,4 +1,4 @@
-"""The commands that locate and download reviews."""
+"""The commands `data` and `data fetch`, which locate and download the IMDB reviews."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def show_data(context: typer.Context, as_json: AsJson = False) -> None:
 @data_app.command()
 def fetch(
     source: Annotated[
-        Literal["aclimdb", "keras"], typer.Argument(help="Published copy.")
+        Literal["aclimdb", "keras"], typer.Argument(help="Which published copy to download.")
     ] = "aclimdb",
     as_json: AsJson = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The flows and deployments, for commands; Prefect is imported when one of them is called."""
+"""Functions of commands that run flows or deployments; only calling one imports Prefect."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ _PACKAGE: Final = Path(__file__).resolve().parents[2]
 
 
 def score_by_flow(**parameters: Any) -> RunResult:
-    """Score Parquet files by the flow `score-parquet`, without Prefect's log on the terminal.
+    """Score Parquet files with the flow `score-parquet`, hiding Prefect's log on the terminal.
 
     Args:
-        **parameters: Of the flow.
+        **parameters: Parameters of the flow.
+
+    Returns:
+        The result, which also lists files that could not be scored.
 
     Raises:
         MissingExtraError: Prefect is not installed.
-        ImdbClassifierError: The flow's own error, unless some of its files are scored.
+        ImdbClassifierError: The flow failed, and not because some files could not be scored.
     """
-    # Of Prefect's handler for the terminal, here and in child processes; its server has the log.
+    # As a variable, so that child processes inherit it. The server still gets the whole log.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    from imdb_classifier import tasks  # first, for it names the packages that are missing
+    from imdb_classifier import tasks  # first, because its error names the missing package
     from imdb_classifier.flows.score import score_parquet
 
     state = tasks.call_flow(score_parquet, **parameters)
@@ -37,29 +40,29 @@ def score_by_flow(**parameters: Any) -> RunResult:
 
 
 def serve(source: str | None, output: str | None) -> NoReturn:
-    """Become the process that runs the scheduled deployments, until it is stopped.
+    """Replace this process with one that runs the scheduled deployments until it is stopped.
 
     Args:
-        source: What is scored every night; None for what ``prefect.yaml`` says.
-        output: Where the scored files go; None likewise.
+        source: Parquet files to score every night; None for those in ``prefect.yaml``.
+        output: Folder for the scored files; None for the one in ``prefect.yaml``.
 
     Raises:
         MissingExtraError: Prefect is not installed.
-        ConfigurationError: The deployments are not there.
+        ConfigurationError: ``deployments/serve.py`` is missing.
     """
-    import imdb_classifier.tasks  # noqa: F401 - names the packages that are missing
+    import imdb_classifier.tasks  # noqa: F401 - its error names the missing package
 
-    # The wheel carries the folder inside the package, a checkout has it beside the package.
+    # A wheel has the folder inside the package, a checkout beside it.
     places = (_PACKAGE / "_deployments" / "serve.py", _PACKAGE.parent / "deployments" / "serve.py")
     program = next((place for place in places if place.is_file()), None)
     if program is None:
         raise ConfigurationError(
-            "The deployments come with the wheel and with a checkout of the project.",
-            "deployments/serve.py is in neither.",
-            "Install the package again.",
+            "imdb-classifier serve needs deployments/serve.py, which comes with the package.",
+            "It was not found in the package or next to it.",
+            "Reinstall imdb-classifier.",
         )
     options = {"--source": source, "--output": output}
     given = [part for name, value in options.items() if value for part in (name, value)]
     command = [sys.executable, str(program), *given]
-    # In place of this process, so that whoever stops it by its id stops the serving too.
+    # Replaces this process, so that stopping it by its id stops the server as well.
     os.execv(command[0], command)

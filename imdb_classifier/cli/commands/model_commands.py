@@ -1,4 +1,4 @@
-"""The commands that list, show and promote models."""
+"""The commands `models list`, `models show` and `models promote`."""
 
 from __future__ import annotations
 
@@ -31,11 +31,13 @@ def list_models(registry: RegistryOption = None, as_json: AsJson = False) -> Non
 
 @models_app.command("show")
 def show_model(
-    model: Annotated[str, typer.Argument(help="@alias, a version's id, or a bundle's path.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="@alias, a version's id, or a bundle's path.")
+    ],
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a model came about and what its evaluation found."""
+    """Show how a model was trained and the results of its evaluation."""
     where = Registry.at(registry)
     bundle = where.load(model)
     values = _describe(bundle, where) | {
@@ -43,7 +45,7 @@ def show_model(
         "manifest": {k: v for k, v in bundle.manifest.items() if k != "golden"},
         "evaluation": bundle.evaluation,
     }
-    shown = table(bundle.model_id, "what", "value")
+    shown = table(bundle.model_id, "property", "value")
     data = bundle.manifest["data"]
     shown.add_row("alias", " ".join(f"@{alias}" for alias in values["aliases"]))
     shown.add_row("recipe", f"{bundle.recipe.name}, seed {bundle.manifest['seed']}")
@@ -57,32 +59,34 @@ def show_model(
 
 @models_app.command()
 def promote(
-    model: Annotated[str | None, typer.Argument(help="A version's id or @challenger.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="A version's id or @challenger.")
+    ] = None,
     to: Annotated[
         Literal["previous"] | None,
-        typer.Option(help="Roll back to what was champion before, without a comparison."),
+        typer.Option(help="Roll back to the previous champion, without checks."),
     ] = None,
     gate: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=LIMIT",
-            help="A limit of your own: accuracy (at least), log_loss, calibration_error, "
+            help="Limit of your own: accuracy (at least), log_loss, calibration_error, "
             "accuracy_lost and label_changes (at most).",
         ),
     ] = None,
     batch: Annotated[
         str | None,
-        typer.Option(help="Parquet files without labels, in which few labels may change."),
+        typer.Option(help="Unlabeled Parquet files in which few labels may change."),
     ] = None,
-    text_column: Annotated[str, typer.Option(help="Their column that holds the text.")] = TEXT,
+    text_column: Annotated[str, typer.Option(help="Text column of the files in --batch.")] = TEXT,
     data: Data = None,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a model the champion if it passes every check beside the old one; else exit code 3."""
+    """Make a model the champion if it passes every promotion check; exit code 3 if not."""
     where = Registry.at(registry)
     if (model is None) == (to is None):
-        raise typer.BadParameter("Name either a MODEL, or --to previous.")
+        raise typer.BadParameter("Give either MODEL or --to previous.")
     if model is None:
         promoted = where.promote("@previous")
         shown = table("Rolled back", "champion", "previous")
@@ -94,7 +98,7 @@ def promote(
 
     gates = Gates.of(dict(map(named_limit, gate or ())))
     decision = decide_promotion(where.load(model), where, data, gates, batch, text_column)
-    shown = table(decision.reason, "check", "passed", "what was found")
+    shown = table(decision.reason, "check", "passed", "result")
     for check in decision.checks:
         shown.add_row(check.name, "yes" if check.passed else "NO", check.found)
     show(as_json, decision.to_dict(), shown)
@@ -102,7 +106,7 @@ def promote(
 
 
 def _minute(moment: str) -> str:
-    """A moment in UTC, ISO 8601, without its seconds."""
+    """Cut an ISO 8601 time to the minute."""
     return moment[:16].replace("T", " ")
 
 

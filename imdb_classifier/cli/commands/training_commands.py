@@ -1,4 +1,4 @@
-"""The commands that train models and check them."""
+"""The commands `train` and `evaluate`."""
 
 from __future__ import annotations
 
@@ -31,10 +31,14 @@ def train(
     recipe: Annotated[
         str, typer.Option(help="What to train: production, seed or tiny.")
     ] = "production",
-    seed: Annotated[int, typer.Option(help="Decides first weights, split and order.")] = 1,
+    seed: Annotated[
+        int, typer.Option(help="Random seed of initial weights, validation split and order.")
+    ] = 1,
     extra_train: Annotated[
         list[str] | None,
-        typer.Option(help="Parquet files of your own with text and label to train on too."),
+        typer.Option(
+            help="Labeled Parquet files of your own to add, with the columns text and label."
+        ),
     ] = None,
     force: Annotated[
         bool,
@@ -43,7 +47,7 @@ def train(
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model, check it against the test split, keep it as @challenger."""
+    """Train a model, evaluate it on the IMDB test split, and register it as @challenger."""
     from imdb_classifier.evaluation.report import write_report
     from imdb_classifier.pipeline.evaluate import evaluate_bundle
     from imdb_classifier.pipeline.promote import register_bundle
@@ -54,8 +58,8 @@ def train(
     if known and not force:
         bundle = where.load(known)
         err.print(
-            f"{known} was trained on the same reviews, with the same recipe and seed: there is "
-            "nothing to learn. Change one of them, or say --force."
+            f"Training skipped: {known} was trained on the same reviews, with the same recipe and "
+            "seed. Change one of them, or use --force."
         )
         _show_figures(as_json, bundle, bundle.evaluation or {}, {})
         return
@@ -87,12 +91,12 @@ def evaluate(
         str | None, typer.Option(help="Folder for the report as JSON, Markdown and HTML.")
     ] = None,
     with_texts: Annotated[
-        bool, typer.Option(help="Print the worst reviews in the HTML report.")
+        bool, typer.Option(help="Show the text of the worst reviews in the HTML report.")
     ] = False,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a model against the IMDB test split."""
+    """Evaluate a model on the IMDB test split."""
     from imdb_classifier.evaluation.report import write_report
     from imdb_classifier.pipeline.evaluate import evaluate_bundle, worst_texts
 
@@ -117,7 +121,7 @@ def _show_figures(
 
 
 class _TrainingBar(TrainingObserver):
-    """A bar of steps for each epoch, its figures left behind as a line."""
+    """Progress bar of an epoch's steps; the figures of finished epochs stay as lines."""
 
     def __init__(self) -> None:
         self._progress = Progress(

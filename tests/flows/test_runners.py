@@ -10,14 +10,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from imdb_classifier.storage.files import sha256_of
 from tests.flows.conftest import write_many
+from tests.waiting import PATIENCE_SECONDS, wait_for
 
 SCORE = "flows/score.py:score_parquet"
 
@@ -146,6 +148,48 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
     assert cluster.workers[0].wait() == -signal.SIGKILL
     server.flow_run(SCORE, output=str(tmp_path / "undisturbed"), **parameters)
     assert _sums(output) == _sums(tmp_path / "undisturbed")
+
+
+def test_sigterm_ends_all_processes_and_the_run_can_resume(server: Any, tmp_path: Path) -> None:
+    write_many(tmp_path / "many", files=8, times=280)
+    score = ["-m", "imdb_classifier", "score", "many", "--registry", "none", "--json"]
+    output = tmp_path / "scored"
+    # Without a server of its own, the command starts a temporary one, which must end as well.
+    environment = {**server.environment, "PREFECT_HOME": str(tmp_path / "prefect")}
+    del environment["PREFECT_API_URL"]
+    with replace(server, environment=environment).running(
+        [*score, "scored", "--runner", "process"],
+        tmp_path,
+        "the first file was scored",
+        lambda: any(output.glob("*.parquet")),
+    ) as process:
+        children = psutil.Process(process.pid).children(recursive=True)
+        try:
+            started = " ".join(
+                part for child in filter(_is_alive, children) for part in child.cmdline()
+            )
+            assert "uvicorn" in started
+            assert "multiprocessing.spawn" in started
+            process.terminate()
+            assert process.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM
+            wait_for("the end of its processes", lambda: not any(map(_is_alive, children)))
+        finally:
+            for child in filter(_is_alive, children):
+                child.kill()
+    assert not (output / "_SUCCESS").exists()
+    again = server.run([*score, "scored", "--runner", "process"], tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert {file["status"] for file in json.loads(again.stdout)["files"]} == {"scored", "reused"}
+    assert server.run([*score, "undisturbed"], tmp_path).returncode == 0
+    assert _sums(output) == _sums(tmp_path / "undisturbed")
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        # A zombie has ended, and only waits for its parent to notice.
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.mark.covers("score-parquet:scheduler")

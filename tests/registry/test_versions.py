@@ -147,8 +147,10 @@ def test_a_bundle_outside_can_score_but_not_be_champion(
 def test_a_registry_that_cannot_be_written_says_so(tmp_path: Path, registered: Bundle) -> None:
     (tmp_path / "file").touch()
     broken = Registry.at(tmp_path / "file" / "registry")
-    with pytest.raises(CannotWriteError, match="Name another"):
+    with pytest.raises(CannotWriteError, match=r"file/registry/.* failed: Not a directory\."):
         broken.register(registered, "{}", "")
+    with pytest.raises(CannotWriteError, match=r"file/registry failed: .*IMDB_CLASSIFIER_REGISTRY"):
+        broken.record(registered.model_id, {"promote": True})
 
 
 def test_where_the_registry_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

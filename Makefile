@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
-# Tests that take long and hardly depend on the versions of Python and packages.
+# Slow tests that only `make test` runs: documentation, pages in a browser, Prefect's servers and
+# schedules, benchmarks, and more data or more faults for code that other tests cover. They
+# hardly depend on the versions of Python and packages.
 WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --ignore tests/ui \
-  --ignore-glob 'tests/flows/test_deploy*' --ignore tests/flows/test_outages.py \
-  --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py
+  --ignore tests/test_benchmarks.py --ignore-glob 'tests/flows/test_deploy*' \
+  --ignore tests/flows/test_outages.py --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -56,7 +58,7 @@ test: $(VENV)/installed-dev
 # The lowest versions that pyproject.toml allows, without Prefect and what needs it. Indirect
 # dependencies are taken as of a fixed day, so that a new release cannot break this target.
 test-lowest: .venv-lowest/installed
-	.venv-lowest/bin/$(PYTEST) $(WITHOUT_SLOW) --ignore tests/flows --ignore tests/test_benchmarks.py $(ARGS)
+	.venv-lowest/bin/$(PYTEST) $(WITHOUT_SLOW) --ignore tests/flows $(ARGS)
 
 .venv-lowest/installed: pyproject.toml | $(VENV)/installed-dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest

@@ -1,0 +1,1 @@
+"""Parquet footers: read, extended by columns, and written again."""

@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imdb_classifier.batch.outputs.scored_file import ROW_GROUP_ROWS, WRITER_OPTIONS
+from imdb_classifier.batch.outputs.appended_copy import WRITER_OPTIONS
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.reader import open_rows
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
@@ -57,8 +58,8 @@ class Parts:
         return seconds | self._limit(sum(len(chunk.ids) for chunk in chunks) / len(table))
 
     def _read(self, source: str) -> pa.Table:
-        with open_rows(source, source) as reader:
-            return pa.Table.from_batches(list(reader.batches()))
+        with open_rows(source, FileFooter.read(source)) as reader:
+            return pa.table({TEXT: pa.chunked_array(c.texts for c in reader.chunks([TEXT]))})
 
     def _encode(self, table: pa.Table) -> list[TokenSequences]:
         texts = table[TEXT]
@@ -72,7 +73,7 @@ class Parts:
             list(pool.map(self._bundle.engine.probabilities, chunks))
 
     def _write(self, table: pa.Table, target: str) -> None:
-        pq.write_table(table, target, row_group_size=ROW_GROUP_ROWS, **WRITER_OPTIONS)
+        pq.write_table(table, target, **WRITER_OPTIONS)
         Path(target).unlink()
 
     def _limit(self, tokens: float) -> dict[str, float]:

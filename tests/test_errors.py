@@ -32,6 +32,7 @@ from imdb_classifier.errors import (
     UnapprovedModelError,
     UnexpectedError,
     UnknownModelError,
+    UnknownSchemeError,
     UnreadableFileError,
     UnsupportedDataError,
     UnsupportedPackageError,
@@ -178,6 +179,11 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "Versions that have not passed the promotion checks cannot be used for scoring. "
         "seed-0123 has not passed them. Run `imdb-classifier models promote seed-0123`, "
         "or add --allow-unapproved to use it anyway.",
+    ),
+    (
+        UnknownSchemeError("A rule.", "This came.", "Do that."),
+        2,
+        "A rule. This came. Do that.",
     ),
     (
         UnknownModelError("best", ["@champion", "seed-0123"]),

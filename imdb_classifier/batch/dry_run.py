@@ -16,19 +16,12 @@ import pyarrow.parquet as pq
 from imdb_classifier import samples
 from imdb_classifier.batch.discovery import DiscoveredFile, discover_files
 from imdb_classifier.batch.options import ScoreOptions, Selection
-from imdb_classifier.batch.outputs.provenance import (
-    existing_output,
-    footer_digest,
-    read_metadata,
-    row_count,
-)
-from imdb_classifier.batch.outputs.scored_file import (
-    BATCHES_AHEAD,
-    ROW_GROUP_ROWS,
-    output_columns,
-)
-from imdb_classifier.batch.reader import open_rows
-from imdb_classifier.errors import ImdbClassifierError, UnreadableFileError, first_line
+from imdb_classifier.batch.outputs.provenance import existing_output, row_count
+from imdb_classifier.batch.outputs.scored_file import origin_of
+from imdb_classifier.batch.outputs.scored_rows import CHUNKS_AHEAD
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
+from imdb_classifier.batch.reader import check_input
+from imdb_classifier.errors import ImdbClassifierError
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer, scorer_for
@@ -153,12 +146,12 @@ def _dry_run(
         forecast = _forecast(file, scorer, options, selection)
         files.append(forecast)
         if forecast.status in ("new", "stale") and forecast.rows:
-            metadata = read_metadata(file.source)
+            metadata = FileFooter.read(file.source).metadata
             groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
             size = sum(group.total_byte_size for group in groups)
             total_bytes += size
             width = size / forecast.rows
-            rows = min(forecast.rows, (BATCHES_AHEAD + 1) * CHUNK_ROWS + ROW_GROUP_ROWS)
+            rows = min(forecast.rows, (CHUNKS_AHEAD + 1) * CHUNK_ROWS)
             widest = max(widest, int(width * rows))
     to_score = sum(file.status in ("new", "stale") for file in files)
     at_once = min(to_score, scorer.threads + 1)
@@ -176,21 +169,13 @@ def _forecast(
     """Return what `score_file` would do, with its checks in the same order."""
     rows = row_count(file.source)
     try:
-        origin = {
-            "model_hash": scorer.bundle.model_hash,
-            "options": asdict(options),
-            "input_footer": footer_digest(file.source),
-        }
-        found = existing_output(file.target, origin, selection)
+        footer = FileFooter.read(file.source)
+        found = existing_output(file.target, origin_of(footer, scorer, options), selection)
         if found == "skipped":
             return FileForecast(file.name, rows, "skipped")
         if found is not None:
             return FileForecast(file.name, rows, "finished")
-        with open_rows(file.source, file.source) as reader:
-            output_columns(reader, options)
-    except OSError as error:
-        unreadable = UnreadableFileError(file.source, first_line(error))
-        return FileForecast(file.name, rows, "failing", str(unreadable))
+        check_input(footer, options)
     except ImdbClassifierError as error:
         return FileForecast(file.name, rows, "failing", str(error))
     is_new = storage_of(file.target).kind(file.target) is None

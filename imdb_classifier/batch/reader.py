@@ -1,9 +1,10 @@
-"""The rows of one Parquet file, and the texts in them; errors say where in the file."""
+"""One Parquet file as it is read: whether it can be scored, then its rows and their texts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
@@ -11,90 +12,120 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from imdb_classifier.batch.options import ScoreOptions
+from imdb_classifier.batch.parquet_footer.added_columns import extendable
+from imdb_classifier.batch.parquet_footer.compact_protocol import Struct
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
+from imdb_classifier.batch.parquet_footer.lost_types import check_survival
 from imdb_classifier.errors import (
     AmbiguousColumnError,
+    ColumnExistsError,
     MissingColumnError,
     TextTypeError,
     UnreadableFileError,
     first_line,
 )
+from imdb_classifier.schema import scored_fields
 from imdb_classifier.scoring.scorer import CHUNK_ROWS
 from imdb_classifier.scoring.text_columns import as_text, holds_text
 from imdb_classifier.storage import readable, storage_of
 
 READ_BUFFER_BYTES: Final = 1 << 20
-BATCH_BYTES: Final = 1 << 30
-"""Of a batch at the most, unless one row is larger."""
+READ_ROWS: Final = 128
+"""Rows that are decoded at a time. How long their texts are shows only then."""
+CHUNK_BYTES: Final = 1 << 25
+"""Text of a chunk at the most, but for the last rows that were decoded: 32 MiB."""
+PIECE_BYTES: Final = 1 << 30
+"""Of decoded rows that become one Arrow array of strings, at the most, unless one row is larger."""
+
+
+@dataclass(frozen=True)
+class CheckedInput:
+    """An input file that can be scored.
+
+    Attributes:
+        footer: Its footer.
+        tree: The footer's ``FileMetaData``.
+        path: Where its text is, see `text_path`.
+    """
+
+    footer: FileFooter
+    tree: Struct
+    path: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TextChunk:
+    """Consecutive rows of a file.
+
+    Attributes:
+        first_row: Number of the first one in the file, from 0.
+        texts: string, (rows,), valid UTF-8.
+        batches: The rows' columns, as they were asked for.
+    """
+
+    first_row: int
+    texts: pa.Array
+    batches: Sequence[pa.RecordBatch]
 
 
 class RowReader:
-    """A Parquet file that is read in batches.
+    """A Parquet file whose rows are read in order.
 
     Args:
         file: The open file.
         name: What errors call it.
+
+    Attributes:
+        rows: Rows in the file.
+        name: What errors call it.
     """
 
     def __init__(self, file: pq.ParquetFile, name: str) -> None:
-        self.schema: pa.Schema = file.schema_arrow
         self.rows: int = file.metadata.num_rows
         self.name = name
         self._file = file
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """All rows in batches of `CHUNK_ROWS`, as they are scored.
+    def chunks(self, path: Sequence[str], others: Sequence[str] | None = ()) -> Iterator[TextChunk]:
+        """All rows in chunks of `CHUNK_ROWS`; of fewer, where texts are long.
+
+        Args:
+            path: Where the text is, see `text_path`.
+            others: Columns that come with it; None for all. No other column is decoded.
 
         Raises:
-            UnreadableFileError: The file is damaged or gone.
+            UnreadableFileError: The file is damaged.
+            TextTypeError: Some text is not valid UTF-8.
         """
-        read = 0
-        try:
-            for batch in self._file.iter_batches(batch_size=CHUNK_ROWS):
-                read += batch.num_rows
-                yield from _pieces(batch)
-        except (OSError, pa.ArrowException) as error:
-            raise self._unreadable(error) from error
+        columns = None if others is None else [".".join(path), *others]
+        texts: list[pa.Array] = []
+        batches: list[pa.RecordBatch] = []
+        read = rows = text_bytes = 0
+        for batch in self._pieces(columns):
+            texts.append(self._texts(batch, path, read))
+            # Without other columns the text is all there is, and is held already.
+            batches += [batch] if others != () else []
+            read += len(batch)
+            rows += len(batch)
+            text_bytes += texts[-1].nbytes
+            if rows > CHUNK_ROWS - READ_ROWS or text_bytes >= CHUNK_BYTES:
+                yield TextChunk(read - rows, pa.concat_arrays(texts), batches)
+                texts, batches, rows, text_bytes = [], [], 0, 0
+        if rows:
+            yield TextChunk(read - rows, pa.concat_arrays(texts), batches)
         if read != self.rows:
             reason = f"its footer says {self.rows:,} rows, its row groups hold {read:,}"
             raise UnreadableFileError(self.name, reason)
 
-    def text_path(self, column: str) -> list[str]:
-        """Where a column of text is: its name, or the names from a struct to its field.
+    def _pieces(self, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in self._file.iter_batches(batch_size=READ_ROWS, columns=columns):
+                yield from _halves(batch)
+        except (OSError, pa.ArrowException) as error:
+            raise self._unreadable(error, columns) from error
 
-        Args:
-            column: A column's name, or else such names with dots between them.
-
-        Raises:
-            MissingColumnError: There is none of this name.
-            AmbiguousColumnError: There are several.
-            TextTypeError: It is of a type that holds no text.
-        """
-        path = [column] if column in self.schema.names else column.split(".")
-        fields, found = list(self.schema), []
-        for name in path:
-            found = [field for field in fields if field.name == name]
-            inner = found[0].type if found else pa.null()
-            fields = inner.fields if pa.types.is_struct(inner) else []
-        if not found:
-            raise MissingColumnError(column, self.name, self.schema.names, "--text-column")
-        if len(found) > 1:
-            raise AmbiguousColumnError(column, self.name, len(found), "--text-column")
-        if self.rows:
-            # By its type; whether its bytes are text shows when they are read.
-            as_text(pa.nulls(0, found[0].type), ".".join(path), self.name)
-        return path
-
-    def texts(self, batch: pa.RecordBatch, path: Sequence[str], first_row: int) -> pa.Array:
-        """The texts of a batch, as plain Arrow strings.
-
-        Args:
-            batch: The batch.
-            path: What `text_path` gave.
-            first_row: The number in the file of the batch's first row, from 0.
-
-        Raises:
-            TextTypeError: They are no text.
-        """
+    def _texts(self, batch: pa.RecordBatch, path: Sequence[str], first_row: int) -> pa.Array:
+        """The texts of some rows, as plain Arrow strings."""
         column = batch.column(path[0])
         if path[1:]:
             column = pc.struct_field(column, list(path[1:]))
@@ -107,7 +138,7 @@ class RowReader:
             raise
 
     def _name_row(self, column: pa.Array, name: str, first_row: int) -> None:
-        """Raise the error of the first text that is none."""
+        """Raise the error of the first value that is not valid text."""
         for row in range(len(column)):
             try:
                 as_text(column.slice(row, 1), name, self.name)
@@ -120,49 +151,101 @@ class RowReader:
         rows = (metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
         return next(i for i, end in enumerate(accumulate(rows)) if row < end)
 
-    def _unreadable(self, error: Exception) -> UnreadableFileError:
+    def _unreadable(self, error: Exception, columns: Sequence[str] | None) -> UnreadableFileError:
         """Read column by column, for the first that is damaged."""
         for group in range(self._file.metadata.num_row_groups):
-            for column in self.schema.names:
+            for column in columns or self._file.schema_arrow.names:
                 try:
-                    self._file.read_row_group(group, columns=[column])
+                    for _ in self._file.iter_batches(READ_ROWS, [group], [column]):
+                        pass
                 except (OSError, pa.ArrowException) as damage:
                     place = f"column '{column}', row group {group}"
                     return UnreadableFileError(self.name, f"{first_line(damage)}, in {place}")
         return UnreadableFileError(self.name, first_line(error))
 
 
-def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def check_input(footer: FileFooter, options: ScoreOptions) -> CheckedInput:
+    """Make sure that an input can be scored.
+
+    Raises:
+        UnreadableFileError: The input is not Parquet, is damaged or encrypted, or has columns in
+            other files.
+        BadDataError: It lacks the text column, has no text in it, has a column that an output
+            column would overwrite, or, where rows are left out, one whose type would change.
+    """
+    path = text_path(footer, options.text_column)
+    names = footer.schema.names
+    taken = [field.name for field in scored_fields(options.prefix) if field.name in names]
+    if taken:
+        raise ColumnExistsError(taken, footer.name, "--prefix")
+    tree = extendable(footer)
+    if options.on_null == "skip":
+        check_survival(footer)
+    return CheckedInput(footer, tree, path)
+
+
+def text_path(footer: FileFooter, column: str) -> list[str]:
+    """Where a file's column of text is: its name, or the names from a struct to its field.
+
+    Args:
+        footer: The file's footer.
+        column: A column's name, or else such names with dots between them.
+
+    Raises:
+        UnreadableFileError: The footer is damaged.
+        MissingColumnError: There is none of this name.
+        AmbiguousColumnError: There are several.
+        TextTypeError: It is of a type that holds no text.
+    """
+    names = footer.schema.names
+    path = [column] if column in names else column.split(".")
+    fields, found = list(footer.schema), []
+    for name in path:
+        found = [field for field in fields if field.name == name]
+        if len(found) > 1:
+            raise AmbiguousColumnError(name, footer.name, len(found), "--text-column")
+        inner = found[0].type if found else pa.null()
+        fields = inner.fields if pa.types.is_struct(inner) else []
+    if not found:
+        raise MissingColumnError(column, footer.name, names, "--text-column")
+    if footer.metadata.num_rows:
+        # By its type; whether its bytes are text shows when they are read.
+        as_text(pa.nulls(0, found[0].type), ".".join(path), footer.name)
+    return path
+
+
+def _halves(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """A batch, cut where its texts would be too large for one Arrow array of strings."""
     half = batch.num_rows // 2
-    if half == 0 or batch.nbytes <= BATCH_BYTES:
+    if half == 0 or batch.nbytes <= PIECE_BYTES:
         yield batch
     else:
-        yield from _pieces(batch.slice(0, half))
-        yield from _pieces(batch.slice(half))
+        yield from _halves(batch.slice(0, half))
+        yield from _halves(batch.slice(half))
 
 
 @contextmanager
-def open_rows(path: str, name: str) -> Iterator[RowReader]:
-    """Open a Parquet file.
+def open_rows(path: str, footer: FileFooter) -> Iterator[RowReader]:
+    """Open a Parquet file to read its rows.
 
     Args:
-        path: The file.
-        name: What errors call it.
+        path: A file that begins with the bytes of the Parquet file; its footer may be missing.
+        footer: The Parquet file's footer.
 
     Raises:
-        UnreadableFileError: It is not Parquet, or damaged, or gone.
+        UnreadableFileError: The file is not Parquet, or damaged, or gone.
     """
     with ExitStack() as stack:
-        with readable(name):
+        with readable(footer.name):
             stream = stack.enter_context(storage_of(path).open(path))
             # Checksums: damaged pages read as good data otherwise. A buffer and no pre-buffering: a
             # column of a huge row group is held in memory whole otherwise.
             file = pq.ParquetFile(
                 stream,
+                metadata=footer.metadata,
                 page_checksum_verification=True,
                 pre_buffer=False,
                 buffer_size=READ_BUFFER_BYTES,
             )
-            reader = RowReader(file, name)
+            reader = RowReader(file, footer.name)
         yield reader

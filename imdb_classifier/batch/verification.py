@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from imdb_classifier.batch.discovery import DiscoveredFile, discover_files
 from imdb_classifier.batch.options import ScoreOptions
-from imdb_classifier.batch.outputs.provenance import read_footer
+from imdb_classifier.batch.outputs.provenance import read_provenance
 from imdb_classifier.batch.outputs.publication import Publication
-from imdb_classifier.batch.reader import open_rows
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
+from imdb_classifier.batch.reader import open_rows, text_path
 from imdb_classifier.errors import (
     EXIT_BAD_DATA,
     EXIT_DONE,
     BadDataError,
+    UnreadableFileError,
     first_line,
 )
 from imdb_classifier.registry.versions import Registry
@@ -40,7 +43,7 @@ class Problem:
     Attributes:
         file: The file's name.
         row: The first row it concerns, from 0; None where it concerns the file.
-        what: What is off, as a sentence.
+        what: What is wrong, as a sentence.
     """
 
     file: str
@@ -57,7 +60,7 @@ class Verification:
         files: How many files were looked at.
         rows: How many rows they have.
         scored_again: How many of these were scored again.
-        problems: What is off; empty if nothing is.
+        problems: What is wrong; empty if nothing is.
     """
 
     model_id: str
@@ -68,7 +71,7 @@ class Verification:
 
     @property
     def exit_code(self) -> int:
-        """0, or 65 where something is off."""
+        """0, or 65 if there are problems."""
         return EXIT_BAD_DATA if self.problems else EXIT_DONE
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,9 +124,7 @@ def _verify(
     publication: Publication, scorer: Scorer, source: str | None, rows_again: int
 ) -> Verification:
     paths = publication.paths()
-    inputs = (
-        {file.name: file for file in discover_files(source, publication.output)} if source else None
-    )
+    inputs = _inputs(publication, source) if source else None
     problems = [
         Problem(name, None, "The manifest does not list it.")
         for name in sorted(paths.keys() - publication.files.keys())
@@ -146,8 +147,17 @@ def _verify(
     return Verification(publication.model_id, len(publication.files), rows, again, tuple(problems))
 
 
+def _inputs(publication: Publication, source: str) -> dict[str, DiscoveredFile]:
+    """The files of an input by the names of their outputs."""
+    files = discover_files(source, publication.output)
+    if publication.is_single_file and len(files) == 1:
+        # A pair has no common name.
+        return dict(zip(publication.files, files, strict=True))
+    return {file.name: file for file in files}
+
+
 class _FileCheck:
-    """What is off with one scored file."""
+    """The problems of one scored file."""
 
     def __init__(self, name: str, path: str, scorer: Scorer, rows_again: int) -> None:
         self.name = name
@@ -156,40 +166,65 @@ class _FileCheck:
         self._path = path
         self._scorer = scorer
         self._rows_again = rows_again
-        self._footer = read_footer(path)
+        self._footer = read_provenance(path)
+
+    @property
+    def _is_rewritten(self) -> bool:
+        return self._footer is not None and self._footer["options"]["on_null"] == "skip"
 
     def problems(self, listed: Mapping[str, Any]) -> Iterator[Problem]:
         """Those of the file itself; `listed` is what the manifest says of it, or empty."""
         if self._footer is None:
-            yield Problem(self.name, None, "Its footer is not of ours, or cannot be read.")
+            yield Problem(
+                self.name, None, "Not written by imdb-classifier, or its footer is unreadable."
+            )
             return
         if self._footer["model_hash"] != self._scorer.bundle.model_hash:
             yield Problem(self.name, None, f"Another model scored it: {self._footer['model_id']}.")
             return
         try:
             with storage_of(self._path).reading(self._path) as copy:
-                if listed and sha256_of(Path(copy)) != listed["sha256"]:
-                    what = "Its bytes are not those that the manifest is of."
-                    yield Problem(self.name, None, what)
-                yield from self._problems_of_rows(copy, self._footer)
+                footer = FileFooter.read(copy, self.name)
+                yield from self._problems_of_bytes(copy, footer, listed, self._footer)
+                yield from self._problems_of_rows(copy, footer, self._footer)
         except BadDataError as error:
             yield Problem(self.name, None, str(error))
         except OSError as error:
             yield Problem(self.name, None, f"It cannot be read: {first_line(error)}.")
 
-    def _problems_of_rows(self, copy: str, footer: Mapping[str, Any]) -> Iterator[Problem]:
-        """The first row whose label is off, the first whose score is, and counts that are."""
+    def _problems_of_bytes(
+        self, copy: str, end: FileFooter, listed: Mapping[str, Any], footer: Mapping[str, Any]
+    ) -> Iterator[Problem]:
+        """Bytes that are not those that were written."""
+        if listed and end.digest != listed.get("footer_digest"):
+            yield Problem(self.name, None, "Its footer does not match the manifest.")
+        copied = footer["copied_bytes"]
+        if copied and sha256_of(Path(copy), 0, copied) != footer["input_sha256"]:
+            yield Problem(self.name, None, "The bytes of its input changed.")
+        if sha256_of(Path(copy), copied, end.begins_at) != footer["added_sha256"]:
+            yield Problem(self.name, None, "The bytes of its new columns changed.")
+
+    def _problems_of_rows(
+        self, copy: str, end: FileFooter, footer: Mapping[str, Any]
+    ) -> Iterator[Problem]:
+        """The first row with a wrong label, the first with a wrong score, and wrong counts."""
         options = ScoreOptions(**footer["options"])
         label_name, probability_name = (field.name for field in scored_fields(options.prefix))
         counts = dict.fromkeys(("all", "positive", "negative", "without_text"), 0)
         mislabelled = misscored = None
-        with open_rows(copy, self.name) as reader:
-            path = reader.text_path(options.text_column)
+        if not {label_name, probability_name} <= set(end.schema.names):
+            yield Problem(self.name, None, "Its new columns are missing.")
+            return
+        path = text_path(end, options.text_column)
+        with open_rows(copy, end) as reader:
             last = max(reader.rows - 1, 0)
             chosen = np.unique(np.linspace(0, last, self._rows_again).astype(np.int64))
-            for batch in reader.batches():
-                texts = reader.texts(batch, path, self.rows)
-                label, probability = batch.column(label_name), batch.column(probability_name)
+            for chunk in reader.chunks(path, [label_name, probability_name]):
+                texts = chunk.texts
+                label, probability = (
+                    pa.concat_arrays([batch.column(name) for batch in chunk.batches])
+                    for name in (label_name, probability_name)
+                )
                 scorable = pc.fill_null(has_text(texts), False)
                 off = pc.or_(
                     pc.not_equal(scorable, probability.is_valid()),
@@ -200,7 +235,7 @@ class _FileCheck:
                 )
                 if mislabelled is None and (at := off.index(True).as_py()) >= 0:
                     mislabelled = self.rows + at
-                here = chosen[(chosen >= self.rows) & (chosen < self.rows + len(batch))] - self.rows
+                here = chosen[(chosen >= self.rows) & (chosen < self.rows + len(texts))] - self.rows
                 again = self._scorer.probabilities(texts.take(here)).to_numpy(zero_copy_only=False)
                 said = probability.take(here).to_numpy(zero_copy_only=False)
                 far = ~np.isclose(again, said, rtol=0, atol=SCORE_TOLERANCE, equal_nan=True)
@@ -208,9 +243,9 @@ class _FileCheck:
                     misscored = self.rows + int(here[far][0])
                 positive = pc.sum(pc.equal(label, POSITIVE)).as_py() or 0
                 counts["positive"] += positive
-                counts["negative"] += len(batch) - label.null_count - positive
+                counts["negative"] += len(texts) - label.null_count - positive
                 counts["without_text"] += label.null_count
-                self.rows += len(batch)
+                self.rows += len(texts)
                 self.scored_again += len(here)
         if mislabelled is not None:
             yield Problem(self.name, mislabelled, "Its label, probability and text do not agree.")
@@ -221,7 +256,7 @@ class _FileCheck:
             said_counts["without_text"] = 0
         counts["all"] = said_counts["all"] = 0
         if counts != said_counts:
-            yield Problem(self.name, None, "Its rows are not as many as its footer says.")
+            yield Problem(self.name, None, "Its row counts differ from its footer.")
 
     def problems_of_input(self, file: DiscoveredFile | None) -> Iterator[Problem]:
         """Those of the file that it was scored from; None if that is gone."""
@@ -230,7 +265,19 @@ class _FileCheck:
         elif self._footer is not None:
             try:
                 with storage_of(file.source).reading(file.source) as copy:
-                    if sha256_of(Path(copy)) != self._footer["input_sha256"]:
+                    footer = FileFooter.read(copy, file.source)
+                    copied = self._footer["copied_bytes"]
+                    if (
+                        footer.digest != self._footer["input_footer"]
+                        or sha256_of(Path(copy), 0, footer.begins_at)
+                        != self._footer["input_sha256"]
+                    ):
                         yield Problem(self.name, None, "Its input is no longer what was scored.")
+                    elif copied != footer.begins_at and not self._is_rewritten:
+                        yield Problem(
+                            self.name, None, "It does not begin with the bytes of its input."
+                        )
+            except UnreadableFileError as error:
+                yield Problem(self.name, None, str(error))
             except OSError as error:
                 yield Problem(self.name, None, f"Its input cannot be read: {first_line(error)}.")

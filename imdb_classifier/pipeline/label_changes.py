@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imdb_classifier.batch.discovery import find_files
-from imdb_classifier.batch.reader import open_rows
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
+from imdb_classifier.batch.reader import open_rows, text_path
 from imdb_classifier.errors import NoInputError
 from imdb_classifier.evaluation.comparison import LabelChange, LabelChanges
 from imdb_classifier.schema import THRESHOLD
@@ -39,14 +40,14 @@ def find_label_changes(
     pieces: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     rows = np.zeros(len(files), np.int64)
     for number, (path, _) in enumerate(files):
-        with storage_of(path).reading(path) as copy, open_rows(copy, path) as reader:
-            column = reader.text_path(text_column)
-            for batch in reader.batches():
-                texts = reader.texts(batch, column, int(rows[number]))
-                pending = challenger.start(texts), champion.start(texts)
+        footer = FileFooter.read(path)
+        column = text_path(footer, text_column)
+        with storage_of(path).reading(path) as copy, open_rows(copy, footer) as reader:
+            for chunk in reader.chunks(column):
+                pending = challenger.start(chunk.texts), champion.start(chunk.texts)
                 new, old = (p.result().to_numpy(zero_copy_only=False) for p in pending)
                 pieces.append((new, old))
-                rows[number] += batch.num_rows
+                rows[number] += len(chunk.texts)
     ours, theirs = (
         np.concatenate([np.empty(0, np.float32), *(piece[model] for piece in pieces)])
         for model in (0, 1)

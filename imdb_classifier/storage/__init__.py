@@ -7,11 +7,13 @@ with forward slashes.
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from typing import Final
 
 from pyarrow import fs
 
+from imdb_classifier.errors import UnknownSchemeError
 from imdb_classifier.storage.base import SUFFIX, Kind, Storage, static_part
 from imdb_classifier.storage.damage import readable
 from imdb_classifier.storage.local import LocalStorage
@@ -30,11 +32,25 @@ __all__ = [
 ]
 
 _LOCAL: Final = LocalStorage()
+_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def storage_of(path: str) -> Storage:
-    """Return the storage that a path belongs to."""
-    return object_storage() if path.startswith(OBJECT_STORE) else _LOCAL
+    """Return the storage that a path belongs to.
+
+    Raises:
+        UnknownSchemeError: It is a URI that does not start with ``s3://``.
+    """
+    if path.startswith(OBJECT_STORE):
+        return object_storage()
+    # As a path on this machine, it would be a folder that is called "gs:".
+    if _URI.match(path):
+        raise UnknownSchemeError(
+            "A path must be on this machine or start with s3://.",
+            f"It is {path}.",
+            "Mount the storage, or copy the files; for s3a:// write s3://, for file:// the path.",
+        )
+    return _LOCAL
 
 
 @lru_cache(maxsize=1)

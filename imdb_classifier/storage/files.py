@@ -6,13 +6,27 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_PIECE_BYTES: Final = 1 << 20
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 (hexadecimal) of a file."""
+def sha256_of(path: Path, begin: int = 0, end: int | None = None) -> str:
+    """Return the SHA-256 (hexadecimal) of a file's bytes from `begin` up to `end`.
+
+    Args:
+        path: The file.
+        begin: Where to start, in bytes.
+        end: Where to end; by default at the end of the file.
+    """
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(begin)
+        remaining = (path.stat().st_size if end is None else end) - begin
+        while remaining > 0 and (piece := file.read(min(remaining, _PIECE_BYTES))):
+            digest.update(piece)
+            remaining -= len(piece)
+    return digest.hexdigest()
 
 
 def to_json(values: Mapping[str, Any]) -> str:

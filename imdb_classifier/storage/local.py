@@ -99,25 +99,32 @@ class LocalStorage(Storage):
     @contextmanager
     def lock(self, output: str) -> Iterator[None]:
         target = Path(output)
-        if output.endswith(SUFFIX) and not target.is_dir():
-            lock, leftovers = target.with_name(f".{target.name}.lock"), target.parent.glob
-            name = glob.escape(target.name)
-        else:
-            lock, leftovers = target / _LOCK_FILE, target.rglob
-            name = "*"
+        is_file = output.endswith(SUFFIX) and not target.is_dir()
+        folder = target.parent if is_file else target
+        lock = folder / (f".{target.name}.lock" if is_file else _LOCK_FILE)
+        name = glob.escape(target.name) if is_file else "*"
         unfinished = f".{name}.{'[0-9a-f]' * 8}{_UNFINISHED}"
-        made = not lock.parent.exists()
-        lock.parent.mkdir(parents=True, exist_ok=True)
+        leftovers = folder.glob if is_file else folder.rglob
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             with _locked(lock, output):
+                before = set() if is_file else _folders_in(folder)
                 _remove(leftovers(unfinished))
-                yield
-                # Workers on other machines that wrote for this run may have died.
-                _remove(leftovers(unfinished))
+                try:
+                    yield
+                finally:
+                    # Workers on other machines that wrote for this run may have died.
+                    _remove(leftovers(unfinished))
+                    if not is_file:
+                        _remove_empty(_folders_in(folder) - before)
         finally:
             if made:
-                with suppress(OSError):  # not empty
-                    lock.parent.rmdir()
+                _remove_empty({folder})
+
+
+def _folders_in(folder: Path) -> set[Path]:
+    return {Path(parent, name) for parent, names, _ in os.walk(folder) for name in names}
 
 
 @contextmanager
@@ -150,6 +157,12 @@ def _flush(path: Path) -> None:
 def _remove(files: Iterable[Path]) -> None:
     for file in files:
         file.unlink(missing_ok=True)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in sorted(folders, reverse=True):
+        with suppress(OSError):  # not empty
+            folder.rmdir()
 
 
 def _raise(error: OSError) -> None:

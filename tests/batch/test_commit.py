@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 
 from imdb_classifier.batch.discovery import discover_files
 from imdb_classifier.batch.options import ScoreOptions, Selection
+from imdb_classifier.batch.outputs.appended_copy import AppendedCopy
 from imdb_classifier.batch.outputs.scored_file import score_file
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.results import FileResult
 from imdb_classifier.errors import (
     BadDataError,
@@ -25,7 +28,6 @@ from imdb_classifier.errors import (
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.scoring.scorer import Scorer
-from imdb_classifier.storage.files import sha256_of
 from imdb_classifier.text.batch_profile import BatchProfile
 
 TEXTS = ["A wonderful film.", None, "", "  ", "Dull and badly acted.", "Good 🎬, élan"]
@@ -52,8 +54,9 @@ def test_the_footer_says_what_it_was_made_of(score: Score, scorer: Scorer, tmp_p
     metadata = pq.read_metadata(tmp_path / "out.parquet").metadata
     footer = json.loads(metadata[b"imdb_classifier"])
     assert footer.pop("package_version")
-    for key in ("input_sha256", "input_footer"):
+    for key in ("input_footer", "input_sha256", "added_sha256"):
         assert re.fullmatch("[0-9a-f]{64}", footer.pop(key))
+    assert footer.pop("copied_bytes") == FileFooter.read(str(tmp_path / "in.parquet")).begins_at
     counts = footer.pop("rows")
     assert (counts["all"], counts["without_text"]) == (6, 3)
     profile = BatchProfile.from_dict(footer.pop("profile"))
@@ -178,7 +181,7 @@ def test_a_damaged_output_does_not_read_as_good_data(score: Score, tmp_path: Pat
     pq.write_table(table, tmp_path / "in.parquet")
     score()
     content = bytearray((tmp_path / "out.parquet").read_bytes())
-    page = pq.read_metadata(tmp_path / "out.parquet").row_group(0).column(0)
+    page = pq.read_metadata(tmp_path / "out.parquet").row_group(0).column(2)
     content[page.data_page_offset + page.total_compressed_size // 2] ^= 1
     with pytest.raises(OSError, match="CRC checksum"):
         pq.read_table(pa.BufferReader(bytes(content)), page_checksum_verification=True)
@@ -198,16 +201,20 @@ def test_an_input_that_changes_is_not_committed(score: Score, tmp_path: Path) ->
     assert leftovers(tmp_path) == []
 
 
-def test_an_input_that_changes_once_its_sum_is_taken_is_not_committed(
+def test_an_input_that_changes_once_its_footer_is_read_is_not_committed(
     score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sum_then_change(path: Path) -> str:
-        digest = sha256_of(path)
-        pq.write_table(pa.table({"text": ["new"]}), path)
-        return digest
+    read = FileFooter.read
+
+    def read_then_change(path: str) -> FileFooter:
+        footer = read(path)
+        pq.write_table(pa.table({"text": ["new"] * 100}), path)
+        return footer
 
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
-    monkeypatch.setattr("imdb_classifier.batch.outputs.scored_file.sha256_of", sum_then_change)
+    monkeypatch.setattr(
+        "imdb_classifier.batch.outputs.scored_file.FileFooter.read", read_then_change
+    )
     with pytest.raises(BadDataError, match="must not change while it is scored"):
         score()
     assert leftovers(tmp_path) == []
@@ -243,10 +250,15 @@ def test_an_output_without_all_rows_is_not_committed(
     score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    write = AppendedCopy.write
     monkeypatch.setattr(
-        "imdb_classifier.batch.outputs.scored_file._row_groups", lambda batches: list(batches)[:0]
+        AppendedCopy,
+        "write",
+        lambda copy, rows: write(copy, replace(rows, labels=pa.nulls(6, pa.string()))),
     )
-    with pytest.raises(CannotWriteError, match="0 rows were written of 6, and the file has 6"):
+    with pytest.raises(
+        CannotWriteError, match="6 rows with 0 labels were written in place of 6 rows with 3"
+    ):
         score()
     assert leftovers(tmp_path) == []
 

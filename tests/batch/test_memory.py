@@ -16,7 +16,7 @@ from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.scoring.scorer import Scorer
 
-SMALL, TIMES = 20_000, 20
+SMALL, TIMES = 40_000, 20
 STATUS = Path("/proc/self/status")
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from threading import Barrier, get_ident
@@ -14,7 +13,8 @@ from imdb_classifier.batch import file_pool
 from imdb_classifier.batch.discovery import DiscoveredFile, discover_files
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.provenance import row_count
-from imdb_classifier.batch.outputs.scored_file import ROW_GROUP_ROWS, score_file
+from imdb_classifier.batch.outputs.scored_file import score_file
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.results import FileResult, RunResult
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import CannotWriteError, MissingColumnError, NoInputError
@@ -59,7 +59,8 @@ def test_a_tree_is_scored_and_committed(tree: Path, tmp_path: Path, scorer: Scor
     assert manifest["model_id"] == scorer.bundle.model_id
     assert manifest["totals"].items() <= totals.items()
     for file in manifest["files"]:
-        assert file["sha256"] == hashlib.sha256(files[file["name"]]).hexdigest()
+        path = tmp_path / "out" / file["name"]
+        assert file["footer_digest"] == FileFooter.read(str(path)).digest
     # Readers of Hive folders see the keys and none of our own files.
     table = pq.read_table(tmp_path / "out")
     assert table.num_rows == 5
@@ -164,7 +165,7 @@ def test_an_interrupt_ends_the_files_under_way(tree: Path, tmp_path: Path, score
     def interrupt(rows: int) -> None:
         raise KeyboardInterrupt
 
-    rows = 3 * ROW_GROUP_ROWS
+    rows = 25_000
     for number in range(2 * scorer.threads + 4):
         table = pa.table({"text": pa.array(["A"] + [None] * (rows - 1), pa.string())})
         pq.write_table(table, tree / f"{number}.parquet")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.batch.options import ScoreOptions
+from imdb_classifier.batch.outputs.provenance import end_with_provenance, read_provenance
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.batch.verification import Problem, verify_output
-from imdb_classifier.errors import NoInputError
+from imdb_classifier.errors import BadDataError, NoInputError
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.scoring.scorer import Scorer
@@ -32,13 +35,27 @@ def output(tmp_path: Path, scorer: Scorer) -> Path:
     return tmp_path / "out"
 
 
+@pytest.fixture
+def rewritten(output: Path, tmp_path: Path, scorer: Scorer) -> Path:
+    """An output without rows that have no text, so that none of its bytes are its input's."""
+    options = ScoreOptions(on_null="skip")
+    score_parquet(tmp_path / "in", tmp_path / "rewritten", scorer, options)
+    return tmp_path / "rewritten"
+
+
 def rewrite(output: Path, change: Callable[[pa.Table], pa.Table]) -> None:
-    """Change a file, and update its checksum in the manifest."""
+    """Change a file, and update the checksums in its footer and in the manifest."""
     file = output / "a.parquet"
-    footer = pq.read_metadata(file).metadata
-    pq.write_table(change(pq.read_table(file)).replace_schema_metadata(footer), file)
+    provenance = read_provenance(str(file))
+    assert provenance
+    pq.write_table(change(pq.read_table(file)), file)
+    footer = FileFooter.read(str(file))
+    provenance["copied_bytes"] = 0
+    provenance["added_sha256"] = sha256_of(file, 0, footer.begins_at)
+    end = end_with_provenance(footer.tree(), provenance)
+    file.write_bytes(file.read_bytes()[: footer.begins_at] + end)
     manifest = json.loads((output / "_MANIFEST.json").read_text())
-    manifest["files"][0]["sha256"] = sha256_of(file)
+    manifest["files"][0]["footer_digest"] = FileFooter.read(str(file)).digest
     (output / "_MANIFEST.json").write_text(json.dumps(manifest))
 
 
@@ -69,59 +86,144 @@ def test_what_was_scored_is_well(
     assert (single.problems, single.files, single.rows) == ((), 1, ROWS)
 
 
-def test_a_byte_that_flipped(output: Path, scorer: Scorer) -> None:
+@pytest.mark.parametrize(
+    ("column", "problems"),
+    [
+        pytest.param(1, ["The bytes of its input changed."], id="n"),
+        pytest.param(
+            3,
+            [
+                "The bytes of its new columns changed.",
+                "column 'sentiment_probability', row group 0",
+            ],
+            id="probability",
+        ),
+    ],
+)
+def test_a_byte_that_flipped(
+    output: Path, scorer: Scorer, column: int, problems: list[str]
+) -> None:
     file = output / "day=1" / "b.parquet"
     content = bytearray(file.read_bytes())
-    chunk = pq.read_metadata(file).row_group(0).column(1)
-    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+    chunk = pq.read_metadata(file).row_group(0).column(column)
+    begin = chunk.dictionary_page_offset or chunk.data_page_offset
+    content[begin + chunk.total_compressed_size // 2] ^= 1
     file.write_bytes(content)
     found = verify_output(output, scorer)
     assert found.exit_code == 65
     assert [(problem.file, problem.row) for problem in found.problems] == [
-        ("day=1/b.parquet", None),
-        ("day=1/b.parquet", None),
+        ("day=1/b.parquet", None) for _ in problems
     ]
-    assert "Its bytes are not those" in found.problems[0].what
-    assert "row group 0" in found.problems[1].what
+    for problem, what in zip(found.problems, problems, strict=True):
+        assert what in problem.what
 
 
-def test_a_label_that_was_changed(output: Path, scorer: Scorer) -> None:
+def test_a_footer_that_was_changed(output: Path, scorer: Scorer) -> None:
+    file = output / "a.parquet"
+    content = file.read_bytes()
+    assert content.count(b'"package_version"') == 1
+    file.write_bytes(content.replace(b'"package_version"', b'"package_Version"'))
+    what = "Its footer does not match the manifest."
+    assert verify_output(output, scorer).problems == (Problem("a.parquet", None, what),)
+
+
+def test_a_single_pair_has_any_names_and_any_working_folder(
+    tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "in").mkdir(parents=True)
+    for name, text in (("a.parquet", "Good."), ("in/b.parquet", "Bad.")):
+        pq.write_table(pa.table({"text": [text]}), tmp_path / "here" / name)
+    monkeypatch.chdir(tmp_path / "here")
+    score_parquet("a.parquet", "scored.parquet", scorer)
+    score_parquet("in", "out", scorer)
+    assert verify_output("scored.parquet", scorer, source="a.parquet").problems == ()
+    (problem,) = verify_output("scored.parquet", scorer, source="in/b.parquet").problems
+    assert problem.what == "Its input is no longer what was scored."
+    monkeypatch.chdir(tmp_path)
+    assert verify_output("here/out", scorer).problems == ()
+
+
+@pytest.mark.parametrize("on_null", ["label", "skip"])
+def test_an_input_that_was_changed_in_place(
+    tmp_path: Path, scorer: Scorer, on_null: Literal["label", "skip"]
+) -> None:
+    source = tmp_path / "in.parquet"
+    table = pa.table({"text": TEXTS, "n": range(ROWS)})
+    pq.write_table(table, source, compression="none", write_statistics=False, use_dictionary=False)
+    options = ScoreOptions(on_null=on_null)
+    score_parquet(source, tmp_path / "out.parquet", scorer, options)
+    content = bytearray(source.read_bytes())
+    content[pq.read_metadata(source).row_group(0).column(1).data_page_offset + 5_000] ^= 1
+    source.write_bytes(content)
+    # Neither length nor footer changed, so that score does not see it.
+    again = score_parquet(source, tmp_path / "out.parquet", scorer, options)
+    assert again.files[0].status == "reused"
+    (problem,) = verify_output(tmp_path / "out.parquet", scorer, source=source).problems
+    assert problem.what == "Its input is no longer what was scored."
+
+
+def test_an_unreadable_input_is_one_problem_of_many(
+    output: Path, tmp_path: Path, scorer: Scorer
+) -> None:
+    (tmp_path / "in" / "a.parquet").write_bytes(b"no parquet")
+    (output / "day=1" / "b.parquet").unlink()
+    found = verify_output(output, scorer)
+    assert [problem.file for problem in found.problems] == ["a.parquet", "day=1/b.parquet"]
+
+
+def test_a_damaged_manifest(output: Path, scorer: Scorer) -> None:
+    (output / "_MANIFEST.json").write_text('{"input": ')
+    with pytest.raises(BadDataError, match=r"_MANIFEST\.json must list .* score again"):
+        verify_output(output, scorer)
+
+
+def test_an_output_that_does_not_begin_with_its_input(
+    output: Path, tmp_path: Path, scorer: Scorer
+) -> None:
+    rewrite(output, lambda table: table)
+    what = "It does not begin with the bytes of its input."
+    assert verify_output(output, scorer).problems == (Problem("a.parquet", None, what),)
+    (output / "a.parquet").write_bytes((tmp_path / "in" / "a.parquet").read_bytes())
+    assert verify_output(output, scorer).exit_code == 65
+
+
+def test_a_label_that_was_changed(rewritten: Path, scorer: Scorer) -> None:
     def change(table: pa.Table) -> pa.Table:
         other = {"positive": "negative", "negative": "positive"}
         return replaced(
             table, "sentiment_label", 1234, other[table["sentiment_label"][1234].as_py()]
         )
 
-    rewrite(output, change)
-    found = verify_output(output, scorer)
+    rewrite(rewritten, change)
+    found = verify_output(rewritten, scorer)
     assert found.problems[0] == Problem(
         "a.parquet", 1234, "Its label, probability and text do not agree."
     )
-    assert found.problems[1].what == "Its rows are not as many as its footer says."
+    assert found.problems[1].what == "Its row counts differ from its footer."
 
 
-@pytest.mark.parametrize("row", [0, ROWS - 1])
-def test_a_score_that_was_changed(output: Path, scorer: Scorer, row: int) -> None:
+@pytest.mark.parametrize("row", [0, ROWS - 31])
+def test_a_score_that_was_changed(rewritten: Path, scorer: Scorer, row: int) -> None:
     def change(table: pa.Table) -> pa.Table:
         probability = table["sentiment_probability"][row].as_py()
         return replaced(table, "sentiment_probability", row, probability + 0.0001)
 
-    rewrite(output, change)
+    rewrite(rewritten, change)
     what = "The model gives its text another probability."
-    assert verify_output(output, scorer).problems == (Problem("a.parquet", row, what),)
-    assert verify_output(output, scorer, rows_again=0).problems == ()
+    assert verify_output(rewritten, scorer).problems == (Problem("a.parquet", row, what),)
+    assert verify_output(rewritten, scorer, rows_again=0).problems == ()
 
 
-def test_a_text_that_was_removed(output: Path, scorer: Scorer) -> None:
-    rewrite(output, lambda table: replaced(table, "text", 77, " "))
+def test_a_text_that_was_removed(rewritten: Path, scorer: Scorer) -> None:
+    rewrite(rewritten, lambda table: replaced(table, "text", 77, " "))
     what = "Its label, probability and text do not agree."
-    assert verify_output(output, scorer).problems == (Problem("a.parquet", 77, what),)
+    assert verify_output(rewritten, scorer).problems == (Problem("a.parquet", 77, what),)
 
 
-def test_rows_that_are_gone(output: Path, scorer: Scorer) -> None:
-    rewrite(output, lambda table: table.filter(pc.not_equal(table["n"], 7)))
-    assert verify_output(output, scorer).problems == (
-        Problem("a.parquet", None, "Its rows are not as many as its footer says."),
+def test_rows_that_are_gone(rewritten: Path, scorer: Scorer) -> None:
+    rewrite(rewritten, lambda table: table.filter(pc.not_equal(table["n"], 7)))
+    assert verify_output(rewritten, scorer).problems == (
+        Problem("a.parquet", None, "Its row counts differ from its footer."),
     )
 
 
@@ -145,7 +247,7 @@ def test_files_that_came_went_or_are_no_longer_what_they_were(
     )
     (output / "a.parquet").write_text("mine")
     assert verify_output(output, scorer).problems[2].what == (
-        "Its footer is not of ours, or cannot be read."
+        "Not written by imdb-classifier, or its footer is unreadable."
     )
 
 

@@ -19,7 +19,12 @@ from imdb_classifier import storage
 from imdb_classifier.batch.discovery import discover_files
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.run import score_parquet
-from imdb_classifier.errors import CannotWriteError, NoInputError, UnreadableFileError
+from imdb_classifier.errors import (
+    CannotWriteError,
+    NoInputError,
+    UnknownSchemeError,
+    UnreadableFileError,
+)
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.object_store import ObjectStorage
@@ -212,3 +217,18 @@ def test_copies_of_dead_processes_are_removed(
     score_parquet(f"{tree}/a.parquet", f"{bucket}/one.parquet", scorer)
     assert living.exists()
     assert not dead.exists()
+
+
+@pytest.mark.parametrize("path", ["gs://bucket/in", "s3a://b/in", "S3://b/in", "file:///tmp/in"])
+def test_other_uris_never_name_a_folder_of_this_machine(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pq.write_table(pa.table({"text": ["Good."]}), "in.parquet")
+    for source, output in ((path, "out"), ("in.parquet", path)):
+        with pytest.raises(
+            UnknownSchemeError, match="must be on this machine or start with s3://"
+        ) as caught:
+            score_parquet(source, output)
+        assert caught.value.exit_code == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["in.parquet"]

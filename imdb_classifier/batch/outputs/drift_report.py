@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from imdb_classifier.batch.discovery import DiscoveredFile
-from imdb_classifier.batch.outputs.provenance import read_footer
+from imdb_classifier.batch.outputs.provenance import read_provenance
 from imdb_classifier.errors import cannot_write
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.monitoring.drift import Drift, DriftLimits, measure_drift, reference_of
@@ -50,7 +50,7 @@ def report_drift(
         if reference is None:
             storage.delete(file)
             return None
-        footers = (read_footer(one.target) for one in files)
+        footers = (read_provenance(one.target) for one in files)
         profiles = (BatchProfile.from_dict(found["profile"]) for found in footers if found)
         drift = measure_drift(bundle.model_id, sum(profiles, BatchProfile()), reference, limits)
         storage.write_text(file, to_json(drift.to_dict()))

@@ -4,82 +4,67 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import Any, Final, Literal
 
-import pyarrow.parquet as pq
-
 from imdb_classifier.batch.options import Selection
+from imdb_classifier.batch.parquet_footer.added_columns import set_key_value
+from imdb_classifier.batch.parquet_footer.compact_protocol import Struct
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter, end_of_file
 from imdb_classifier.errors import OutputExistsError, UnreadableFileError, cannot_write
 from imdb_classifier.schema import FOOTER_KEY
-from imdb_classifier.storage import readable, storage_of
-
-_PIECE_BYTES: Final = 1 << 20
+from imdb_classifier.storage import storage_of
 
 CAME_FROM: Final[Mapping[str, str]] = {
     "model_hash": "another model ({model_id})",
     "options": "other options",
     "input_footer": "an older state of the input",
-    "input_sha256": "an older state of the input",
 }
 """What decides an output. A newer release of the package gives the same scores from the same model,
 so its version does not."""
 
 
-def read_metadata(path: str) -> pq.FileMetaData:
-    """What a Parquet file's footer says of the file.
-
-    A column chunk's part of it is not to be asked for: where it is damaged or encrypted, pyarrow
-    ends the process.
-
-    Raises:
-        UnreadableFileError: The file is not Parquet, is damaged, or cannot be read.
-    """
-    with readable(path), storage_of(path).open(path) as file:
-        return pq.read_metadata(file)
-
-
-def row_count(path: str) -> int:
-    """Rows of a Parquet file, from its footer; 0 if it cannot be read."""
-    try:
-        return int(read_metadata(path).num_rows)
-    except UnreadableFileError:
-        return 0
-
-
-def read_footer(path: str) -> dict[str, Any] | None:
+def read_provenance(path: str) -> dict[str, Any] | None:
     """What scoring wrote into a file's footer, or None where it did not write that file.
 
     Args:
         path: A file; if it is not Parquet, it was not written by scoring.
     """
     try:
-        metadata = read_metadata(path).metadata or {}
-        footer = json.loads(metadata.get(FOOTER_KEY, b"null"))
-    except ValueError:
+        return provenance_in(FileFooter.read(path))
+    except UnreadableFileError:
         return None
-    return footer if isinstance(footer, dict) and "rows" in footer else None
 
 
-def footer_digest(path: str) -> str:
-    """SHA-256 (hexadecimal) of a Parquet file's length and footer.
-
-    It nearly always differs where the content does, and is quickly read; to be sure, all of the
-    file has to be.
+def provenance_in(footer: FileFooter) -> dict[str, Any] | None:
+    """What scoring wrote into a footer, or None where it did not write it.
 
     Raises:
-        OSError: The file cannot be read.
+        UnreadableFileError: The file is not Parquet, or its footer is damaged.
     """
-    with storage_of(path).open(path) as file:
-        size = file.size()
-        digest = sha256(f"{size}".encode())
-        file.seek(max(size - 8, 0))
-        length = int.from_bytes(file.read(4), "little")
-        file.seek(max(size - 8 - length, 0))
-        # In pieces: a damaged file may claim that all of it is footer.
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
-        return digest.hexdigest()
+    try:
+        found = json.loads((footer.metadata.metadata or {}).get(FOOTER_KEY, b"null"))
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "added_sha256" in found else None
+
+
+def end_with_provenance(tree: Struct, provenance: Mapping[str, Any]) -> bytes:
+    """What follows the data of a scored file: a footer that says what the file was made of.
+
+    Args:
+        tree: The footer, a ``FileMetaData``; it is changed.
+        provenance: What it says.
+    """
+    set_key_value(tree, FOOTER_KEY, json.dumps(provenance, sort_keys=True).encode())
+    return end_of_file(tree)
+
+
+def row_count(path: str) -> int:
+    """Rows of a Parquet file, from its footer; 0 if it cannot be read."""
+    try:
+        return int(FileFooter.read(path).metadata.num_rows)
+    except UnreadableFileError:
+        return 0
 
 
 def existing_output(
@@ -89,8 +74,7 @@ def existing_output(
 
     Args:
         target: The output.
-        origin: What the footer would say of model, options and input; of the input it may lack the
-            checksum of all its bytes.
+        origin: What the footer would say of model, options and input.
         selection: Which files are scored.
 
     Returns:
@@ -106,10 +90,10 @@ def existing_output(
         raise cannot_write(target, error) from error
     if there is None:
         return None if selection.new else "skipped"
-    footer = read_footer(target)
+    footer = read_provenance(target)
     if footer is None:
         raise OutputExistsError(target, "imdb-classifier did not write it", "Name another OUTPUT.")
-    changed = [key for key in CAME_FROM if key in origin and footer.get(key) != origin[key]]
+    changed = [key for key in CAME_FROM if footer.get(key) != origin[key]]
     if not changed:
         return None if selection.force else footer
     if selection.stale == "refuse":

@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Final
 
 from imdb_classifier.batch.discovery import DiscoveredFile, is_hidden
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.drift_report import DRIFT_FILE
-from imdb_classifier.batch.outputs.provenance import read_footer
+from imdb_classifier.batch.outputs.provenance import provenance_in, read_provenance
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.results import COUNTS, FileResult
 from imdb_classifier.errors import (
     BadDataError,
@@ -24,7 +24,7 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.storage import SUFFIX, storage_of
-from imdb_classifier.storage.files import sha256_of, to_json
+from imdb_classifier.storage.files import to_json
 
 RUN_MANIFEST_FILE: Final = "_MANIFEST.json"
 SUCCESS_FILE: Final = "_SUCCESS"
@@ -74,7 +74,7 @@ def publish(
             for file, result in zip(files, results, strict=True)
         ]
         manifest = {
-            "input": printable(source),
+            "input": printable(storage_of(source).absolute(source)),
             "model_id": bundle.model_id,
             "model_hash": bundle.model_hash,
             "options": asdict(options),
@@ -91,19 +91,19 @@ def publish(
 
 
 def _listed(file: DiscoveredFile, result: FileResult, model_hash: str) -> dict[str, Any]:
-    footer = read_footer(file.target)
-    if footer is None or footer["model_hash"] != model_hash:
+    footer = FileFooter.read(file.target)
+    provenance = provenance_in(footer)
+    if provenance is None or provenance["model_hash"] != model_hash:
         raise BadDataError(
             "All outputs of a run must come from one model.",
             f"{file.target} was changed during the run.",
             "Let only one run at a time write there, and rerun.",
         )
-    with storage_of(file.target).reading(file.target) as copy:
-        sha256 = sha256_of(Path(copy))
     return {
         "name": file.name,
         **{column: getattr(result, column) for column in COUNTS},
-        "sha256": sha256,
+        # It covers the whole file: the footer has checksums of everything before it.
+        "footer_digest": footer.digest,
     }
 
 
@@ -122,6 +122,7 @@ class Publication:
     Raises:
         NoInputError: It is neither.
         UnreadableFileError: Its place cannot be reached.
+        BadDataError: The manifest is damaged.
     """
 
     def __init__(self, output: str) -> None:
@@ -145,15 +146,27 @@ class Publication:
         if storage.kind(self.output) != "folder":
             self._root, self._found = os.path.dirname(self.output), [os.path.basename(self.output)]
             self.files = {printable(name): {} for name in self._found}
-            return read_footer(self.output)
+            return read_provenance(self.output)
         self._root, self._found = self.output, storage.find(self.output)
         if SUCCESS_FILE not in self._found:
             return None
-        with storage.open(os.path.join(self.output, RUN_MANIFEST_FILE)) as file:
-            said: dict[str, Any] = json.loads(file.read())
-        self.source = said["input"]
-        self.files = {listed["name"]: listed for listed in said["files"]}
+        manifest = os.path.join(self.output, RUN_MANIFEST_FILE)
+        try:
+            said: dict[str, Any] = json.loads(storage.read_text(manifest))
+            self.source = said["input"]
+            self.files = {listed["name"]: listed for listed in said["files"]}
+        except (ValueError, LookupError, TypeError) as error:
+            raise BadDataError(
+                f"{manifest} must list the files of a finished run.",
+                "It is damaged.",
+                "Run imdb-classifier score again: it keeps finished files and rewrites the list.",
+            ) from error
         return said
+
+    @property
+    def is_single_file(self) -> bool:
+        """Whether it is a scored file."""
+        return self.source is None
 
     def paths(self) -> dict[str, str]:
         """Where each scored file is that exists, by its name."""

@@ -1,0 +1,151 @@
+"""A copy of a Parquet file, followed by the new columns.
+
+The copy begins with the bytes of the input up to its footer. The chunks of the new columns follow,
+one for each row group of the input, and a footer that describes both. The old columns
+are never decoded, so that they are the input's own to the last bit, whatever their types are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, Final, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imdb_classifier.batch.outputs.provenance import end_with_provenance
+from imdb_classifier.batch.outputs.scored_rows import ScoredRows
+from imdb_classifier.batch.parquet_footer.added_columns import (
+    add_columns,
+    row_group_rows,
+)
+from imdb_classifier.batch.parquet_footer.file_footer import MAGIC, FileFooter
+from imdb_classifier.batch.reader import CheckedInput
+from imdb_classifier.errors import UnreadableFileError
+from imdb_classifier.storage import readable
+
+WRITER_OPTIONS: Final[Mapping[str, Any]] = {
+    # Every reader of Parquet knows it, so that whoever reads the input can read the new columns.
+    "compression": "snappy",
+    "write_page_checksum": True,
+    "write_page_index": True,
+    "store_schema": False,
+}
+_COPY_BYTES: Final = 1 << 22
+
+
+class AppendedCopy:
+    """A copy that is being written; a context manager.
+
+    Args:
+        path: Where it is written, on this machine.
+        source: The input, at its beginning.
+        checked: The input.
+        fields: The new columns: labels and probabilities.
+
+    Raises:
+        UnreadableFileError: The input cannot be read.
+        OSError: The copy cannot be written.
+    """
+
+    def __init__(
+        self, path: str, source: pa.NativeFile, checked: CheckedInput, fields: Sequence[pa.Field]
+    ) -> None:
+        self._footer = checked.footer
+        self._schema = pa.schema(fields)
+        self._tree = checked.tree
+        self._sizes = row_group_rows(self._tree)
+        self._groups_written = 0
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows_waiting = 0
+        self._sink = pa.OSFile(os.fsencode(path), "wb")
+        try:
+            self._input_sha256 = _copy(source, self._sink, checked.footer)
+            # In memory, since pyarrow cannot append to a file: about 4 bytes a row.
+            self._added = pa.BufferOutputStream()
+            self._writer = pq.ParquetWriter(
+                self._added,
+                self._schema,
+                use_dictionary=[self._schema.names[0]],
+                **WRITER_OPTIONS,
+            )
+        except BaseException:
+            self._sink.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._sink.close()
+
+    def write(self, rows: ScoredRows) -> None:
+        """Add the scores of the next rows."""
+        columns = [rows.labels, rows.probabilities]
+        self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        self._rows_waiting += len(rows.labels)
+        if self._rows_waiting >= self._next_size:
+            self._write_groups()
+
+    def finish(self, provenance: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the footer, once all rows are written.
+
+        Args:
+            provenance: What the footer says about model, options and input.
+
+        Returns:
+            The same, with what it says about the copy's bytes.
+        """
+        self._write_groups()
+        self._writer.close()
+        added = self._added.getvalue()
+        footer = FileFooter.of(pa.BufferReader(added), "the new columns")
+        columns = memoryview(added)[len(MAGIC) : footer.begins_at]
+        moved = self._footer.begins_at - len(MAGIC)
+        add_columns(self._tree, footer.tree(), list(self._schema), moved)
+        complete = {
+            **provenance,
+            "copied_bytes": self._footer.begins_at,
+            "input_sha256": self._input_sha256,
+            "added_sha256": sha256(columns).hexdigest(),
+        }
+        self._sink.write(columns)
+        self._sink.write(end_with_provenance(self._tree, complete))
+        self._sink.close()
+        return complete
+
+    @property
+    def _next_size(self) -> int:
+        return self._sizes[self._groups_written] if self._groups_written < len(self._sizes) else 0
+
+    def _write_groups(self) -> None:
+        """Write the row groups whose rows are all there."""
+        table = pa.Table.from_batches(self._waiting, self._schema)
+        begin = 0
+        while self._groups_written < len(self._sizes):
+            size = self._next_size
+            if begin + size > len(table):
+                break
+            self._writer.write_table(table.slice(begin, size), row_group_size=max(size, 1))
+            self._groups_written += 1
+            begin += size
+        self._waiting = table.slice(begin).to_batches()
+        self._rows_waiting -= begin
+
+
+def _copy(source: pa.NativeFile, sink: pa.NativeFile, footer: FileFooter) -> str:
+    """Copy a file up to its footer; the SHA-256 (hexadecimal) of that."""
+    digest = sha256()
+    remaining = footer.begins_at
+    while remaining:
+        with readable(footer.name):
+            piece = source.read(min(remaining, _COPY_BYTES))
+        if not piece:
+            raise UnreadableFileError(footer.name, "it became shorter while it was copied")
+        digest.update(piece)
+        sink.write(piece)
+        remaining -= len(piece)
+        del piece  # before the next one is read
+    return digest.hexdigest()

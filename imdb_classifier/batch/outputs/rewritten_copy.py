@@ -1,0 +1,133 @@
+"""A Parquet file written anew with the new columns, where rows are left out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imdb_classifier.batch.outputs.provenance import end_with_provenance
+from imdb_classifier.batch.outputs.scored_rows import ScoredRows
+from imdb_classifier.batch.parquet_footer.added_columns import row_group_rows
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
+from imdb_classifier.batch.parquet_footer.schema_keys import extended_schema
+from imdb_classifier.batch.reader import CheckedInput
+from imdb_classifier.storage.files import sha256_of
+
+ROW_GROUP_ROWS: Final = 131_072
+ROW_GROUP_BYTES: Final = 1 << 27
+"""A row group ends with one of the input, or once it has so many rows or bytes in memory."""
+REWRITE_OPTIONS: Final[Mapping[str, Any]] = {
+    "compression": "zstd",
+    # Compliant nested types would rename the items of lists in files that call them "item".
+    "use_compliant_nested_type": False,
+    "write_page_checksum": True,
+    "write_page_index": True,
+}
+
+
+class RewrittenCopy:
+    """A file that is being written from rows with text; a context manager.
+
+    Args:
+        path: Where it is written, on this machine.
+        source: The input, on this machine.
+        checked: The input.
+        fields: The new columns: labels and probabilities.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+
+    def __init__(
+        self, path: str, source: str, checked: CheckedInput, fields: Sequence[pa.Field]
+    ) -> None:
+        self._path = Path(path)
+        self._source = Path(source)
+        self._input_bytes = checked.footer.begins_at
+        self._schema = extended_schema(checked.footer.schema, fields)
+        self._sizes = iter(row_group_rows(checked.tree))
+        self._rows_to_come = next(self._sizes, 0)
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows_waiting = self._bytes_waiting = 0
+        with ExitStack() as opened:
+            sink = opened.enter_context(pa.OSFile(os.fsencode(path), "wb"))
+            self._writer = opened.enter_context(
+                pq.ParquetWriter(sink, self._schema, **REWRITE_OPTIONS)
+            )
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._opened.close()
+
+    def write(self, rows: ScoredRows) -> None:
+        """Add the next rows, without those that have no text."""
+        begin = 0
+        for batch in rows.chunk.batches:
+            new = (column.slice(begin, len(batch)) for column in (rows.labels, rows.probabilities))
+            scored = pa.RecordBatch.from_arrays([*batch.columns, *new], schema=self._schema)
+            begin += len(batch)
+            while len(scored):
+                self._add(scored.slice(0, self._rows_to_come))
+                rows_here = min(len(scored), self._rows_to_come)
+                self._rows_to_come -= rows_here
+                scored = scored.slice(rows_here)
+                while self._rows_to_come == 0 and (size := next(self._sizes, None)) is not None:
+                    self._write_group()
+                    self._rows_to_come = size
+
+    def finish(self, provenance: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the footer, once all rows are written.
+
+        Args:
+            provenance: What the footer says about model, options and input.
+
+        Returns:
+            The same, with what it says about the file's bytes.
+        """
+        self._write_group()
+        self._opened.close()
+        written = FileFooter.read(str(self._path))
+        complete = {
+            **provenance,
+            "copied_bytes": 0,
+            "input_sha256": sha256_of(self._source, 0, self._input_bytes),
+            "added_sha256": sha256_of(self._path, 0, written.begins_at),
+        }
+        with self._path.open("r+b") as file:
+            file.truncate(written.begins_at)
+            file.seek(written.begins_at)
+            file.write(end_with_provenance(written.tree(), complete))
+        return complete
+
+    def _add(self, scored: pa.RecordBatch) -> None:
+        kept = scored.filter(scored.column(len(self._schema) - 1).is_valid())
+        if self._waiting and not _go_together(self._waiting[-1], kept):
+            self._write_group()
+        self._waiting.append(kept)
+        self._rows_waiting += len(kept)
+        self._bytes_waiting += kept.nbytes
+        if self._rows_waiting >= ROW_GROUP_ROWS or self._bytes_waiting >= ROW_GROUP_BYTES:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        if self._rows_waiting:
+            self._writer.write_table(pa.Table.from_batches(self._waiting))
+        self._waiting, self._rows_waiting, self._bytes_waiting = [], 0, 0
+
+
+def _go_together(one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
+    """Whether the dictionaries of narrow columns are the same, so that none can overflow."""
+    return all(
+        before.dictionary.equals(after.dictionary)
+        for before, after in zip(one.columns, other.columns, strict=True)
+        if pa.types.is_dictionary(before.type) and before.type.index_type.bit_width < 32
+    )

@@ -1,0 +1,70 @@
+"""The rows of one file with their scores, in order, while later rows are read and scored."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+from imdb_classifier.batch.reader import RowReader, TextChunk
+from imdb_classifier.scoring.scorer import PendingProbabilities, Scorer
+from imdb_classifier.scoring.text_columns import labels
+from imdb_classifier.text.batch_profile import BatchProfile
+
+CHUNKS_AHEAD: Final = 16
+"""Chunks read ahead of the one that is written, at the least, so that no thread waits for it."""
+BYTES_AHEAD: Final = 1 << 26
+"""Text read ahead at the most, unless one chunk is larger: 64 MiB."""
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Consecutive rows of a file.
+
+    Attributes:
+        chunk: The rows as they were read.
+        labels: string, (rows,); null in rows without text.
+        probabilities: float32, (rows,), in [0, 1]; null in rows without text.
+        profile: What the texts look like.
+    """
+
+    chunk: TextChunk
+    labels: pa.Array
+    probabilities: pa.Array
+    profile: BatchProfile
+
+
+def score_rows(
+    reader: RowReader, path: Sequence[str], scorer: Scorer, others: Sequence[str] | None
+) -> Iterator[ScoredRows]:
+    """Score a file's rows.
+
+    Args:
+        reader: The file.
+        path: Where its text is, see `RowReader.text_path`.
+        scorer: The model.
+        others: As for `RowReader.chunks`.
+
+    Raises:
+        UnreadableFileError: The file is damaged.
+        TextTypeError: Some text is not valid UTF-8.
+    """
+    most_chunks = max(CHUNKS_AHEAD, 2 * scorer.threads)
+    begun: deque[tuple[TextChunk, PendingProbabilities]] = deque()
+    text_bytes = 0
+    for chunk in reader.chunks(path, others):
+        begun.append((chunk, scorer.start(chunk.texts)))
+        text_bytes += chunk.texts.nbytes
+        while len(begun) > most_chunks or (len(begun) > 1 and text_bytes > BYTES_AHEAD):
+            text_bytes -= begun[0][0].texts.nbytes
+            yield _finished(*begun.popleft())
+    while begun:
+        yield _finished(*begun.popleft())
+
+
+def _finished(chunk: TextChunk, pending: PendingProbabilities) -> ScoredRows:
+    probabilities = pending.result()
+    return ScoredRows(chunk, labels(probabilities), probabilities, pending.profile())

@@ -1,0 +1,313 @@
+"""The output is its input's bytes and two columns more, whoever wrote the input."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe as dd
+import duckdb
+import fastparquet  # type: ignore[import-untyped]
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.batch.options import ScoreOptions
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
+from imdb_classifier.batch.results import FileResult
+from imdb_classifier.batch.verification import verify_output
+from imdb_classifier.errors import BadDataError, UnreadableFileError
+from imdb_classifier.scoring.scorer import Scorer
+from tests.footers import assert_appended, entries, split
+
+Score = Callable[..., FileResult]
+TEXTS = [f"A {'wonderful' if row % 3 else 'dull'} film, number {row}." for row in range(3_000)]
+SPARK_KEY = b"org.apache.spark.sql.parquet.row.metadata"
+
+
+def pandas_frame() -> pd.DataFrame:
+    return pd.DataFrame({"id": range(len(TEXTS)), "text": TEXTS, "stars": [1.5, 2.5, None] * 1_000})
+
+
+def from_duckdb(path: Path) -> None:
+    columns = "i AS id, 'A film, number ' || i AS text, INTERVAL (i) DAY AS span, "
+    odd = "TIMETZ '12:00:00+02' AS clock, {'a': i}::VARIANT AS anything"
+    query = f"SELECT {columns}{odd} FROM range(3000) t(i)"
+    duckdb.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet, ROW_GROUP_SIZE 2048)")
+
+
+def with_index_and_bloom_filter(path: Path) -> None:
+    table = pa.table({"id": range(len(TEXTS)), "text": TEXTS})
+    pq.write_table(
+        table,
+        path,
+        row_group_size=1_000,
+        write_page_index=True,
+        write_page_checksum=True,
+        bloom_filter_options={"id": True},
+        sorting_columns=[pq.SortingColumn(0)],
+        compression="gzip",
+    )
+
+
+WRITERS: dict[str, Callable[[Path], Any]] = {
+    "pyarrow": lambda path: pq.write_table(pa.table({"text": TEXTS}), path, row_group_size=700),
+    "page index and bloom filter": with_index_and_bloom_filter,
+    "pandas": lambda path: pandas_frame().to_parquet(path),
+    "Polars": lambda path: pl.from_pandas(pandas_frame()).write_parquet(path, row_group_size=900),
+    "DuckDB": from_duckdb,
+    "fastparquet": lambda path: fastparquet.write(
+        str(path), pandas_frame(), row_group_offsets=[0, 1_000, 2_000]
+    ),
+    "INT96": lambda path: pq.write_table(
+        pa.table({"text": TEXTS, "when": [dt.datetime(2026, 11, 26)] * len(TEXTS)}),
+        path,
+        use_deprecated_int96_timestamps=True,
+    ),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_nothing_but_two_columns_is_added(
+    score: Score, scorer: Scorer, tmp_path: Path, writer: str
+) -> None:
+    source, output = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    WRITERS[writer](source)
+    score()
+    assert_appended(source, output)
+    assert verify_output(output, scorer, source=source).problems == ()
+
+
+def test_dates_far_from_now_survive(score: Score, tmp_path: Path) -> None:
+    # 2932897 days after 1970-01-01 is 10000-01-01, which nanoseconds cannot hold.
+    table = pa.table({"text": TEXTS, "when": [dt.datetime(2026, 11, 26)] * len(TEXTS)})
+    pq.write_table(
+        table, tmp_path / "in.parquet", use_deprecated_int96_timestamps=True, compression="none",
+        use_dictionary=["when"],
+    )  # fmt: skip
+    content = (tmp_path / "in.parquet").read_bytes()
+    julian_day = 2_440_588
+    near, far = (
+        struct.pack("<qi", 0, julian_day + (day - dt.date(1970, 1, 1)).days)
+        for day in (dt.date(2026, 11, 26), dt.date(9999, 12, 31))
+    )
+    assert content.count(near) == 1
+    (tmp_path / "in.parquet").write_bytes(content.replace(near, far))
+    score()
+    read = pq.ParquetFile(tmp_path / "out.parquet", coerce_int96_timestamp_unit="us").read(["when"])
+    assert read["when"][0].as_py() == dt.datetime(9999, 12, 31)
+
+
+def replace_keys(path: Path, **keys: Any) -> None:
+    """Write a file again with other entries in its footer."""
+    metadata = {key.replace("__", "."): json.dumps(value) for key, value in keys.items()}
+    pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
+
+
+def test_keys_that_describe_columns_are_extended_and_others_kept(
+    score: Score, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    text = {"name": "text", "type": "string", "nullable": True, "metadata": {}}
+    replace_keys(
+        tmp_path / "in.parquet",
+        org__apache__spark__sql__parquet__row__metadata={"type": "struct", "fields": [text]},
+        huggingface={"info": {"features": {"text": {"dtype": "string", "_type": "Value"}}}},
+        parquet__avro__schema={"type": "record", "fields": []},
+        iceberg__schema={"type": "struct", "fields": []},
+        owner="data team",
+        pandas=["not what pandas writes"],
+    )
+    score()
+    keys = dict(entries(split(tmp_path / "out.parquet")[1]))
+    assert json.loads(keys[SPARK_KEY] or b"") == {
+        "type": "struct",
+        "fields": [
+            text,
+            {"name": "sentiment_label", "type": "string", "nullable": True, "metadata": {}},
+            {"name": "sentiment_probability", "type": "float", "nullable": True, "metadata": {}},
+        ],
+    }
+    assert json.loads(keys[b"huggingface"] or b"")["info"]["features"] == {
+        "text": {"dtype": "string", "_type": "Value"},
+        "sentiment_label": {"dtype": "string", "_type": "Value"},
+        "sentiment_probability": {"dtype": "float32", "_type": "Value"},
+    }
+    assert not {b"parquet.avro.schema", b"iceberg.schema"} & keys.keys()
+    assert keys[b"owner"] == b'"data team"'
+    assert json.loads(keys[b"pandas"] or b"") == ["not what pandas writes"]
+    assert pq.read_schema(tmp_path / "out.parquet").names == [
+        "text", "sentiment_label", "sentiment_probability",
+    ]  # fmt: skip
+
+
+READERS: dict[str, Callable[[str, float], Any]] = {
+    "pyarrow": lambda path, low: (
+        ds.dataset(path).to_table(filter=ds.field("sentiment_probability") > low).to_pandas()
+    ),
+    "pandas": lambda path, low: pd.read_parquet(
+        path, filters=[("sentiment_probability", ">", low)]
+    ),
+    "Polars": lambda path, low: (
+        pl.scan_parquet(path).filter(pl.col("sentiment_probability") > low).collect().to_pandas()
+    ),
+    "DuckDB": lambda path, low: duckdb.execute(
+        f"SELECT * FROM '{path}' WHERE sentiment_probability > {low}"
+    ).df(),
+    "fastparquet": lambda path, low: fastparquet.ParquetFile(path).to_pandas(
+        filters=[("sentiment_probability", ">", low)], row_filter=True
+    ),
+    "Dask": lambda path, low: dd.read_parquet(
+        path, filters=[("sentiment_probability", ">", low)]
+    ).compute(),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("writer", ["pandas", "Polars", "fastparquet"])
+def test_readers_see_all_columns_and_can_filter(
+    score: Score, tmp_path: Path, writer: str, reader: str
+) -> None:
+    WRITERS[writer](tmp_path / "in.parquet")
+    score()
+    # By a reader without a filter, as the truth.
+    everything = pq.ParquetFile(tmp_path / "out.parquet").read().to_pandas()
+    threshold = float(everything["sentiment_probability"].median())
+    kept = everything[everything["sentiment_probability"] > threshold]
+    assert 0 < len(kept) < len(everything)
+    found = READERS[reader](str(tmp_path / "out.parquet"), threshold)
+    assert [name for name in found.columns if name in everything.columns] == list(
+        everything.columns
+    )
+    assert found["id"].tolist() == kept["id"].tolist()
+    assert found["text"].tolist() == kept["text"].tolist()
+    assert found["sentiment_label"].tolist() == kept["sentiment_label"].tolist()
+    np.testing.assert_array_equal(
+        found["sentiment_probability"].to_numpy(), kept["sentiment_probability"].to_numpy()
+    )
+
+
+def test_statistics_of_the_new_columns(score: Score, tmp_path: Path) -> None:
+    with_index_and_bloom_filter(tmp_path / "in.parquet")
+    score()
+    file = pq.ParquetFile(tmp_path / "out.parquet")
+    for group in range(3):
+        values = file.read_row_group(group)["sentiment_probability"].to_numpy()
+        label, probability = (file.metadata.row_group(group).column(c) for c in (2, 3))
+        assert (probability.statistics.min, probability.statistics.max) == (
+            values.min(),
+            values.max(),
+        )
+        assert probability.statistics.null_count == label.statistics.null_count == 0
+        assert probability.has_column_index
+        assert probability.has_offset_index
+
+
+def test_no_column_but_the_text_is_decoded(score: Score, tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"text": TEXTS, "n": range(len(TEXTS))}), tmp_path / "in.parquet",
+        compression="none", use_dictionary=False, write_page_checksum=True,
+    )  # fmt: skip
+    content = bytearray((tmp_path / "in.parquet").read_bytes())
+    chunk = pq.read_metadata(tmp_path / "in.parquet").row_group(0).column(1)
+    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+    (tmp_path / "in.parquet").write_bytes(content)
+    # Damage in a column that nobody asked for is handed on as it is.
+    assert score().rows == len(TEXTS)
+    assert_appended(tmp_path / "in.parquet", tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("lost", ["span", "clock", "anything"])
+def test_rows_are_not_left_out_where_a_column_would_change(
+    score: Score, tmp_path: Path, lost: str
+) -> None:
+    from_duckdb(tmp_path / "all.parquet")
+    duckdb.execute(
+        f"COPY (SELECT id, text, {lost} FROM '{tmp_path}/all.parquet') "
+        f"TO '{tmp_path}/in.parquet' (FORMAT parquet)"
+    )
+    with pytest.raises(BadDataError, match=rf"in\.parquet has others: {lost}\..*--on-null label"):
+        score(ScoreOptions(on_null="skip"))
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_keys_are_extended_in_rewritten_files_too(score: Score, tmp_path: Path) -> None:
+    pandas_frame().to_parquet(tmp_path / "in.parquet")
+    with pq.ParquetFile(tmp_path / "in.parquet") as file:
+        table = file.read()
+    keys = {**table.schema.metadata, SPARK_KEY: b'{"fields": []}', b"iceberg.schema": b"{}"}
+    pq.write_table(table.replace_schema_metadata(keys), tmp_path / "in.parquet")
+    score(ScoreOptions(on_null="skip"))
+    found = dict(entries(split(tmp_path / "out.parquet")[1]))
+    assert [field["name"] for field in json.loads(found[SPARK_KEY] or b"")["fields"]] == [
+        "sentiment_label",
+        "sentiment_probability",
+    ]
+    assert b"iceberg.schema" not in found
+    assert b"sentiment_label" in (found[b"pandas"] or b"")
+
+
+@pytest.mark.parametrize("on_null", ["label", "skip"])
+@pytest.mark.parametrize(
+    "labels", [pd.Index([0, 1]), pd.MultiIndex.from_tuples([("a", "b"), ("text", "c")])], ids=str
+)
+def test_frames_whose_labels_are_no_strings(
+    score: Score, tmp_path: Path, labels: pd.Index, on_null: Any
+) -> None:
+    frame = pd.DataFrame([[1, "Good."], [2, "Bad."]], columns=labels)
+    frame.to_parquet(tmp_path / "in.parquet")
+    text = str(labels[1])
+    score(ScoreOptions(text_column=text, on_null=on_null))
+    read = pd.read_parquet(tmp_path / "out.parquet")
+    assert list(read.columns) == [
+        *(str(label) for label in labels), "sentiment_label", "sentiment_probability",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("on_null", ["label", "skip"])
+def test_columns_in_other_files_are_refused_either_way(
+    score: Score, tmp_path: Path, on_null: Any
+) -> None:
+    fastparquet.write(
+        str(tmp_path / "set"), pandas_frame(), row_group_offsets=[0, 1_500], file_scheme="hive"
+    )
+    (tmp_path / "set" / "_metadata").rename(tmp_path / "in.parquet")
+    with pytest.raises(UnreadableFileError, match="some of its columns lie in other files"):
+        score(ScoreOptions(on_null=on_null))
+
+
+def test_views_cannot_be_rewritten(score: Score, tmp_path: Path) -> None:
+    views = pa.array(["a"] * 3, pa.string_view())
+    pq.write_table(pa.table({"text": ["Good."] * 3, "view": views}), tmp_path / "in.parquet")
+    with pytest.raises(BadDataError, match=r"has others: view\."):
+        score(ScoreOptions(on_null="skip"))
+    score()
+    assert_appended(tmp_path / "in.parquet", tmp_path / "out.parquet")
+
+
+def test_a_large_file_that_is_not_parquet_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "in.parquet").open("wb") as file:
+        file.truncate(1 << 30)
+        file.seek(0, 2)
+        file.write((900_000_000).to_bytes(4, "little") + b"abcd")
+    footer = FileFooter.read(str(tmp_path / "in.parquet"))
+    assert len(footer.end) == 8
+    with pytest.raises(UnreadableFileError, match="must be a readable Parquet file"):
+        _ = footer.metadata
+
+
+@pytest.mark.parametrize("writer", ["pyarrow", "pandas", "Polars", "fastparquet"])
+def test_rows_without_text_are_left_out(score: Score, tmp_path: Path, writer: str) -> None:
+    WRITERS[writer](tmp_path / "in.parquet")
+    score(ScoreOptions(on_null="skip"))
+    before, after = (pq.read_metadata(tmp_path / name) for name in ("in.parquet", "out.parquet"))
+    groups = [[m.row_group(i).num_rows for i in range(m.num_row_groups)] for m in (before, after)]
+    assert groups[0] == groups[1]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import struct
 from collections.abc import Callable
 from pathlib import Path
+from struct import pack
 from typing import Any
 
 import dask.dataframe as dd
@@ -21,12 +21,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.batch.options import ScoreOptions
+from imdb_classifier.batch.parquet_footer.compact_protocol import BINARY, List, read_struct
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.results import FileResult
 from imdb_classifier.batch.verification import verify_output
 from imdb_classifier.errors import BadDataError, UnreadableFileError
 from imdb_classifier.scoring.scorer import Scorer
-from tests.footers import assert_appended, entries, split
+from tests.footers import CHUNKS, ROW_GROUPS, assert_appended, entries, items, split
 
 Score = Callable[..., FileResult]
 TEXTS = [f"A {'wonderful' if row % 3 else 'dull'} film, number {row}." for row in range(3_000)]
@@ -96,7 +97,7 @@ def test_dates_far_from_now_survive(score: Score, tmp_path: Path) -> None:
     content = (tmp_path / "in.parquet").read_bytes()
     julian_day = 2_440_588
     near, far = (
-        struct.pack("<qi", 0, julian_day + (day - dt.date(1970, 1, 1)).days)
+        pack("<qi", 0, julian_day + (day - dt.date(1970, 1, 1)).days)
         for day in (dt.date(2026, 11, 26), dt.date(9999, 12, 31))
     )
     assert content.count(near) == 1
@@ -199,6 +200,8 @@ def test_statistics_of_the_new_columns(score: Score, tmp_path: Path) -> None:
     with_index_and_bloom_filter(tmp_path / "in.parquet")
     score()
     file = pq.ParquetFile(tmp_path / "out.parquet")
+    content = (tmp_path / "out.parquet").read_bytes()
+    _, footer = split(tmp_path / "out.parquet")
     for group in range(3):
         values = file.read_row_group(group)["sentiment_probability"].to_numpy()
         label, probability = (file.metadata.row_group(group).column(c) for c in (2, 3))
@@ -207,8 +210,17 @@ def test_statistics_of_the_new_columns(score: Score, tmp_path: Path) -> None:
             values.max(),
         )
         assert probability.statistics.null_count == label.statistics.null_count == 0
-        assert probability.has_column_index
-        assert probability.has_offset_index
+        # Read as a reader that skips pages does: offsets and lengths stand in the chunk's fields.
+        chunk = items(items(footer, ROW_GROUPS)[group], CHUNKS)[3]
+        offset_index, column_index = (
+            read_struct(content[chunk.integer(at) :][: chunk.integer(at + 1)]) for at in (4, 6)
+        )
+        (page,) = items(offset_index, 1)
+        assert page.integer(1) == probability.data_page_offset
+        least, greatest = (column_index.find(number) for number in (2, 3))
+        for bound, value in ((least, values.min()), (greatest, values.max())):
+            assert bound is not None
+            assert bound.value == List(BINARY, [pack("<f", value)])
 
 
 def test_no_column_but_the_text_is_decoded(score: Score, tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from imdb_classifier.batch.outputs.provenance import end_with_provenance
 from imdb_classifier.batch.outputs.scored_rows import ScoredRows
 from imdb_classifier.batch.parquet_footer.added_columns import (
     add_columns,
+    move_columns,
     row_group_rows,
 )
-from imdb_classifier.batch.parquet_footer.file_footer import MAGIC, FileFooter
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.reader import CheckedInput
 from imdb_classifier.errors import UnreadableFileError
 from imdb_classifier.storage import readable
@@ -100,11 +101,11 @@ class AppendedCopy:
         """
         self._write_groups()
         self._writer.close()
-        added = self._added.getvalue()
+        added = self._added.getvalue().to_pybytes()
         footer = FileFooter.of(pa.BufferReader(added), "the new columns")
-        columns = memoryview(added)[len(MAGIC) : footer.begins_at]
-        moved = self._footer.begins_at - len(MAGIC)
-        add_columns(self._tree, footer.tree(), list(self._schema), moved)
+        tree = footer.tree()
+        columns = move_columns(added, footer, tree, self._footer.begins_at)
+        add_columns(self._tree, tree, list(self._schema))
         complete = {
             **provenance,
             "copied_bytes": self._footer.begins_at,

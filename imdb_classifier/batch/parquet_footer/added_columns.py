@@ -16,8 +16,10 @@ from imdb_classifier.batch.parquet_footer.compact_protocol import (
     Field,
     List,
     Struct,
+    read_struct,
+    write_struct,
 )
-from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
+from imdb_classifier.batch.parquet_footer.file_footer import MAGIC, FileFooter
 from imdb_classifier.batch.parquet_footer.schema_keys import extended_value
 from imdb_classifier.errors import UnreadableFileError
 from imdb_classifier.storage import readable
@@ -39,7 +41,12 @@ _GROUP_ROWS: Final = 3
 _GROUP_COMPRESSED_BYTES: Final = 6
 _CHUNK_FILE: Final = 1
 _CHUNK_METADATA: Final = 3
-_CHUNK_OFFSETS: Final = (2, 4, 6)
+_CHUNK_OFFSETS: Final = (2,)
+# A chunk's next field is the length of the index.
+_OFFSET_INDEX: Final = 4
+_COLUMN_INDEX: Final = 6
+_PAGES: Final = 1
+_PAGE_OFFSET: Final = 1
 _METADATA_OFFSETS: Final = (9, 10, 11, 14)
 _KEY: Final = 1
 _VALUE: Final = 2
@@ -79,14 +86,14 @@ def row_group_rows(tree: Struct) -> list[int]:
     return [group.integer(_GROUP_ROWS) for group in _structs(tree, _ROW_GROUPS)]
 
 
-def add_columns(footer: Struct, added: Struct, fields: Sequence[pa.Field], moved: int) -> None:
+def add_columns(footer: Struct, added: Struct, fields: Sequence[pa.Field]) -> None:
     """Add the columns of one footer to another.
 
     Args:
         footer: The ``FileMetaData`` that is extended.
-        added: That of a file with the new columns alone, in row groups of the same rows.
+        added: That of a file with the new columns alone, in row groups of the same rows, once its
+            offsets are those in the extended file.
         fields: The new columns.
-        moved: How many bytes further their chunks stand in the extended file.
     """
     elements = _list(footer, _SCHEMA)
     root = next(elements.structs())
@@ -94,11 +101,7 @@ def add_columns(footer: Struct, added: Struct, fields: Sequence[pa.Field], moved
     elements.items += _list(added, _SCHEMA).items[1:]
     groups = zip(_structs(footer, _ROW_GROUPS), _structs(added, _ROW_GROUPS), strict=True)
     for group, new_group in groups:
-        for chunk in _structs(new_group, _GROUP_CHUNKS):
-            _move(chunk, _CHUNK_OFFSETS, moved)
-            if (metadata := chunk.find(_CHUNK_METADATA)) and isinstance(metadata.value, Struct):
-                _move(metadata.value, _METADATA_OFFSETS, moved)
-            _list(group, _GROUP_CHUNKS).items.append(chunk)
+        _list(group, _GROUP_CHUNKS).items += _list(new_group, _GROUP_CHUNKS).items
         for size in (_GROUP_BYTES, _GROUP_COMPRESSED_BYTES):
             if group.find(size):
                 group.set(size, I64, group.integer(size) + new_group.integer(size))
@@ -115,6 +118,44 @@ def add_columns(footer: Struct, added: Struct, fields: Sequence[pa.Field], moved
         if extended is not None or value is None:
             kept.append(entry)
     footer.set(_KEY_VALUES, LIST, List(STRUCT, [*kept]))
+
+
+def move_columns(content: bytes, footer: FileFooter, tree: Struct, to: int) -> bytes:
+    """The data of a file with other offsets, to be written at another place.
+
+    Args:
+        content: The file.
+        footer: Its footer.
+        tree: The footer's ``FileMetaData``. Its offsets become those at the new place.
+        to: Where its first chunk will stand, in bytes.
+
+    Returns:
+        Column chunks, then column indexes, then offset indexes.
+    """
+    by = to - len(MAGIC)
+    chunks = [
+        chunk for group in _structs(tree, _ROW_GROUPS) for chunk in _structs(group, _GROUP_CHUNKS)
+    ]
+    indexes = [chunk.integer(index) for chunk in chunks for index in (_COLUMN_INDEX, _OFFSET_INDEX)]
+    end = min([footer.begins_at, *filter(None, indexes)])
+    moved = bytearray(content[len(MAGIC) : end])
+    for chunk in chunks:
+        _move(chunk, _CHUNK_OFFSETS, by)
+        if (metadata := chunk.find(_CHUNK_METADATA)) and isinstance(metadata.value, Struct):
+            _move(metadata.value, _METADATA_OFFSETS, by)
+    for index in (_COLUMN_INDEX, _OFFSET_INDEX):
+        for chunk in chunks:
+            if begin := chunk.integer(index):
+                part = content[begin : begin + chunk.integer(index + 1)]
+                if index == _OFFSET_INDEX:
+                    pages = read_struct(part)
+                    for page in _structs(pages, _PAGES):
+                        _move(page, (_PAGE_OFFSET,), by)
+                    part = write_struct(pages)
+                chunk.set(index, I64, to + len(moved))
+                chunk.set(index + 1, I32, len(part))
+                moved += part
+    return bytes(moved)
 
 
 def set_key_value(footer: Struct, key: bytes, value: bytes) -> None:

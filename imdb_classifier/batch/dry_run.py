@@ -17,10 +17,12 @@ from imdb_classifier import samples
 from imdb_classifier.batch.discovery import DiscoveredFile, discover_files
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.provenance import existing_output, row_count
+from imdb_classifier.batch.outputs.rewritten_copy import ROW_GROUP_BYTES
 from imdb_classifier.batch.outputs.scored_file import origin_of
-from imdb_classifier.batch.outputs.scored_rows import CHUNKS_AHEAD
+from imdb_classifier.batch.outputs.scored_rows import BYTES_AHEAD, CHUNKS_AHEAD
+from imdb_classifier.batch.parquet_footer.added_columns import text_bytes
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
-from imdb_classifier.batch.reader import check_input
+from imdb_classifier.batch.reader import CHUNK_BYTES, CheckedInput, check_input
 from imdb_classifier.errors import ImdbClassifierError
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
@@ -61,8 +63,7 @@ class DryRun:
     Attributes:
         model_id: The model that would be used.
         files: One forecast for each file, sorted by name.
-        seconds: Estimated wall-clock time, from a trial on this machine. Every byte counts as text,
-            so the estimate is too long if there are large columns besides the text.
+        seconds: Estimated wall-clock time, from a trial on this machine.
         memory_bytes: Estimated peak memory.
     """
 
@@ -140,46 +141,54 @@ def _dry_run(
     options: ScoreOptions,
     selection: Selection,
 ) -> DryRun:
-    files = []
-    total_bytes = widest = 0
-    for file in discovered:
-        forecast = _forecast(file, scorer, options, selection)
-        files.append(forecast)
-        if forecast.status in ("new", "stale") and forecast.rows:
-            metadata = FileFooter.read(file.source).metadata
-            groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
-            size = sum(group.total_byte_size for group in groups)
-            total_bytes += size
-            width = size / forecast.rows
-            rows = min(forecast.rows, (CHUNKS_AHEAD + 1) * CHUNK_ROWS)
-            widest = max(widest, int(width * rows))
-    to_score = sum(file.status in ("new", "stale") for file in files)
-    at_once = min(to_score, scorer.threads + 1)
+    forecasts = [_forecast(file, scorer, options, selection) for file in discovered]
+    sizes = [size for _, size in forecasts if size is not None]
+    at_once = min(len(sizes), scorer.threads + 1)
     return DryRun(
         model_id=scorer.bundle.model_id,
-        files=tuple(files),
-        seconds=total_bytes / _text_bytes_a_second(scorer),
-        memory_bytes=_peak_memory() + COPIES * at_once * widest,
+        files=tuple(forecast for forecast, _ in forecasts),
+        seconds=sum(size.text for size in sizes) / _text_bytes_a_second(scorer),
+        memory_bytes=_peak_memory()
+        + COPIES * at_once * max((size.held for size in sizes), default=0),
     )
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Bytes of text in a file, and bytes that are in memory at once while it is scored."""
+
+    text: int
+    held: int
 
 
 def _forecast(
     file: DiscoveredFile, scorer: Scorer, options: ScoreOptions, selection: Selection
-) -> FileForecast:
+) -> tuple[FileForecast, _Size | None]:
     """Return what `score_file` would do, with its checks in the same order."""
     rows = row_count(file.source)
     try:
         footer = FileFooter.read(file.source)
         found = existing_output(file.target, origin_of(footer, scorer, options), selection)
         if found == "skipped":
-            return FileForecast(file.name, rows, "skipped")
+            return FileForecast(file.name, rows, "skipped"), None
         if found is not None:
-            return FileForecast(file.name, rows, "finished")
-        check_input(footer, options)
+            return FileForecast(file.name, rows, "finished"), None
+        checked = check_input(footer, options)
     except ImdbClassifierError as error:
-        return FileForecast(file.name, rows, "failing", str(error))
+        return FileForecast(file.name, rows, "failing", str(error)), None
     is_new = storage_of(file.target).kind(file.target) is None
-    return FileForecast(file.name, rows, "new" if is_new else "stale")
+    return FileForecast(file.name, rows, "new" if is_new else "stale"), _size(checked, options)
+
+
+def _size(checked: CheckedInput, options: ScoreOptions) -> _Size:
+    metadata = checked.footer.metadata
+    text = text_bytes(checked.tree, checked.path)
+    ahead = (CHUNKS_AHEAD + 1) * CHUNK_ROWS / max(metadata.num_rows, 1)
+    held = min(int(text * min(ahead, 1)), BYTES_AHEAD + CHUNK_BYTES)
+    if options.on_null == "skip":
+        groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+        held += min(sum(group.total_byte_size for group in groups), ROW_GROUP_BYTES)
+    return _Size(text, held)
 
 
 def _text_bytes_a_second(scorer: Scorer) -> float:

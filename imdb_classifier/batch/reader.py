@@ -174,8 +174,9 @@ def check_input(footer: FileFooter, options: ScoreOptions) -> CheckedInput:
             column would overwrite, or, where rows are left out, one whose type would change.
     """
     path = text_path(footer, options.text_column)
-    names = footer.schema.names
-    taken = [field.name for field in scored_fields(options.prefix) if field.name in names]
+    # Spark, Hive and DuckDB take names for the same that differ in case only.
+    names = {name.casefold() for name in footer.schema.names}
+    taken = [f.name for f in scored_fields(options.prefix) if f.name.casefold() in names]
     if taken:
         raise ColumnExistsError(taken, footer.name, "--prefix")
     tree = extendable(footer)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from imdb_classifier.batch import dry_run
 from imdb_classifier.batch.dry_run import DryRun, dry_run_parquet
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.run import score_parquet
@@ -74,3 +76,31 @@ def test_no_rows_are_read(folder: str, tmp_path: Path, scorer: Scorer) -> None:
 def test_nothing_to_plan(tmp_path: Path, scorer: Scorer) -> None:
     with pytest.raises(NoInputError, match="nothing matches no file"):
         dry_run_parquet(str(tmp_path / "nothing"), str(tmp_path / "out"), scorer)
+
+
+def test_estimates_are_made_from_the_text_alone(
+    tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What this process took before is part of the estimate, and grows with the tests.
+    monkeypatch.setattr(dry_run, "_peak_memory", lambda: 0)
+    mebibyte = 1 << 20
+    text, rows = "A fine film. " * 100, 2_000
+    noise = np.random.default_rng(0).bytes(rows * 20_000)
+    wide = [noise[row * 20_000 : (row + 1) * 20_000] for row in range(rows)]
+    tables = {
+        "plain": pa.table({"text": [text] * rows}),
+        "wide": pa.table({"text": [text] * rows, "wide": pa.array(wide, pa.binary())}),
+        # A dictionary of one text: what is stored says nothing about what is read.
+        "long": pa.table({"text": [text * 10] * rows}),
+    }
+    memory, seconds = {}, {}
+    for name, table in tables.items():
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+        found = dry_run_parquet(tmp_path / f"{name}.parquet", tmp_path / "out.parquet", scorer)
+        memory[name], seconds[name] = found.memory_bytes, found.seconds
+    assert memory["wide"] == memory["plain"] > 4 * mebibyte
+    assert memory["long"] > 9 * memory["plain"]
+    assert seconds["long"] > 3 * seconds["plain"]
+    skip = ScoreOptions(on_null="skip")
+    rewritten = dry_run_parquet(tmp_path / "wide.parquet", tmp_path / "out.parquet", scorer, skip)
+    assert rewritten.memory_bytes - memory["wide"] > 60 * mebibyte

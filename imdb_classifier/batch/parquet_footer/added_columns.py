@@ -41,6 +41,10 @@ _GROUP_ROWS: Final = 3
 _GROUP_COMPRESSED_BYTES: Final = 6
 _CHUNK_FILE: Final = 1
 _CHUNK_METADATA: Final = 3
+_CHUNK_PATH: Final = 3
+_CHUNK_BYTES: Final = 6
+_CHUNK_SIZES: Final = 16
+_DECODED_BYTES: Final = 1
 _CHUNK_OFFSETS: Final = (2,)
 # A chunk's next field is the length of the index.
 _OFFSET_INDEX: Final = 4
@@ -84,6 +88,30 @@ def extendable(footer: FileFooter) -> Struct:
 def row_group_rows(tree: Struct) -> list[int]:
     """Rows of each row group in a ``FileMetaData``."""
     return [group.integer(_GROUP_ROWS) for group in _structs(tree, _ROW_GROUPS)]
+
+
+def text_bytes(tree: Struct, path: Sequence[str]) -> int:
+    """Bytes of text in a column, without encodings if the footer says so.
+
+    Args:
+        tree: A ``FileMetaData``.
+        path: The column's name, or the names from a struct to its field.
+    """
+    names = List(BINARY, [name.encode() for name in path])
+    total = 0
+    for group in _structs(tree, _ROW_GROUPS):
+        for chunk in _structs(group, _GROUP_CHUNKS):
+            field = chunk.find(_CHUNK_METADATA)
+            if field is None or not isinstance(metadata := field.value, Struct):
+                continue
+            found = metadata.find(_CHUNK_PATH)
+            if found is not None and found.value == names:
+                sizes = metadata.find(_CHUNK_SIZES)
+                decoded = sizes.value if sizes is not None else None
+                total += (
+                    decoded.integer(_DECODED_BYTES) if isinstance(decoded, Struct) else 0
+                ) or metadata.integer(_CHUNK_BYTES)
+    return total
 
 
 def add_columns(footer: Struct, added: Struct, fields: Sequence[pa.Field]) -> None:

@@ -16,8 +16,11 @@ from imdb_classifier.errors import (
     first_line,
     printable,
 )
-from imdb_classifier.storage import OBJECT_STORE, SUFFIX, Kind, static_part, storage_of
+from imdb_classifier.storage import OBJECT_STORE, SUFFIX, Kind, matches, static_part, storage_of
 
+_OTHER_SUFFIXES: Final = (
+    ".arrow", ".csv", ".feather", ".json", ".jsonl", ".orc", ".parq", ".pq", ".tsv", ".txt",
+)  # fmt: skip
 QUARANTINE: Final = "_quarantine"
 """Folder in the output that lists rows and files that could not be scored."""
 
@@ -67,8 +70,10 @@ def discover_files(source: str, output: str) -> list[DiscoveredFile]:
             f"{output} names a file.",
             "Choose a folder as OUTPUT.",
         )
+    is_folder = storage_of(source).kind(source) == "folder"
+    pattern = "**" if is_folder else os.path.relpath(source, root or ".")
     for name in names:
-        _check_apart(root, os.path.join(output, name), source)
+        _check_apart(root, pattern, os.path.join(output, name), source)
     return [
         DiscoveredFile(
             os.path.join(root, name),
@@ -150,9 +155,16 @@ def _found(source: str) -> tuple[str | None, list[str]]:
 
 def _single_file(source: str, output: str) -> DiscoveredFile:
     name = os.path.basename(source)
-    to_file = output.endswith(SUFFIX) and _kind_of_output(output) != "folder"
+    kind = _kind_of_output(output)
+    if kind != "folder" and output.lower().endswith(_OTHER_SUFFIXES):
+        raise CannotWriteError(
+            "The output of a file must be a folder or a name that ends in .parquet.",
+            f"It is {output}.",
+            "Choose another OUTPUT.",
+        )
+    to_file = output.endswith(SUFFIX) and kind != "folder"
     target = output if to_file else os.path.join(output, name)
-    _check_apart(source, target, source)
+    _check_apart(source, ".", target, source)
     quarantine = os.path.join(os.path.dirname(target), QUARANTINE, name)
     return DiscoveredFile(source, target, printable(name), quarantine)
 
@@ -164,12 +176,13 @@ def _kind_of_output(output: str) -> Kind | None:
         raise cannot_write(output, error) from error
 
 
-def _check_apart(source: str, target: str, source_name: str) -> None:
+def _check_apart(root: str, pattern: str, target: str, source_name: str) -> None:
+    """Make sure that an output is not one of the files that a pattern below a root means."""
     inner, outer = (
-        path if path.startswith(OBJECT_STORE) else os.path.realpath(path)
-        for path in (target, source)
+        path if path.startswith(OBJECT_STORE) else os.path.realpath(path) for path in (target, root)
     )
-    if inner == outer or inner.startswith(outer.rstrip("/") + "/"):
+    inside = inner == outer or inner.startswith(outer.rstrip("/") + "/")
+    if inside and matches(os.path.relpath(inner, outer), pattern):
         raise CannotWriteError(
             "The output must lie outside the input, or the next run would score it too.",
             f"{target} is part of {source_name}.",

@@ -14,7 +14,7 @@ from typing import Final
 from pyarrow import fs
 
 from imdb_classifier.errors import UnknownSchemeError
-from imdb_classifier.storage.base import SUFFIX, Kind, Storage, static_part
+from imdb_classifier.storage.base import SUFFIX, Kind, Storage, matches, static_part
 from imdb_classifier.storage.damage import readable
 from imdb_classifier.storage.local import LocalStorage
 from imdb_classifier.storage.object_store import OBJECT_STORE, ObjectStorage
@@ -25,6 +25,7 @@ __all__ = [
     "Kind",
     "LocalStorage",
     "Storage",
+    "matches",
     "object_storage",
     "readable",
     "static_part",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import glob
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, Literal
 
@@ -103,3 +105,19 @@ def static_part(pattern: str) -> str:
     while glob.has_magic(folder):
         folder = os.path.dirname(folder)
     return folder
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Return whether a relative path matches a glob pattern; ``**`` means any number of folders."""
+    return _parts_match(path.split("/"), pattern.split("/"))
+
+
+def _parts_match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        rest = pattern[1:]
+        return _parts_match(parts, rest) or (bool(parts) and _parts_match(parts[1:], pattern))
+    return (
+        bool(parts) and fnmatchcase(parts[0], pattern[0]) and _parts_match(parts[1:], pattern[1:])
+    )

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -23,6 +24,9 @@ from imdb_classifier.storage.base import SUFFIX, Kind, Storage
 _LOCK_FILE: Final = ".imdb_classifier.lock"
 
 _UNFINISHED: Final = ".unfinished"
+
+_LONGEST_STEM: Final = 255 - len(f"..{'0' * 8}{_UNFINISHED}")
+"""In bytes. Most file systems limit names to 255 bytes."""
 
 
 class LocalStorage(Storage):
@@ -64,7 +68,7 @@ class LocalStorage(Storage):
     def writing(self, path: str) -> Iterator[str]:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.{token_hex(4)}{_UNFINISHED}")
+        unfinished = target.with_name(f".{_stem(target.name)}.{token_hex(4)}{_UNFINISHED}")
         try:
             yield str(unfinished)
             _flush(unfinished)
@@ -101,8 +105,8 @@ class LocalStorage(Storage):
         target = Path(output)
         is_file = output.endswith(SUFFIX) and not target.is_dir()
         folder = target.parent if is_file else target
-        lock = folder / (f".{target.name}.lock" if is_file else _LOCK_FILE)
-        name = glob.escape(target.name) if is_file else "*"
+        lock = folder / (f".{_stem(target.name)}.lock" if is_file else _LOCK_FILE)
+        name = glob.escape(_stem(target.name)) if is_file else "*"
         unfinished = f".{name}.{'[0-9a-f]' * 8}{_UNFINISHED}"
         leftovers = folder.glob if is_file else folder.rglob
         made = not folder.exists()
@@ -121,6 +125,12 @@ class LocalStorage(Storage):
         finally:
             if made:
                 _remove_empty({folder})
+
+
+def _stem(name: str) -> str:
+    """Return what stands for a file's name in that of a temporary one, which is longer."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= _LONGEST_STEM else sha256(encoded).hexdigest()
 
 
 def _folders_in(folder: Path) -> set[Path]:

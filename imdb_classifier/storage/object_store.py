@@ -10,17 +10,16 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from errno import ENOENT
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 from pyarrow import fs
 
-from imdb_classifier.storage.base import Kind, Storage, static_part
+from imdb_classifier.storage.base import Kind, Storage, matches, static_part
 
 OBJECT_STORE: Final = "s3://"
 
@@ -51,10 +50,8 @@ class ObjectStorage(Storage):
 
     def match(self, pattern: str) -> list[str]:
         root = static_part(pattern)
-        wanted = os.path.relpath(_key(pattern), _key(root)).split("/")
-        return [
-            os.path.join(root, name) for name in self.find(root) if _named(name.split("/"), wanted)
-        ]
+        wanted = os.path.relpath(_key(pattern), _key(root))
+        return [os.path.join(root, name) for name in self.find(root) if matches(name, wanted)]
 
     def state(self, path: str) -> tuple[object, ...]:
         found = self.filesystem.get_file_info(_key(path))
@@ -124,15 +121,6 @@ class ObjectStorage(Storage):
 
 def _key(path: str) -> str:
     return path.removeprefix(OBJECT_STORE).rstrip("/")
-
-
-def _named(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Return whether a path matches a glob pattern, both split at their slashes."""
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        return _named(parts, pattern[1:]) or (bool(parts) and _named(parts[1:], pattern))
-    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _named(parts[1:], pattern[1:])
 
 
 @contextmanager

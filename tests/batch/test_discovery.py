@@ -107,6 +107,32 @@ def test_input_and_output_stay_apart(tree: Path, tmp_path: Path, source: str, ou
         discover_files(str(tmp_path / source), str(tmp_path / output))
 
 
+@pytest.mark.parametrize("output", ["scored", "."])
+def test_a_pattern_keeps_apart_from_what_it_matches_only(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    monkeypatch.chdir(tree)
+    if output == "scored":
+        files = discover_files("*.parquet", output)
+        assert all(file.target.startswith("scored/") for file in files)
+    else:
+        with pytest.raises(CannotWriteError, match="must lie outside the input"):
+            discover_files("*.parquet", output)
+    with pytest.raises(CannotWriteError, match="must lie outside the input"):
+        discover_files("**/*.parquet", "scored")
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.PARQ", "out.jsonl"])
+def test_an_output_of_another_format_is_no_folder(tree: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(
+        CannotWriteError, match=r"must be a folder or a name that ends in \.parquet"
+    ):
+        discover_files(str(tree / "a.parquet"), str(tmp_path / name))
+    (tmp_path / name).mkdir()
+    (file,) = discover_files(str(tree / "a.parquet"), str(tmp_path / name))
+    assert file.target == str(tmp_path / name / "a.parquet")
+
+
 def test_an_output_may_stand_beside_or_above_the_input(tree: Path, tmp_path: Path) -> None:
     assert discover_files(str(tree / "a.parquet"), str(tree / "scored.parquet"))
     assert discover_files(str(tree), str(tmp_path))

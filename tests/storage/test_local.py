@@ -48,3 +48,19 @@ def test_a_file_is_on_disk_before_it_replaces_the_old_one(
     storage_of(str(file)).write_text(str(file), "{}")
     # Then the folder, so that the new name is on disk as well.
     assert done == [file.stat().st_ino, "replaced", tmp_path.stat().st_ino]
+
+
+@pytest.mark.parametrize("length", [230, 235, 255])
+def test_names_may_be_as_long_as_the_file_system_allows(tmp_path: Path, length: int) -> None:
+    name = "é" * ((length - 8) // 2) + "x" * (length % 2) + ".parquet"
+    assert len(os.fsencode(name)) == length
+    target = str(tmp_path / name)
+    with storage_of(target).lock(target), storage_of(target).writing(target) as unfinished:
+        Path(unfinished).write_text("new")
+        assert [path.suffix for path in tmp_path.iterdir()].count(".unfinished") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    # What a killed run left is removed by the next one.
+    left = tmp_path / Path(unfinished).name
+    left.touch()
+    with storage_of(target).lock(target):
+        assert not left.exists()

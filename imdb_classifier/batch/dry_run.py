@@ -98,9 +98,9 @@ def dry_run_parquet(
 ) -> DryRun:
     """Return what `score_parquet` would do with the same arguments, without reading any rows.
 
-    An input counts as unchanged since it was scored if its length and footer are; the run itself
-    compares all of it. Problems that only the rows show, such as damage or text that is not valid
-    UTF-8, are not detected.
+    An input counts as unchanged since it was scored if its length and footer are, as in the run
+    itself. Problems that only the rows show, such as damage or text that is not valid UTF-8, are
+    not detected.
 
     Args:
         source: As for `score_parquet`.

@@ -21,9 +21,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imdb_classifier.batch.inputs.reader import open_rows
 from imdb_classifier.batch.outputs.appended_copy import WRITER_OPTIONS
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
-from imdb_classifier.batch.reader import open_rows
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.scorer import CHUNK_ROWS, available_cores

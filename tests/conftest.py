@@ -19,7 +19,7 @@ from hypothesis import settings
 from pyarrow import fs
 
 from imdb_classifier import cli, storage
-from imdb_classifier.batch.discovery import DiscoveredFile
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.scored_file import score_file
 from imdb_classifier.batch.results import FileResult

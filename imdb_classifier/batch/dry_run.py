@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imdb_classifier import samples
-from imdb_classifier.batch.discovery import DiscoveredFile, discover_files
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile, discover_files
+from imdb_classifier.batch.inputs.reader import CHUNK_BYTES, CheckedInput, check_input
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.provenance import existing_output, row_count
 from imdb_classifier.batch.outputs.rewritten_copy import ROW_GROUP_BYTES
@@ -22,7 +23,6 @@ from imdb_classifier.batch.outputs.scored_file import origin_of
 from imdb_classifier.batch.outputs.scored_rows import BYTES_AHEAD, CHUNKS_AHEAD
 from imdb_classifier.batch.parquet_footer.added_columns import text_bytes
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
-from imdb_classifier.batch.reader import CHUNK_BYTES, CheckedInput, check_input
 from imdb_classifier.errors import ImdbClassifierError
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT

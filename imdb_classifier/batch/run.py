@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from imdb_classifier.batch.discovery import DiscoveredFile, discover_files
 from imdb_classifier.batch.file_pool import score_files
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile, discover_files
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
 from imdb_classifier.batch.outputs.drift_report import report_drift
 from imdb_classifier.batch.outputs.publication import publish, unpublish

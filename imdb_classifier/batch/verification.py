@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imdb_classifier.batch.discovery import DiscoveredFile, discover_files
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile, discover_files
+from imdb_classifier.batch.inputs.reader import open_rows, text_path
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.provenance import read_provenance
 from imdb_classifier.batch.outputs.publication import Publication
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
-from imdb_classifier.batch.reader import open_rows, text_path
 from imdb_classifier.errors import (
     EXIT_BAD_DATA,
     EXIT_DONE,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.batch.discovery import find_files
+from imdb_classifier.batch.inputs.discovery import find_files
+from imdb_classifier.batch.inputs.reader import open_rows, text_path
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
-from imdb_classifier.batch.reader import open_rows, text_path
 from imdb_classifier.errors import NoInputError
 from imdb_classifier.evaluation.comparison import LabelChange, LabelChanges
 from imdb_classifier.schema import THRESHOLD

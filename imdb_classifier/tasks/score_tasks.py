@@ -13,7 +13,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from imdb_classifier.batch.discovery import group_files
+from imdb_classifier.batch.inputs.discovery import group_files
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
 from imdb_classifier.batch.outputs.provenance import row_count
 from imdb_classifier.batch.results import FileResult, RunResult

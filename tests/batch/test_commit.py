@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.batch.discovery import discover_files
+from imdb_classifier.batch.inputs.discovery import discover_files
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.appended_copy import AppendedCopy
 from imdb_classifier.batch.outputs.scored_file import score_file

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdb_classifier.batch.discovery import discover_files, group_files
+from imdb_classifier.batch.inputs.discovery import discover_files, group_files
 from imdb_classifier.errors import CannotWriteError, NoInputError
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.batch import file_pool
-from imdb_classifier.batch.discovery import DiscoveredFile, discover_files
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile, discover_files
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.provenance import row_count
 from imdb_classifier.batch.outputs.scored_file import score_file

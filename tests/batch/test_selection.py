@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.batch.discovery import discover_files
+from imdb_classifier.batch.inputs.discovery import discover_files
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
 from imdb_classifier.batch.results import FileResult
 from imdb_classifier.batch.run import locked, score_parquet

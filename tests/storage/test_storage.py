@@ -16,7 +16,7 @@ import pytest
 from pyarrow import fs
 
 from imdb_classifier import storage
-from imdb_classifier.batch.discovery import discover_files
+from imdb_classifier.batch.inputs.discovery import discover_files
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import (

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imdb_classifier.batch.inputs.reader import CheckedInput
 from imdb_classifier.batch.outputs.provenance import end_with_provenance
 from imdb_classifier.batch.outputs.scored_rows import ScoredRows
 from imdb_classifier.batch.parquet_footer.added_columns import (
@@ -23,7 +24,6 @@ from imdb_classifier.batch.parquet_footer.added_columns import (
     row_group_rows,
 )
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
-from imdb_classifier.batch.reader import CheckedInput
 from imdb_classifier.errors import UnreadableFileError
 from imdb_classifier.storage import readable
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from imdb_classifier.batch.discovery import DiscoveredFile
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile
 from imdb_classifier.batch.outputs.provenance import read_provenance
 from imdb_classifier.errors import cannot_write
 from imdb_classifier.model.bundle import Bundle

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Final
 
-from imdb_classifier.batch.discovery import DiscoveredFile, is_hidden
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile, is_hidden
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.drift_report import DRIFT_FILE
 from imdb_classifier.batch.outputs.provenance import provenance_in, read_provenance

@@ -11,12 +11,12 @@ from typing import Any, Final, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imdb_classifier.batch.inputs.reader import CheckedInput
 from imdb_classifier.batch.outputs.provenance import end_with_provenance
 from imdb_classifier.batch.outputs.scored_rows import ScoredRows
 from imdb_classifier.batch.parquet_footer.added_columns import row_group_rows
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.parquet_footer.schema_keys import extended_schema
-from imdb_classifier.batch.reader import CheckedInput
 from imdb_classifier.storage.files import sha256_of
 
 ROW_GROUP_ROWS: Final = 131_072

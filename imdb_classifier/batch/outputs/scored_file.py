@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from imdb_classifier.batch.discovery import DiscoveredFile
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile
+from imdb_classifier.batch.inputs.reader import CheckedInput, RowReader, check_input, open_rows
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.appended_copy import AppendedCopy
 from imdb_classifier.batch.outputs.provenance import existing_output
@@ -21,7 +22,6 @@ from imdb_classifier.batch.outputs.quarantine import Quarantine
 from imdb_classifier.batch.outputs.rewritten_copy import RewrittenCopy
 from imdb_classifier.batch.outputs.scored_rows import ScoredRows, score_rows
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
-from imdb_classifier.batch.reader import CheckedInput, RowReader, check_input, open_rows
 from imdb_classifier.batch.results import COUNTS, FileResult
 from imdb_classifier.errors import (
     BadDataError,

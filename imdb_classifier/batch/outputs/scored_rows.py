@@ -9,7 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from imdb_classifier.batch.reader import RowReader, TextChunk
+from imdb_classifier.batch.inputs.reader import RowReader, TextChunk
 from imdb_classifier.scoring.scorer import PendingProbabilities, Scorer
 from imdb_classifier.scoring.text_columns import labels
 from imdb_classifier.text.batch_profile import BatchProfile

@@ -82,7 +82,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Add a sentiment label and a probability to every review in Parquet files."""
-    from imdb_classifier.batch.discovery import find_files
+    from imdb_classifier.batch.inputs.discovery import find_files
     from imdb_classifier.batch.outputs.provenance import row_count
     from imdb_classifier.batch.run import score_parquet
     from imdb_classifier.cli.commands.flow_commands import score_by_flow

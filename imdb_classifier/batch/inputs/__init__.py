@@ -1,0 +1,1 @@
+"""Input files: which ones there are, and their rows."""

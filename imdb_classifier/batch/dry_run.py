@@ -128,7 +128,7 @@ def dry_run_parquet(
     """
     with scorer_for(model, registry) as scorer:
         return _dry_run(
-            discover_files(to_str(source), to_str(output)),
+            discover_files(to_str(source), to_str(output)).files,
             scorer,
             options or ScoreOptions(),
             selection or Selection(),

@@ -74,12 +74,12 @@ class BatchRun:
         limits = limits or Limits()
         ends_at = None if limits.seconds is None else time.time() + limits.seconds
         with locked(output):
-            files = tuple(discover_files(source, output))
+            found = discover_files(source, output)
             run = cls(
                 source=source,
                 output=output,
-                files=files,
-                is_single_file=files[0].source == source,
+                files=found.files,
+                is_single_file=found.root is None,
                 options=options or ScoreOptions(),
                 selection=selection or Selection(),
                 limits=limits,

@@ -149,7 +149,7 @@ def _verify(
 
 def _inputs(publication: Publication, source: str) -> dict[str, DiscoveredFile]:
     """The files of an input by the names of their outputs."""
-    files = discover_files(source, publication.output)
+    files = discover_files(source, publication.output).files
     if publication.is_single_file and len(files) == 1:
         # A pair has no common name.
         return dict(zip(publication.files, files, strict=True))

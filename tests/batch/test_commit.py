@@ -266,6 +266,7 @@ def test_an_output_without_all_rows_is_not_committed(
 def test_a_folder_that_cannot_be_made(scorer: Scorer, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     (tmp_path / "file").touch()
-    (file,) = discover_files(str(tmp_path / "in.parquet"), str(tmp_path / "file" / "out.parquet"))
+    source, output = tmp_path / "in.parquet", tmp_path / "file" / "out.parquet"
+    (file,) = discover_files(str(source), str(output)).files
     with pytest.raises(CannotWriteError, match=r"Writing .* failed: File exists"):
         score_file(file, scorer, ScoreOptions(), Selection())

@@ -34,6 +34,7 @@ def tree(tmp_path: Path) -> Path:
 
 def test_a_tree_keeps_its_names(tree: Path, tmp_path: Path) -> None:
     found = discover_files(str(tree), str(tmp_path / "out"))
+    files = found.files
     names = [
         "a.parquet",
         "b.parquet",
@@ -41,19 +42,21 @@ def test_a_tree_keeps_its_names(tree: Path, tmp_path: Path) -> None:
         "day=2026-11-02/x/part.parquet",
         "folder.parquet/c.parquet",
     ]
-    assert [file.name for file in found] == names
-    assert [file.source for file in found] == [str(tree / name) for name in names]
-    assert [file.target for file in found] == [str(tmp_path / "out" / name) for name in names]
+    assert [file.name for file in files] == names
+    assert [file.source for file in files] == [str(tree / name) for name in names]
+    assert [file.target for file in files] == [str(tmp_path / "out" / name) for name in names]
+    assert found.root == str(tree)
+    assert [file.name for file in found.ignored] == ["day=2026-11-02/notes.txt"]
 
 
 def test_a_pattern_keeps_names_from_its_first_wildcard_on(tree: Path, tmp_path: Path) -> None:
     found = discover_files(f"{tree}/day=*/**/*.parquet", str(tmp_path / "out"))
-    assert [file.name for file in found] == [
+    assert [file.name for file in found.files] == [
         "day=2026-11-01/part 0=ü.parquet",
         "day=2026-11-02/x/part.parquet",
     ]
     assert [
-        file.name for file in discover_files(f"{tree}/[ab].parquet", str(tmp_path / "out"))
+        file.name for file in discover_files(f"{tree}/[ab].parquet", str(tmp_path / "out")).files
     ] == [
         "a.parquet",
         "b.parquet",
@@ -74,14 +77,16 @@ def test_a_file_goes_to_a_file_or_into_a_folder(
 ) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there.parquet").mkdir()
-    (found,) = discover_files(str(tree / "a.parquet"), str(tmp_path / output))
-    assert found.target == str(tmp_path / target)
-    assert found.name == "a.parquet"
+    found = discover_files(str(tree / "a.parquet"), str(tmp_path / output))
+    assert found.root is None
+    (file,) = found.files
+    assert file.target == str(tmp_path / target)
+    assert file.name == "a.parquet"
 
 
 def test_a_file_named_outright_may_begin_with_a_dot(tree: Path, tmp_path: Path) -> None:
-    (found,) = discover_files(str(tree / ".hidden.parquet"), str(tmp_path / "out.parquet"))
-    assert found.source == str(tree / ".hidden.parquet")
+    (file,) = discover_files(str(tree / ".hidden.parquet"), str(tmp_path / "out.parquet")).files
+    assert file.source == str(tree / ".hidden.parquet")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_a_pattern_keeps_apart_from_what_it_matches_only(
 ) -> None:
     monkeypatch.chdir(tree)
     if output == "scored":
-        files = discover_files("*.parquet", output)
+        files = discover_files("*.parquet", output).files
         assert all(file.target.startswith("scored/") for file in files)
     else:
         with pytest.raises(CannotWriteError, match="must lie outside the input"):
@@ -129,13 +134,13 @@ def test_an_output_of_another_format_is_no_folder(tree: Path, tmp_path: Path, na
     ):
         discover_files(str(tree / "a.parquet"), str(tmp_path / name))
     (tmp_path / name).mkdir()
-    (file,) = discover_files(str(tree / "a.parquet"), str(tmp_path / name))
+    (file,) = discover_files(str(tree / "a.parquet"), str(tmp_path / name)).files
     assert file.target == str(tmp_path / name / "a.parquet")
 
 
 def test_an_output_may_stand_beside_or_above_the_input(tree: Path, tmp_path: Path) -> None:
-    assert discover_files(str(tree / "a.parquet"), str(tree / "scored.parquet"))
-    assert discover_files(str(tree), str(tmp_path))
+    assert discover_files(str(tree / "a.parquet"), str(tree / "scored.parquet")).files
+    assert discover_files(str(tree), str(tmp_path)).files
 
 
 def test_an_output_above_the_input_must_not_reach_into_it(tree: Path, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_more_files_than_threads_are_under_way(
         return FileResult(planned.name, "scored")
 
     monkeypatch.setattr(file_pool, "score_file", waits_for_the_others)
-    planned = discover_files(str(tree), str(tmp_path / "out"))[: scorer.threads + 1]
+    planned = discover_files(str(tree), str(tmp_path / "out")).files[: scorer.threads + 1]
     results = file_pool.score_files(planned, scorer, ScoreOptions(), Selection())
     assert [(file.name, file.status) for file in results] == [
         (file.name, "scored") for file in planned
@@ -173,7 +173,7 @@ def test_an_interrupt_ends_the_files_under_way(tree: Path, tmp_path: Path, score
         score_parquet(str(tree), str(tmp_path / "out"), scorer, on_rows=interrupt)
     assert not list(tmp_path.rglob("*.unfinished"))
     assert not (tmp_path / "out" / "_SUCCESS").exists()
-    planned = discover_files(str(tree), str(tmp_path / "out"))
+    planned = discover_files(str(tree), str(tmp_path / "out")).files
     assert not all(Path(file.target).exists() for file in planned)
     # What the interrupt left is taken up by the next run.
     assert score_parquet(str(tree), str(tmp_path / "out"), scorer).exit_code == 0
@@ -223,7 +223,7 @@ def test_a_folder_below_a_file(tree: Path, tmp_path: Path, scorer: Scorer) -> No
 
 def test_rows_are_counted_from_footers(tree: Path, tmp_path: Path) -> None:
     (tree / "day=1" / "bad.parquet").write_bytes(b"no parquet")
-    files = discover_files(str(tree), str(tmp_path / "out"))
+    files = discover_files(str(tree), str(tmp_path / "out")).files
     assert [row_count(file.source) for file in files] == [0, 2, 3]
 
 

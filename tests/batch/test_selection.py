@@ -189,7 +189,7 @@ def test_the_quarantine_names_bad_files_and_is_emptied_once_they_are_mended(
     score_parquet(folder, str(tmp_path / "out"), scorer, options, selection=Selection("new,stale"))
     assert not listed.exists()
     # It is no input of its own, and readers of the output do not see it.
-    assert len(discover_files(str(tmp_path / "out"), str(tmp_path / "again"))) == 3
+    assert len(discover_files(str(tmp_path / "out"), str(tmp_path / "again")).files) == 3
 
 
 def test_a_manifest_says_what_it_promises(folder: str, tmp_path: Path, scorer: Scorer) -> None:

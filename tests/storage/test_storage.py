@@ -99,7 +99,7 @@ def test_patterns_mean_the_same_everywhere(
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).touch()
     for root in (tree, str(tmp_path / "in")):
-        planned = discover_files(f"{root}/{pattern}", "out")
+        planned = discover_files(f"{root}/{pattern}", "out").files
         assert [file.source for file in planned] == [f"{root}/{name}" for name in found]
 
 

@@ -42,8 +42,36 @@ class DiscoveredFile:
     quarantine: str
 
 
-def discover_files(source: str, output: str) -> list[DiscoveredFile]:
-    """Return the files of an input, sorted by name, each with its output.
+@dataclass(frozen=True)
+class IgnoredFile:
+    """One file of an input folder that is not scored.
+
+    Attributes:
+        name: Its path relative to the input, with forward slashes, for reports.
+        reason: Why, as the end of a sentence that begins with the name.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What an input consists of.
+
+    Attributes:
+        root: The folder that names are relative to; None for a single file.
+        files: The files to score, sorted by name.
+        ignored: The files that might be data and are not scored, sorted by name.
+    """
+
+    root: str | None
+    files: tuple[DiscoveredFile, ...]
+    ignored: tuple[IgnoredFile, ...] = ()
+
+
+def discover_files(source: str, output: str) -> Discovery:
+    """Return the files of an input, each with its output.
 
     Input and output may be on this machine or, as ``s3://bucket/...``, in an object store.
 
@@ -61,9 +89,9 @@ def discover_files(source: str, output: str) -> list[DiscoveredFile]:
         CannotWriteError: An output would be inside the input, or a folder is needed and the output
             is a file.
     """
-    root, names = _found(source)
+    root, names, ignored = _found(source)
     if root is None:
-        return [_single_file(source, output)]
+        return Discovery(None, (_single_file(source, output),))
     if output.endswith(SUFFIX) or _kind_of_output(output) == "file":
         raise CannotWriteError(
             "INPUT is a folder or a glob pattern, so OUTPUT must be a folder.",
@@ -74,7 +102,7 @@ def discover_files(source: str, output: str) -> list[DiscoveredFile]:
     pattern = "**" if is_folder else os.path.relpath(source, root or ".")
     for name in names:
         _check_apart(root, pattern, os.path.join(output, name), source)
-    return [
+    files = tuple(
         DiscoveredFile(
             os.path.join(root, name),
             os.path.join(output, name),
@@ -82,7 +110,8 @@ def discover_files(source: str, output: str) -> list[DiscoveredFile]:
             os.path.join(output, QUARANTINE, name),
         )
         for name in names
-    ]
+    )
+    return Discovery(root, files, ignored)
 
 
 def find_files(source: str) -> list[tuple[str, str]]:
@@ -95,7 +124,7 @@ def find_files(source: str) -> list[tuple[str, str]]:
         NoInputError: There is no such file or folder, or no Parquet file in it.
         UnreadableFileError: The input cannot be accessed.
     """
-    root, names = _found(source)
+    root, names, _ = _found(source)
     if root is None:
         return [(source, printable(os.path.basename(source)))]
     return [(os.path.join(root, name), printable(name)) for name in names]
@@ -125,13 +154,16 @@ def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:
     return [range(start, end) for start, end in pairwise([*starts, len(rows)])]
 
 
-def _found(source: str) -> tuple[str | None, list[str]]:
-    """Return the root folder and the names relative to it; None and no names for a single file."""
+def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]:
+    """Return the root folder and, relative to it, names to score and files that are ignored.
+
+    For a single file, return None and no names.
+    """
     storage = storage_of(source)
     try:
         kind = storage.kind(source)
         if kind == "file":
-            return None, []
+            return None, [], ()
         root = source if kind == "folder" else static_part(source)
         names = (
             storage.find(source)
@@ -141,16 +173,20 @@ def _found(source: str) -> tuple[str | None, list[str]]:
     except OSError as error:
         raise UnreadableFileError(source, first_line(error)) from error
     # In a folder, only .parquet files are scored; a pattern may match any name.
-    names = sorted(
-        name for name in names if (kind is None or name.endswith(SUFFIX)) and not is_hidden(name)
-    )
+    visible = sorted(name for name in names if not is_hidden(name))
+    names = [name for name in visible if kind is None or name.endswith(SUFFIX)]
     if not names:
         raise NoInputError(
             "The input must be a Parquet file, a folder of them, or a glob pattern.",
             f"{source} {'contains no ' + SUFFIX + ' file' if kind else 'matches no file'}.",
             "Check the path; names that start with '.' or '_' are ignored.",
         )
-    return root, names
+    ignored = tuple(
+        IgnoredFile(printable(name), f"does not end in {SUFFIX}")
+        for name in visible
+        if kind is not None and not name.endswith(SUFFIX)
+    )
+    return root, names, ignored
 
 
 def _single_file(source: str, output: str) -> DiscoveredFile:

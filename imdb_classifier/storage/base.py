@@ -5,17 +5,57 @@ from __future__ import annotations
 import glob
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import pyarrow as pa
 
 SUFFIX: Final = ".parquet"
 
 Kind = Literal["file", "folder"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file in a listing.
+
+    Attributes:
+        name: Its path relative to the folder that was listed.
+        size: Its length in bytes.
+        modified: When it was last written, in nanoseconds since 1970.
+    """
+
+    name: str
+    size: int
+    modified: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What is below a folder.
+
+    Attributes:
+        files: The files, sorted by name.
+        ignored: Names that cannot be used, sorted, each with the reason, as the end of a sentence
+            that begins with the name.
+    """
+
+    files: tuple[Found, ...]
+    ignored: Mapping[str, str]
+
+    @classmethod
+    def of(cls, files: Iterable[Found], ignored: Mapping[str, str]) -> Self:
+        """Return a sorted listing."""
+        by_name = sorted(files, key=lambda file: file.name)
+        return cls(tuple(by_name), dict(sorted(ignored.items())))
+
+    def names(self) -> list[str]:
+        """Return the names of the files."""
+        return [file.name for file in self.files]
 
 
 class Storage(ABC):
@@ -30,12 +70,15 @@ class Storage(ABC):
         """Return a path or pattern independent of the working folder; URIs stay unchanged."""
 
     @abstractmethod
-    def find(self, folder: str) -> list[str]:
-        """Return all files in a folder and its subfolders, as paths relative to the folder."""
+    def find(self, folder: str) -> Listing:
+        """Return all files in a folder and its subfolders."""
 
     @abstractmethod
-    def match(self, pattern: str) -> list[str]:
-        """Return all files that match a glob pattern; ``**`` matches any number of folders."""
+    def match(self, pattern: str) -> Listing:
+        """Return all files that match a glob pattern; ``**`` matches any number of folders.
+
+        Names are relative to the pattern's `static_part`; there are none if that does not exist.
+        """
 
     @abstractmethod
     def state(self, path: str) -> tuple[object, ...]:
@@ -112,6 +155,11 @@ def matches(path: str, pattern: str) -> bool:
     return _parts_match(path.split("/"), pattern.split("/"))
 
 
+def leads_to(folder: str, pattern: str) -> bool:
+    """Return whether a path below a relative folder can match a glob pattern."""
+    return _parts_lead(folder.split("/"), pattern.split("/"))
+
+
 def _parts_match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     if not pattern:
         return not parts
@@ -120,4 +168,12 @@ def _parts_match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
         return _parts_match(parts, rest) or (bool(parts) and _parts_match(parts[1:], pattern))
     return (
         bool(parts) and fnmatchcase(parts[0], pattern[0]) and _parts_match(parts[1:], pattern[1:])
+    )
+
+
+def _parts_lead(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not parts or not pattern:
+        return bool(pattern)
+    return pattern[0] == "**" or (
+        fnmatchcase(parts[0], pattern[0]) and _parts_lead(parts[1:], pattern[1:])
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -18,8 +19,9 @@ from typing import Final
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from imdb_classifier.errors import OutputInUseError
-from imdb_classifier.storage.base import SUFFIX, Kind, Storage
+from imdb_classifier.errors import OutputInUseError, UnreadableFileError
+from imdb_classifier.storage.base import SUFFIX, Kind, Listing, Storage, static_part
+from imdb_classifier.storage.walk import list_files
 
 _LOCK_FILE: Final = ".imdb_classifier.lock"
 
@@ -40,23 +42,23 @@ class LocalStorage(Storage):
     def absolute(self, path: str) -> str:
         return str(Path(path).absolute())
 
-    def find(self, folder: str) -> list[str]:
-        return [
-            os.path.relpath(path, folder)
-            for parent, _, names in os.walk(folder, onerror=_raise)
-            for path in (os.path.join(parent, name) for name in names)
-            # Not pipes: reading one would block forever.
-            if os.path.isfile(path)
-        ]
+    def find(self, folder: str) -> Listing:
+        return list_files(folder)
 
-    def match(self, pattern: str) -> list[str]:
-        return [path for path in glob.iglob(pattern, recursive=True) if Path(path).is_file()]
+    def match(self, pattern: str) -> Listing:
+        root = static_part(pattern)
+        if root and not os.path.isdir(root):
+            return Listing.of((), {})
+        return list_files(root, os.path.relpath(pattern, root or "."))
 
     def state(self, path: str) -> tuple[object, ...]:
         found = os.stat(path)
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def open(self, path: str) -> pa.NativeFile:
+        # Opening a pipe would block until somebody writes to it, and a device may never end.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UnreadableFileError(path, "it is not a regular file")
         # As bytes, because pyarrow rejects strings for names that are not valid UTF-8.
         return pa.OSFile(os.fsencode(path))
 
@@ -173,7 +175,3 @@ def _remove_empty(folders: Iterable[Path]) -> None:
     for folder in sorted(folders, reverse=True):
         with suppress(OSError):  # not empty
             folder.rmdir()
-
-
-def _raise(error: OSError) -> None:
-    raise error

@@ -19,10 +19,11 @@ from typing import Final
 import pyarrow as pa
 from pyarrow import fs
 
-from imdb_classifier.storage.base import Kind, Storage, matches, static_part
+from imdb_classifier.storage.base import Found, Kind, Listing, Storage, matches, static_part
 
 OBJECT_STORE: Final = "s3://"
 
+_ODD_KEY: Final = "has an empty, '.' or '..' part in its key, which no path can name"
 _COPIES: Final = "imdb-classifier-"
 _COPY_BYTES: Final = 1 << 23
 
@@ -43,15 +44,15 @@ class ObjectStorage(Storage):
     def absolute(self, path: str) -> str:
         return path
 
-    def find(self, folder: str) -> list[str]:
-        key = _key(folder)
-        found = self.filesystem.get_file_info(fs.FileSelector(key, recursive=True))
-        return [os.path.relpath(info.path, key) for info in found if info.is_file]
+    def find(self, folder: str) -> Listing:
+        return self._listed(_key(folder), "**")
 
-    def match(self, pattern: str) -> list[str]:
+    def match(self, pattern: str) -> Listing:
         root = static_part(pattern)
-        wanted = os.path.relpath(_key(pattern), _key(root))
-        return [os.path.join(root, name) for name in self.find(root) if matches(name, wanted)]
+        try:
+            return self._listed(_key(root), os.path.relpath(_key(pattern), _key(root)))
+        except FileNotFoundError:
+            return Listing.of((), {})
 
     def state(self, path: str) -> tuple[object, ...]:
         found = self.filesystem.get_file_info(_key(path))
@@ -106,6 +107,18 @@ class ObjectStorage(Storage):
         # Object stores have no locks. Every object is complete, whichever run wrote it, and
         # publishing checks that the same model wrote all of them.
         yield
+
+    def _listed(self, key: str, pattern: str) -> Listing:
+        is_deep = "/" in pattern or pattern == "**"
+        infos = self.filesystem.get_file_info(fs.FileSelector(key, recursive=is_deep))
+        # Not relpath, which would turn an odd name into that of another object.
+        named = [(info.path.removeprefix(f"{key}/"), info) for info in infos if info.is_file]
+        wanted = [(name, info) for name, info in named if matches(name, pattern)]
+        odd = {name for name, _ in wanted if {"", ".", ".."} & set(name.split("/"))}
+        return Listing.of(
+            (Found(name, i.size, i.mtime_ns) for name, i in wanted if name not in odd),
+            dict.fromkeys(odd, _ODD_KEY),
+        )
 
     def _fetch(self, key: str, copy: Path) -> None:
         with self.filesystem.open_input_stream(key) as source, copy.open("wb") as target:

@@ -61,7 +61,7 @@ def tree(bucket: str) -> str:
 
 
 def names(folder: str) -> list[str]:
-    return sorted(storage_of(folder).find(folder))
+    return storage_of(folder).find(folder).names()
 
 
 SCORED = ["_MANIFEST.json", "_SUCCESS", "a.parquet", "day=1/b c.parquet", "day=2/ü.parquet"]

@@ -132,7 +132,7 @@ def find_files(source: str) -> list[tuple[str, str]]:
 
 def is_hidden(name: str) -> bool:
     """Return whether a relative path is ignored, as by Spark and Arrow."""
-    return any(part[0] in "._" for part in name.split("/"))
+    return any(part.startswith((".", "_")) for part in name.split("/"))
 
 
 def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:
@@ -165,15 +165,11 @@ def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]
         if kind == "file":
             return None, [], ()
         root = source if kind == "folder" else static_part(source)
-        names = (
-            storage.find(source)
-            if kind == "folder"
-            else [os.path.relpath(path, root or ".") for path in storage.match(source)]
-        )
+        listing = storage.find(source) if kind == "folder" else storage.match(source)
     except OSError as error:
         raise UnreadableFileError(source, first_line(error)) from error
     # In a folder, only .parquet files are scored; a pattern may match any name.
-    visible = sorted(name for name in names if not is_hidden(name))
+    visible = [name for name in listing.names() if not is_hidden(name)]
     names = [name for name in visible if kind is None or name.endswith(SUFFIX)]
     if not names:
         raise NoInputError(
@@ -181,12 +177,13 @@ def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]
             f"{source} {'contains no ' + SUFFIX + ' file' if kind else 'matches no file'}.",
             "Check the path; names that start with '.' or '_' are ignored.",
         )
-    ignored = tuple(
-        IgnoredFile(printable(name), f"does not end in {SUFFIX}")
-        for name in visible
-        if kind is not None and not name.endswith(SUFFIX)
-    )
-    return root, names, ignored
+    taken = set(names)
+    reasons = {
+        **{name: reason for name, reason in listing.ignored.items() if not is_hidden(name)},
+        **{name: f"does not end in {SUFFIX}" for name in visible if name not in taken},
+    }
+    ignored = (IgnoredFile(printable(name), reason) for name, reason in sorted(reasons.items()))
+    return root, names, tuple(ignored)
 
 
 def _single_file(source: str, output: str) -> DiscoveredFile:

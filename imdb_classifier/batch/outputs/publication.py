@@ -147,7 +147,7 @@ class Publication:
             self._root, self._found = os.path.dirname(self.output), [os.path.basename(self.output)]
             self.files = {printable(name): {} for name in self._found}
             return read_provenance(self.output)
-        self._root, self._found = self.output, storage.find(self.output)
+        self._root, self._found = self.output, storage.find(self.output).names()
         if SUCCESS_FILE not in self._found:
             return None
         manifest = os.path.join(self.output, RUN_MANIFEST_FILE)

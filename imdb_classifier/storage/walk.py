@@ -1,0 +1,62 @@
+"""The files below a folder of this machine."""
+
+from __future__ import annotations
+
+import os
+import stat
+from errno import ELOOP
+from typing import Final
+
+from imdb_classifier.storage.base import Found, Listing, leads_to, matches
+
+_LOOP: Final = "is a symbolic link that leads back to itself or to a folder around it"
+_NOTHING: Final = "is a symbolic link to nothing"
+_SPECIAL: Final = "is not a regular file"
+
+
+def list_files(root: str, pattern: str = "**") -> Listing:
+    """List the files below a folder; symbolic links count as what they lead to.
+
+    Nothing is opened, because opening a pipe could block forever.
+
+    Args:
+        root: The folder; empty for the working folder.
+        pattern: A glob pattern relative to it. No folder is read that cannot hold a match.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    files: list[Found] = []
+    ignored: dict[str, str] = {}
+    pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    while pending:
+        name, above = pending.pop()
+        folder = os.path.join(root, name) if name else root or "."
+        status = os.stat(folder)
+        inode = (status.st_dev, status.st_ino)
+        if inode in above:
+            ignored[name] = _LOOP
+            continue
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                inner = os.path.join(name, entry.name)
+                try:
+                    is_folder = entry.is_dir()
+                    if not (leads_to if is_folder else matches)(inner, pattern):
+                        continue
+                    status = entry.stat()
+                except OSError as error:
+                    if isinstance(error, FileNotFoundError) and entry.is_symlink():
+                        ignored[inner] = _NOTHING
+                    elif error.errno == ELOOP:
+                        ignored[inner] = _LOOP
+                    elif not isinstance(error, FileNotFoundError):  # deleted meanwhile
+                        raise
+                    continue
+                if is_folder:
+                    pending.append((inner, above | {inode}))
+                elif stat.S_ISREG(status.st_mode):
+                    files.append(Found(inner, status.st_size, status.st_mtime_ns))
+                else:
+                    ignored[inner] = _SPECIAL
+    return Listing.of(files, ignored)

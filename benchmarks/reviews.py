@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imdb_classifier.registry.versions import bundled_path
+from imdb_classifier.reviews.dataset import REVIEWS
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.reviews.sources import DATA_VARIABLE
-from imdb_classifier.schema import LABEL, REVIEWS, TEXT
+from imdb_classifier.schema import LABEL, TEXT
 from imdb_classifier.text.encoding import Vocabulary
 
 # Mean and standard deviation of the logarithm of the number of words in an IMDB review.
@@ -28,7 +29,7 @@ def is_real() -> bool:
 
 
 def reviews(split: Literal["train", "test"]) -> pa.Table:
-    """Return the 25,000 labeled reviews of a split, with the schema `schema.REVIEWS`."""
+    """Return the 25,000 labeled reviews of a split, with the schema `dataset.REVIEWS`."""
     if is_real():
         return load_reviews(None, split).table.select(REVIEWS.names).combine_chunks()
     return _generated(["train", "test"].index(split))

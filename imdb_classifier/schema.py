@@ -1,10 +1,11 @@
-"""Names, values and Arrow schemas of the data that this library reads and writes."""
+"""Names and values of the data that this library reads and writes."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TEXT: Final = "text"
 LABEL: Final = "label"
@@ -20,20 +21,15 @@ DEFAULT_PREFIX: Final = "sentiment_"
 FOOTER_KEY: Final = b"imdb_classifier"
 """Key in the footer of a scored file that holds this library's metadata, as JSON."""
 
-REVIEWS: Final = pa.schema([pa.field(TEXT, pa.string()), pa.field(LABEL, pa.int8())])
-"""Labeled reviews: 0 negative, 1 positive."""
-
-ENCODED_REVIEWS: Final = pa.schema(
-    [pa.field(TOKEN_IDS, pa.list_(pa.int32())), pa.field(LABEL, pa.int8())]
-)
-"""Reviews from Keras: token ids without text."""
-
 
 def scored_fields(prefix: str = DEFAULT_PREFIX) -> tuple[pa.Field, pa.Field]:
     """Return the two columns that scoring adds: label (string) and probability (float32).
 
     Both are null in rows without text. The probability is that of ``positive``.
     """
+    # Here, because a Prefect server imports this module for its catalog of blocks.
+    import pyarrow as pa
+
     return (
         pa.field(f"{prefix}label", pa.string()),
         pa.field(f"{prefix}probability", pa.float32()),

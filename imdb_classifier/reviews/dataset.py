@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imdb_classifier.errors import ConfigurationError
-from imdb_classifier.schema import LABEL
+from imdb_classifier.schema import LABEL, TEXT, TOKEN_IDS
+
+REVIEWS: Final = pa.schema([pa.field(TEXT, pa.string()), pa.field(LABEL, pa.int8())])
+"""Labeled reviews: 0 negative, 1 positive."""
+
+ENCODED_REVIEWS: Final = pa.schema(
+    [pa.field(TOKEN_IDS, pa.list_(pa.int32())), pa.field(LABEL, pa.int8())]
+)
+"""Reviews from Keras: token ids without text."""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from imdb_classifier.errors import MissingExtraError, NoInputError
-from imdb_classifier.reviews.dataset import Reviews, fingerprint_of
+from imdb_classifier.reviews.dataset import ENCODED_REVIEWS, Reviews, fingerprint_of
 from imdb_classifier.reviews.download import fetch
 from imdb_classifier.reviews.sources import cached_files, published_files
-from imdb_classifier.schema import ENCODED_REVIEWS
 
 
 def read_keras(split: str, download: bool) -> Reviews:

@@ -19,7 +19,8 @@ from imdb_classifier.errors import (
     UnreadableFileError,
     first_line,
 )
-from imdb_classifier.schema import LABEL, REVIEWS, TEXT, UNLABELED
+from imdb_classifier.reviews.dataset import REVIEWS
+from imdb_classifier.schema import LABEL, TEXT, UNLABELED
 from imdb_classifier.storage import readable
 
 _OF_A_SPLIT: Final = re.compile(r"(train|test|unsupervised)(-.*)?\.parquet")
@@ -35,7 +36,7 @@ def read_split(filesystem: fs.FileSystem, path: str, kind: fs.FileType, split: s
         split: ``train``, ``test`` or ``unsupervised``.
 
     Returns:
-        The columns of `schema.REVIEWS`. Texts may be null or blank; null labels become -1.
+        The columns of `dataset.REVIEWS`. Texts may be null or blank; null labels become -1.
 
     Raises:
         NoInputError: The folder has no file of the split, or the file is named like another split.
@@ -94,7 +95,7 @@ def _no_files(folder: str, pattern: str) -> NoInputError:
 
 
 def _read(filesystem: fs.FileSystem, path: str, split: str) -> pa.Table:
-    """Return all rows as `schema.REVIEWS`, including null texts; null labels become -1."""
+    """Return all rows as `dataset.REVIEWS`, including null texts; null labels become -1."""
     try:
         with ExitStack() as stack:
             with readable(path):

@@ -19,7 +19,8 @@ from pyarrow import fs
 
 from imdb_classifier.errors import BadDataError
 from imdb_classifier.reviews import sources
-from imdb_classifier.schema import REVIEWS, UNLABELED
+from imdb_classifier.reviews.dataset import REVIEWS
+from imdb_classifier.schema import UNLABELED
 
 # Split -> folder below aclImdb/ -> label, in the order of the rows.
 _FOLDERS: Final[Mapping[str, Mapping[str, int]]] = {
@@ -42,7 +43,7 @@ def read_folder(filesystem: fs.FileSystem, root: str, split: str) -> pa.Table:
         split: ``train``, ``test`` or ``unsupervised``.
 
     Returns:
-        The columns of `schema.REVIEWS`, ordered by label and review number.
+        The columns of `dataset.REVIEWS`, ordered by label and review number.
 
     Raises:
         BadDataError: A review is not valid UTF-8.
@@ -78,7 +79,7 @@ def read_archive(filesystem: fs.FileSystem, path: str, split: str) -> pa.Table:
         split: ``train``, ``test`` or ``unsupervised``.
 
     Returns:
-        The columns of `schema.REVIEWS`, ordered by label and review number.
+        The columns of `dataset.REVIEWS`, ordered by label and review number.
 
     Raises:
         BadDataError: The file does not have the published SHA-256.

@@ -175,7 +175,7 @@ def encode_reviews(
     """Return the token ids of reviews, which are given as text or as Keras' own ids.
 
     Args:
-        reviews: `schema.REVIEWS` or `schema.ENCODED_REVIEWS`.
+        reviews: `dataset.REVIEWS` or `dataset.ENCODED_REVIEWS`.
         vocabulary: As in `encode`.
         config: As in `encode`.
     """

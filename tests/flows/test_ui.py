@@ -73,3 +73,10 @@ def test_runs_progress_reports_and_tables_are_seen(
         (score, "scored-files", ["test-00000-of-00001.parquet", "without text"]),
     ):
         look(f"/artifacts/artifact/{server.artifact(run, key)['id']}", key, words)
+
+
+def test_the_block_is_in_the_catalog(look: Callable[..., None]) -> None:
+    catalog = "/blocks/catalog"
+    look(catalog, "block-catalog", ["Sentiment Model"])
+    look(f"{catalog}/sentiment-model", "block", ["Label review text", "SentimentModel.load"])
+    look(f"{catalog}/sentiment-model/create", "block-form", ["If empty: IMDB_CLASSIFIER_REGISTRY"])

@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.reviews.dataset import Reviews, count_overlap
+from imdb_classifier.reviews.dataset import REVIEWS, Reviews, count_overlap
 from imdb_classifier.reviews.load import Split, load_reviews
-from imdb_classifier.schema import REVIEWS
 
 # Rows in the order of the Stanford archive: by label and then by review number. A copy with the
 # same reviews in another order has other fingerprints.

@@ -8,9 +8,8 @@ import pytest
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.pipeline.evaluate import evaluate_bundle, worst_texts
-from imdb_classifier.reviews.dataset import Reviews
+from imdb_classifier.reviews.dataset import ENCODED_REVIEWS, Reviews
 from imdb_classifier.samples import FOLDER
-from imdb_classifier.schema import ENCODED_REVIEWS
 
 
 def test_evaluation_says_what_was_measured_on_what(tiny_bundle: Bundle) -> None:

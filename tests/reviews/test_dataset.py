@@ -7,8 +7,13 @@ import pyarrow as pa
 import pytest
 
 from imdb_classifier.errors import ConfigurationError
-from imdb_classifier.reviews.dataset import Reviews, count_overlap, fingerprint_of
-from imdb_classifier.schema import ENCODED_REVIEWS, REVIEWS
+from imdb_classifier.reviews.dataset import (
+    ENCODED_REVIEWS,
+    REVIEWS,
+    Reviews,
+    count_overlap,
+    fingerprint_of,
+)
 
 TEXTS, LABELS = ["awful caf\u00e9", "dull", "fine", "great"], [0, 0, 1, 1]
 # Row count, lengths in bytes, texts, labels; written out by hand.

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from imdb_classifier.errors import MissingExtraError
+from imdb_classifier.reviews.dataset import ENCODED_REVIEWS
 from imdb_classifier.reviews.load import load_reviews
-from imdb_classifier.schema import ENCODED_REVIEWS
 from tests.extras import needs
 
 

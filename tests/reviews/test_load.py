@@ -22,10 +22,9 @@ from imdb_classifier.errors import (
     UnreadableFileError,
 )
 from imdb_classifier.reviews import sources
-from imdb_classifier.reviews.dataset import Reviews, fingerprint_of
+from imdb_classifier.reviews.dataset import ENCODED_REVIEWS, REVIEWS, Reviews, fingerprint_of
 from imdb_classifier.reviews.load import add_reviews, load_reviews
 from imdb_classifier.reviews.sources import DATA_VARIABLE
-from imdb_classifier.schema import ENCODED_REVIEWS, REVIEWS
 
 pytestmark = pytest.mark.usefixtures("empty_caches")
 

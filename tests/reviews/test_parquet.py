@@ -15,8 +15,8 @@ from imdb_classifier.errors import (
     TextTypeError,
     UnreadableFileError,
 )
+from imdb_classifier.reviews.dataset import REVIEWS
 from imdb_classifier.reviews.parquet import clean, read_extra, read_split
-from imdb_classifier.schema import REVIEWS
 
 LOCAL = fs.LocalFileSystem()
 FILE = fs.FileType.File

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imdb_classifier.config import EncodingConfig
 from imdb_classifier.errors import BundleError
-from imdb_classifier.schema import ENCODED_REVIEWS
+from imdb_classifier.reviews.dataset import ENCODED_REVIEWS
 from imdb_classifier.text.encoding import (
     ENCODED_ROWS,
     FILTER,

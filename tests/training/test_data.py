@@ -7,8 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from imdb_classifier.config import PRODUCTION, TeachersConfig
-from imdb_classifier.reviews.dataset import Reviews
-from imdb_classifier.schema import REVIEWS
+from imdb_classifier.reviews.dataset import REVIEWS, Reviews
 from imdb_classifier.text.encoding import INDEX_FROM
 from imdb_classifier.training.data import prepare_training_data
 

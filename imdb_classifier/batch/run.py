@@ -11,7 +11,7 @@ from typing import Any, Self
 from imdb_classifier.batch.file_pool import score_files
 from imdb_classifier.batch.inputs.discovery import DiscoveredFile, discover_files
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
-from imdb_classifier.batch.outputs.drift_report import report_drift
+from imdb_classifier.batch.outputs.drift_report import beside, report_drift, state_of_report
 from imdb_classifier.batch.outputs.publication import publish, unpublish
 from imdb_classifier.batch.results import FileResult, RunResult
 from imdb_classifier.errors import EXIT_DONE, cannot_write
@@ -86,7 +86,9 @@ class BatchRun:
                 ends_at=ends_at,
                 drift_limits=drift_limits or DriftLimits(),
             )
-            if not run.is_single_file:
+            if run.is_single_file:
+                state_of_report(beside(run.files[0].target))
+            else:
                 unpublish(output)
             yield run
 

@@ -14,18 +14,30 @@ from typing import Final
 from pyarrow import fs
 
 from imdb_classifier.errors import UnknownSchemeError
-from imdb_classifier.storage.base import SUFFIX, Found, Kind, Listing, Storage, matches, static_part
+from imdb_classifier.storage.base import (
+    ABSENT,
+    SUFFIX,
+    Found,
+    Kind,
+    Listing,
+    State,
+    Storage,
+    matches,
+    static_part,
+)
 from imdb_classifier.storage.damage import readable
 from imdb_classifier.storage.local import LocalStorage
 from imdb_classifier.storage.object_store import OBJECT_STORE, ObjectStorage
 
 __all__ = [
+    "ABSENT",
     "OBJECT_STORE",
     "SUFFIX",
     "Found",
     "Kind",
     "Listing",
     "LocalStorage",
+    "State",
     "Storage",
     "matches",
     "object_storage",

@@ -14,9 +14,17 @@ from typing import Final, Literal, Self
 
 import pyarrow as pa
 
+from imdb_classifier.errors import OutputExistsError
+
 SUFFIX: Final = ".parquet"
 
 Kind = Literal["file", "folder"]
+
+State = tuple[object, ...]
+"""What tells one version of a file from the next, see `Storage.state`."""
+
+ABSENT: Final[State] = ()
+"""The state of a path where there is no file."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +89,8 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def state(self, path: str) -> tuple[object, ...]:
-        """Return values that change when a file is rewritten.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-        """
+    def state(self, path: str) -> State:
+        """Return values that change when a file is rewritten; `ABSENT` if there is no file."""
 
     @abstractmethod
     def open(self, path: str) -> pa.NativeFile:
@@ -97,10 +101,18 @@ class Storage(ABC):
         """Provide a local path to read a file from, any number of times."""
 
     @abstractmethod
-    def writing(self, path: str) -> AbstractContextManager[str]:
+    def writing(self, path: str, expected: State | None = None) -> AbstractContextManager[str]:
         """Provide a local path to write a file to; it is stored on exit, unless there is an error.
 
         Until then, readers see the previous file, if there is one.
+
+        Args:
+            path: Where the file is stored.
+            expected: The `state` of the file that may be replaced, or `ABSENT`; None to replace
+                whatever is there.
+
+        Raises:
+            OutputExistsError: Something else has been stored there meanwhile.
         """
 
     @abstractmethod
@@ -131,9 +143,20 @@ class Storage(ABC):
             OutputInUseError: Another run is writing to it.
         """
 
-    def write_text(self, path: str, text: str) -> None:
-        """Write a text file, as UTF-8."""
-        with self.writing(path) as name:
+    def check_state(self, path: str, expected: State | None) -> None:
+        """Make sure that a file may be replaced, see `writing`.
+
+        Raises:
+            OutputExistsError: Something else has been stored there meanwhile.
+        """
+        if expected is not None and self.state(path) != expected:
+            raise OutputExistsError(
+                path, "another program wrote it during this run", "Rerun, or name another OUTPUT."
+            )
+
+    def write_text(self, path: str, text: str, expected: State | None = None) -> None:
+        """Write a text file, as UTF-8, see `writing`."""
+        with self.writing(path, expected) as name:
             Path(name).write_text(text, encoding="utf-8", newline="\n")
 
     def read_text(self, path: str) -> str:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from imdb_classifier.errors import OutputInUseError, UnreadableFileError
-from imdb_classifier.storage.base import SUFFIX, Kind, Listing, Storage, static_part
+from imdb_classifier.storage.base import ABSENT, SUFFIX, Kind, Listing, State, Storage, static_part
 from imdb_classifier.storage.walk import list_files
 
 _LOCK_FILE: Final = ".imdb_classifier.lock"
@@ -51,8 +51,11 @@ class LocalStorage(Storage):
             return Listing.of((), {})
         return list_files(root, os.path.relpath(pattern, root or "."))
 
-    def state(self, path: str) -> tuple[object, ...]:
-        found = os.stat(path)
+    def state(self, path: str) -> State:
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return ABSENT
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def open(self, path: str) -> pa.NativeFile:
@@ -67,17 +70,30 @@ class LocalStorage(Storage):
         yield path
 
     @contextmanager
-    def writing(self, path: str) -> Iterator[str]:
+    def writing(self, path: str, expected: State | None = None) -> Iterator[str]:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(f".{_stem(target.name)}.{token_hex(4)}{_UNFINISHED}")
         try:
             yield str(unfinished)
             _flush(unfinished)
-            os.replace(unfinished, target)
+            self.check_state(path, expected)
+            if expected != ABSENT or not self._linked(unfinished, target):
+                os.replace(unfinished, target)
             _flush(target.parent)
         finally:
             unfinished.unlink(missing_ok=True)
+
+    def _linked(self, file: Path, target: Path) -> bool:
+        """Give a file a second name, unless there is a file of that name."""
+        try:
+            os.link(file, target)
+        except FileExistsError:
+            self.check_state(str(target), ABSENT)
+            raise
+        except OSError:  # The file system may have no links.
+            return False
+        return True
 
     def reading_folder(self, path: str) -> Path:
         return Path(path)

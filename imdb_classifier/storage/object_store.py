@@ -12,14 +12,22 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from errno import ENOENT
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 from pyarrow import fs
 
-from imdb_classifier.storage.base import Found, Kind, Listing, Storage, matches, static_part
+from imdb_classifier.storage.base import (
+    ABSENT,
+    Found,
+    Kind,
+    Listing,
+    State,
+    Storage,
+    matches,
+    static_part,
+)
 
 OBJECT_STORE: Final = "s3://"
 
@@ -54,11 +62,9 @@ class ObjectStorage(Storage):
         except FileNotFoundError:
             return Listing.of((), {})
 
-    def state(self, path: str) -> tuple[object, ...]:
+    def state(self, path: str) -> State:
         found = self.filesystem.get_file_info(_key(path))
-        if not found.is_file:
-            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), path)
-        return found.size, found.mtime_ns
+        return (found.size, found.mtime_ns) if found.is_file else ABSENT
 
     def open(self, path: str) -> pa.NativeFile:
         return self.filesystem.open_input_file(_key(path))
@@ -71,10 +77,12 @@ class ObjectStorage(Storage):
             yield str(copy)
 
     @contextmanager
-    def writing(self, path: str) -> Iterator[str]:
+    def writing(self, path: str, expected: State | None = None) -> Iterator[str]:
         with _copies() as folder:
             copy = folder / "output"
             yield str(copy)
+            # Another program may still write between the check and the end of the upload.
+            self.check_state(path, expected)
             self._send(copy, _key(path))
 
     def reading_folder(self, path: str) -> Path:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -134,6 +135,47 @@ def test_a_foreign_file_is_never_replaced(
     with pytest.raises(OutputExistsError, match="imdb-classifier did not write it"):
         score(selection=Selection(None, force=force))
     assert (tmp_path / "out.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "a disk without links"])
+def test_what_appears_at_the_output_during_scoring_is_never_replaced(
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    output = tmp_path / "out.parquet"
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(
+        OutputExistsError, match=r"out\.parquet .* wrote it during this run\. Rerun"
+    ):
+        score(on_rows=lambda rows: output.write_text("mine"))
+    assert output.read_text() == "mine"
+    output.unlink()
+    assert score().status == "scored"
+    # Neither is what takes the place of an output that was to be replaced.
+    with pytest.raises(OutputExistsError, match=r"wrote it during this run"):
+        score(selection=Selection(force=True), on_rows=lambda rows: output.write_text("mine"))
+    assert output.read_text() == "mine"
+    assert leftovers(tmp_path) == ["out.parquet"]
+
+
+def test_what_appears_at_the_last_moment_is_not_replaced(
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def too_late(source: str, target: Path) -> None:
+        target.write_text("mine")
+        link(source, target)
+
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    monkeypatch.setattr(os, "link", too_late)
+    with pytest.raises(OutputExistsError, match=r"wrote it during this run"):
+        score()
+    assert (tmp_path / "out.parquet").read_text() == "mine"
 
 
 def damage(path: Path, kind: str) -> None:

@@ -167,7 +167,16 @@ class Faults:
 
 
 FAULTS = Faults()
-AUDITED = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir"}
+AUDITED = {
+    "open",
+    "os.link",
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.listdir",
+    "os.scandir",
+}
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:

@@ -14,7 +14,7 @@ from scipy.stats import chi2
 
 from imdb_classifier.batch.options import Selection
 from imdb_classifier.batch.run import score_parquet
-from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.errors import ConfigurationError, OutputExistsError
 from imdb_classifier.monitoring.drift import CHANCE, Drift, DriftLimits, _chi_squared, measure_drift
 from imdb_classifier.monitoring.drift_page import render_drift
 from imdb_classifier.scoring.scorer import Scorer
@@ -139,3 +139,21 @@ def test_a_batch_is_compared_whatever_was_there_already(scorer: Scorer, tmp_path
     )
     assert replaced.drift is None
     assert not (tmp_path / "_0.drift.json").exists()
+
+
+@pytest.mark.parametrize("name", ["_DRIFT.json", "_0.drift.json"])
+@pytest.mark.parametrize("content", ["mine", "[1]", '{"rows": 3, "model_id": "m"}', ""])
+def test_files_of_others_are_no_reports(
+    scorer: Scorer, tmp_path: Path, name: str, content: str
+) -> None:
+    source, output = tmp_path / "in", tmp_path / "out"
+    for folder in (source, output):
+        folder.mkdir()
+    pq.write_table(pa.table({"text": ["A fine film."]}), source / "0.parquet")
+    (output / name).write_text(content)
+    (output / "_SUCCESS").touch()
+    paths = (source, output) if name == "_DRIFT.json" else (source / "0.parquet", output)
+    with pytest.raises(OutputExistsError, match=rf"out/{name} .* imdb-classifier did not write it"):
+        score_parquet(*paths, scorer)
+    assert (output / name).read_text() == content
+    assert sorted(path.name for path in output.iterdir()) == sorted([name, "_SUCCESS"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Literal
 
 from imdb_classifier.batch.options import Selection
@@ -12,7 +12,7 @@ from imdb_classifier.batch.parquet_footer.compact_protocol import Struct
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter, end_of_file
 from imdb_classifier.errors import OutputExistsError, UnreadableFileError, cannot_write
 from imdb_classifier.schema import FOOTER_KEY
-from imdb_classifier.storage import storage_of
+from imdb_classifier.storage import ABSENT, State, storage_of
 
 CAME_FROM: Final[Mapping[str, str]] = {
     "model_hash": "another model ({model_id})",
@@ -59,6 +59,42 @@ def end_with_provenance(tree: Struct, provenance: Mapping[str, Any]) -> bytes:
     return end_of_file(tree)
 
 
+def state_of_own(path: str, is_own: Callable[[bytes], bool]) -> State:
+    """The state of a file that may be replaced or deleted because scoring wrote it.
+
+    Args:
+        path: A file, or `ABSENT` is returned.
+        is_own: Whether scoring writes such contents.
+
+    Raises:
+        OutputExistsError: Something else wrote it.
+        CannotWriteError: It cannot be read.
+    """
+    storage = storage_of(path)
+    try:
+        state = storage.state(path)
+        if state != ABSENT:
+            with storage.open(path) as file:
+                if not is_own(file.read()):
+                    raise _foreign(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return state
+
+
+def has_keys(content: bytes, keys: Collection[str]) -> bool:
+    """Whether contents are a JSON object with certain keys."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and found.keys() >= set(keys)
+
+
+def _foreign(path: str) -> OutputExistsError:
+    return OutputExistsError(path, "imdb-classifier did not write it", "Name another OUTPUT.")
+
+
 def row_count(path: str) -> int:
     """Rows of a Parquet file, from its footer; 0 if it cannot be read."""
     try:
@@ -92,7 +128,7 @@ def existing_output(
         return None if selection.new else "skipped"
     footer = read_provenance(target)
     if footer is None:
-        raise OutputExistsError(target, "imdb-classifier did not write it", "Name another OUTPUT.")
+        raise _foreign(target)
     changed = [key for key in CAME_FROM if footer.get(key) != origin[key]]
     if not changed:
         return None if selection.force else footer

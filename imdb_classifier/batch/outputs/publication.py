@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from imdb_classifier.batch.inputs.discovery import DiscoveredFile, is_hidden
 from imdb_classifier.batch.options import ScoreOptions
-from imdb_classifier.batch.outputs.drift_report import DRIFT_FILE
+from imdb_classifier.batch.outputs.drift_report import DRIFT_FILE, state_of_report
 from imdb_classifier.batch.outputs.provenance import provenance_in, read_provenance
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.results import COUNTS, FileResult
@@ -34,8 +34,9 @@ def unpublish(output: str) -> None:
     """Mark a folder as incomplete, until `publish`.
 
     Raises:
-        CannotWriteError: The folder cannot be written.
+        CannotWriteError: The folder cannot be written, or it has a ``_DRIFT.json`` of others.
     """
+    state_of_report(os.path.join(output, DRIFT_FILE))
     try:
         for name in (SUCCESS_FILE, RUN_MANIFEST_FILE, DRIFT_FILE):
             storage_of(output).delete(os.path.join(output, name))

@@ -33,7 +33,7 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.schema import POSITIVE, scored_fields
 from imdb_classifier.scoring.scorer import Scorer
-from imdb_classifier.storage import readable, storage_of
+from imdb_classifier.storage import ABSENT, State, readable, storage_of
 from imdb_classifier.text.batch_profile import BatchProfile
 from imdb_classifier.version import __version__
 
@@ -69,14 +69,18 @@ def score_file(
     on_rows = on_rows or (lambda rows: None)
     try:
         state = storage_of(file.source).state(file.source)
-    except FileNotFoundError as error:
-        raise NoInputError(
-            "An input file must exist.", f"{file.source} does not.", "Check the path."
-        ) from error
     except OSError as error:
         raise UnreadableFileError(file.source, first_line(error)) from error
+    if state == ABSENT:
+        raise NoInputError(
+            "An input file must exist.", f"{file.source} does not.", "Check the path."
+        )
     footer = FileFooter.read(file.source)
     origin = origin_of(footer, scorer, options)
+    try:
+        replaced = storage_of(file.target).state(file.target)
+    except OSError as error:
+        raise cannot_write(file.target, error) from error
     there = existing_output(file.target, origin, selection)
     if there == "skipped":
         return FileResult(file.name, "skipped")
@@ -85,7 +89,7 @@ def score_file(
         return _result(file, "reused", there)
     checked = check_input(footer, options)
     try:
-        with storage_of(file.target).writing(file.target) as unfinished:
+        with storage_of(file.target).writing(file.target, replaced) as unfinished:
             tally = _Tally(file, options, on_rows)
             with _copy_of(file.source, checked, unfinished, options) as (reader, copy):
                 others = None if isinstance(copy, RewrittenCopy) else ()
@@ -175,13 +179,11 @@ class _Tally:
         self._on_rows(len(rows.labels))
 
 
-def _check_source(source: str, state: tuple[object, ...]) -> None:
+def _check_source(source: str, state: State) -> None:
     """Make sure that an input is still what it was when it was opened."""
     try:
         if storage_of(source).state(source) == state:
             return
-    except FileNotFoundError:
-        pass
     except OSError as error:
         raise UnreadableFileError(source, first_line(error)) from error
     raise BadDataError(

@@ -46,8 +46,8 @@ def score_parquet(
         prefix: Prefix for the new columns.
         on_null: What happens to rows whose text is null, empty or blank: label keeps them with
             nulls, skip leaves them out, error refuses the file.
-        quarantine: In the output's _quarantine folder, list rows and files that could not be
-            scored.
+        quarantine: List rows and files that could not be scored as CSV, in the output's _quarantine
+            folder.
         registry: Folder of the model registry, local or in an object store (s3://). Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         only: new, stale or new,stale: files without an output; files whose model, input or options

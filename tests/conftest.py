@@ -119,7 +119,7 @@ def unpack() -> Callable[[tarfile.TarFile, Path], None]:
 def score(scorer: Scorer, tmp_path: Path) -> Callable[..., FileResult]:
     """Scores ``in.parquet`` to ``out.parquet`` in the test's folder."""
     source, target = (str(tmp_path / name) for name in ("in.parquet", "out.parquet"))
-    listed = str(tmp_path / "_quarantine" / "in.parquet")
+    listed = str(tmp_path / "_quarantine" / "out.csv")
     file = DiscoveredFile(source, target, "in.parquet", listed)
 
     def score(options: ScoreOptions | None = None, **named: Any) -> FileResult:

@@ -16,6 +16,7 @@ from imdb_classifier.batch.outputs.scored_file import score_file
 from imdb_classifier.batch.results import FileResult
 from imdb_classifier.errors import (
     BadDataError,
+    CannotWriteError,
     ImdbClassifierError,
     NoInputError,
     UnexpectedError,
@@ -69,11 +70,10 @@ def score_files(
         message = str(error)
         # Only faults of the input are quarantined, not those of the output.
         if options.quarantine and isinstance(error, BadDataError | NoInputError):
-            listed = Quarantine(file.quarantine, file.name)
-            listed.add_file(message)
             try:
-                listed.commit()
-            except OSError as fault:
+                with Quarantine(file.quarantine, file.name) as listed:
+                    listed.add_file(message)
+            except (OSError, CannotWriteError) as fault:
                 message += f" It could not be listed in {QUARANTINE}: {first_line(fault)}."
         return FileResult(file.name, "failed", error=message, exit_code=error.exit_code)
 

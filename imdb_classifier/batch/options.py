@@ -24,8 +24,8 @@ class ScoreOptions:
         prefix: Prefix for the new columns.
         on_null: What happens to rows whose text is null, empty or blank: ``label`` keeps them with
             nulls, ``skip`` leaves them out, ``error`` refuses the file.
-        quarantine: In the output's ``_quarantine`` folder, list rows and files that could not be
-            scored.
+        quarantine: List rows and files that could not be scored as CSV, in the output's
+            ``_quarantine`` folder.
     """
 
     text_column: str = TEXT

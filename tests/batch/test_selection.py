@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.batch.inputs.discovery import discover_files
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
 from imdb_classifier.batch.results import FileResult
 from imdb_classifier.batch.run import locked, score_parquet
@@ -143,23 +142,10 @@ def test_a_dead_run_locks_nobody_out_and_what_it_left_is_removed(
 @pytest.mark.parametrize("on_null", ["label", "skip"])
 def test_rows_without_text_are_kept_or_left_out(score: Score, tmp_path: Path, on_null: str) -> None:
     pq.write_table(pa.table({"n": range(5), "text": TEXTS}), tmp_path / "in.parquet")
-    result = score(ScoreOptions(on_null=on_null, quarantine=True))  # type: ignore[arg-type]
+    result = score(ScoreOptions(on_null=on_null))  # type: ignore[arg-type]
     assert (result.rows, result.without_text) == (5, 3)
     kept = pq.read_table(tmp_path / "out.parquet")["n"].to_pylist()
     assert kept == ([0, 1, 2, 3, 4] if on_null == "label" else [0, 4])
-    listed = pq.read_table(tmp_path / "_quarantine" / "in.parquet").to_pylist()
-    assert listed == [
-        {"file": "in.parquet", "row": row, "reason": reason}
-        for row, reason in ((1, "null"), (2, "empty"), (3, "blank"))
-    ]
-
-
-def test_the_quarantine_counts_rows_through_the_whole_file(score: Score, tmp_path: Path) -> None:
-    texts = ["Fine."] * 5_000
-    pq.write_table(pa.table({"text": [*texts, None, *texts, " "]}), tmp_path / "in.parquet")
-    score(ScoreOptions(quarantine=True))
-    listed = pq.read_table(tmp_path / "_quarantine" / "in.parquet")
-    assert listed["row"].to_pylist() == [5_000, 10_001]
 
 
 def test_rows_without_text_refuse_a_file_if_asked_to(score: Score, tmp_path: Path) -> None:
@@ -169,27 +155,6 @@ def test_rows_without_text_refuse_a_file_if_asked_to(score: Score, tmp_path: Pat
     assert not (tmp_path / "out.parquet").exists()
     pq.write_table(pa.table({"text": TEXTS[:1]}), tmp_path / "in.parquet")
     assert score(ScoreOptions(on_null="error")).status == "scored"
-
-
-def test_the_quarantine_names_bad_files_and_is_emptied_once_they_are_mended(
-    folder: str, tmp_path: Path, scorer: Scorer
-) -> None:
-    options = ScoreOptions(quarantine=True)
-    listed = tmp_path / "out" / "_quarantine" / "a.parquet"
-    good = (tmp_path / "in" / "a.parquet").read_bytes()
-    (tmp_path / "in" / "a.parquet").write_bytes(b"no parquet")
-    assert score_parquet(folder, str(tmp_path / "out"), scorer, options).exit_code == 75
-    (row,) = pq.read_table(listed).to_pylist()
-    assert (row["file"], row["row"]) == ("a.parquet", None)
-    assert "must be a readable Parquet file" in row["reason"]
-    (tmp_path / "in" / "a.parquet").write_bytes(good)
-    assert score_parquet(folder, str(tmp_path / "out"), scorer, options).exit_code == 0
-    assert pq.read_table(listed).num_rows == 3
-    pq.write_table(pa.table({"text": ["Fine."]}), tmp_path / "in" / "a.parquet")
-    score_parquet(folder, str(tmp_path / "out"), scorer, options, selection=Selection("new,stale"))
-    assert not listed.exists()
-    # It is no input of its own, and readers of the output do not see it.
-    assert len(discover_files(str(tmp_path / "out"), str(tmp_path / "again")).files) == 3
 
 
 def test_a_manifest_says_what_it_promises(folder: str, tmp_path: Path, scorer: Scorer) -> None:

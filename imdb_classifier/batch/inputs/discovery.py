@@ -107,7 +107,7 @@ def discover_files(source: str, output: str) -> Discovery:
             os.path.join(root, name),
             os.path.join(output, name),
             printable(name),
-            os.path.join(output, QUARANTINE, name),
+            _quarantine_of(output, name),
         )
         for name in names
     )
@@ -198,8 +198,13 @@ def _single_file(source: str, output: str) -> DiscoveredFile:
     to_file = output.endswith(SUFFIX) and kind != "folder"
     target = output if to_file else os.path.join(output, name)
     _check_apart(source, ".", target, source)
-    quarantine = os.path.join(os.path.dirname(target), QUARANTINE, name)
+    quarantine = _quarantine_of(*os.path.split(target))
     return DiscoveredFile(source, target, printable(name), quarantine)
+
+
+def _quarantine_of(folder: str, name: str) -> str:
+    """Return where to list what could not be scored for an output, by its name in a folder."""
+    return os.path.join(folder, QUARANTINE, f"{name.removesuffix(SUFFIX)}.csv")
 
 
 def _kind_of_output(output: str) -> Kind | None:

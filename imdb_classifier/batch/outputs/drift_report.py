@@ -71,4 +71,4 @@ def state_of_report(file: str) -> State:
         OutputExistsError: It is no report of ours.
         CannotWriteError: It cannot be read.
     """
-    return state_of_own(file, lambda content: has_keys(content, _KEYS))
+    return state_of_own(file, lambda opened: has_keys(opened, _KEYS))

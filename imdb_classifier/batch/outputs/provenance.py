@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Literal
 
+import pyarrow as pa
+
 from imdb_classifier.batch.options import Selection
 from imdb_classifier.batch.parquet_footer.added_columns import set_key_value
 from imdb_classifier.batch.parquet_footer.compact_protocol import Struct
@@ -59,12 +61,12 @@ def end_with_provenance(tree: Struct, provenance: Mapping[str, Any]) -> bytes:
     return end_of_file(tree)
 
 
-def state_of_own(path: str, is_own: Callable[[bytes], bool]) -> State:
+def state_of_own(path: str, is_own: Callable[[pa.NativeFile], bool]) -> State:
     """The state of a file that may be replaced or deleted because scoring wrote it.
 
     Args:
         path: A file, or `ABSENT` is returned.
-        is_own: Whether scoring writes such contents.
+        is_own: Whether scoring writes such files; it is given the file, opened for reading.
 
     Raises:
         OutputExistsError: Something else wrote it.
@@ -75,17 +77,17 @@ def state_of_own(path: str, is_own: Callable[[bytes], bool]) -> State:
         state = storage.state(path)
         if state != ABSENT:
             with storage.open(path) as file:
-                if not is_own(file.read()):
+                if not is_own(file):
                     raise _foreign(path)
     except OSError as error:
         raise cannot_write(path, error) from error
     return state
 
 
-def has_keys(content: bytes, keys: Collection[str]) -> bool:
-    """Whether contents are a JSON object with certain keys."""
+def has_keys(file: pa.NativeFile, keys: Collection[str]) -> bool:
+    """Whether a file is a JSON object with certain keys."""
     try:
-        found = json.loads(content)
+        found = json.loads(file.read())
     except ValueError:
         return False
     return isinstance(found, dict) and found.keys() >= set(keys)

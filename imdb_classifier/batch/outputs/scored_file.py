@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -88,9 +88,13 @@ def score_file(
         on_rows(there["rows"]["all"])
         return _result(file, "reused", there)
     checked = check_input(footer, options)
+    quarantine = Quarantine(file.quarantine, file.name) if options.quarantine else None
     try:
-        with storage_of(file.target).writing(file.target, replaced) as unfinished:
-            tally = _Tally(file, options, on_rows)
+        with (
+            storage_of(file.target).writing(file.target, replaced) as unfinished,
+            quarantine or nullcontext(),
+        ):
+            tally = _Tally(file.source, options, quarantine, on_rows)
             with _copy_of(file.source, checked, unfinished, options) as (reader, copy):
                 others = None if isinstance(copy, RewrittenCopy) else ()
                 for rows in score_rows(reader, checked.path, scorer, others):
@@ -107,8 +111,6 @@ def score_file(
                 )
             _check_source(file.source, state)
             _check_rows(unfinished, tally.counts, options)
-            if options.quarantine:
-                tally.quarantine.commit()
     except OSError as error:
         raise cannot_write(file.target, error) from error
     return _result(file, "scored", provenance)
@@ -148,13 +150,17 @@ class _Tally:
     """What the rows of one file come to."""
 
     def __init__(
-        self, file: DiscoveredFile, options: ScoreOptions, on_rows: Callable[[int], None]
+        self,
+        source: str,
+        options: ScoreOptions,
+        quarantine: Quarantine | None,
+        on_rows: Callable[[int], None],
     ) -> None:
         self.counts = dict.fromkeys(("all", *COUNTS[1:]), 0)
         self.profile = BatchProfile()
-        self.quarantine = Quarantine(file.quarantine, file.name)
-        self._source = file.source
+        self._source = source
         self._options = options
+        self._quarantine = quarantine
         self._on_rows = on_rows
 
     def add(self, rows: ScoredRows) -> None:
@@ -167,8 +173,8 @@ class _Tally:
                     f"Row {numbers[0]} of {self._source} has none.",
                     "Mend it, or choose --on-null label or --on-null skip.",
                 )
-            if self._options.quarantine:
-                self.quarantine.add_rows(numbers, rows.chunk.texts.take(without_text))
+            if self._quarantine is not None:
+                self._quarantine.add_rows(numbers, rows.chunk.texts.take(without_text))
         positive = pc.sum(pc.equal(rows.labels, POSITIVE)).as_py() or 0
         self.counts["all"] += len(rows.labels)
         self.counts["positive"] += positive

@@ -1,6 +1,6 @@
-"""Run the scheduled deployments from one process, without a work pool or worker.
+"""Run the deployments of ``prefect.yaml`` from one process, without a work pool or worker.
 
-The deployments and schedules are those of ``prefect.yaml``. Stopping the process leaves the
+Stopping the process leaves the
 schedules active: runs that fall due meanwhile start late, once it runs again.
 """
 
@@ -19,44 +19,39 @@ from prefect.events import DeploymentEventTrigger
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
+from prefect.types.entrypoint import EntrypointType
 
-from imdb_classifier import flows
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.storage import storage_of
 
 HERE: Final = Path(__file__).resolve().parent
-FLOWS: Final = Path(flows.__path__[-1])
 RUNS_AT_ONCE: Final = 2
 """One per deployment; without a limit, all late runs after a long pause would start together."""
 
 
-def scheduled_deployments(parameters: dict[str, dict[str, str]]) -> list[RunnerDeployment]:
-    """Return the deployments of ``prefect.yaml`` that have a schedule.
+def configured_deployments(parameters: dict[str, dict[str, str]]) -> list[RunnerDeployment]:
+    """Return the deployments of ``prefect.yaml``.
 
     Args:
         parameters: Flow parameters by deployment; they override those in the file.
     """
-    configured: list[dict[str, Any]] = yaml.safe_load((HERE / "prefect.yaml").read_text("utf-8"))[
-        "deployments"
-    ]
+    configured = yaml.safe_load((HERE / "prefect.yaml").read_text("utf-8"))
     return [
-        _deployment(entry, parameters.get(entry["name"], {}))
-        for entry in configured
-        if "schedules" in entry
+        _deployment(entry, parameters.get(entry["name"], {})) for entry in configured["deployments"]
     ]
 
 
 def _deployment(entry: dict[str, Any], parameters: dict[str, str]) -> RunnerDeployment:
-    file, function = entry["entrypoint"].split(":")
-    flow: Any = load_flow_from_entrypoint(f"{FLOWS / Path(file).name}:{function}")
+    flow: Any = load_flow_from_entrypoint(entry["entrypoint"])
     deployment: RunnerDeployment = flow.to_deployment(
         name=entry["name"],
         description=entry["description"],
         tags=entry["tags"],
         parameters=entry["parameters"] | parameters,
-        schedules=[Schedule(**schedule) for schedule in entry["schedules"]],
-        triggers=[DeploymentEventTrigger(**trigger) for trigger in entry["triggers"]],
+        schedules=[Schedule(**schedule) for schedule in entry.get("schedules", [])],
+        triggers=[DeploymentEventTrigger(**trigger) for trigger in entry.get("triggers", [])],
         concurrency_limit=ConcurrencyLimitConfig(**entry["concurrency_limit"]),
+        entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return deployment
 
@@ -84,7 +79,7 @@ def check_not_in_a_pool(deployments: list[RunnerDeployment]) -> None:
 
 def main() -> None:
     """Serve the deployments until the process is stopped."""
-    parser = argparse.ArgumentParser(description="Run the scheduled deployments from this process.")
+    parser = argparse.ArgumentParser(description="Run the deployments from this process.")
     parser.add_argument("--source", help="Parquet files to score. Default: as in prefect.yaml.")
     parser.add_argument("--output", help="Folder for scored files. Default: as in prefect.yaml.")
     # Absolute, because this may be started in another folder next time.
@@ -93,7 +88,7 @@ def main() -> None:
         for name, value in vars(parser.parse_args()).items()
         if value is not None
     }
-    deployments = scheduled_deployments({"nightly": given})
+    deployments = configured_deployments({"nightly": given})
     try:
         check_not_in_a_pool(deployments)
     except ConfigurationError as error:

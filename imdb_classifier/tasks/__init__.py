@@ -17,11 +17,11 @@ from imdb_classifier.tasks.events import name_run
 from imdb_classifier.tasks.model_tasks import (
     evaluate_model,
     load_reviews,
-    promote_model,
     register_model,
     resolve_model,
     train_model,
 )
+from imdb_classifier.tasks.promotion_tasks import promote_model, roll_back
 from imdb_classifier.tasks.runners import RunnerName, task_runner
 from imdb_classifier.tasks.score_tasks import score_batch, score_files
 
@@ -34,6 +34,7 @@ __all__ = [
     "promote_model",
     "register_model",
     "resolve_model",
+    "roll_back",
     "score_batch",
     "score_files",
     "task_runner",

@@ -1,9 +1,9 @@
-"""Tasks for models: resolve, load reviews, train, evaluate, register, promote."""
+"""Tasks for models: resolve, load reviews, train, evaluate, register."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from prefect import get_run_logger, task
@@ -13,10 +13,8 @@ from prefect.cache_policies import NO_CACHE
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.model.trained import Epoch, epoch_line
 from imdb_classifier.registry.versions import Registry
-from imdb_classifier.schema import TEXT
 from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks.artifacts import Progress, publish
-from imdb_classifier.tasks.events import emit
 from imdb_classifier.tasks.failures import (
     RETRY_DELAY_SECONDS,
     TASK_RETRIES,
@@ -26,7 +24,6 @@ from imdb_classifier.tasks.failures import (
 from imdb_classifier.training.loop import TrainingObserver
 
 EVALUATION_KEY: Final = "imdb-evaluation"
-PROMOTION_KEY: Final = "imdb-promotion"
 
 
 @task(name="resolve-model", cache_policy=NO_CACHE, persist_result=False)
@@ -196,73 +193,6 @@ def register_model(path: str, report: str, registry: str | None = None) -> dict[
     )
     bundle = register_bundle(load_bundle(path), evaluation, Registry.at(registry))
     return _described(bundle)
-
-
-@task(name="promote-model", cache_policy=NO_CACHE, persist_result=False)
-@without_texts
-def promote_model(
-    model: str,
-    data: str | None,
-    registry: str | None = None,
-    gates: Mapping[str, float] | None = None,
-    batch: str | None = None,
-    text_column: str = TEXT,
-) -> dict[str, Any]:
-    """Make a model the champion if it passes every check, and publish the decision.
-
-    Args:
-        model: A version's id or ``@challenger``.
-        data: Where the test reviews are, see `imdb_classifier.load_reviews`.
-        registry: The registry's folder; None as in `Registry.at`.
-        gates: Limits of `Gates` by name, instead of the defaults.
-        batch: Unlabeled Parquet files in which few labels may change.
-        text_column: The text column of these files.
-
-    Returns:
-        promote (whether it was promoted), reason, challenger and champion (ids),
-        challenger_accuracy and champion_accuracy (on the test rows, in [0, 1]), and rows.
-
-    Raises:
-        ImdbClassifierError: The test reviews or the batch cannot be loaded.
-    """
-    from imdb_classifier.evaluation.promotion import Gates
-    from imdb_classifier.evaluation.report import render_decision
-    from imdb_classifier.pipeline.promote import decide_promotion
-
-    where = Registry.at(registry)
-    decision = decide_promotion(
-        where.load(model), where, data, Gates.of(gates or {}), batch, text_column
-    )
-    get_run_logger().info("%s", decision.reason)
-    publish(
-        "The promotion decision",
-        create_markdown_artifact,
-        key=PROMOTION_KEY,
-        markdown=render_decision(decision),
-        description=f"Stored in {where.decision_file(decision.challenger)}",
-    )
-    emit(
-        "model.promoted" if decision.promote else "model.refused",
-        "model",
-        decision.challenger,
-        decision.challenger,
-        {
-            "champion": decision.champion,
-            "accuracy": decision.overall.challenger_accuracy,
-            "champion_accuracy": decision.overall.champion_accuracy,
-            "rows": decision.overall.rows,
-            "failed_checks": [check.name for check in decision.checks if not check.passed],
-        },
-    )
-    return {
-        "promote": decision.promote,
-        "reason": decision.reason,
-        "challenger": decision.challenger,
-        "champion": decision.champion,
-        "challenger_accuracy": decision.overall.challenger_accuracy,
-        "champion_accuracy": decision.overall.champion_accuracy,
-        "rows": decision.overall.rows,
-    }
 
 
 class _TrainingProgress(TrainingObserver):

@@ -170,6 +170,11 @@ class Server:
             timeout=PATIENCE_SECONDS,
         )
 
+    def prefect(self, folder: Path, *command: str) -> None:
+        """Run a command of Prefect, which must succeed."""
+        done = self.run(["-m", "prefect", *command], folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+
     @contextmanager
     def running(
         self, arguments: list[str], folder: Path, until: str, holds: Callable[[], bool]

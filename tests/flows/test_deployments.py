@@ -40,19 +40,14 @@ def prefect_yaml(server: Any) -> dict[str, Any]:
     return content
 
 
-def prefect(server: Any, folder: Path, *command: str) -> None:
-    done = server.run(["-m", "prefect", *command], folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def deploy(server: Any, *options: str) -> None:
     command = ["--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", *options]
-    prefect(server, server.checkout, *command)
+    server.prefect(server.checkout, *command)
 
 
 @pytest.fixture(scope="module")
 def deployed(server: Any) -> Iterator[None]:
-    prefect(server, server.checkout, "work-pool", "create", POOL, "--type", "process")
+    server.prefect(server.checkout, "work-pool", "create", POOL, "--type", "process", "--overwrite")
     deploy(server, "--all")
     yield
     server.delete("deployments")
@@ -67,7 +62,7 @@ def test_prefect_knows_every_key(server: Any, prefect_yaml: dict[str, Any]) -> N
         assert set(entry["work_pool"]) <= set(WorkPoolConfig.model_fields)
         for schedule in entry.get("schedules", []):
             assert set(schedule) <= set(RawScheduleConfig.model_fields)
-        flow: Flow[..., Any] = load_flow_from_entrypoint(str(server.checkout / entry["entrypoint"]))
+        flow: Flow[..., Any] = load_flow_from_entrypoint(entry["entrypoint"])
         assert set(entry["parameters"]) <= set(flow.parameters.properties)
 
 
@@ -91,8 +86,9 @@ def test_schedules_and_limits(server: Any, name: str, cron: str, slug: str, tag:
 
 
 @pytest.mark.usefixtures("deployed")
-def test_evaluation_has_no_schedule(server: Any) -> None:
-    assert server.deployment("evaluate-imdb/on-demand")["schedules"] == []
+def test_evaluation_and_promotion_have_no_schedule(server: Any) -> None:
+    for name in ("evaluate-imdb/on-demand", "promote-model/on-demand"):
+        assert server.deployment(name)["schedules"] == []
 
 
 @pytest.mark.usefixtures("deployed")
@@ -158,7 +154,7 @@ def watched(server: Any, folder: Path) -> Iterator[None]:
     assert "within: 600" in text
     hasty = text.replace("within: 600", "within: 10")
     (folder / "hasty.yaml").write_text(hasty, "utf-8")
-    prefect(server, folder, "automation", "create", "--from-file", "hasty.yaml")
+    server.prefect(folder, "automation", "create", "--from-file", "hasty.yaml")
     try:
         yield
     finally:
@@ -237,7 +233,7 @@ def every_five_seconds(
     given = [part for name, path in parameters.items() for part in ("--param", f"{name}={path}")]
     deploy(server, "--name", "nightly", *given)
     schedule = ["schedule", "create", "score-parquet/nightly", "--interval", "5", "--replace", "-y"]
-    prefect(server, tmp_path, "deployment", *schedule)
+    server.prefect(tmp_path, "deployment", *schedule)
     yield output
     # A run that was stopped with its worker still holds the slot of its deployment.
     server.delete("deployments")

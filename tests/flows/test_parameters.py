@@ -6,21 +6,16 @@ from inspect import Parameter, signature
 from typing import Any
 
 from prefect import Flow
-from prefect.flows import load_flow_from_entrypoint
 
-from tests.flows.conftest import CHECKOUT
+from imdb_classifier import flows
 from tests.options import covered
-
-ENTRYPOINTS = ("score.py:score_parquet", "train.py:train_imdb", "evaluate.py:evaluate_imdb")
 
 
 def test_every_parameter_is_covered() -> None:
-    flows: list[Flow[..., Any]] = [
-        load_flow_from_entrypoint(str(CHECKOUT / "flows" / name)) for name in ENTRYPOINTS
-    ]
+    public: list[Flow[..., Any]] = [getattr(flows, name) for name in flows.__all__]
     parameters = {
         f"{flow.name}:{name}"
-        for flow in flows
+        for flow in public
         for name, parameter in signature(flow.fn).parameters.items()
         if parameter.default is not Parameter.empty
     }

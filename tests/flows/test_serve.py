@@ -1,4 +1,4 @@
-"""serve.py, as the wheel carries it: both deployments from one process."""
+"""serve.py, as the wheel carries it: all deployments from one process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ import pytest
 from tests.command_line import Run
 from tests.waiting import wait_for
 
-NAMES = {"train-imdb/weekly": "0 2 * * 0", "score-parquet/nightly": "0 4 * * *"}
+NAMES = {
+    "train-imdb/weekly": ["0 2 * * 0"],
+    "score-parquet/nightly": ["0 4 * * *"],
+    "evaluate-imdb/on-demand": [],
+    "promote-model/on-demand": [],
+}
 
 
 @pytest.fixture
@@ -26,23 +31,24 @@ def serve(server: Any, tmp_path: Path) -> Iterator[str]:
     server.delete("deployments")
 
 
-def test_both_deployments_are_served(
-    server: Any, serve: str, reviews: Path, tmp_path: Path
-) -> None:
+def test_all_deployments_are_served(server: Any, serve: str, reviews: Path, tmp_path: Path) -> None:
     source, output = reviews / "day=2026-11-01", tmp_path / "scored"
     program = [serve, "--source", "reviews/day=2026-11-01", "--output", "scored"]
 
     def all_served() -> bool:
         return all(server.is_deployed(name) for name in NAMES)
 
-    with server.running(program, tmp_path, "both deployments were there", all_served) as process:
-        for name, cron in NAMES.items():
+    with server.running(program, tmp_path, "the deployments were there", all_served) as process:
+        for name, crons in NAMES.items():
             deployment = server.deployment(name)
-            (schedule,) = deployment["schedules"]
-            assert (schedule["schedule"]["cron"], schedule["active"]) == (cron, True)
-            assert schedule["schedule"]["timezone"] == "UTC"
-            assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+            schedules = [found["schedule"] for found in deployment["schedules"]]
+            assert [schedule["cron"] for schedule in schedules] == crons
+            assert {schedule["timezone"] for schedule in schedules} <= {"UTC"}
+            assert deployment["entrypoint"].startswith("imdb_classifier.flows.")
             assert deployment["global_concurrency_limit"]["limit"] == 1
+        for name in ("train-imdb/weekly", "score-parquet/nightly"):
+            options = server.deployment(name)["concurrency_options"]
+            assert options["collision_strategy"] == "CANCEL_NEW"
         assert {found["name"]: found["enabled"] for found in server.filter("automations")} == {
             "imdb-classifier retrains on drift": False,
             "imdb-classifier scores again after a promotion": True,
@@ -58,7 +64,7 @@ def test_both_deployments_are_served(
     for name in NAMES:
         deployment = server.deployment(name)
         assert deployment["paused"] is False
-        assert [schedule["active"] for schedule in deployment["schedules"]] == [True]
+        assert all(schedule["active"] for schedule in deployment["schedules"])
 
 
 def test_a_schedule_runs(server: Any, serve: str, reviews: Path, tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""The flow `promote-model`: promote a version, or roll back to the previous champion."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from imdb_classifier import tasks
+
+
+@flow(name="promote-model", flow_run_name="{action} {model}", persist_result=False)
+def promote_model(
+    action: Literal["promote", "rollback"] = "promote",
+    model: str = "@challenger",
+    data: str | None = None,
+    registry: str | None = None,
+    gates: dict[str, float] | None = None,
+    batch: str | None = None,
+    text_column: str = "text",
+) -> State[Any]:
+    """Make a version the champion if it passes every promotion check, or roll back.
+
+    If the model is refused, the run completes as NotPromoted. A rollback makes the previous
+    champion the champion again, without checks; of the other parameters, it uses only registry.
+
+    Args:
+        action: What to do: promote checks and promotes a version, rollback returns to @previous.
+        model: The version to promote: its id or @challenger.
+        data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or
+            'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else the downloaded copy.
+        registry: Folder of the model registry, local or in an object store (s3://). Default:
+            IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
+        gates: Limits of your own: accuracy (at least), log_loss, calibration_error, accuracy_lost
+            and label_changes (at most).
+        batch: Unlabeled Parquet files in which few labels may change.
+        text_column: Text column of the files in batch.
+    """
+    if action == "rollback":
+        result = tasks.roll_back(registry)
+        tasks.name_run("rollback to", result["champion"])
+        return Completed(message=result["reason"], data=result)
+    version = tasks.resolve_model(model, registry, allow_unapproved=True)["model_id"]
+    tasks.name_run("promote", version)
+    result = tasks.promote_model(version, data, registry, gates, batch, text_column)
+    name = "Completed" if result["promote"] else "NotPromoted"
+    return Completed(name=name, message=result["reason"], data=result)

@@ -1,0 +1,117 @@
+"""Tasks that change which model is the champion: promote and roll back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from imdb_classifier.registry.versions import Registry
+from imdb_classifier.schema import TEXT
+from imdb_classifier.tasks.artifacts import publish
+from imdb_classifier.tasks.events import emit
+from imdb_classifier.tasks.failures import without_texts
+
+PROMOTION_KEY: Final = "imdb-promotion"
+_PROMOTED: Final = "model.promoted"
+
+
+@task(name="promote-model", cache_policy=NO_CACHE, persist_result=False)
+@without_texts
+def promote_model(
+    model: str,
+    data: str | None,
+    registry: str | None = None,
+    gates: Mapping[str, float] | None = None,
+    batch: str | None = None,
+    text_column: str = TEXT,
+) -> dict[str, Any]:
+    """Make a model the champion if it passes every check, and publish the decision.
+
+    Args:
+        model: A version's id or ``@challenger``.
+        data: Where the test reviews are, see `imdb_classifier.load_reviews`.
+        registry: The registry's folder; None as in `Registry.at`.
+        gates: Limits of `Gates` by name, instead of the defaults.
+        batch: Unlabeled Parquet files in which few labels may change.
+        text_column: The text column of these files.
+
+    Returns:
+        promote (whether it was promoted), reason, challenger and champion (ids),
+        challenger_accuracy and champion_accuracy (on the test rows, in [0, 1]), and rows.
+
+    Raises:
+        ImdbClassifierError: The test reviews or the batch cannot be loaded.
+    """
+    from imdb_classifier.evaluation.promotion import Gates
+    from imdb_classifier.evaluation.report import render_decision
+    from imdb_classifier.pipeline.promote import decide_promotion
+
+    where = Registry.at(registry)
+    decision = decide_promotion(
+        where.load(model), where, data, Gates.of(gates or {}), batch, text_column
+    )
+    get_run_logger().info("%s", decision.reason)
+    publish(
+        "The promotion decision",
+        create_markdown_artifact,
+        key=PROMOTION_KEY,
+        markdown=render_decision(decision),
+        description=f"Stored in {where.decision_file(decision.challenger)}",
+    )
+    emit(
+        _PROMOTED if decision.promote else "model.refused",
+        "model",
+        decision.challenger,
+        decision.challenger,
+        {
+            "champion": decision.champion,
+            "accuracy": decision.overall.challenger_accuracy,
+            "champion_accuracy": decision.overall.champion_accuracy,
+            "rows": decision.overall.rows,
+            "failed_checks": [check.name for check in decision.checks if not check.passed],
+        },
+    )
+    return {
+        "promote": decision.promote,
+        "reason": decision.reason,
+        "challenger": decision.challenger,
+        "champion": decision.champion,
+        "challenger_accuracy": decision.overall.challenger_accuracy,
+        "champion_accuracy": decision.overall.champion_accuracy,
+        "rows": decision.overall.rows,
+    }
+
+
+@task(name="roll-back", cache_policy=NO_CACHE, persist_result=False)
+@without_texts
+def roll_back(registry: str | None = None) -> dict[str, Any]:
+    """Make the previous champion the champion again, without checks, and publish the change.
+
+    Args:
+        registry: The registry's folder; None as in `Registry.at`.
+
+    Returns:
+        promote (True), reason, and champion and previous (ids, after the change).
+
+    Raises:
+        UnknownModelError: There is no previous champion.
+        CannotWriteError: The registry cannot be written.
+    """
+    where = Registry.at(registry)
+    champion = where.promote("@previous")
+    previous = where.aliases()["previous"]
+    reason = f"Rolled back: {champion} is the champion again, {previous} the previous one."
+    get_run_logger().info("%s", reason)
+    publish(
+        "The rollback",
+        create_markdown_artifact,
+        key=PROMOTION_KEY,
+        markdown=f"# Rolled back: {champion}\n\n{reason}\n\nNo checks were made.\n",
+        description=f"rolled back to {champion}",
+    )
+    emit(_PROMOTED, "model", champion, champion, {"champion": previous, "rolled_back": True})
+    return {"promote": True, "reason": reason, "champion": champion, "previous": previous}

@@ -1,0 +1,99 @@
+"""Promotion and rollback as a flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.pipeline.evaluate import evaluate_bundle
+from imdb_classifier.pipeline.promote import register_bundle
+from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.samples import FOLDER
+
+PROMOTE = "flows/promote.py:promote_model"
+
+
+@pytest.fixture
+def registry(tiny_bundle: Bundle, tmp_path: Path) -> Registry:
+    """A registry whose champion is the tiny model, and the bundled one was it before."""
+    registry = Registry.at(tmp_path / "registry")
+    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
+    version = register_bundle(tiny_bundle, evaluation, registry)
+    registry.promote(version.model_id)
+    return registry
+
+
+def test_a_version_is_promoted(server: Any, registry: Registry) -> None:
+    aliases = registry.aliases()
+    better = aliases["previous"]
+    state, run = server.flow_run(
+        PROMOTE,
+        model=better,
+        data=str(FOLDER),
+        registry=registry.root,
+        gates={"calibration_error": 1.0},
+    )
+    assert state.name == "Completed"
+    assert state.message.startswith(f"Challenger {better} labels ")
+    assert server.get(f"/flow_runs/{run}")["name"] == f"promote {better}"
+    assert registry.aliases()["champion"] == better
+    assert server.artifact(run, "imdb-promotion")["data"].startswith(f"# Promoted: {better}\n")
+    (event,) = server.events(run, 1)
+    assert event["event"] == "imdb-classifier.model.promoted"
+    assert event["payload"]["champion"] == aliases["champion"]
+
+
+@pytest.mark.covers(
+    "promote-model:batch",
+    "promote-model:data",
+    "promote-model:gates",
+    "promote-model:model",
+    "promote-model:text_column",
+)
+def test_limits_of_ones_own_and_a_batch(server: Any, registry: Registry, tmp_path: Path) -> None:
+    batch = tmp_path / "batch.parquet"
+    pq.write_table(pa.table({"body": ["A warm and funny film."]}), batch)
+    aliases = registry.aliases()
+    state, run = server.flow_run(
+        PROMOTE,
+        model=aliases["previous"],
+        data=str(FOLDER),
+        registry=registry.root,
+        gates={"calibration_error": 1.0, "accuracy": 0.99},
+        batch=str(batch),
+        text_column="body",
+    )
+    assert state.name == "NotPromoted"
+    assert state.message.endswith(": refused (failed: accuracy).")
+    assert registry.aliases() == aliases
+    decision = registry.decision(aliases["previous"])
+    assert decision is not None
+    assert decision["label_changes"]["rows"] == 1
+    (event,) = server.events(run, 1)
+    assert event["event"] == "imdb-classifier.model.refused"
+
+
+@pytest.mark.covers("promote-model:action", "promote-model:registry")
+def test_a_rollback(server: Any, registry: Registry) -> None:
+    worse, better = registry.aliases()["champion"], registry.aliases()["previous"]
+    state, run = server.flow_run(PROMOTE, action="rollback", registry=registry.root)
+    assert state.name == "Completed"
+    assert registry.load(CHAMPION).model_id == better
+    assert registry.aliases()["previous"] == worse
+    assert server.get(f"/flow_runs/{run}")["name"] == f"rollback to {better}"
+    assert server.artifact(run, "imdb-promotion")["data"].startswith(f"# Rolled back: {better}\n")
+    (event,) = server.events(run, 1)
+    assert event["event"] == "imdb-classifier.model.promoted"
+    assert event["resource"]["prefect.resource.name"] == better
+    assert event["payload"] == {"champion": worse, "rolled_back": True}
+
+
+def test_nothing_to_roll_back_to(server: Any, tmp_path: Path) -> None:
+    state, _ = server.flow_run(PROMOTE, action="rollback", registry=str(tmp_path))
+    assert state.is_failed()
+    assert "'@previous' is none of these" in state.message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 from prefect import flow
@@ -54,14 +53,14 @@ def train_imdb(
             "same recipe and seed. Change one of them, or set force.",
             data={"model_id": trained_before},
         )
-    trained = tasks.train_model(data, recipe, seed, extra, registry)
-    tasks.name_run(f"train with seed {seed}:", trained["model_id"])
-    evaluation = tasks.evaluate_model(trained["path"], data, registry)
-    registered = tasks.register_model(trained["path"], evaluation["report"], registry)
-    shutil.rmtree(trained["path"])
-    decision = tasks.promote_model(
-        registered["model_id"], data, registry, gates, batch, text_column
-    )
+    with tasks.training_run(reviews["run"], registry):
+        trained = tasks.train_model(data, recipe, seed, extra, registry)
+        tasks.name_run(f"train with seed {seed}:", trained["model_id"])
+        evaluation = tasks.evaluate_model(trained["path"], data, registry)
+        registered = tasks.register_model(trained["path"], evaluation["report"], registry)
+        decision = tasks.promote_model(
+            registered["model_id"], data, registry, gates, batch, text_column
+        )
     result = {**decision, "report": evaluation["report"]}
     if decision["promote"]:
         return Completed(message=decision["reason"], data=result)

@@ -2,31 +2,60 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from imdb_classifier.config import Recipe
 from imdb_classifier.config import recipe as named_recipe
-from imdb_classifier.errors import NoInputError, counted
+from imdb_classifier.errors import (
+    BundleError,
+    CannotWriteError,
+    ConfigurationError,
+    NoInputError,
+    OutputInUseError,
+    counted,
+)
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.model.bundle_writer import write_bundle
-from imdb_classifier.registry.versions import Registry
+from imdb_classifier.registry.versions import REGISTRY_VARIABLE, Registry
 from imdb_classifier.reviews.dataset import Reviews, count_overlap
 from imdb_classifier.reviews.load import add_reviews, load_reviews
+from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.training.loop import TrainingObserver, run_key, train
 
 _UNLABELED: Final = "unlabelled"
 """The key in manifests, spelled as in the bundled model."""
+_BUNDLE: Final = "bundle"
+_CHECKPOINTS: Final = "checkpoints"
 
 logger = logging.getLogger(__name__)
 
 
-def describe_training(
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training run learns from, and whether that was learned before.
+
+    Attributes:
+        summary: The reviews: source, rows, rows left out, fingerprint, the number of test rows that
+            are also among them (None without a test split), and for a recipe with teachers the
+            same for the unlabeled reviews.
+        run: The name of the run, see `loop.run_key`.
+        trained: The id of a version, or of the bundled model, that was trained on the same reviews
+            with the same recipe and seed; None if there is none.
+    """
+
+    summary: Mapping[str, Any]
+    run: str
+    trained: str | None
+
+
+def plan_training(
     data: StrPath | None,
     recipe: str,
     seed: int,
@@ -34,8 +63,8 @@ def describe_training(
     *,
     extra_train: Sequence[StrPath] = (),
     download: bool = False,
-) -> tuple[dict[str, Any], str | None]:
-    """Describe the training reviews, and find a version that was already trained on them.
+) -> TrainingPlan:
+    """Describe the training reviews, and find a model that was already trained on them.
 
     Args:
         data: Where the reviews are, see `load.load_reviews`.
@@ -45,22 +74,46 @@ def describe_training(
         extra_train: Labeled Parquet files to add.
         download: Whether the reviews may be downloaded.
 
-    Returns:
-        A summary of the reviews: source, rows, rows left out, fingerprint, the number of test rows
-        that are also among them (None without a test split), and for a recipe with teachers the
-        same for the unlabeled reviews. Then the id of a version that was trained on the same
-        reviews with the same recipe and seed, or None.
-
     Raises:
         ImdbClassifierError: See `load.load_reviews` and `Registry.manifests`.
     """
     chosen = named_recipe(recipe)
     _, _, summary = _training_reviews(data, chosen, extra_train, download)
-    wanted = json.loads(json.dumps([chosen.to_dict(), seed, summary]))
+    run = _run_of(chosen, seed, summary)
+    return TrainingPlan(summary, run, _trained_in(run, registry))
+
+
+def _trained_in(run: str, registry: Registry) -> str | None:
+    """Return the id of an intact model that was trained in this run, or None."""
     for manifest in registry.manifests():
-        if [manifest["recipe"], manifest["seed"], manifest["data"]] == wanted:
-            return summary, str(manifest["model_id"])
-    return summary, None
+        try:
+            known = _run_of(
+                Recipe.from_dict(manifest["recipe"]), manifest["seed"], manifest["data"]
+            )
+        except ConfigurationError:
+            continue  # a recipe of another release
+        if known == run:
+            model_id = str(manifest["model_id"])
+            try:
+                registry.load(model_id)
+            except BundleError as error:
+                logger.warning(
+                    "%s was trained already, but has to be trained again: %s", model_id, error
+                )
+            else:
+                return model_id
+    return None
+
+
+def _run_of(recipe: Recipe, seed: int, summary: Mapping[str, Any]) -> str:
+    """Return the name of the run that trains on the reviews of a summary."""
+    unlabeled = summary.get(_UNLABELED)
+    return run_key(
+        recipe,
+        seed,
+        summary["fingerprint"],
+        None if unlabeled is None else unlabeled["fingerprint"],
+    )
 
 
 def _training_reviews(
@@ -92,7 +145,7 @@ def _summarize(reviews: Reviews, test: Reviews | None) -> dict[str, Any]:
 
 
 def reviews_line(summary: Mapping[str, Any]) -> str:
-    """Return the summary of `describe_training` as one line."""
+    """Return the summary of a `TrainingPlan` as one line."""
     left_out = [f"{count:,} {why}" for why, count in summary["left_out"].items() if count]
     overlap = summary["overlap_with_test"]
     return (
@@ -100,6 +153,44 @@ def reviews_line(summary: Mapping[str, Any]) -> str:
         f"left out: {', '.join(left_out) or 'none'}; "
         f"also in the test split: {'unknown' if overlap is None else f'{overlap:,}'}"
     )
+
+
+@contextmanager
+def training_run(work: StrPath, run: str) -> Iterator[None]:
+    """Lock a training run until its model is registered, then delete its files.
+
+    After an exception, the files are kept, and a rerun resumes from them. The lock excludes runs on
+    this machine, and on others that share `work`; it ends with this process, even if it is killed.
+
+    Args:
+        work: The folder of all runs, see `Registry.work`; created if missing.
+        run: The name of the run, see `TrainingPlan`.
+
+    Raises:
+        CannotWriteError: Another run of this name is in progress, or the folder cannot be written.
+    """
+    folder = Path(work) / run
+    with ExitStack() as held:
+        try:
+            held.enter_context(storage_of(str(folder)).lock(str(folder)))
+        except OutputInUseError:
+            raise CannotWriteError(
+                "The same reviews, recipe and seed can only be trained by one run at a time.",
+                f"Another run is training {run}.",
+                "Wait until it has finished; its result then counts for this one, too.",
+            ) from None
+        except OSError as error:
+            raise CannotWriteError(
+                "The folder for checkpoints must be writable.",
+                f"Writing to {folder} failed: {error.strerror or error}.",
+                "Check your permissions, or choose another registry with --registry or "
+                f"{REGISTRY_VARIABLE}.",
+            ) from error
+        yield
+        for part in (_BUNDLE, _CHECKPOINTS):
+            shutil.rmtree(folder / part, ignore_errors=True)
+    with suppress(OSError):  # gone already, or in use again
+        folder.rmdir()
 
 
 def train_bundle(
@@ -114,15 +205,15 @@ def train_bundle(
 ) -> Bundle:
     """Train a model and write its bundle.
 
-    Checkpoints and bundle are named by reviews, recipe and seed. An interrupted run resumes from
-    its last checkpoint; a model whose bundle already exists is not trained again.
+    Checkpoints and bundle are in a folder named by reviews, recipe and seed; `training_run` keeps
+    other runs out of it. An interrupted run resumes from its last checkpoint; a model whose bundle
+    already exists is not trained again.
 
     Args:
         data: Where the reviews are, see `load.load_reviews`.
         recipe: The name of a recipe.
         seed: From 0 to 2**32 - 1.
-        work: A folder for checkpoints and bundles, created if missing; the caller removes the
-            bundle once it is registered.
+        work: The folder of all runs, see `Registry.work`; created if missing.
         extra_train: Labeled Parquet files to add.
         download: Whether the reviews may be downloaded.
         observer: Receives the progress of training.
@@ -133,10 +224,14 @@ def train_bundle(
     chosen = named_recipe(recipe)
     reviews, unlabeled, summary = _training_reviews(data, chosen, extra_train, download)
     logger.info("%s", reviews_line(summary))
-    target = Path(work) / run_key(reviews, chosen, seed, unlabeled)
+    folder = Path(work) / _run_of(chosen, seed, summary)
+    target, checkpoints = folder / _BUNDLE, folder / _CHECKPOINTS
     if target.exists():
-        return load_bundle(target)
-    checkpoints = target.with_suffix(".checkpoints")
+        try:
+            return load_bundle(target)
+        except BundleError as error:
+            logger.warning("the trained model has to be trained again: %s", error)
+            shutil.rmtree(target)
     trained = train(reviews, chosen, seed, checkpoints, observer, unlabeled)
     bundle = write_bundle(trained, summary, target)
     shutil.rmtree(checkpoints)

@@ -11,6 +11,7 @@ it, in ``versions/<model id>.decision.json``.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
@@ -22,10 +23,12 @@ from typing import Any, Final, Literal
 import platformdirs
 
 from imdb_classifier.errors import (
+    BundleError,
     CannotWriteError,
     ConfigurationError,
     UnapprovedModelError,
     UnknownModelError,
+    printable,
 )
 from imdb_classifier.model.bundle import (
     CARD_FILE,
@@ -44,6 +47,8 @@ Alias = Literal["champion", "challenger", "previous"]
 ALIASES: Final[tuple[Alias, ...]] = ("champion", "challenger", "previous")
 CHAMPION: Final = "@champion"
 REGISTRY_VARIABLE: Final = "IMDB_CLASSIFIER_REGISTRY"
+
+logger = logging.getLogger(__name__)
 
 
 def bundled_path() -> Path:
@@ -106,15 +111,24 @@ class Registry:
         return sorted(name for name, *file in parts if file == [SUMS_FILE] and name[0] != ".")
 
     def manifests(self) -> list[dict[str, Any]]:
-        """Return the manifest of every version; faster than `bundles`, which checks all files.
+        """Return the manifests of all versions and the bundled model.
+
+        Faster than `bundles`, which checks all files. Damaged manifests are skipped and logged.
 
         Raises:
             ConfigurationError: The registry cannot be reached.
         """
-        storage = storage_of(self.root)
-        files = [f"{self._version(name)}/{MANIFEST_FILE}" for name in self.ids()]
-        with self._reading():
-            return [json.loads(storage.read_text(file)) for file in files]
+        found = []
+        for folder in (*map(self._version, self.ids()), str(bundled_path())):
+            try:
+                manifest = json.loads(storage_of(folder).read_text(f"{folder}/{MANIFEST_FILE}"))
+            except (OSError, ValueError) as error:
+                logger.warning(
+                    "%s is skipped: its manifest is damaged (%s)", folder, type(error).__name__
+                )
+            else:
+                found.append(manifest)
+        return found
 
     def aliases(self) -> dict[str, str]:
         """Return the aliases that are set, with the id that each points to.
@@ -138,18 +152,25 @@ class Registry:
             aliases["champion"] = self.load(CHAMPION).model_id
         return [alias for alias in ALIASES if aliases.get(alias) == model_id]
 
-    def bundles(self) -> list[Bundle]:
+    def bundles(self) -> tuple[list[Bundle], dict[str, str]]:
         """Load every version, then the bundled model if it is not one of them.
 
+        Returns:
+            The intact models; and for each damaged version, its id with what is wrong.
+
         Raises:
-            BundleError: A model is damaged.
             ConfigurationError: The registry cannot be reached.
         """
-        ids = self.ids()
-        with self._reading():
-            versions = [load_bundle(self._version(name)) for name in ids]
-            bundled = load_bundle(bundled_path())
-        return versions if bundled.model_id in ids else [*versions, bundled]
+        intact, damaged = [], {}
+        for name in self.ids():
+            try:
+                intact.append(load_bundle(self._version(name)))
+            except (BundleError, OSError) as error:
+                damaged[name] = printable(str(error))
+        bundled = load_bundle(bundled_path())
+        if bundled.model_id not in {bundle.model_id for bundle in intact}:
+            intact.append(bundled)
+        return intact, damaged
 
     def load(self, reference: StrPath) -> Bundle:
         """Load the model that a reference names.
@@ -237,7 +258,8 @@ class Registry:
     def register(self, bundle: Bundle, evaluation: str, card: str) -> Bundle:
         """Store a model as a version and make it the challenger.
 
-        An existing version is not written again, because the id is derived from the content.
+        An existing version is not written again, because the id is derived from the content, unless
+        it is damaged.
 
         Args:
             bundle: The model.
@@ -248,10 +270,13 @@ class Registry:
             CannotWriteError: The registry cannot be written.
         """
         target = self._version(bundle.model_id)
-        if bundle.model_id not in self.ids():
-            with_evaluation(bundle, evaluation, card, target)
+        try:
+            version = self.load(target)
+        except (BundleError, UnknownModelError):
+            self._delete(bundle.model_id)
+            version = with_evaluation(bundle, evaluation, card, target)
         self._point("challenger", bundle.model_id)
-        return load_bundle(target)
+        return version
 
     def promote(self, reference: StrPath) -> str:
         """Make a model the champion, and the former champion ``previous``.
@@ -287,6 +312,11 @@ class Registry:
             )
             with_evaluation(bundled, evaluation, card, self._version(bundled.model_id))
 
+    def _delete(self, model_id: str) -> None:
+        """Delete the folder of a version, or what is left of one, if it exists."""
+        with self._writing():
+            storage_of(self.root).delete_folder(self._version(model_id), SUMS_FILE)
+
     def _version(self, model_id: str) -> str:
         return f"{self.root}/versions/{model_id}"
 
@@ -306,8 +336,13 @@ class Registry:
         self._write(alias, f"{model_id}\n")
 
     def _write(self, name: str, text: str) -> None:
-        try:
+        with self._writing():
             storage_of(self.root).write_text(f"{self.root}/{name}", text)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise CannotWriteError(
                 "The registry must be writable.",

@@ -136,6 +136,15 @@ class Storage(ABC):
         """Delete a file, if it exists."""
 
     @abstractmethod
+    def delete_folder(self, path: str, first: str) -> None:
+        """Delete a folder with its files, if it exists.
+
+        Args:
+            path: The folder.
+            first: The file to delete first; readers consider the folder incomplete without it.
+        """
+
+    @abstractmethod
     def lock(self, output: str) -> AbstractContextManager[None]:
         """Lock an output against other runs, and delete what interrupted runs left there.
 

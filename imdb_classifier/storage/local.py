@@ -118,6 +118,11 @@ class LocalStorage(Storage):
     def delete(self, path: str) -> None:
         Path(path).unlink(missing_ok=True)
 
+    def delete_folder(self, path: str, first: str) -> None:
+        self.delete(f"{path}/{first}")
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path)
+
     @contextmanager
     def lock(self, output: str) -> Iterator[None]:
         target = Path(output)

@@ -110,6 +110,11 @@ class ObjectStorage(Storage):
         with suppress(FileNotFoundError):
             self.filesystem.delete_file(_key(path))
 
+    def delete_folder(self, path: str, first: str) -> None:
+        self.delete(f"{path}/{first}")
+        with suppress(FileNotFoundError):
+            self.filesystem.delete_dir(_key(path))
+
     @contextmanager
     def lock(self, output: str) -> Iterator[None]:
         # Object stores have no locks. Every object is complete, whichever run wrote it, and

@@ -20,6 +20,7 @@ from imdb_classifier.tasks.model_tasks import (
     register_model,
     resolve_model,
     train_model,
+    training_run,
 )
 from imdb_classifier.tasks.promotion_tasks import promote_model, roll_back
 from imdb_classifier.tasks.runners import RunnerName, task_runner
@@ -39,4 +40,5 @@ __all__ = [
     "score_files",
     "task_runner",
     "train_model",
+    "training_run",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from prefect import get_run_logger, task
@@ -69,7 +70,7 @@ def load_reviews(
     extra_train: Sequence[str] = (),
     registry: str | None = None,
 ) -> dict[str, Any]:
-    """Load and describe the training reviews, and find a version already trained on them.
+    """Load and describe the training reviews, and find a model already trained on them.
 
     Args:
         data: Where the reviews are, see `imdb_classifier.load_reviews`.
@@ -80,18 +81,37 @@ def load_reviews(
 
     Returns:
         source, rows, left_out (rows by reason), fingerprint, overlap_with_test, unlabelled (only
-        with teachers in the recipe), and trained: the id of a version that was trained on the same
-        reviews with the same recipe and seed, or None.
+        with teachers in the recipe); run, for `training_run`; and trained: the id of a model that
+        was trained on the same reviews with the same recipe and seed, or None.
 
     Raises:
         ImdbClassifierError: The reviews cannot be loaded.
     """
-    from imdb_classifier.pipeline.train import describe_training, reviews_line
+    from imdb_classifier.pipeline.train import plan_training, reviews_line
 
-    where = Registry.at(registry)
-    summary, trained = describe_training(data, recipe, seed, where, extra_train=extra_train)
-    get_run_logger().info("%s", reviews_line(summary))
-    return {**summary, "trained": trained}
+    plan = plan_training(data, recipe, seed, Registry.at(registry), extra_train=extra_train)
+    get_run_logger().info("%s", reviews_line(plan.summary))
+    return {**plan.summary, "run": plan.run, "trained": plan.trained}
+
+
+@contextmanager
+def training_run(run: str, registry: str | None = None) -> Iterator[None]:
+    """Keep other runs from training the same model until this one is registered.
+
+    Enter it in the flow, around `train_model` and all that uses its bundle. Then the bundle and the
+    checkpoints are deleted; after an exception, they are kept, and a rerun resumes.
+
+    Args:
+        run: The name of the run, as returned by `load_reviews`.
+        registry: The registry's folder; None as in `Registry.at`.
+
+    Raises:
+        CannotWriteError: Another run is training the same model, or the registry cannot be written.
+    """
+    from imdb_classifier.pipeline.train import training_run as locked
+
+    with locked(Registry.at(registry).work, run):
+        yield
 
 
 @task(name="train-model", cache_policy=NO_CACHE, persist_result=False)
@@ -113,7 +133,7 @@ def train_model(
         registry: The registry's folder; None as in `Registry.at`.
 
     Returns:
-        model_id, model_hash and path of the bundle, which the caller removes once it is registered.
+        model_id, model_hash and path of the bundle, which `training_run` deletes.
 
     Raises:
         ImdbClassifierError: The reviews cannot be loaded, or the model cannot be trained.

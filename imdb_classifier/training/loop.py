@@ -77,7 +77,7 @@ def train(
         recipe: The recipe to train.
         seed: From 0 to 2**32 - 1; determines the initial weights, the split and the order.
         checkpoints: Folder for the checkpoints of this run only (see `run_key`), created if
-            missing; the caller removes it when done.
+            missing; the caller removes it when done. Damaged checkpoints are skipped.
         observer: Follows the progress; by default, it is logged.
         unlabeled: The unsupervised split, for a recipe with teachers.
 
@@ -136,11 +136,18 @@ def train(
     return TrainedModel(model, data.vocabulary, recipe, seed, tuple(history), ngrams)
 
 
-def run_key(reviews: Reviews, recipe: Recipe, seed: int, unlabeled: Reviews | None = None) -> str:
-    """Return a name for a training run, by all that determines its weights."""
-    settings = {"recipe": recipe.to_dict(), "seed": seed, "data": reviews.fingerprint}
+def run_key(recipe: Recipe, seed: int, data: str, unlabeled: str | None = None) -> str:
+    """Return a name for a training run, by all that determines its weights.
+
+    Args:
+        recipe: The recipe.
+        seed: The seed.
+        data: Fingerprint of the train split.
+        unlabeled: Fingerprint of the unsupervised split, for a recipe with teachers.
+    """
+    settings = {"recipe": recipe.to_dict(), "seed": seed, "data": data}
     if unlabeled is not None:
-        settings["unlabeled"] = unlabeled.fingerprint
+        settings["unlabeled"] = unlabeled
     digest = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return f"{recipe.name}-{seed}-{digest[:12]}"
 

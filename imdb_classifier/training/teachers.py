@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imdb_classifier.config import TeachersConfig
+from imdb_classifier.storage import storage_of
 from imdb_classifier.text.encoding import TokenSequences
 from imdb_classifier.text.ngrams import Ngrams
 from imdb_classifier.training.document_vectors import train_document_vectors
@@ -131,10 +132,20 @@ def teach(
 
 
 def _cached(file: Path, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return the array in the file; compute and save it first if there is none."""
-    if not file.exists():
-        unfinished = file.with_suffix(".unfinished.npy")
-        np.save(unfinished, compute())
-        unfinished.rename(file)
-    array: NDArray[np.float32] = np.load(file)
+    """Return the array in the file; compute and save it if there is none, or a damaged one."""
+    if file.exists():
+        try:
+            saved: NDArray[np.float32] = np.load(file)
+        except (OSError, ValueError, EOFError) as error:
+            logger.warning(
+                "teachers: %s is skipped: it is damaged (%s)", file.name, type(error).__name__
+            )
+        else:
+            return saved
+    array = compute()
+    with (
+        storage_of(str(file)).writing(str(file)) as unfinished,
+        Path(unfinished).open("wb") as stream,
+    ):
+        np.save(stream, array)
     return array

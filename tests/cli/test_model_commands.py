@@ -73,3 +73,17 @@ def test_labels_that_change_in_a_batch_of_another_registry(
     decision = run(*command, *batch, "--registry", other_registry.root, "--json").json
     assert decision["champion"] == other_registry.aliases()["champion"]
     assert decision["label_changes"]["rows"] == 2
+
+
+def test_a_damaged_version_is_listed_with_what_is_wrong(run: Run, registry: Registry) -> None:
+    damaged = registry.load("@challenger")
+    (damaged.path / "model.onnx").write_bytes(b"")
+    outcome = run("models", "list", "--json")
+    assert outcome.code == 0
+    intact, listed = outcome.json["models"]
+    assert (intact["recipe"], intact["damaged"]) == ("production", None)
+    assert (listed["id"], listed["aliases"]) == (damaged.model_id, ["challenger"])
+    assert "model.onnx does not match its SHA-256 checksum" in listed["damaged"]
+    outcome = run("models", "list")
+    assert re.search(rf"{damaged.model_id} +. @challenger +. damaged", outcome.out)
+    assert f"Warning: {damaged.model_id} is damaged. The files of a model" in outcome.err

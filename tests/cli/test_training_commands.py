@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from imdb_classifier.pipeline.train import plan_training, training_run
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 from tests.command_line import SAMPLE, Run
@@ -87,3 +88,27 @@ def test_evaluating_a_version_of_another_registry(run: Run, other_registry: Regi
     outcome = run("evaluate", *options, "--json")
     assert outcome.json["model_id"] == other_registry.aliases()["previous"]
     assert outcome.json["evaluation"]["rows"] == 86
+
+
+def test_a_second_training_of_the_same_model_is_refused(run: Run, tmp_path: Path) -> None:
+    command = ("train", "--data", FOLDER, "--recipe", "tiny", "--seed", "9", "--json")
+    registry = Registry.at(tmp_path / "registry")
+    plan = plan_training(str(FOLDER), "tiny", 9, registry)
+    with training_run(registry.work, plan.run):
+        outcome = run(*command)
+    assert outcome.code == 73
+    assert f"Another run is training {plan.run}. Wait until it has finished" in outcome.err
+    assert "epoch" not in outcome.err
+    assert run(*command).code == 0
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_training(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IMDB_CLASSIFIER_REGISTRY")
+    monkeypatch.setenv("XDG_DATA_HOME", "/proc/nobody")
+    outcome = run("train", "--data", FOLDER, "--recipe", "tiny")
+    assert outcome.code == 73
+    assert "epoch" not in outcome.err
+    assert "choose another registry with --registry or IMDB_CLASSIFIER_REGISTRY." in outcome.err
+    assert "Traceback" not in outcome.err

@@ -206,7 +206,8 @@ def test_a_killed_run_goes_on_from_its_checkpoints(
         patch.setattr("imdb_classifier.pipeline.train.write_bundle", killed)
         state, _ = server.flow_run(TRAIN, **parameters)
     assert state.is_failed()
-    assert [path.suffix for path in (tmp_path / "work").iterdir()] == [".checkpoints"]
+    (folder,) = (tmp_path / "work").iterdir()
+    assert [path.name for path in folder.iterdir()] == ["checkpoints"]
 
     state, run = server.flow_run(TRAIN, **parameters)
     assert state.is_completed()

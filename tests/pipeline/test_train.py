@@ -13,12 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.config import PRODUCTION, TeachersConfig
-from imdb_classifier.errors import NoInputError
+from imdb_classifier.errors import CannotWriteError, NoInputError
 from imdb_classifier.model.bundle import NGRAMS_FILE, Bundle
 from imdb_classifier.model.trained import Epoch
 from imdb_classifier.pipeline.evaluate import evaluate_bundle
 from imdb_classifier.pipeline.promote import register_bundle
-from imdb_classifier.pipeline.train import describe_training, reviews_line, train_bundle
+from imdb_classifier.pipeline.train import (
+    plan_training,
+    reviews_line,
+    train_bundle,
+    training_run,
+)
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.training.loop import TrainingObserver
@@ -34,13 +39,13 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_bundle(str(FOLDER), "tiny", 7, tmp_path, observer=KilledAfterOneEpoch())
-    (checkpoints,) = tmp_path.iterdir()
-    assert checkpoints.name.endswith(".checkpoints")
+    (folder,) = tmp_path.iterdir()
+    assert [path.name for path in folder.iterdir()] == ["checkpoints"]
     with caplog.at_level(logging.INFO, "imdb_classifier"):
         resumed = train_bundle(str(FOLDER), "tiny", 7, tmp_path)
     assert "resuming after epoch 1" in caplog.text
     assert resumed.model_hash == tiny_bundle.model_hash
-    assert list(tmp_path.iterdir()) == [resumed.path]
+    assert list(folder.iterdir()) == [resumed.path]
     caplog.clear()
     again = train_bundle(str(FOLDER), "tiny", 7, tmp_path)
     assert again.path == resumed.path
@@ -49,14 +54,15 @@ def test_a_killed_run_goes_on_and_a_finished_one_is_not_repeated(
 
 def test_extra_reviews_are_trained_on_and_overlap_is_counted(tmp_path: Path) -> None:
     registry = Registry.at(tmp_path)
-    before, _ = describe_training(str(FOLDER), "tiny", 7, registry)
+    before = plan_training(str(FOLDER), "tiny", 7, registry).summary
     test = pq.read_table(FOLDER / "test-00000-of-00001.parquet").slice(0, 3)
     own = pa.table({"text": ["Mine, and good.", None, "  "], "label": [1, 1, 0]})
     extra = [str(tmp_path / "from-test.parquet"), str(tmp_path / "own.parquet")]
     pq.write_table(test, extra[0])
     pq.write_table(own, extra[1])
-    summary, known = describe_training(str(FOLDER), "tiny", 7, registry, extra_train=extra)
-    assert known is None
+    plan = plan_training(str(FOLDER), "tiny", 7, registry, extra_train=extra)
+    assert plan.trained is None
+    summary = plan.summary
     assert summary["rows"] == 178 + 3 + 1
     assert summary["overlap_with_test"] == 3
     assert summary["fingerprint"] != before["fingerprint"]
@@ -67,7 +73,7 @@ def test_extra_reviews_are_trained_on_and_overlap_is_counted(tmp_path: Path) -> 
 
 def test_without_a_test_split_the_overlap_is_unknown(tmp_path: Path) -> None:
     shutil.copy(FOLDER / "train-00000-of-00001.parquet", tmp_path)
-    summary, _ = describe_training(str(tmp_path), "tiny", 7, Registry.at(tmp_path / "registry"))
+    summary = plan_training(str(tmp_path), "tiny", 7, Registry.at(tmp_path / "registry")).summary
     assert summary["overlap_with_test"] is None
     assert reviews_line(summary).endswith("also in the test split: unknown")
 
@@ -77,7 +83,7 @@ def test_there_is_nothing_to_learn_twice(tiny_bundle: Bundle, tmp_path: Path) ->
     register_bundle(tiny_bundle, evaluate_bundle(tiny_bundle, str(FOLDER))[0], registry)
 
     def known(recipe: str = "tiny", seed: int = 7, **options: Any) -> str | None:
-        return describe_training(str(FOLDER), recipe, seed, registry, **options)[1]
+        return plan_training(str(FOLDER), recipe, seed, registry, **options).trained
 
     assert known() == tiny_bundle.model_id
     assert known(seed=8) is None
@@ -129,3 +135,57 @@ def test_another_process_trains_the_same_model(tiny_bundle: Bundle, tmp_path: Pa
     command = [sys.executable, "-c", program, str(FOLDER), str(tmp_path)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == [tiny_bundle.model_hash]
+
+
+def test_a_run_is_alone_until_its_model_is_registered(tmp_path: Path) -> None:
+    made = tmp_path / "run" / "bundle" / "model.onnx"
+
+    def killed() -> None:
+        with training_run(tmp_path, "run"):
+            made.parent.mkdir()
+            made.touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    assert made.exists()
+    with training_run(tmp_path, "run"):
+        second = training_run(tmp_path, "run")
+        with pytest.raises(CannotWriteError, match=r"Another run is training run\. Wait"):
+            second.__enter__()
+        with training_run(tmp_path, "another"):
+            pass
+        assert made.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_result_is_trained_again(
+    tiny_bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = plan_training(str(FOLDER), "tiny", 7, Registry.at(tmp_path))
+    made = shutil.copytree(tiny_bundle.path, tmp_path / plan.run / "bundle")
+    (made / "model.onnx").write_bytes(b"")
+    bundle = train_bundle(str(FOLDER), "tiny", 7, tmp_path)
+    assert bundle.path == made
+    assert bundle.model_hash == tiny_bundle.model_hash
+    assert "has to be trained again" in caplog.text
+
+
+def test_a_damaged_version_is_trained_again(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    registry = Registry.at(tmp_path / "registry")
+    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
+    registered = register_bundle(tiny_bundle, evaluation, registry)
+    (registered.path / "model.onnx").write_bytes(b"")
+    assert plan_training(str(FOLDER), "tiny", 7, registry).trained is None
+    assert register_bundle(tiny_bundle, evaluation, registry).model_hash == tiny_bundle.model_hash
+    assert plan_training(str(FOLDER), "tiny", 7, registry).trained == tiny_bundle.model_id
+
+
+def test_the_bundled_model_counts_as_trained(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundled = "imdb_classifier.registry.versions.bundled_path"
+    monkeypatch.setattr(bundled, lambda: tiny_bundle.path)
+    registry = Registry.at(tmp_path / "registry")
+    assert plan_training(str(FOLDER), "tiny", 7, registry).trained == tiny_bundle.model_id
+    assert plan_training(str(FOLDER), "tiny", 8, registry).trained is None

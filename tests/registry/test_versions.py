@@ -39,7 +39,7 @@ def test_an_empty_registry_has_the_bundled_champion(registry: Registry) -> None:
     assert champion.path == bundled_path()
     assert registry.load(champion.model_id).path == bundled_path()
     assert registry.aliases_of(champion.model_id) == ["champion"]
-    assert [bundle.model_id for bundle in registry.bundles()] == [champion.model_id]
+    assert [bundle.model_id for bundle in registry.bundles()[0]] == [champion.model_id]
     assert not Path(registry.root).exists()
 
 
@@ -79,7 +79,7 @@ def test_an_alias_outlives_the_release_that_bundled_its_model(
 ) -> None:
     bundled = registry.load(CHAMPION)
     registry.promote("@challenger")
-    assert [bundle.model_id for bundle in registry.bundles()] == sorted(
+    assert [bundle.model_id for bundle in registry.bundles()[0]] == sorted(
         [bundled.model_id, registered.model_id]
     )
     registry.check_approved(registry.load(bundled.model_id))
@@ -147,7 +147,7 @@ def test_a_bundle_outside_can_score_but_not_be_champion(
 def test_a_registry_that_cannot_be_written_says_so(tmp_path: Path, registered: Bundle) -> None:
     (tmp_path / "file").touch()
     broken = Registry.at(tmp_path / "file" / "registry")
-    with pytest.raises(CannotWriteError, match=r"file/registry/.* failed: Not a directory\."):
+    with pytest.raises(CannotWriteError, match=r"file/registry failed: Not a directory\."):
         broken.register(registered, "{}", "")
     with pytest.raises(CannotWriteError, match=r"file/registry failed: .*IMDB_CLASSIFIER_REGISTRY"):
         broken.record(registered.model_id, {"promote": True})
@@ -185,7 +185,8 @@ def test_who_was_champion_may_score(registry: Registry, registered: Bundle) -> N
 
 def test_manifests_are_read_without_the_models(registry: Registry, registered: Bundle) -> None:
     (registered.path / "model.onnx").unlink()
-    assert registry.manifests() == [registered.manifest]
+    bundled = registry.load(CHAMPION)
+    assert registry.manifests() == [registered.manifest, bundled.manifest]
 
 
 def test_the_bundled_model_is_small() -> None:
@@ -203,3 +204,29 @@ def test_the_bundled_model_ships_its_evaluation() -> None:
     assert bundled.evaluation["rows"] == 25_000
     assert bundled.evaluation["model"]["id"] == bundled.model_id
     assert json.loads((bundled.path / "manifest.json").read_text())["data"]["rows"] == 25_000
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "model.onnx"])
+def test_a_damaged_version_hides_no_other(
+    registry: Registry, registered: Bundle, caplog: pytest.LogCaptureFixture, file: str
+) -> None:
+    other = Path(registry.root, "versions", "tiny-000000000000")
+    shutil.copytree(registered.path, other)
+    (other / file).write_bytes((other / file).read_bytes()[:200])
+    intact, damaged = registry.bundles()
+    bundled = registry.load(CHAMPION).model_id
+    assert [bundle.model_id for bundle in intact] == [registered.model_id, bundled]
+    assert list(damaged) == ["tiny-000000000000"]
+    assert f"{file} does not match its SHA-256 checksum" in damaged["tiny-000000000000"]
+    assert [manifest["model_id"] for manifest in registry.manifests()][-1] == bundled
+    assert ("manifest is damaged" in caplog.text) == (file == "manifest.json")
+
+
+def test_registering_replaces_a_damaged_version(
+    registry: Registry, registered: Bundle, tiny_bundle: Bundle
+) -> None:
+    (registered.path / "SHA256SUMS").unlink()
+    assert registry.register(tiny_bundle, "{}", "").path == registered.path
+    (registered.path / "model.onnx").write_bytes(b"")
+    registry.register(tiny_bundle, "{}", "")
+    assert registry.load("@challenger").model_hash == tiny_bundle.model_hash

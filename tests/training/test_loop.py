@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Callable
@@ -189,11 +190,39 @@ def test_an_unfinished_checkpoint_is_not_taken(
         raise OSError("the disk is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr("imdb_classifier.training.checkpoints.os.replace", die)
+        patch.setattr(Path, "rename", die)
         with pytest.raises(OSError, match="the disk is gone"):
             train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabeled)
-    assert {path.name for path in tmp_path.iterdir()} - {"teachers"} == {".epoch-1"}
+    assert {path.name for path in tmp_path.iterdir()} <= {"teachers"}
     assert_same(train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(), unlabeled), undisturbed)
+
+
+@pytest.mark.parametrize("undisturbed", ["masked"], indirect=True)
+@pytest.mark.parametrize(
+    ("damaged", "trained"), [(["epoch-2"], [2, 3]), (["epoch-1", "epoch-2"], [1, 2, 3])]
+)
+@pytest.mark.parametrize(
+    ("file", "size"), [("model.keras", 0), ("model.keras", 9_999), ("history.json", 50)]
+)
+def test_damaged_checkpoints_are_skipped(
+    undisturbed: TrainedModel,
+    reviews: Reviews,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damaged: list[str],
+    trained: list[int],
+    file: str,
+    size: int,
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(reviews, RECIPE, 5, tmp_path, Recorder(killed_after=2))
+    for checkpoint in damaged:
+        assert (tmp_path / checkpoint / file).stat().st_size > size
+        os.truncate(tmp_path / checkpoint / file, size)
+    recorder = Recorder()
+    assert_same(train(reviews, RECIPE, 5, tmp_path, recorder), undisturbed)
+    assert [epoch.epoch for epoch in recorder.epochs] == trained
+    assert caplog.text.count("is skipped: it is damaged") == len(damaged)
 
 
 def test_what_an_observer_is_told(reviews: Reviews, tmp_path: Path) -> None:
@@ -239,13 +268,13 @@ def test_a_seed_has_a_range(reviews: Reviews, tmp_path: Path, seed: int) -> None
         train(reviews, RECIPE, seed, tmp_path)
 
 
-def test_run_keys_tell_runs_apart(reviews: Reviews) -> None:
+def test_run_keys_tell_runs_apart() -> None:
     def key(recipe: Recipe = RECIPE, seed: int = 5, fingerprint: str = "a") -> str:
-        return run_key(replace(reviews, fingerprint=fingerprint), recipe, seed)
+        return run_key(recipe, seed, fingerprint)
 
     assert key() == key()
     assert len({key(), key(seed=6), key(fingerprint="b"), key(UNMASKED)}) == 4
-    taught = [run_key(reviews, TAUGHT, 5, replace(reviews, fingerprint=name)) for name in "ab"]
+    taught = [run_key(TAUGHT, 5, "a", unlabeled) for unlabeled in "ab"]
     assert len({*taught}) == 2
     assert key().startswith("tiny-5-")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,14 @@ def test_a_killed_run_starts_with_the_teacher_it_was_at(
     found = taught(sequences, tmp_path)
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     np.testing.assert_array_equal(found.ngram_weights, expected.ngram_weights)
+
+
+@pytest.mark.parametrize("size", [0, 50, 300])
+def test_a_damaged_result_of_a_teacher_is_computed_again(
+    sequences: TokenSequences, tmp_path: Path, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    expected = taught(sequences, tmp_path)
+    os.truncate(tmp_path / "ngram-weights.npy", size)
+    found = taught(sequences, tmp_path)
+    np.testing.assert_array_equal(found.ngram_weights, expected.ngram_weights)
+    assert "ngram-weights.npy is skipped: it is damaged" in caplog.text

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from imdb_classifier.cli.commands.shared_options import AsJson, Data, RegistryOption, named_limit
-from imdb_classifier.cli.console import interval, show, table
+from imdb_classifier.cli.console import err, interval, show, table
 from imdb_classifier.errors import EXIT_REFUSED
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.versions import Registry
@@ -20,13 +20,28 @@ models_app = typer.Typer(no_args_is_help=True, help="List, show and promote mode
 def list_models(registry: RegistryOption = None, as_json: AsJson = False) -> None:
     """List the versions of the registry, and the bundled model."""
     where = Registry.at(registry)
-    rows = [_describe(bundle, where) for bundle in where.bundles()]
+    intact, damaged = where.bundles()
+    rows = [_describe(bundle, where) for bundle in intact]
+    rows += [
+        {
+            "id": name,
+            "aliases": where.aliases_of(name),
+            "recipe": None,
+            "accuracy": None,
+            "created_at": None,
+            "damaged": what,
+        }
+        for name, what in damaged.items()
+    ]
     shown = table(f"Models in {where.root}", "id", "alias", "recipe", "#accuracy", "trained (UTC)")
     for row in rows:
-        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
         aliases = " ".join(f"@{alias}" for alias in row["aliases"])
-        shown.add_row(row["id"], aliases, row["recipe"], accuracy, _minute(row["created_at"]))
+        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
+        trained = _minute(row["created_at"] or "")
+        shown.add_row(row["id"], aliases, row["recipe"] or "damaged", accuracy, trained)
     show(as_json, {"registry": where.root, "models": rows}, shown)
+    for name, what in damaged.items():
+        err.print(f"Warning: {name} is damaged. {what}", style="yellow", soft_wrap=True)
 
 
 @models_app.command("show")
@@ -118,4 +133,5 @@ def _describe(bundle: Bundle, registry: Registry) -> dict[str, Any]:
         "recipe": bundle.recipe.name,
         "accuracy": evaluation and evaluation["figures"]["accuracy"]["value"],
         "created_at": bundle.manifest["created_at"],
+        "damaged": None,
     }

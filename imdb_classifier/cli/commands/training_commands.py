@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Annotated, Any
@@ -51,32 +50,32 @@ def train(
     from imdb_classifier.evaluation.report import write_report
     from imdb_classifier.pipeline.evaluate import evaluate_bundle
     from imdb_classifier.pipeline.promote import register_bundle
-    from imdb_classifier.pipeline.train import describe_training, train_bundle
+    from imdb_classifier.pipeline.train import plan_training, train_bundle, training_run
 
     where, extra, download = Registry.at(registry), extra_train or (), data is not None
-    _, known = describe_training(data, recipe, seed, where, extra_train=extra, download=download)
-    if known and not force:
-        bundle = where.load(known)
+    plan = plan_training(data, recipe, seed, where, extra_train=extra, download=download)
+    if plan.trained and not force:
+        bundle = where.load(plan.trained)
         err.print(
-            f"Training skipped: {known} was trained on the same reviews, with the same recipe and "
-            "seed. Change one of them, or use --force."
+            f"Training skipped: {plan.trained} was trained on the same reviews, with the same "
+            "recipe and seed. Change one of them, or use --force."
         )
         _show_figures(as_json, bundle, bundle.evaluation or {}, {})
         return
-    with _TrainingBar() if err.is_terminal else nullcontext() as observer:
-        trained = train_bundle(
-            data,
-            recipe,
-            seed,
-            where.work,
-            extra_train=extra,
-            download=download,
-            observer=observer,
-        )
-    evaluation, _ = evaluate_bundle(trained, data)
-    bundle = register_bundle(trained, evaluation, where)
-    report = write_report(evaluation, where.report_folder(bundle.model_id))
-    shutil.rmtree(trained.path)
+    with training_run(where.work, plan.run):
+        with _TrainingBar() if err.is_terminal else nullcontext() as observer:
+            trained = train_bundle(
+                data,
+                recipe,
+                seed,
+                where.work,
+                extra_train=extra,
+                download=download,
+                observer=observer,
+            )
+        evaluation, _ = evaluate_bundle(trained, data)
+        bundle = register_bundle(trained, evaluation, where)
+        report = write_report(evaluation, where.report_folder(bundle.model_id))
     err.print(
         f"Registered as @challenger. To score with it: "
         f"imdb-classifier models promote {bundle.model_id}",

@@ -105,7 +105,8 @@ class UnexpectedError(ImdbClassifierError):
         )
 
 
-def _listed(names: Iterable[str], limit: int = 20) -> str:
+def listed(names: Iterable[str], limit: int = 20) -> str:
+    """Return names for use inside a sentence, such as ``a, b and 3 more``."""
     names = list(names)
     shown = ", ".join(names[:limit])
     rest = len(names) - limit
@@ -194,7 +195,7 @@ class MissingColumnError(BadDataError):
     def __init__(self, column: str, source: str, available: Iterable[str], option: str) -> None:
         super().__init__(
             f"Column '{column}' is not in {source}.",
-            f"Its columns: {_listed(available)}.",
+            f"Its columns: {listed(available)}.",
             f"Name the text column with {option}.",
         )
 
@@ -206,7 +207,7 @@ class MissingReviewColumnError(MissingColumnError):
         ImdbClassifierError.__init__(
             self,
             f"Column '{column}' is not in {source}.",
-            f"Its columns: {_listed(available)}.",
+            f"Its columns: {listed(available)}.",
             "Rename your columns: labeled reviews need text (the review) and label (0 or 1).",
         )
 
@@ -253,7 +254,7 @@ class ColumnExistsError(BadDataError):
     def __init__(self, columns: Iterable[str], source: str, option: str) -> None:
         super().__init__(
             "Input columns are never overwritten.",
-            f"{source} already has: {_listed(columns)}.",
+            f"{source} already has: {listed(columns)}.",
             f"Choose another prefix for the new columns with {option}.",
         )
 
@@ -351,7 +352,7 @@ class UnknownModelError(NoInputError):
     def __init__(self, reference: str, known: Iterable[str]) -> None:
         super().__init__(
             "A model must be the path of a bundle, a version id or an @alias.",
-            f"'{reference}' is none of these. Known models: {_listed(known)}.",
+            f"'{reference}' is none of these. Known models: {listed(known)}.",
             "List the models with `imdb-classifier models list`.",
         )
 

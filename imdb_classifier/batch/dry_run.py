@@ -173,7 +173,7 @@ def _forecast(
             return FileForecast(file.name, rows, "skipped"), None
         if found is not None:
             return FileForecast(file.name, rows, "finished"), None
-        checked = check_input(footer, options)
+        checked = check_input(footer, file.name, options)
     except ImdbClassifierError as error:
         return FileForecast(file.name, rows, "failing", str(error)), None
     is_new = storage_of(file.target).kind(file.target) is None

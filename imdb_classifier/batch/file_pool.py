@@ -9,7 +9,8 @@ from itertools import count
 from queue import SimpleQueue
 from threading import Event
 
-from imdb_classifier.batch.inputs.discovery import QUARANTINE, DiscoveredFile
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile
+from imdb_classifier.batch.inputs.file_names import QUARANTINE
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.quarantine import Quarantine
 from imdb_classifier.batch.outputs.scored_file import score_file

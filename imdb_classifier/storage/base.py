@@ -50,16 +50,23 @@ class Listing:
         files: The files, sorted by name.
         ignored: Names that cannot be used, sorted, each with the reason, as the end of a sentence
             that begins with the name.
+        folders: The folders, whether or not there are files for the listing in them.
     """
 
     files: tuple[Found, ...]
     ignored: Mapping[str, str]
+    folders: frozenset[str]
 
     @classmethod
-    def of(cls, files: Iterable[Found], ignored: Mapping[str, str]) -> Self:
+    def of(
+        cls,
+        files: Iterable[Found] = (),
+        ignored: Mapping[str, str] | None = None,
+        folders: Iterable[str] = (),
+    ) -> Self:
         """Return a sorted listing."""
         by_name = sorted(files, key=lambda file: file.name)
-        return cls(tuple(by_name), dict(sorted(ignored.items())))
+        return cls(tuple(by_name), dict(sorted((ignored or {}).items())), frozenset(folders))
 
     def names(self) -> list[str]:
         """Return the names of the files."""

@@ -48,7 +48,7 @@ class LocalStorage(Storage):
     def match(self, pattern: str) -> Listing:
         root = static_part(pattern)
         if root and not os.path.isdir(root):
-            return Listing.of((), {})
+            return Listing.of()
         return list_files(root, os.path.relpath(pattern, root or "."))
 
     def state(self, path: str) -> State:

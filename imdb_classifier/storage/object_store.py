@@ -60,7 +60,7 @@ class ObjectStorage(Storage):
         try:
             return self._listed(_key(root), os.path.relpath(_key(pattern), _key(root)))
         except FileNotFoundError:
-            return Listing.of((), {})
+            return Listing.of()
 
     def state(self, path: str) -> State:
         found = self.filesystem.get_file_info(_key(path))
@@ -131,6 +131,7 @@ class ObjectStorage(Storage):
         return Listing.of(
             (Found(name, i.size, i.mtime_ns) for name, i in wanted if name not in odd),
             dict.fromkeys(odd, _ODD_KEY),
+            (i.path.removeprefix(f"{key}/") for i in infos if not i.is_file),
         )
 
     def _fetch(self, key: str, copy: Path) -> None:

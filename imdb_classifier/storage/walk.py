@@ -28,6 +28,7 @@ def list_files(root: str, pattern: str = "**") -> Listing:
     """
     files: list[Found] = []
     ignored: dict[str, str] = {}
+    folders: list[str] = []
     pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while pending:
         name, above = pending.pop()
@@ -42,6 +43,7 @@ def list_files(root: str, pattern: str = "**") -> Listing:
                 inner = os.path.join(name, entry.name)
                 try:
                     is_folder = entry.is_dir()
+                    folders += [inner] if is_folder else []
                     if not (leads_to if is_folder else matches)(inner, pattern):
                         continue
                     status = entry.stat()
@@ -59,4 +61,4 @@ def list_files(root: str, pattern: str = "**") -> Listing:
                     files.append(Found(inner, status.st_size, status.st_mtime_ns))
                 else:
                     ignored[inner] = _SPECIAL
-    return Listing.of(files, ignored)
+    return Listing.of(files, ignored, folders)

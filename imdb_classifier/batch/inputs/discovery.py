@@ -6,8 +6,17 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Final
 
+from imdb_classifier.batch.inputs.delta_table import DELTA_LOG, live_files
+from imdb_classifier.batch.inputs.file_names import (
+    QUARANTINE,
+    IgnoredFile,
+    choose_files,
+    ignored_summary,
+    is_parquet,
+)
+from imdb_classifier.batch.inputs.other_formats import check_formats, is_other_format
+from imdb_classifier.batch.inputs.table_formats import check_tables
 from imdb_classifier.errors import (
     CannotWriteError,
     NoInputError,
@@ -17,12 +26,6 @@ from imdb_classifier.errors import (
     printable,
 )
 from imdb_classifier.storage import OBJECT_STORE, SUFFIX, Kind, matches, static_part, storage_of
-
-_OTHER_SUFFIXES: Final = (
-    ".arrow", ".csv", ".feather", ".json", ".jsonl", ".orc", ".parq", ".pq", ".tsv", ".txt",
-)  # fmt: skip
-QUARANTINE: Final = "_quarantine"
-"""Folder in the output that lists rows and files that could not be scored."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +43,6 @@ class DiscoveredFile:
     target: str
     name: str
     quarantine: str
-
-
-@dataclass(frozen=True)
-class IgnoredFile:
-    """One file of an input folder that is not scored.
-
-    Attributes:
-        name: Its path relative to the input, with forward slashes, for reports.
-        reason: Why, as the end of a sentence that begins with the name.
-    """
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -98,8 +88,7 @@ def discover_files(source: str, output: str) -> Discovery:
             f"{output} names a file.",
             "Choose a folder as OUTPUT.",
         )
-    is_folder = storage_of(source).kind(source) == "folder"
-    pattern = "**" if is_folder else os.path.relpath(source, root or ".")
+    pattern = "**" if root == source else os.path.relpath(source, root or ".")
     for name in names:
         _check_apart(root, pattern, os.path.join(output, name), source)
     files = tuple(
@@ -130,11 +119,6 @@ def find_files(source: str) -> list[tuple[str, str]]:
     return [(os.path.join(root, name), printable(name)) for name in names]
 
 
-def is_hidden(name: str) -> bool:
-    """Return whether a relative path is ignored, as by Spark and Arrow."""
-    return any(part.startswith((".", "_")) for part in name.split("/"))
-
-
 def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:
     """Group neighboring files into units of about equal work.
 
@@ -163,39 +147,41 @@ def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]
     try:
         kind = storage.kind(source)
         if kind == "file":
+            check_formats([source])
             return None, [], ()
+        if kind == "folder" and storage.kind(os.path.join(source, DELTA_LOG)) == "folder":
+            return source, live_files(source), ()
         root = source if kind == "folder" else static_part(source)
         listing = storage.find(source) if kind == "folder" else storage.match(source)
+        names, ignored = choose_files(listing, source, is_folder=kind == "folder")
+        check_tables(source, root, names, listing.folders)
     except OSError as error:
         raise UnreadableFileError(source, first_line(error)) from error
-    # In a folder, only .parquet files are scored; a pattern may match any name.
-    visible = [name for name in listing.names() if not is_hidden(name)]
-    names = [name for name in visible if kind is None or name.endswith(SUFFIX)]
+    paths = [os.path.join(root, name) for name in names or [file.name for file in ignored]]
+    if paths:
+        check_formats(paths)
     if not names:
+        found = "contains no Parquet file" if kind == "folder" else "matches no file"
+        summary = ignored_summary(ignored)
         raise NoInputError(
             "The input must be a Parquet file, a folder of them, or a glob pattern.",
-            f"{source} {'contains no ' + SUFFIX + ' file' if kind else 'matches no file'}.",
-            "Check the path; names that start with '.' or '_' are ignored.",
+            f"{source} {found}{summary and f'; {summary}'}.",
+            "Check the path and the names.",
         )
-    taken = set(names)
-    reasons = {
-        **{name: reason for name, reason in listing.ignored.items() if not is_hidden(name)},
-        **{name: f"does not end in {SUFFIX}" for name in visible if name not in taken},
-    }
-    ignored = (IgnoredFile(printable(name), reason) for name, reason in sorted(reasons.items()))
-    return root, names, tuple(ignored)
+    return root, names, ignored
 
 
 def _single_file(source: str, output: str) -> DiscoveredFile:
     name = os.path.basename(source)
     kind = _kind_of_output(output)
-    if kind != "folder" and output.lower().endswith(_OTHER_SUFFIXES):
+    to_file = output.endswith(SUFFIX) and kind != "folder"
+    looks_like_file = is_parquet(output) or is_other_format(output)
+    if kind != "folder" and not to_file and looks_like_file:
         raise CannotWriteError(
             "The output of a file must be a folder or a name that ends in .parquet.",
             f"It is {output}.",
             "Choose another OUTPUT.",
         )
-    to_file = output.endswith(SUFFIX) and kind != "folder"
     target = output if to_file else os.path.join(output, name)
     _check_apart(source, ".", target, source)
     quarantine = _quarantine_of(*os.path.split(target))

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from imdb_classifier.batch.inputs.file_names import hive_keys
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.parquet_footer.added_columns import extendable
 from imdb_classifier.batch.parquet_footer.compact_protocol import Struct
@@ -164,19 +165,25 @@ class RowReader:
         return UnreadableFileError(self.name, first_line(error))
 
 
-def check_input(footer: FileFooter, options: ScoreOptions) -> CheckedInput:
+def check_input(footer: FileFooter, name: str, options: ScoreOptions) -> CheckedInput:
     """Make sure that an input can be scored.
+
+    Args:
+        footer: Its footer.
+        name: Its path relative to the input; its output has the same Hive partition folders.
+        options: Columns, and rows without text.
 
     Raises:
         UnreadableFileError: The input is not Parquet, is damaged or encrypted, or has columns in
             other files.
-        BadDataError: It lacks the text column, has no text in it, has a column that an output
-            column would overwrite, or, where rows are left out, one whose type would change.
+        BadDataError: It lacks the text column, has no text in it, has a column or a Hive partition
+            that an output column would overwrite, or, where rows are left out, a column whose type
+            would change.
     """
     path = text_path(footer, options.text_column)
     # Spark, Hive and DuckDB take names for the same that differ in case only.
-    names = {name.casefold() for name in footer.schema.names}
-    taken = [f.name for f in scored_fields(options.prefix) if f.name.casefold() in names]
+    there = {column.casefold() for column in (*footer.schema.names, *hive_keys(name))}
+    taken = [f.name for f in scored_fields(options.prefix) if f.name.casefold() in there]
     if taken:
         raise ColumnExistsError(taken, footer.name, "--prefix")
     tree = extendable(footer)

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Final
 
-from imdb_classifier.batch.inputs.discovery import DiscoveredFile, is_hidden
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile
+from imdb_classifier.batch.inputs.file_names import is_hidden, is_parquet
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.drift_report import DRIFT_FILE, state_of_report
 from imdb_classifier.batch.outputs.provenance import provenance_in, read_provenance
@@ -23,7 +24,7 @@ from imdb_classifier.errors import (
     printable,
 )
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.storage import SUFFIX, storage_of
+from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import to_json
 
 RUN_MANIFEST_FILE: Final = "_MANIFEST.json"
@@ -174,5 +175,5 @@ class Publication:
         return {
             printable(name): os.path.join(self._root, name)
             for name in self._found
-            if name.endswith(SUFFIX) and not is_hidden(name)
+            if printable(name) in self.files or (is_parquet(name) and not is_hidden(name))
         }

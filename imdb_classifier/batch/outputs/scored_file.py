@@ -63,7 +63,8 @@ def score_file(
     Raises:
         NoInputError: The input is gone.
         BadDataError: The input cannot be read, lacks the text column, has no text in it, changed
-            while it was read, or has a column that an output column would overwrite.
+            while it was read, or has a column or a Hive partition that an output column would
+            overwrite.
         CannotWriteError: The output cannot be written, or exists and may not be replaced.
     """
     on_rows = on_rows or (lambda rows: None)
@@ -87,7 +88,7 @@ def score_file(
     if there is not None:
         on_rows(there["rows"]["all"])
         return _result(file, "reused", there)
-    checked = check_input(footer, options)
+    checked = check_input(footer, file.name, options)
     quarantine = Quarantine(file.quarantine, file.name) if options.quarantine else None
     try:
         with (

@@ -303,7 +303,7 @@ CASES: Final = [*TYPES, *FIELDS, *SHAPES, *COLUMNS, *UNREADABLE, *NAMES]
 
 LEFT_OUT: Final = (
     "_SUCCESS", "_metadata", "_common_metadata", ".part-0.parquet.crc", ".hidden.parquet",
-    "_temporary/0/x.parquet", "_delta_log/00.checkpoint.parquet", "README.txt",
+    "_temporary/0/x.parquet", "_spark_metadata/0", "README.txt",
 )  # fmt: skip
 """Files of other systems next to the data; they are ignored."""
 

@@ -23,6 +23,7 @@ def score_parquet(
     prefix: str = ScoreOptions.prefix,
     on_null: OnNull = ScoreOptions.on_null,
     quarantine: bool = ScoreOptions.quarantine,
+    columns: list[str] | None = None,
     registry: str | None = None,
     only: str | None = Selection.only,
     force: bool = Selection.force,
@@ -48,6 +49,8 @@ def score_parquet(
             nulls, skip leaves them out, error refuses the file.
         quarantine: List rows and files that could not be scored as CSV, in the output's _quarantine
             folder.
+        columns: Write only these columns and the new ones, in the order of the input; the text
+            column only if it is listed. Default: all columns.
         registry: Folder of the model registry, local or in an object store (s3://). Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         only: new, stale or new,stale: files without an output; files whose model, input or options
@@ -63,7 +66,7 @@ def score_parquet(
         scheduler: Address of the Dask scheduler. Default: a cluster of this machine's cores.
     """
     # Parameters are checked before anything else starts.
-    options = ScoreOptions(text_column, prefix, on_null, quarantine)
+    options = ScoreOptions(text_column, prefix, on_null, quarantine, columns)
     selection, limits = Selection(only, force), Limits(deadline, max_bad_files)
     limits_of_drift = DriftLimits.of(drift_limits or {})
     pool = tasks.task_runner(runner, scheduler)

@@ -212,12 +212,24 @@ class MissingReviewColumnError(MissingColumnError):
         )
 
 
+class MissingChosenColumnError(MissingColumnError):
+    """A Parquet file has no column of a name that ``columns`` lists."""
+
+    def __init__(self, column: str, source: str, available: Iterable[str]) -> None:
+        ImdbClassifierError.__init__(
+            self,
+            f"--columns must list columns of the input, and '{column}' is not in {source}.",
+            f"Its columns: {_listed(available)}.",
+            "Choose some of these. Fields of a struct cannot be chosen, only the whole struct.",
+        )
+
+
 class AmbiguousColumnError(BadDataError):
-    """Several columns have the name of the text column."""
+    """Several columns have the name of a column that was chosen."""
 
     def __init__(self, column: str, source: str, count: int, option: str) -> None:
         super().__init__(
-            "The text column's name must be unique.",
+            "A column can be chosen only if its name is unique.",
             f"{source} has {count} columns named '{column}'.",
             f"Rename them, or choose another column with {option}.",
         )

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
+from itertools import compress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imdb_classifier.batch.parquet_footer.compact_protocol import List, Struct, read_struct
+from imdb_classifier.batch.parquet_footer.file_metadata import (
+    CHUNK_COLUMN_INDEX,
+    CHUNK_OFFSET_INDEX,
+    ELEMENT_TYPE,
+    METADATA_BYTES,
+    METADATA_COMPRESSED_BYTES,
+    chunk_metadata,
+    column_name,
+    columns_of,
+)
 
 SCHEMA, ROWS, ROW_GROUPS, KEY_VALUES, COLUMN_ORDERS = 2, 3, 4, 5, 7
 CHUNKS, BYTES, COMPRESSED_BYTES = 1, 2, 6
@@ -74,3 +86,63 @@ def rest(struct: Struct, *numbers: int) -> list[object]:
 def entries(footer: Struct) -> list[tuple[bytes | None, bytes | None]]:
     found = items(footer, KEY_VALUES) if footer.find(KEY_VALUES) else []
     return [(entry.text(1), entry.text(2)) for entry in found]
+
+
+def assert_selected(before: Path, after: Path, names: Collection[str], columns: int = 2) -> None:
+    """The output is some columns of the input, at other places, and some columns more."""
+    (_, old), (_, new) = split(before), split(after)
+    contents = before.read_bytes(), after.read_bytes()
+    tops = columns_of(old)
+    chosen = [element for top in tops if column_name(top) in names for element in top]
+    assert items(new, SCHEMA)[1:-columns] == chosen
+    is_chosen = [
+        column_name(top) in names for top in tops for element in top if element.find(ELEMENT_TYPE)
+    ]
+    for group, new_group in zip(items(old, ROW_GROUPS), items(new, ROW_GROUPS), strict=True):
+        new_chunks = items(new_group, CHUNKS)
+        chunks = zip(compress(items(group, CHUNKS), is_chosen), new_chunks[:-columns], strict=True)
+        for pair in chunks:
+            assert_moved(pair, contents)
+        sizes = [chunk_metadata(chunk).integer(METADATA_BYTES) for chunk in new_chunks]
+        assert new_group.integer(BYTES) == sum(sizes)
+    if old.find(COLUMN_ORDERS):
+        orders = list(compress(items(old, COLUMN_ORDERS), is_chosen))
+        assert items(new, COLUMN_ORDERS)[:-columns] == orders
+    changed = (SCHEMA, ROW_GROUPS, KEY_VALUES, COLUMN_ORDERS)
+    assert rest(new, *changed) == rest(old, *changed)
+
+
+def assert_moved(chunks: tuple[Struct, Struct], contents: tuple[bytes, bytes]) -> None:
+    """A column chunk of one file and its indexes are those of the other, at another place."""
+    metadata, new_metadata = map(chunk_metadata, chunks)
+    data, dictionary, bloom_filter = 9, 11, 14
+    offsets = (data, dictionary, bloom_filter)
+    assert rest(new_metadata, *offsets) == rest(metadata, *offsets)
+
+    def begins(of: Struct) -> int:
+        return min(filter(None, map(of.integer, (data, dictionary))))
+
+    size = metadata.integer(METADATA_COMPRESSED_BYTES)
+    by = begins(new_metadata) - begins(metadata)
+    for number in (data, dictionary):
+        offset = metadata.integer(number)
+        assert new_metadata.integer(number) == (offset and offset + by)
+    places = [[(begins(of), size) for of in (metadata, new_metadata)]]
+    places += [
+        [(of.integer(number), of.integer(number + 1)) for of in both]
+        for both, number in (
+            ((metadata, new_metadata), bloom_filter),
+            (chunks, CHUNK_COLUMN_INDEX),
+        )
+    ]
+    for (begin, length), (new_begin, new_length) in places:
+        old_bytes = contents[0][begin : begin + length]
+        assert contents[1][new_begin : new_begin + new_length] == old_bytes
+    if chunks[0].find(CHUNK_OFFSET_INDEX):
+        pages, new_pages = (
+            [page.integer(1) for page in items(read_struct(content[index:]), 1)]
+            for content, index in zip(
+                contents, (chunk.integer(CHUNK_OFFSET_INDEX) for chunk in chunks), strict=True
+            )
+        )
+        assert new_pages == [page + by for page in pages]

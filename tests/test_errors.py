@@ -20,6 +20,7 @@ from imdb_classifier.errors import (
     DownloadError,
     ExportError,
     ImdbClassifierError,
+    MissingChosenColumnError,
     MissingColumnError,
     MissingExtraError,
     MissingReviewColumnError,
@@ -100,9 +101,17 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "Rename your columns: labeled reviews need text (the review) and label (0 or 1).",
     ),
     (
+        MissingChosenColumnError("stars", "reviews.parquet", ["id", "text"]),
+        65,
+        "--columns must list columns of the input, and 'stars' is not in reviews.parquet. "
+        "Its columns: id, text. "
+        "Choose some of these. Fields of a struct cannot be chosen, only the whole struct.",
+    ),
+    (
         AmbiguousColumnError("text", "reviews.parquet", 2, "--text-column"),
         65,
-        "The text column's name must be unique. reviews.parquet has 2 columns named 'text'. "
+        "A column can be chosen only if its name is unique. "
+        "reviews.parquet has 2 columns named 'text'. "
         "Rename them, or choose another column with --text-column.",
     ),
     (

@@ -6,6 +6,7 @@ the fields.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,12 +27,31 @@ class ScoreOptions:
             nulls, ``skip`` leaves them out, ``error`` refuses the file.
         quarantine: List rows and files that could not be scored as CSV, in the output's
             ``_quarantine`` folder.
+        columns: Write only these columns and the new ones, in the order of the input; the text
+            column only if it is listed. Default: all columns.
+
+    Raises:
+        ConfigurationError: ``columns`` is empty, or lists a column twice.
     """
 
     text_column: str = TEXT
     prefix: str = DEFAULT_PREFIX
     on_null: OnNull = "label"
     quarantine: bool = False
+    columns: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.columns is None:
+            return
+        named = self.columns
+        if isinstance(named, str) or not named or len(set(named)) < len(named):
+            raise ConfigurationError(
+                "--columns must list at least one column, and none twice.",
+                f"Received {named!r}.",
+                "Separate names by commas, e.g. --columns id,stars.",
+            )
+        # As it is once it was stored as JSON.
+        object.__setattr__(self, "columns", list(named))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from imdb_classifier.batch.parquet_footer.compact_protocol import BINARY, List, 
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.results import FileResult
 from imdb_classifier.batch.verification import verify_output
-from imdb_classifier.errors import BadDataError, UnreadableFileError
+from imdb_classifier.errors import UnreadableFileError
 from imdb_classifier.scoring.scorer import Scorer
 from tests.footers import CHUNKS, ROW_GROUPS, assert_appended, entries, items, split
 
@@ -244,36 +244,6 @@ def test_no_column_but_the_text_is_decoded(score: Score, tmp_path: Path) -> None
     assert_appended(tmp_path / "in.parquet", tmp_path / "out.parquet")
 
 
-@pytest.mark.parametrize("lost", ["span", "clock", "anything"])
-def test_rows_are_not_left_out_where_a_column_would_change(
-    score: Score, tmp_path: Path, lost: str
-) -> None:
-    from_duckdb(tmp_path / "all.parquet")
-    duckdb.execute(
-        f"COPY (SELECT id, text, {lost} FROM '{tmp_path}/all.parquet') "
-        f"TO '{tmp_path}/in.parquet' (FORMAT parquet)"
-    )
-    with pytest.raises(BadDataError, match=rf"in\.parquet has others: {lost}\..*--on-null label"):
-        score(ScoreOptions(on_null="skip"))
-    assert not (tmp_path / "out.parquet").exists()
-
-
-def test_keys_are_extended_in_rewritten_files_too(score: Score, tmp_path: Path) -> None:
-    pandas_frame().to_parquet(tmp_path / "in.parquet")
-    with pq.ParquetFile(tmp_path / "in.parquet") as file:
-        table = file.read()
-    keys = {**table.schema.metadata, SPARK_KEY: b'{"fields": []}', b"iceberg.schema": b"{}"}
-    pq.write_table(table.replace_schema_metadata(keys), tmp_path / "in.parquet")
-    score(ScoreOptions(on_null="skip"))
-    found = dict(entries(split(tmp_path / "out.parquet")[1]))
-    assert [field["name"] for field in json.loads(found[SPARK_KEY] or b"")["fields"]] == [
-        "sentiment_label",
-        "sentiment_probability",
-    ]
-    assert b"iceberg.schema" not in found
-    assert b"sentiment_label" in (found[b"pandas"] or b"")
-
-
 @pytest.mark.parametrize("on_null", ["label", "skip"])
 @pytest.mark.parametrize(
     "labels", [pd.Index([0, 1]), pd.MultiIndex.from_tuples([("a", "b"), ("text", "c")])], ids=str
@@ -303,15 +273,6 @@ def test_columns_in_other_files_are_refused_either_way(
         score(ScoreOptions(on_null=on_null))
 
 
-def test_views_cannot_be_rewritten(score: Score, tmp_path: Path) -> None:
-    views = pa.array(["a"] * 3, pa.string_view())
-    pq.write_table(pa.table({"text": ["Good."] * 3, "view": views}), tmp_path / "in.parquet")
-    with pytest.raises(BadDataError, match=r"has others: view\."):
-        score(ScoreOptions(on_null="skip"))
-    score()
-    assert_appended(tmp_path / "in.parquet", tmp_path / "out.parquet")
-
-
 def test_a_large_file_that_is_not_parquet_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "in.parquet").open("wb") as file:
         file.truncate(1 << 30)
@@ -321,12 +282,3 @@ def test_a_large_file_that_is_not_parquet_is_not_read(tmp_path: Path) -> None:
     assert len(footer.end) == 8
     with pytest.raises(UnreadableFileError, match="must be a readable Parquet file"):
         _ = footer.metadata
-
-
-@pytest.mark.parametrize("writer", ["pyarrow", "pandas", "Polars", "fastparquet"])
-def test_rows_without_text_are_left_out(score: Score, tmp_path: Path, writer: str) -> None:
-    WRITERS[writer](tmp_path / "in.parquet")
-    score(ScoreOptions(on_null="skip"))
-    before, after = (pq.read_metadata(tmp_path / name) for name in ("in.parquet", "out.parquet"))
-    groups = [[m.row_group(i).num_rows for i in range(m.num_row_groups)] for m in (before, after)]
-    assert groups[0] == groups[1]

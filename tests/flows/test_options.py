@@ -24,7 +24,7 @@ write no report unless told to."""
 @pytest.mark.parametrize(
     ("command", "entrypoint", "shared"),
     [
-        ("score", "score.py:score_parquet", 14),
+        ("score", "score.py:score_parquet", 15),
         ("train", "train.py:train_imdb", 5),
         ("evaluate", "evaluate.py:evaluate_imdb", 2),
     ],
@@ -66,6 +66,7 @@ def test_every_parameter_of_the_flow_reaches_the_run(
         prefix="mood_",
         on_null="skip",
         quarantine=True,
+        columns=["id"],
         registry="models",
         deadline="1h",
         max_bad_files=3,
@@ -82,7 +83,7 @@ def test_every_parameter_of_the_flow_reaches_the_run(
         "out",
         model,
         "a cluster",
-        ScoreOptions("body", "mood_", "skip", True),
+        ScoreOptions("body", "mood_", "skip", True, ["id"]),
         selection=Selection(**selected),
         limits=Limits("1h", 3),
         drift_limits=DriftLimits(scores=1.0),

@@ -17,10 +17,11 @@ from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.parquet_footer.added_columns import extendable
 from imdb_classifier.batch.parquet_footer.compact_protocol import Struct
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
-from imdb_classifier.batch.parquet_footer.lost_types import check_survival
+from imdb_classifier.batch.parquet_footer.plain_columns import PlainColumns
 from imdb_classifier.errors import (
     AmbiguousColumnError,
     ColumnExistsError,
+    MissingChosenColumnError,
     MissingColumnError,
     TextTypeError,
     UnreadableFileError,
@@ -48,11 +49,13 @@ class CheckedInput:
         footer: Its footer.
         tree: The footer's ``FileMetaData``.
         path: Where its text is, see `text_path`.
+        plain: How it is read to be rewritten; None if it is copied.
     """
 
     footer: FileFooter
     tree: Struct
     path: Sequence[str]
+    plain: PlainColumns | None
 
 
 @dataclass(frozen=True)
@@ -176,20 +179,34 @@ def check_input(footer: FileFooter, name: str, options: ScoreOptions) -> Checked
     Raises:
         UnreadableFileError: The input is not Parquet, is damaged or encrypted, or has columns in
             other files.
-        BadDataError: It lacks the text column, has no text in it, has a column or a Hive partition
-            that an output column would overwrite, or, where rows are left out, a column whose type
-            would change.
+        BadDataError: It lacks the text column or another that is asked for, has no text in it, has
+            a column or a Hive partition that an output column would overwrite, or, where rows are
+            left out, one that cannot be rewritten as it is.
     """
     path = text_path(footer, options.text_column)
+    written = footer.schema.names
+    if options.columns is not None:
+        _check_columns(options.columns, footer)
+        written = options.columns
     # Spark, Hive and DuckDB take names for the same that differ in case only.
-    there = {column.casefold() for column in (*footer.schema.names, *hive_keys(name))}
+    there = {column.casefold() for column in (*written, *hive_keys(name))}
     taken = [f.name for f in scored_fields(options.prefix) if f.name.casefold() in there]
     if taken:
         raise ColumnExistsError(taken, footer.name, "--prefix")
     tree = extendable(footer)
-    if options.on_null == "skip":
-        check_survival(footer)
-    return CheckedInput(footer, tree, path)
+    is_rewritten = options.on_null == "skip"
+    plain = PlainColumns.of(footer, options.columns) if is_rewritten else None
+    return CheckedInput(footer, tree, path, plain)
+
+
+def _check_columns(columns: Sequence[str], footer: FileFooter) -> None:
+    """Make sure that a file has each of these columns once."""
+    names = footer.schema.names
+    for column in columns:
+        if column not in names:
+            raise MissingChosenColumnError(column, footer.name, names)
+        if names.count(column) > 1:
+            raise AmbiguousColumnError(column, footer.name, names.count(column), "--columns")
 
 
 def text_path(footer: FileFooter, column: str) -> list[str]:
@@ -233,12 +250,15 @@ def _halves(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 @contextmanager
-def open_rows(path: str, footer: FileFooter) -> Iterator[RowReader]:
+def open_rows(
+    path: str, footer: FileFooter, metadata: pq.FileMetaData | None = None
+) -> Iterator[RowReader]:
     """Open a Parquet file to read its rows.
 
     Args:
         path: A file that begins with the bytes of the Parquet file; its footer may be missing.
         footer: The Parquet file's footer.
+        metadata: What it is read by, in place of the footer's own.
 
     Raises:
         UnreadableFileError: The file is not Parquet, or damaged, or gone.
@@ -250,7 +270,7 @@ def open_rows(path: str, footer: FileFooter) -> Iterator[RowReader]:
             # column of a huge row group is held in memory whole otherwise.
             file = pq.ParquetFile(
                 stream,
-                metadata=footer.metadata,
+                metadata=metadata or footer.metadata,
                 page_checksum_verification=True,
                 pre_buffer=False,
                 buffer_size=READ_BUFFER_BYTES,

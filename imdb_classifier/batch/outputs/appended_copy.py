@@ -1,14 +1,15 @@
-"""A copy of a Parquet file, followed by the new columns.
+"""A copy of a Parquet file, or of some of its columns, followed by the new columns.
 
-The copy begins with the bytes of the input up to its footer. The chunks of the new columns follow,
-one for each row group of the input, and a footer that describes both. The old columns
-are never decoded, so that they are the input's own to the last bit, whatever their types are.
+The copy begins with the bytes of the input up to its footer; or, if columns are chosen, with the
+bytes of their chunks. The chunks of the new columns follow, one for each row group of the input,
+and a footer that describes both. The old columns are never decoded, so that they are the input's
+own to the last bit, whatever their types are.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Self
 
@@ -18,12 +19,11 @@ import pyarrow.parquet as pq
 from imdb_classifier.batch.inputs.reader import CheckedInput
 from imdb_classifier.batch.outputs.provenance import end_with_provenance
 from imdb_classifier.batch.outputs.scored_rows import ScoredRows
-from imdb_classifier.batch.parquet_footer.added_columns import (
-    add_columns,
-    move_columns,
-    row_group_rows,
-)
-from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
+from imdb_classifier.batch.parquet_footer.added_columns import add_columns, row_group_rows
+from imdb_classifier.batch.parquet_footer.compact_protocol import Struct
+from imdb_classifier.batch.parquet_footer.file_footer import MAGIC, FileFooter
+from imdb_classifier.batch.parquet_footer.moved_columns import move_columns
+from imdb_classifier.batch.parquet_footer.selected_columns import select_columns
 from imdb_classifier.errors import UnreadableFileError
 from imdb_classifier.storage import readable
 
@@ -42,9 +42,10 @@ class AppendedCopy:
 
     Args:
         path: Where it is written, on this machine.
-        source: The input, at its beginning.
-        checked: The input.
+        source: The input.
+        checked: The input, too.
         fields: The new columns: labels and probabilities.
+        columns: Columns to copy; None for all.
 
     Raises:
         UnreadableFileError: The input cannot be read.
@@ -52,9 +53,13 @@ class AppendedCopy:
     """
 
     def __init__(
-        self, path: str, source: pa.NativeFile, checked: CheckedInput, fields: Sequence[pa.Field]
+        self,
+        path: str,
+        source: pa.NativeFile,
+        checked: CheckedInput,
+        fields: Sequence[pa.Field],
+        columns: Sequence[str] | None,
     ) -> None:
-        self._footer = checked.footer
         self._schema = pa.schema(fields)
         self._tree = checked.tree
         self._sizes = row_group_rows(self._tree)
@@ -63,7 +68,11 @@ class AppendedCopy:
         self._rows_waiting = 0
         self._sink = pa.OSFile(os.fsencode(path), "wb")
         try:
-            self._input_sha256 = _copy(source, self._sink, checked.footer)
+            copied = sha256()
+            for piece in copied_bytes(source, checked.footer, self._tree, columns):
+                copied.update(piece)
+                self._sink.write(piece)
+            self._copied_bytes, self._input_sha256 = self._sink.tell(), copied.hexdigest()
             # In memory, since pyarrow cannot append to a file: about 4 bytes a row.
             self._added = pa.BufferOutputStream()
             self._writer = pq.ParquetWriter(
@@ -102,13 +111,16 @@ class AppendedCopy:
         self._write_groups()
         self._writer.close()
         added = self._added.getvalue().to_pybytes()
-        footer = FileFooter.of(pa.BufferReader(added), "the new columns")
-        tree = footer.tree()
-        columns = move_columns(added, footer, tree, self._footer.begins_at)
+        tree = FileFooter.of(pa.BufferReader(added), "the new columns").tree()
+        columns = b"".join(
+            move_columns(
+                lambda begin, size: iter([added[begin : begin + size]]), tree, self._copied_bytes
+            )
+        )
         add_columns(self._tree, tree, list(self._schema))
         complete = {
             **provenance,
-            "copied_bytes": self._footer.begins_at,
+            "copied_bytes": self._copied_bytes,
             "input_sha256": self._input_sha256,
             "added_sha256": sha256(columns).hexdigest(),
         }
@@ -136,17 +148,37 @@ class AppendedCopy:
         self._rows_waiting -= begin
 
 
-def _copy(source: pa.NativeFile, sink: pa.NativeFile, footer: FileFooter) -> str:
-    """Copy a file up to its footer; the SHA-256 (hexadecimal) of that."""
-    digest = sha256()
-    remaining = footer.begins_at
-    while remaining:
-        with readable(footer.name):
-            piece = source.read(min(remaining, _COPY_BYTES))
-        if not piece:
-            raise UnreadableFileError(footer.name, "it became shorter while it was copied")
-        digest.update(piece)
-        sink.write(piece)
-        remaining -= len(piece)
-        del piece  # before the next one is read
-    return digest.hexdigest()
+def copied_bytes(
+    source: pa.NativeFile, footer: FileFooter, tree: Struct, columns: Sequence[str] | None
+) -> Iterator[bytes]:
+    """Yield what an output begins with: its input up to the footer, or the chosen columns of it.
+
+    Args:
+        source: The input.
+        footer: Its footer.
+        tree: The footer's ``FileMetaData``. In the end, it is that of what was copied.
+        columns: The chosen columns; None for all.
+
+    Raises:
+        UnreadableFileError: The input is damaged, or cannot be read.
+    """
+
+    def read(begin: int, size: int) -> Iterator[bytes]:
+        if begin < 0 or size < 0 or begin + size > footer.begins_at:
+            raise UnreadableFileError(footer.name, "a column lies outside of the file")
+        source.seek(begin)
+        while size:
+            piece = source.read(min(size, _COPY_BYTES))
+            if not piece:
+                raise UnreadableFileError(footer.name, "it became shorter while it was copied")
+            yield piece
+            size -= len(piece)
+            del piece  # before the next one is read
+
+    with readable(footer.name):
+        if columns is None:
+            yield from read(0, footer.begins_at)
+        else:
+            select_columns(tree, columns)
+            yield MAGIC
+            yield from move_columns(read, tree, len(MAGIC))

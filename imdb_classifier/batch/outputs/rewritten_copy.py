@@ -16,7 +16,7 @@ from imdb_classifier.batch.outputs.provenance import end_with_provenance
 from imdb_classifier.batch.outputs.scored_rows import ScoredRows
 from imdb_classifier.batch.parquet_footer.added_columns import row_group_rows
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
-from imdb_classifier.batch.parquet_footer.schema_keys import extended_schema
+from imdb_classifier.batch.parquet_footer.plain_columns import PlainColumns
 from imdb_classifier.storage.files import sha256_of
 
 ROW_GROUP_ROWS: Final = 131_072
@@ -28,6 +28,7 @@ REWRITE_OPTIONS: Final[Mapping[str, Any]] = {
     "use_compliant_nested_type": False,
     "write_page_checksum": True,
     "write_page_index": True,
+    "store_schema": False,
 }
 
 
@@ -38,19 +39,30 @@ class RewrittenCopy:
         path: Where it is written, on this machine.
         source: The input, on this machine.
         checked: The input.
+        plain: How its columns are read to be rewritten.
         fields: The new columns: labels and probabilities.
+        columns: Columns to write; None for all.
 
     Raises:
         OSError: It cannot be written.
     """
 
     def __init__(
-        self, path: str, source: str, checked: CheckedInput, fields: Sequence[pa.Field]
+        self,
+        path: str,
+        source: str,
+        checked: CheckedInput,
+        plain: PlainColumns,
+        fields: Sequence[pa.Field],
+        columns: Sequence[str] | None,
     ) -> None:
         self._path = Path(path)
         self._source = Path(source)
         self._input_bytes = checked.footer.begins_at
-        self._schema = extended_schema(checked.footer.schema, fields)
+        self._plain = plain
+        self._fields = fields
+        self._schema = pa.schema([*plain.schema, *fields])
+        self._columns = columns
         self._sizes = iter(row_group_rows(checked.tree))
         self._rows_to_come = next(self._sizes, 0)
         self._waiting: list[pa.RecordBatch] = []
@@ -73,7 +85,12 @@ class RewrittenCopy:
         begin = 0
         for batch in rows.chunk.batches:
             new = (column.slice(begin, len(batch)) for column in (rows.labels, rows.probabilities))
-            scored = pa.RecordBatch.from_arrays([*batch.columns, *new], schema=self._schema)
+            old = (
+                batch.columns
+                if self._columns is None
+                else map(batch.column, self._plain.schema.names)
+            )
+            scored = pa.RecordBatch.from_arrays([*old, *new], schema=self._schema)
             begin += len(batch)
             while len(scored):
                 self._add(scored.slice(0, self._rows_to_come))
@@ -96,6 +113,8 @@ class RewrittenCopy:
         self._write_group()
         self._opened.close()
         written = FileFooter.read(str(self._path))
+        tree = written.tree()
+        self._plain.restore(tree, self._fields)
         complete = {
             **provenance,
             "copied_bytes": 0,
@@ -105,13 +124,11 @@ class RewrittenCopy:
         with self._path.open("r+b") as file:
             file.truncate(written.begins_at)
             file.seek(written.begins_at)
-            file.write(end_with_provenance(written.tree(), complete))
+            file.write(end_with_provenance(tree, complete))
         return complete
 
     def _add(self, scored: pa.RecordBatch) -> None:
         kept = scored.filter(scored.column(len(self._schema) - 1).is_valid())
-        if self._waiting and not _go_together(self._waiting[-1], kept):
-            self._write_group()
         self._waiting.append(kept)
         self._rows_waiting += len(kept)
         self._bytes_waiting += kept.nbytes
@@ -122,12 +139,3 @@ class RewrittenCopy:
         if self._rows_waiting:
             self._writer.write_table(pa.Table.from_batches(self._waiting))
         self._waiting, self._rows_waiting, self._bytes_waiting = [], 0, 0
-
-
-def _go_together(one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
-    """Whether the dictionaries of narrow columns are the same, so that none can overflow."""
-    return all(
-        before.dictionary.equals(after.dictionary)
-        for before, after in zip(one.columns, other.columns, strict=True)
-        if pa.types.is_dictionary(before.type) and before.type.index_type.bit_width < 32
-    )

@@ -49,8 +49,8 @@ def score_file(
     """Score one Parquet file; afterwards its output is complete, or as it was before.
 
     The output is the input's bytes up to its footer, the chunks of the label and the probability,
-    and a footer of all columns. Where rows are left out, the file is written anew. The same input,
-    model and options give the same bytes.
+    and a footer of all columns. If columns are chosen, only their chunks are copied. Where rows are
+    left out, the file is written anew. The same input, model and options give the same bytes.
 
     Args:
         file: The file and its output.
@@ -97,7 +97,7 @@ def score_file(
         ):
             tally = _Tally(file.source, options, quarantine, on_rows)
             with _copy_of(file.source, checked, unfinished, options) as (reader, copy):
-                others = None if isinstance(copy, RewrittenCopy) else ()
+                others = options.columns if isinstance(copy, RewrittenCopy) else ()
                 for rows in score_rows(reader, checked.path, scorer, others):
                     tally.add(rows)
                     copy.write(rows)
@@ -133,18 +133,24 @@ def _copy_of(
     """The rows of an input, and the copy that they are written to."""
     fields = scored_fields(options.prefix)
     copy: AppendedCopy | RewrittenCopy
+    metadata = None
     with ExitStack() as opened:
-        if options.on_null == "skip":
+        if checked.plain is not None:
             with readable(source):
                 path = opened.enter_context(storage_of(source).reading(source))
-            copy = opened.enter_context(RewrittenCopy(unfinished, path, checked, fields))
+            metadata = checked.plain.metadata
+            copy = opened.enter_context(
+                RewrittenCopy(unfinished, path, checked, checked.plain, fields, options.columns)
+            )
         else:
             with readable(source):
                 stream = opened.enter_context(storage_of(source).open(source))
-            copy = opened.enter_context(AppendedCopy(unfinished, stream, checked, fields))
-            # What is scored are the very bytes that the output holds.
-            path = unfinished
-        yield opened.enter_context(open_rows(path, checked.footer)), copy
+            copy = opened.enter_context(
+                AppendedCopy(unfinished, stream, checked, fields, options.columns)
+            )
+            # Where all columns are copied, what is scored are the very bytes that the output holds.
+            path = unfinished if options.columns is None else source
+        yield opened.enter_context(open_rows(path, checked.footer, metadata)), copy
 
 
 class _Tally:

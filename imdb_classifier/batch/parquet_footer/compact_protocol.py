@@ -136,6 +136,10 @@ class Struct:
         at = sum(other.number < number for other in self.fields)
         self.fields.insert(at, Field(number, kind, value))
 
+    def remove(self, number: int) -> None:
+        """Leave the field of a number out."""
+        self.fields = [field for field in self.fields if field.number != number]
+
 
 def read_struct(data: bytes) -> Struct:
     """The struct at the beginning of some bytes.

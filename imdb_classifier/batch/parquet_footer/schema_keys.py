@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
+
+T = TypeVar("T")
 
 STALE_KEYS: Final = frozenset({b"avro.schema", b"parquet.avro.schema", b"iceberg.schema"})
 """Schemas of other formats. Readers that rely on them would not see the new columns."""
@@ -46,6 +48,17 @@ def extended_value(key: bytes, value: bytes, fields: Sequence[pa.Field]) -> byte
     return _EXTENSIONS[key](value, fields) if key in _EXTENSIONS else value
 
 
+def selected_value(key: bytes, value: bytes, names: Collection[str]) -> bytes:
+    """The value of an entry once other columns were left out.
+
+    Args:
+        key: The entry's key.
+        value: Its value.
+        names: The columns that stay.
+    """
+    return _SELECTIONS[key](value, names) if key in _SELECTIONS else value
+
+
 def extended_schema(schema: pa.Schema, fields: Sequence[pa.Field]) -> pa.Schema:
     """Add columns to an Arrow schema, and to the entries of its metadata that describe columns.
 
@@ -65,19 +78,26 @@ def _extend_arrow(value: bytes, fields: Sequence[pa.Field]) -> bytes:
     return base64.b64encode(extended_schema(schema, fields).serialize())
 
 
-def _json(
-    extend: Callable[[Any, Sequence[pa.Field]], None],
-) -> Callable[[bytes, Sequence[pa.Field]], bytes]:
-    def extended(value: bytes, fields: Sequence[pa.Field]) -> bytes:
+def _select_arrow(value: bytes, names: Collection[str]) -> bytes:
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(value)))
+    metadata = {
+        key: selected_value(key, value, names) for key, value in (schema.metadata or {}).items()
+    }
+    fields = [field for field in schema if field.name in names]
+    return base64.b64encode(pa.schema(fields, metadata=metadata or None).serialize())
+
+
+def _json(edit: Callable[[Any, T], None]) -> Callable[[bytes, T], bytes]:
+    def edited(value: bytes, columns: T) -> bytes:
         try:
             content = json.loads(value)
-            extend(content, fields)
+            edit(content, columns)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             # Not what its own readers expect, so that they ignore it, too.
             return value
         return json.dumps(content).encode()
 
-    return extended
+    return edited
 
 
 @_json
@@ -121,9 +141,37 @@ def _extend_spark(content: Any, fields: Sequence[pa.Field]) -> None:
         )
 
 
+@_json
+def _select_pandas(content: Any, names: Collection[str]) -> None:
+    content["columns"] = [
+        column for column in content["columns"] if column.get("field_name", column["name"]) in names
+    ]
+    # A range is described, any other index is a column.
+    content["index_columns"] = [
+        index for index in content["index_columns"] if isinstance(index, dict) or index in names
+    ]
+
+
+@_json
+def _select_hugging_face(content: Any, names: Collection[str]) -> None:
+    features = content["info"]["features"]
+    content["info"]["features"] = {name: features[name] for name in features if name in names}
+
+
+@_json
+def _select_spark(content: Any, names: Collection[str]) -> None:
+    content["fields"] = [field for field in content["fields"] if field["name"] in names]
+
+
 _EXTENSIONS: Final[Mapping[bytes, Callable[[bytes, Sequence[pa.Field]], bytes]]] = {
     ARROW: _extend_arrow,
     PANDAS: _extend_pandas,
     HUGGING_FACE: _extend_hugging_face,
     SPARK: _extend_spark,
+}
+_SELECTIONS: Final[Mapping[bytes, Callable[[bytes, Collection[str]], bytes]]] = {
+    ARROW: _select_arrow,
+    PANDAS: _select_pandas,
+    HUGGING_FACE: _select_hugging_face,
+    SPARK: _select_spark,
 }

@@ -14,6 +14,7 @@ from imdb_classifier.cli.commands.shared_options import (
     ModelOption,
     RegistryOption,
     help_of,
+    listed_names,
     named_limit,
 )
 from imdb_classifier.cli.console import err, row_progress, show, table
@@ -32,6 +33,9 @@ TextColumn = Annotated[str, typer.Option(help=help_of(ScoreOptions, "text_column
 Prefix = Annotated[str, typer.Option(help=help_of(ScoreOptions, "prefix"))]
 OnNullOption = Annotated[OnNull, typer.Option(help=help_of(ScoreOptions, "on_null"))]
 Quarantine = Annotated[bool, typer.Option(help=help_of(ScoreOptions, "quarantine"))]
+Columns = Annotated[
+    str | None, typer.Option(metavar="NAME,...", help=help_of(ScoreOptions, "columns"))
+]
 Only = Annotated[str | None, typer.Option(help=help_of(Selection, "only"))]
 Force = Annotated[bool, typer.Option(help=help_of(Selection, "force"))]
 AllowUnapproved = Annotated[
@@ -47,6 +51,7 @@ def score(
     prefix: Prefix = ScoreOptions.prefix,
     on_null: OnNullOption = ScoreOptions.on_null,
     quarantine: Quarantine = ScoreOptions.quarantine,
+    columns: Columns = None,
     only: Only = Selection.only,
     force: Force = Selection.force,
     allow_unapproved: AllowUnapproved = False,
@@ -88,7 +93,7 @@ def score(
     from imdb_classifier.cli.commands.flow_commands import score_by_flow
     from imdb_classifier.scoring.scorer import Scorer
 
-    options = ScoreOptions(text_column, prefix, on_null, quarantine)
+    options = ScoreOptions(text_column, prefix, on_null, quarantine, listed_names(columns))
     selection, limits = Selection(only, force), Limits(deadline, max_bad_files)
     named_limits = dict(map(named_limit, drift_limit or ()))
     drift_limits = DriftLimits.of(named_limits)
@@ -161,6 +166,7 @@ def plan(
     prefix: Prefix = ScoreOptions.prefix,
     on_null: OnNullOption = ScoreOptions.on_null,
     quarantine: Quarantine = ScoreOptions.quarantine,
+    columns: Columns = None,
     only: Only = Selection.only,
     force: Force = Selection.force,
     allow_unapproved: AllowUnapproved = False,
@@ -171,7 +177,7 @@ def plan(
     from imdb_classifier.batch.dry_run import dry_run_parquet
     from imdb_classifier.scoring.scorer import Scorer
 
-    options = ScoreOptions(text_column, prefix, on_null, quarantine)
+    options = ScoreOptions(text_column, prefix, on_null, quarantine, listed_names(columns))
     selection = Selection(only, force)
     where = Registry.at(registry)
     with Scorer.load(model, where, allow_unapproved=allow_unapproved) as scorer:

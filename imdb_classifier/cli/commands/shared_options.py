@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
 import re
 from typing import Annotated
@@ -45,3 +46,8 @@ def named_limit(given: str) -> tuple[str, float]:
         return name, float(limit)
     except ValueError:
         raise typer.BadParameter(f"'{given}' is not of the form NAME=LIMIT.") from None
+
+
+def listed_names(given: str | None) -> list[str] | None:
+    """Parse names that are separated by commas, as in CSV; None stays None."""
+    return given if given is None else next(csv.reader([given], skipinitialspace=True), [])

@@ -192,11 +192,11 @@ class BadDataError(ImdbClassifierError):
 class MissingColumnError(BadDataError):
     """A Parquet file or frame has no column of the given name."""
 
-    def __init__(self, column: str, source: str, available: Iterable[str], option: str) -> None:
+    def __init__(self, column: str, source: str, available: Iterable[str], way_out: str) -> None:
         super().__init__(
             f"Column '{column}' is not in {source}.",
             f"Its columns: {listed(available)}.",
-            f"Name the text column with {option}.",
+            way_out,
         )
 
 
@@ -204,24 +204,8 @@ class MissingReviewColumnError(MissingColumnError):
     """A Parquet file of labeled reviews lacks its text or its label column."""
 
     def __init__(self, column: str, source: str, available: Iterable[str]) -> None:
-        ImdbClassifierError.__init__(
-            self,
-            f"Column '{column}' is not in {source}.",
-            f"Its columns: {listed(available)}.",
-            "Rename your columns: labeled reviews need text (the review) and label (0 or 1).",
-        )
-
-
-class MissingChosenColumnError(MissingColumnError):
-    """A Parquet file has no column of a name that ``columns`` lists."""
-
-    def __init__(self, column: str, source: str, available: Iterable[str]) -> None:
-        ImdbClassifierError.__init__(
-            self,
-            f"--columns must list columns of the input, and '{column}' is not in {source}.",
-            f"Its columns: {_listed(available)}.",
-            "Choose some of these. Fields of a struct cannot be chosen, only the whole struct.",
-        )
+        way_out = "Rename your columns: labeled reviews need text (the review) and label (0 or 1)."
+        super().__init__(column, source, available, way_out)
 
 
 class AmbiguousColumnError(BadDataError):

@@ -20,7 +20,6 @@ from imdb_classifier.errors import (
     DownloadError,
     ExportError,
     ImdbClassifierError,
-    MissingChosenColumnError,
     MissingColumnError,
     MissingExtraError,
     MissingReviewColumnError,
@@ -89,23 +88,15 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "or save the published file as /cache/a yourself.",
     ),
     (
-        MissingColumnError("text", "reviews.parquet", ["id", "body"], "--text-column"),
+        MissingColumnError("text", "reviews.parquet", ["id", "body"], "Name another."),
         65,
-        "Column 'text' is not in reviews.parquet. Its columns: id, body. "
-        "Name the text column with --text-column.",
+        "Column 'text' is not in reviews.parquet. Its columns: id, body. Name another.",
     ),
     (
         MissingReviewColumnError("label", "reviews.parquet", []),
         65,
         "Column 'label' is not in reviews.parquet. Its columns: none. "
         "Rename your columns: labeled reviews need text (the review) and label (0 or 1).",
-    ),
-    (
-        MissingChosenColumnError("stars", "reviews.parquet", ["id", "text"]),
-        65,
-        "--columns must list columns of the input, and 'stars' is not in reviews.parquet. "
-        "Its columns: id, text. "
-        "Choose some of these. Fields of a struct cannot be chosen, only the whole struct.",
     ),
     (
         AmbiguousColumnError("text", "reviews.parquet", 2, "--text-column"),
@@ -240,10 +231,10 @@ def test_crosses_process_borders(error: ImdbClassifierError) -> None:
 
 
 def test_long_lists_are_cut() -> None:
-    error = MissingColumnError("text", "a.parquet", (f"c{i}" for i in range(23)), "--text-column")
+    error = MissingColumnError("text", "a.parquet", (f"c{i}" for i in range(23)), "")
     assert "c18, c19 and 3 more." in str(error)
-    error = MissingColumnError("text", "a.parquet", (f"c{i}" for i in range(20)), "--text-column")
-    assert "c18, c19. Name" in str(error)
+    error = MissingColumnError("text", "a.parquet", (f"c{i}" for i in range(20)), "")
+    assert "c18, c19. " in str(error)
 
 
 def test_subclasses_are_caught_by_what_they_are() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imdb_classifier.batch.inputs.discovery import DiscoveredFile, discover_files
-from imdb_classifier.batch.inputs.reader import open_rows, text_path
+from imdb_classifier.batch.inputs.reader import ScoredTexts, open_rows, text_path
 from imdb_classifier.batch.options import ScoreOptions
+from imdb_classifier.batch.outputs.appended_copy import copied_bytes
 from imdb_classifier.batch.outputs.provenance import read_provenance
 from imdb_classifier.batch.outputs.publication import Publication
+from imdb_classifier.batch.parquet_footer.added_columns import extendable
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.errors import (
     EXIT_BAD_DATA,
@@ -61,6 +65,8 @@ class Verification:
         rows: How many rows they have.
         scored_again: How many of these were scored again.
         problems: What is wrong; empty if nothing is.
+        without_text: Files whose scores were not checked, because their text column was left out
+            and their input is not known.
     """
 
     model_id: str
@@ -68,6 +74,7 @@ class Verification:
     rows: int
     scored_again: int
     problems: tuple[Problem, ...]
+    without_text: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -135,16 +142,25 @@ def _verify(
             Problem(name, None, "It is in the input, and not scored.") for name in unscored
         ]
     rows = again = 0
+    without_text: list[str] = []
     for name, listed in publication.files.items():
         if name not in paths:
             problems.append(Problem(name, None, "It is gone."))
             continue
-        check = _FileCheck(name, paths[name], scorer, rows_again)
+        check = _FileCheck(name, paths[name], scorer, rows_again, (inputs or {}).get(name))
         problems += check.problems(listed)
         if inputs is not None:
-            problems += check.problems_of_input(inputs.get(name))
+            problems += check.problems_of_input()
         rows, again = rows + check.rows, again + check.scored_again
-    return Verification(publication.model_id, len(publication.files), rows, again, tuple(problems))
+        without_text += [name] if check.is_without_text else []
+    return Verification(
+        publication.model_id,
+        len(publication.files),
+        rows,
+        again,
+        tuple(problems),
+        tuple(without_text),
+    )
 
 
 def _inputs(publication: Publication, source: str) -> dict[str, DiscoveredFile]:
@@ -157,12 +173,21 @@ def _inputs(publication: Publication, source: str) -> dict[str, DiscoveredFile]:
 
 
 class _FileCheck:
-    """The problems of one scored file."""
+    """The problems of one scored file; `source` is its input, if that is known."""
 
-    def __init__(self, name: str, path: str, scorer: Scorer, rows_again: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        scorer: Scorer,
+        rows_again: int,
+        source: DiscoveredFile | None,
+    ) -> None:
         self.name = name
         self.rows = 0
         self.scored_again = 0
+        self.is_without_text = False
+        self._source = source
         self._path = path
         self._scorer = scorer
         self._rows_again = rows_again
@@ -215,12 +240,25 @@ class _FileCheck:
         if not {label_name, probability_name} <= set(end.schema.names):
             yield Problem(self.name, None, "Its new columns are missing.")
             return
-        path = text_path(end, options.text_column)
-        with open_rows(copy, end) as reader:
+        with ExitStack() as opened:
+            reader = opened.enter_context(open_rows(copy, end))
             last = max(reader.rows - 1, 0)
             chosen = np.unique(np.linspace(0, last, self._rows_again).astype(np.int64))
+            texts_of_input = None
+            if _has_text(options):
+                path = text_path(end, options.text_column)
+            else:
+                path = [label_name]
+                texts_of_input = self._texts_of_input(footer, options)
+                if texts_of_input is None:
+                    self.is_without_text = True
+                    chosen = chosen[:0]
+                else:
+                    opened.enter_context(texts_of_input)
             for chunk in reader.chunks(path, [label_name, probability_name]):
                 texts = chunk.texts
+                if texts_of_input is not None:
+                    texts = texts_of_input.take(len(texts))
                 label, probability = (
                     pa.concat_arrays([batch.column(name) for batch in chunk.batches])
                     for name in (label_name, probability_name)
@@ -258,26 +296,47 @@ class _FileCheck:
         if counts != said_counts:
             yield Problem(self.name, None, "Its row counts differ from its footer.")
 
-    def problems_of_input(self, file: DiscoveredFile | None) -> Iterator[Problem]:
-        """Those of the file that it was scored from; None if that is gone."""
-        if file is None:
+    def _texts_of_input(
+        self, footer: Mapping[str, Any], options: ScoreOptions
+    ) -> ScoredTexts | None:
+        """The texts of its input, if that is known and still what was scored."""
+        if self._source is None:
+            return None
+        try:
+            end = FileFooter.read(self._source.source)
+        except UnreadableFileError:
+            return None
+        is_same = end.digest == footer["input_footer"]
+        return ScoredTexts(self._source.source, end, options) if is_same else None
+
+    def problems_of_input(self) -> Iterator[Problem]:
+        """Those of the file that it was scored from."""
+        if self._source is None:
             yield Problem(self.name, None, "Its input is gone.")
         elif self._footer is not None:
+            path = self._source.source
+            columns = None if self._is_rewritten else self._footer["options"]["columns"]
             try:
-                with storage_of(file.source).reading(file.source) as copy:
-                    footer = FileFooter.read(copy, file.source)
-                    copied = self._footer["copied_bytes"]
-                    if (
-                        footer.digest != self._footer["input_footer"]
-                        or sha256_of(Path(copy), 0, footer.begins_at)
-                        != self._footer["input_sha256"]
-                    ):
-                        yield Problem(self.name, None, "Its input is no longer what was scored.")
-                    elif copied != footer.begins_at and not self._is_rewritten:
-                        yield Problem(
-                            self.name, None, "It does not begin with the bytes of its input."
-                        )
+                with storage_of(path).open(path) as stream:
+                    footer = FileFooter.of(stream, path)
+                    copied, digest = 0, sha256()
+                    for piece in copied_bytes(stream, footer, extendable(footer), columns):
+                        copied += len(piece)
+                        digest.update(piece)
+                if (
+                    footer.digest != self._footer["input_footer"]
+                    or digest.hexdigest() != self._footer["input_sha256"]
+                ):
+                    yield Problem(self.name, None, "Its input is no longer what was scored.")
+                elif copied != self._footer["copied_bytes"] and not self._is_rewritten:
+                    yield Problem(self.name, None, "It does not begin with the bytes of its input.")
             except UnreadableFileError as error:
                 yield Problem(self.name, None, str(error))
             except OSError as error:
                 yield Problem(self.name, None, f"Its input cannot be read: {first_line(error)}.")
+
+
+def _has_text(options: ScoreOptions) -> bool:
+    """Whether the text column is among the columns of an output."""
+    column = options.text_column
+    return options.columns is None or not {column, column.split(".")[0]}.isdisjoint(options.columns)

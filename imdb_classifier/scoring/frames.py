@@ -101,7 +101,8 @@ def score_dataframe(
         found = [name == text_column for name in frame.names].count(True)
         if found == 0:
             columns = [str(column) for column in frame.names]
-            raise MissingColumnError(str(text_column), "the frame", columns, "text_column=")
+            way_out = "Name the text column with text_column=."
+            raise MissingColumnError(str(text_column), "the frame", columns, way_out)
         if found > 1:
             raise AmbiguousColumnError(str(text_column), "The frame", found, "text_column=")
         taken = [name for name in new_names if name in frame.names]

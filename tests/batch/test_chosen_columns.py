@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,18 @@ from imdb_classifier.batch.parquet_footer.file_metadata import (
     structs,
 )
 from imdb_classifier.batch.results import FileResult
+from imdb_classifier.batch.run import score_parquet
+from imdb_classifier.batch.verification import verify_output
 from imdb_classifier.errors import (
     AmbiguousColumnError,
     ColumnExistsError,
     ConfigurationError,
     ImdbClassifierError,
-    MissingChosenColumnError,
+    MissingColumnError,
     OutputExistsError,
     UnreadableFileError,
 )
-from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.scoring.scorer import PendingProbabilities, Scorer
 from tests.batch.test_appended_copy import SPARK_KEY, TEXTS, WRITERS, with_index_and_bloom_filter
 from tests.batch.test_rewritten_copy import decoded
 from tests.footers import assert_selected, entries, split
@@ -106,7 +109,7 @@ def test_a_column_of_any_type_can_be_chosen(
     chosen = before.drop_columns("text")
     score(options(*reversed(chosen.column_names), on_null=on_null))
     if on_null == "skip":
-        rows = [row for row, text in enumerate(case.texts) if text and text.strip()]
+        rows = [row for row, text in enumerate(case.texts or ()) if text and text.strip()]
         chosen = pa.table([taken(column, rows) for column in chosen], chosen.schema)
     after = read(tmp_path / "out.parquet")
     assert after.column_names == [*chosen.column_names, *NEW]
@@ -184,12 +187,12 @@ def test_a_struct_is_chosen_as_a_whole(score: Score, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "error", "match"),
     [
-        (["id", "star"], MissingChosenColumnError, "'star' is not in .*Its columns: id, text"),
-        (["review.stars"], MissingChosenColumnError, "Fields of a struct cannot be chosen"),
-        (["ID"], MissingChosenColumnError, "'ID' is not in"),
+        (["id", "star"], MissingColumnError, "'star' is not in .*Its columns: id, text"),
+        (["review.stars"], MissingColumnError, "a field of a struct cannot be listed"),
+        (["ID"], MissingColumnError, "'ID' is not in"),
         (["twice"], AmbiguousColumnError, "2 columns named 'twice'.*--columns"),
         (["sentiment_label"], ColumnExistsError, "sentiment_label.*--prefix"),
-        (["Sentiment_Label"], MissingChosenColumnError, "is not in"),
+        (["Sentiment_Label"], MissingColumnError, "is not in"),
     ],
 )
 def test_what_cannot_be_chosen(
@@ -248,3 +251,66 @@ def test_a_chunk_outside_of_the_file(score: Score, tmp_path: Path) -> None:
     with pytest.raises(UnreadableFileError, match="a column lies outside of the file"):
         score(options("id"))
     assert not (tmp_path / "out.parquet").exists()
+
+
+@pytest.mark.parametrize("on_null", ["label", "skip"])
+def test_scores_without_their_text_are_verified_by_the_input(
+    scorer: Scorer, tmp_path: Path, on_null: OnNull
+) -> None:
+    (tmp_path / "in").mkdir()
+    texts = [None if row % 7 == 0 else text for row, text in enumerate(TEXTS)]
+    table = pa.table({"id": range(len(texts)), "text": texts})
+    pq.write_table(table, tmp_path / "in" / "a.parquet", row_group_size=1_000)
+    chosen = options("id", on_null=on_null)
+    score_parquet(tmp_path / "in", tmp_path / "out", scorer, chosen)
+    found = verify_output(tmp_path / "out", scorer)
+    assert (found.problems, found.without_text, found.scored_again) == ((), (), 32)
+
+    alone = tmp_path / "out" / "a.parquet"
+    found = verify_output(alone, scorer)
+    assert (found.problems, found.without_text, found.scored_again) == ((), ("a.parquet",), 0)
+    found = verify_output(alone, scorer, source=tmp_path / "in" / "a.parquet")
+    assert (found.problems, found.without_text, found.scored_again) == ((), (), 32)
+
+    other = table.set_column(1, "text", table["text"].take([*range(1, len(texts)), 0]))
+    pq.write_table(other, tmp_path / "in" / "a.parquet", row_group_size=1_000)
+    found = verify_output(tmp_path / "out", scorer)
+    assert [problem.what for problem in found.problems] == [
+        "Its input is no longer what was scored."
+    ]
+    assert found.without_text == ("a.parquet",)
+
+
+def test_scores_that_do_not_fit_the_input_are_noticed(
+    scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    pq.write_table(pa.table({"id": range(len(TEXTS)), "text": TEXTS}), source)
+    probabilities = Scorer.start
+
+    def of_others(self: Scorer, texts: pa.Array) -> PendingProbabilities:
+        return probabilities(self, pa.concat_arrays([texts.slice(1), texts.slice(0, 1)]))
+
+    monkeypatch.setattr(Scorer, "start", of_others)
+    score_parquet(source, output, scorer, options("id"))
+    monkeypatch.undo()
+    assert verify_output(output, scorer).problems == ()
+    (problem,) = verify_output(output, scorer, source=source).problems
+    assert problem.what == "The model gives its text another probability."
+
+
+def test_bytes_of_chosen_columns_are_verified(scorer: Scorer, tmp_path: Path) -> None:
+    source, output = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    WRITERS["pandas"](source)
+    score_parquet(source, output, scorer, options("id"))
+    content = bytearray(output.read_bytes())
+    content[100] ^= 1
+    output.write_bytes(content)
+    found = verify_output(output, scorer, source=source)
+    assert [problem.what for problem in found.problems] == ["The bytes of its input changed."]
+
+
+def test_options_are_the_same_once_stored_as_json() -> None:
+    chosen = ScoreOptions(columns=("id", "stars"))
+    assert json.loads(json.dumps(asdict(chosen))) == asdict(chosen)
+    assert ScoreOptions(**asdict(chosen)) == chosen

@@ -13,8 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.batch.options import ScoreOptions
+from imdb_classifier.batch.parquet_footer.compact_protocol import I32
+from imdb_classifier.batch.parquet_footer.file_footer import end_of_file
+from imdb_classifier.batch.parquet_footer.file_metadata import ELEMENT_NAME, list_of
 from imdb_classifier.batch.results import FileResult
 from imdb_classifier.batch.verification import verify_output
+from imdb_classifier.errors import BadDataError
 from imdb_classifier.scoring.scorer import Scorer
 from tests.batch.test_appended_copy import SPARK_KEY, TEXTS, WRITERS, from_duckdb, pandas_frame
 from tests.footers import SCHEMA, entries, items, split
@@ -51,7 +55,7 @@ def test_any_legal_file_can_be_rewritten(score: Score, tmp_path: Path, case: Cas
     score(SKIP)
     assert schema_elements(output)[1:-2] == schema_elements(source)[1:]
     tables = [pq.ParquetFile(path).read() for path in (source, output)]
-    kept = [row for row, text in enumerate(case.texts) if text and text.strip()]
+    kept = [row for row, text in enumerate(case.texts or ()) if text and text.strip()]
     for number, field in enumerate(tables[0].schema):
         assert tables[1].schema.field(number).equals(field, check_metadata=True)
         old, new = (decoded(table.column(number)) for table in tables)
@@ -136,3 +140,23 @@ def test_keys_are_extended_in_rewritten_files_too(score: Score, tmp_path: Path) 
     ]
     assert b"iceberg.schema" not in found
     assert b"sentiment_label" in (found[b"pandas"] or b"")
+
+
+def test_a_shape_that_pyarrow_does_not_write_is_refused(score: Score, tmp_path: Path) -> None:
+    numbers = pa.list_(pa.field("element", pa.int32(), nullable=False))
+    table = pa.table({"id": [1], "text": ["Good."], "list": pa.array([[1, 2]], numbers)})
+    pq.write_table(table, tmp_path / "in.parquet")
+    data, footer = split(tmp_path / "in.parquet")
+    # As old writers have lists: one group less, and the same levels.
+    elements = list_of(footer, SCHEMA)
+    _, _, _, group, inner, leaf = elements.structs()
+    assert group.text(ELEMENT_NAME) == b"list"
+    leaf.set(3, I32, inner.integer(3))
+    elements.items.remove(inner)
+    (tmp_path / "in.parquet").write_bytes(data + end_of_file(footer))
+    assert pq.read_table(tmp_path / "in.parquet")["list"].to_pylist() == [[1, 2]]
+    with pytest.raises(BadDataError, match=r"in\.parquet has others: list\. .*with --columns"):
+        score(SKIP)
+    assert not (tmp_path / "out.parquet").exists()
+    score(ScoreOptions(on_null="skip", columns=["id", "text"]))
+    assert pq.read_table(tmp_path / "out.parquet").column_names[:2] == ["id", "text"]

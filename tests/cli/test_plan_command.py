@@ -98,6 +98,7 @@ def test_plan_refuses_what_score_refuses(
 
 
 @pytest.mark.covers(
+    "plan --columns",
     "plan --force",
     "plan --json",
     "plan --on-null",
@@ -112,7 +113,9 @@ def test_options_decide_which_files_are_stale(run: Run, reviews: Path, tmp_path:
     assert run("score", reviews, tmp_path / "out").code == 0
     assert statuses() == {"finished": 1}
     assert statuses("--force") == {"stale": 1}
-    for options in (["--prefix", "mood_"], ["--on-null", "skip"], ["--quarantine"]):
+    for options in (
+        ["--prefix", "mood_"], ["--on-null", "skip"], ["--quarantine"], ["--columns", "text"],
+    ):  # fmt: skip
         assert statuses(*options, "--only", "new,stale") == {"stale": 1}
 
 

@@ -78,6 +78,25 @@ def test_what_could_not_be_scored_is_listed(run: Run, reviews: Path, tmp_path: P
     assert listed.read_text() == 'file,row,reason\n"a.parquet",2,"text is null"\n'
 
 
+@pytest.mark.covers("score --columns")
+def test_only_chosen_columns_are_written(run: Run, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    table = pa.table({"text": ["A wonderful film."], "stars": [5], "a, b": [1], "id": [7]})
+    pq.write_table(table, source)
+    assert run("score", source, target, "--columns", 'id, stars,"a, b"').code == 0
+    assert pq.read_table(target).column_names == [
+        "stars", "a, b", "id", "sentiment_label", "sentiment_probability",
+    ]  # fmt: skip
+    outcome = run("verify", target)
+    assert outcome.code == 0
+    assert outcome.err == (
+        "Scores not checked: 1 file without the text column. Name the input: --input.\n"
+    )
+    assert run("verify", target, "--input", source).err == ""
+    for columns, code in (("star", 65), ("id,id", 78), ("", 78)):
+        assert run("score", source, tmp_path / "no.parquet", "--columns", columns).code == code
+
+
 @pytest.mark.covers("score --only", "score --force")
 def test_which_files_are_scored(run: Run, reviews: Path, tmp_path: Path) -> None:
     def statuses(*options: str) -> list[str]:

@@ -146,6 +146,18 @@ def test_a_deadline_and_another_run_leave_files_for_the_next_one(
     assert pq.read_metadata(tmp_path / "scored/day=2026-11-01/a.parquet").num_rows == 3
 
 
+@pytest.mark.covers("score-parquet:columns")
+def test_only_chosen_columns_are_written(
+    server: Any, score: Callable[..., Any], reviews: Path, tmp_path: Path
+) -> None:
+    source = reviews / "day=2026-11-01" / "a.parquet"
+    state, _ = score(source=str(source), output=str(tmp_path / "one.parquet"), columns=["id"])
+    assert state.is_completed()
+    assert pq.read_schema(tmp_path / "one.parquet").names == [
+        "id", "sentiment_label", "sentiment_probability",
+    ]  # fmt: skip
+
+
 @pytest.mark.covers("score-parquet:text_column")
 def test_a_single_file_fails_with_its_own_error(
     server: Any, score: Callable[..., Any], reviews: Path, tmp_path: Path

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final
+from typing import Final, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +21,6 @@ from imdb_classifier.batch.parquet_footer.plain_columns import PlainColumns
 from imdb_classifier.errors import (
     AmbiguousColumnError,
     ColumnExistsError,
-    MissingChosenColumnError,
     MissingColumnError,
     TextTypeError,
     UnreadableFileError,
@@ -29,7 +28,7 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.schema import scored_fields
 from imdb_classifier.scoring.scorer import CHUNK_ROWS
-from imdb_classifier.scoring.text_columns import as_text, holds_text
+from imdb_classifier.scoring.text_columns import as_text, has_text, holds_text
 from imdb_classifier.storage import readable, storage_of
 
 READ_BUFFER_BYTES: Final = 1 << 20
@@ -168,6 +167,42 @@ class RowReader:
         return UnreadableFileError(self.name, first_line(error))
 
 
+class ScoredTexts:
+    """The texts of a file, for one row of its output after the other; a context manager.
+
+    Args:
+        path: The file.
+        footer: Its footer.
+        options: What it was scored with.
+
+    Raises:
+        BadDataError: It cannot be read, or has no such text.
+    """
+
+    def __init__(self, path: str, footer: FileFooter, options: ScoreOptions) -> None:
+        self._opened = ExitStack()
+        reader = self._opened.enter_context(open_rows(path, footer))
+        self._chunks = reader.chunks(text_path(footer, options.text_column))
+        self._leaves_out = options.on_null == "skip"
+        self._waiting = pa.array([], pa.string())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._opened.close()
+
+    def take(self, rows: int) -> pa.Array:
+        """The texts of the next rows: string, (rows,); null once there are no more."""
+        while len(self._waiting) < rows and (chunk := next(self._chunks, None)) is not None:
+            texts = chunk.texts
+            if self._leaves_out:
+                texts = texts.filter(pc.fill_null(has_text(texts), False))
+            self._waiting = pa.concat_arrays([self._waiting, texts])
+        taken, self._waiting = self._waiting.slice(0, rows), self._waiting.slice(rows)
+        return pa.concat_arrays([taken, pa.nulls(rows - len(taken), pa.string())])
+
+
 def check_input(footer: FileFooter, name: str, options: ScoreOptions) -> CheckedInput:
     """Make sure that an input can be scored.
 
@@ -204,7 +239,8 @@ def _check_columns(columns: Sequence[str], footer: FileFooter) -> None:
     names = footer.schema.names
     for column in columns:
         if column not in names:
-            raise MissingChosenColumnError(column, footer.name, names)
+            way_out = "List only these in --columns; a field of a struct cannot be listed."
+            raise MissingColumnError(column, footer.name, names, way_out)
         if names.count(column) > 1:
             raise AmbiguousColumnError(column, footer.name, names.count(column), "--columns")
 
@@ -232,7 +268,8 @@ def text_path(footer: FileFooter, column: str) -> list[str]:
         inner = found[0].type if found else pa.null()
         fields = inner.fields if pa.types.is_struct(inner) else []
     if not found:
-        raise MissingColumnError(column, footer.name, names, "--text-column")
+        way_out = "Name the text column with --text-column."
+        raise MissingColumnError(column, footer.name, names, way_out)
     if footer.metadata.num_rows:
         # By its type; whether its bytes are text shows when they are read.
         as_text(pa.nulls(0, found[0].type), ".".join(path), footer.name)

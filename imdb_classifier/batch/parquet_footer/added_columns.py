@@ -34,7 +34,7 @@ from imdb_classifier.batch.parquet_footer.file_metadata import (
     METADATA_PATH,
     METADATA_SIZES,
     ROW_GROUPS,
-    SCHEMA,
+    SCHEMA_ELEMENTS,
     VALUE,
     key_values,
     list_of,
@@ -117,10 +117,10 @@ def add_columns(footer: Struct, added: Struct, fields: Sequence[pa.Field]) -> No
             offsets are those in the extended file.
         fields: The new columns.
     """
-    elements = list_of(footer, SCHEMA)
+    elements = list_of(footer, SCHEMA_ELEMENTS)
     root = next(elements.structs())
     root.set(ELEMENT_CHILDREN, I32, root.integer(ELEMENT_CHILDREN) + len(fields))
-    elements.items += list_of(added, SCHEMA).items[1:]
+    elements.items += list_of(added, SCHEMA_ELEMENTS).items[1:]
     groups = zip(structs(footer, ROW_GROUPS), structs(added, ROW_GROUPS), strict=True)
     for group, new_group in groups:
         list_of(group, GROUP_CHUNKS).items += list_of(new_group, GROUP_CHUNKS).items

@@ -10,7 +10,7 @@ from typing import Final
 
 from imdb_classifier.batch.parquet_footer.compact_protocol import List, Struct
 
-SCHEMA: Final = 2
+SCHEMA_ELEMENTS: Final = 2
 ROW_GROUPS: Final = 4
 KEY_VALUES: Final = 5
 COLUMN_ORDERS: Final = 7
@@ -93,7 +93,7 @@ def columns_of(tree: Struct) -> list[list[Struct]]:
     Raises:
         ValueError: The schema is damaged.
     """
-    root, *elements = structs(tree, SCHEMA)
+    root, *elements = structs(tree, SCHEMA_ELEMENTS)
     rest = iter(elements)
     return [_with_children(rest) for _ in range(root.integer(ELEMENT_CHILDREN))]
 

@@ -28,7 +28,7 @@ from imdb_classifier.batch.parquet_footer.file_metadata import (
     METADATA_PATH,
     METADATA_TYPE,
     ROW_GROUPS,
-    SCHEMA,
+    SCHEMA_ELEMENTS,
     chunk_metadata,
     column_name,
     columns_of,
@@ -121,7 +121,7 @@ class PlainColumns:
             written: The ``FileMetaData`` of the written file: the columns, then the new ones.
             fields: The new columns.
         """
-        old, new = list_of(self._tree, SCHEMA), list_of(written, SCHEMA)
+        old, new = list_of(self._tree, SCHEMA_ELEMENTS), list_of(written, SCHEMA_ELEMENTS)
         next(new.structs()).set(ELEMENT_CHILDREN, I32, len(self.schema) + len(fields))
         new.items[1 : -len(fields)] = old.items[1:]
         for group in structs(written, ROW_GROUPS):
@@ -177,7 +177,7 @@ def _leave_out_annotation(element: Struct) -> None:
 
 def _widen_int96(tree: Struct) -> None:
     """Make 12 bytes of each INT96, which are stored in the same way."""
-    for element in structs(tree, SCHEMA):
+    for element in structs(tree, SCHEMA_ELEMENTS):
         if _physical(element)[0] == _INT96:
             element.set(ELEMENT_TYPE, I32, _FIXED_LENGTH_BYTES)
             element.set(_LENGTH, I32, _INT96_BYTES)

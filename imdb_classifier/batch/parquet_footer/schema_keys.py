@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
-T = TypeVar("T")
+_Columns = TypeVar("_Columns")
 
 STALE_KEYS: Final = frozenset({b"avro.schema", b"parquet.avro.schema", b"iceberg.schema"})
 """Schemas of other formats. Readers that rely on them would not see the new columns."""
@@ -87,8 +87,8 @@ def _select_arrow(value: bytes, names: Collection[str]) -> bytes:
     return base64.b64encode(pa.schema(fields, metadata=metadata or None).serialize())
 
 
-def _json(edit: Callable[[Any, T], None]) -> Callable[[bytes, T], bytes]:
-    def edited(value: bytes, columns: T) -> bytes:
+def _json(edit: Callable[[Any, _Columns], None]) -> Callable[[bytes, _Columns], bytes]:
+    def edited(value: bytes, columns: _Columns) -> bytes:
         try:
             content = json.loads(value)
             edit(content, columns)

@@ -25,7 +25,7 @@ from imdb_classifier.batch.parquet_footer.file_metadata import (
     METADATA_BYTES,
     METADATA_COMPRESSED_BYTES,
     ROW_GROUPS,
-    SCHEMA,
+    SCHEMA_ELEMENTS,
     VALUE,
     chunk_metadata,
     column_name,
@@ -57,7 +57,7 @@ def select_columns(tree: Struct, names: Collection[str]) -> None:
         for element in column
         if element.find(ELEMENT_TYPE)
     ]
-    elements = list_of(tree, SCHEMA)
+    elements = list_of(tree, SCHEMA_ELEMENTS)
     next(elements.structs()).set(ELEMENT_CHILDREN, I32, len(kept))
     elements.items[1:] = [element for column in kept for element in column]
     for group in structs(tree, ROW_GROUPS):

@@ -226,6 +226,9 @@ def verify(
         f"{found.scored_again:,} of them scored again by {found.model_id}: {verdict}",
         *("file", "#row", "problem"),
     )
+    if found.without_text:
+        files = counted(len(found.without_text), "file")
+        err.print(f"Scores not checked: {files} without the text column. Name the input: --input.")
     for problem in found.problems:
         shown.add_row(problem.file, "" if problem.row is None else f"{problem.row:,}", problem.what)
     show(as_json, found.to_dict(), shown)

@@ -21,8 +21,8 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from imdb_classifier.errors import ConfigurationError
-from imdb_classifier.storage import storage_of
+from imdb_classifier.errors import ConfigurationError, ImdbClassifierError
+from imdb_classifier.storage import absolute_location
 
 HERE: Final = Path(__file__).resolve().parent
 RUNS_AT_ONCE: Final = 2
@@ -82,16 +82,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run the deployments from this process.")
     parser.add_argument("--source", help="Parquet files to score. Default: as in prefect.yaml.")
     parser.add_argument("--output", help="Folder for scored files. Default: as in prefect.yaml.")
-    # Absolute, because this may be started in another folder next time.
-    given = {
-        name: storage_of(value).absolute(value)
-        for name, value in vars(parser.parse_args()).items()
-        if value is not None
-    }
-    deployments = configured_deployments({"nightly": given})
+    arguments = vars(parser.parse_args())
     try:
+        # Absolute, because this may be started in another folder next time.
+        given = {
+            name: absolute_location(value) for name, value in arguments.items() if value is not None
+        }
+        deployments = configured_deployments({"nightly": given})
         check_not_in_a_pool(deployments)
-    except ConfigurationError as error:
+    except ImdbClassifierError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     serve(

@@ -24,7 +24,7 @@ def evaluate_imdb(
         model: @champion, @challenger, @previous, a version's id, or a bundle's path.
         data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or
             'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else the downloaded copy.
-        registry: Folder of the model registry, local or in an object store (s3://). Default:
+        registry: Folder of the model registry, local or in an object store. Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         output: Folder for the report. Default: reports/<model id> in the registry.
     """

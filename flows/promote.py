@@ -31,7 +31,7 @@ def promote_model(
         model: The version to promote: its id or @challenger.
         data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or
             'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else the downloaded copy.
-        registry: Folder of the model registry, local or in an object store (s3://). Default:
+        registry: Folder of the model registry, local or in an object store. Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         gates: Limits of your own: accuracy (at least), log_loss, calibration_error, accuracy_lost
             and label_changes (at most).

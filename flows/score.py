@@ -40,7 +40,7 @@ def score_parquet(
     run fails; rerun it to continue. Two runs never write to the same output: the later one fails.
 
     Args:
-        source: A Parquet file, folder or glob pattern; local or s3://.
+        source: A Parquet file, folder or glob pattern; local or in an object store.
         output: File or folder for the scored copies.
         model: @champion, @challenger, @previous, a version's id, or a bundle's path.
         text_column: Column that holds the text; for a field of a struct, the names joined by dots.
@@ -51,7 +51,7 @@ def score_parquet(
             folder.
         columns: Write only these columns and the new ones, in the order of the input; the text
             column only if it is listed. Default: all columns.
-        registry: Folder of the model registry, local or in an object store (s3://). Default:
+        registry: Folder of the model registry, local or in an object store. Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         only: new, stale or new,stale: files without an output; files whose model, input or options
             changed. Default: new files, and an error for stale ones.

@@ -36,7 +36,7 @@ def train_imdb(
         recipe: What to train: production, seed or tiny.
         seed: Random seed of initial weights, validation split and order.
         extra_train: Labeled Parquet files of your own to add, with the columns text and label.
-        registry: Folder of the model registry, local or in an object store (s3://). Default:
+        registry: Folder of the model registry, local or in an object store. Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         gates: Limits of your own: accuracy (at least), log_loss, calibration_error, accuracy_lost
             and label_changes (at most).

@@ -32,7 +32,6 @@ from imdb_classifier.errors import (
     UnapprovedModelError,
     UnexpectedError,
     UnknownModelError,
-    UnknownSchemeError,
     UnreadableFileError,
     UnsupportedDataError,
     UnsupportedPackageError,
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
     from imdb_classifier.reviews.load import load_reviews
     from imdb_classifier.scoring.frames import score_dataframe
     from imdb_classifier.scoring.scorer import Scorer
+    from imdb_classifier.storage.paths import UnknownSchemeError, UnsetVariableError
 
 __all__ = [
     "RECIPES",
@@ -106,6 +106,7 @@ __all__ = [
     "UnknownModelError",
     "UnknownSchemeError",
     "UnreadableFileError",
+    "UnsetVariableError",
     "UnsupportedDataError",
     "UnsupportedPackageError",
     "Verification",
@@ -136,6 +137,7 @@ _MODULE_OF = {
         "reviews.load": ["load_reviews"],
         "scoring.frames": ["score_dataframe"],
         "scoring.scorer": ["Scorer"],
+        "storage.paths": ["UnknownSchemeError", "UnsetVariableError"],
     }.items()
     for name in names
 }

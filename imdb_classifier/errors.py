@@ -113,12 +113,6 @@ def listed(names: Iterable[str], limit: int = 20) -> str:
     return f"{shown} and {rest} more" if rest > 0 else shown or "none"
 
 
-class UnknownSchemeError(ImdbClassifierError):
-    """A path is a URI of a kind that is not supported."""
-
-    exit_code = EXIT_USAGE
-
-
 class ConfigurationError(ImdbClassifierError):
     """A setting is out of range or contradicts another one."""
 

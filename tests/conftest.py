@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
-import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
@@ -36,7 +34,7 @@ from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
 from tests.command_line import Outcome, Run
-from tests.waiting import wait_for
+from tests.servers import serving
 
 pytest_plugins = ["tests.browser", "tests.options"]
 
@@ -132,24 +130,9 @@ def score(scorer: Scorer, tmp_path: Path) -> Callable[..., FileResult]:
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[str]:
     """The address of an S3-compatible server."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    def answers() -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            return False
-        return True
-
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
-        try:
-            wait_for("answer of the object store", answers, server)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.kill()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p"]
+    with serving("the object store", lambda port: [*command, str(port)]) as server:
+        yield f"http://{server}"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdb_classifier import errors
+import imdb_classifier
 from imdb_classifier.errors import (
     AmbiguousColumnError,
     BadDataError,
@@ -32,13 +32,13 @@ from imdb_classifier.errors import (
     UnapprovedModelError,
     UnexpectedError,
     UnknownModelError,
-    UnknownSchemeError,
     UnreadableFileError,
     UnsupportedDataError,
     UnsupportedPackageError,
     counted,
     printable,
 )
+from imdb_classifier.storage.paths import UnknownSchemeError, UnsetVariableError
 
 LOCAL_COPY = "set --data or IMDB_CLASSIFIER_DATA to a local copy; "
 
@@ -180,11 +180,8 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "seed-0123 has not passed them. Run `imdb-classifier models promote seed-0123`, "
         "or add --allow-unapproved to use it anyway.",
     ),
-    (
-        UnknownSchemeError("A rule.", "This came.", "Do that."),
-        2,
-        "A rule. This came. Do that.",
-    ),
+    (UnknownSchemeError("A rule.", "This came.", "Do that."), 2, "A rule. This came. Do that."),
+    (UnsetVariableError("A rule.", "This came.", "Do that."), 2, "A rule. This came. Do that."),
     (
         UnknownModelError("best", ["@champion", "seed-0123"]),
         66,
@@ -214,7 +211,7 @@ def test_text_and_exit_code(error: ImdbClassifierError, exit_code: int, text: st
 def test_every_class_is_in_the_table() -> None:
     defined = {
         value
-        for value in vars(errors).values()
+        for value in (getattr(imdb_classifier, name) for name in imdb_classifier.__all__)
         if isinstance(value, type) and issubclass(value, ImdbClassifierError)
     }
     assert {type(error) for error, *_ in CASES} == defined

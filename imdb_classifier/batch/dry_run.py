@@ -28,7 +28,7 @@ from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer, scorer_for
 from imdb_classifier.storage import storage_of
-from imdb_classifier.storage.paths import StrPath, to_str
+from imdb_classifier.storage.paths import StrPath, location_of
 
 TRIAL_SECONDS: Final = 0.3
 COPIES: Final = 2
@@ -128,7 +128,7 @@ def dry_run_parquet(
     """
     with scorer_for(model, registry) as scorer:
         return _dry_run(
-            discover_files(to_str(source), to_str(output)).files,
+            discover_files(location_of(source), location_of(output)).files,
             scorer,
             options or ScoreOptions(),
             selection or Selection(),

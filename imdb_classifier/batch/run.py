@@ -20,7 +20,7 @@ from imdb_classifier.monitoring.drift import DriftLimits
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.scoring.scorer import Scorer, scorer_for
 from imdb_classifier.storage import storage_of
-from imdb_classifier.storage.paths import StrPath, to_str
+from imdb_classifier.storage.paths import StrPath, location_of
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class BatchRun:
     @contextmanager
     def open(
         cls,
-        source: str,
-        output: str,
+        source: StrPath,
+        output: StrPath,
         options: ScoreOptions | None = None,
         *,
         selection: Selection | None = None,
@@ -71,6 +71,7 @@ class BatchRun:
             OutputInUseError: Another run is writing to the output.
             CannotWriteError: Input and output overlap, or the output cannot be written.
         """
+        source, output = location_of(source), location_of(output)
         limits = limits or Limits()
         ends_at = None if limits.seconds is None else time.time() + limits.seconds
         with locked(output):
@@ -180,7 +181,7 @@ def score_parquet(
     Args:
         source: A Parquet file; a folder, including its subfolders (Hive partitions such as
             ``day=2026-11-01`` are kept); or a glob pattern such as ``reviews/**/*.parquet``; on
-            this machine or ``s3://bucket/...``. Names that start with ``.`` or ``_`` are ignored.
+            this machine or in an object store. Names that start with ``.`` or ``_`` are ignored.
         output: For a file, the file to write, or a folder if the name does not end in ``.parquet``;
             otherwise a folder.
         model: ``@champion``, a version's id, the path of a bundle, or a `Scorer`. A model named by
@@ -216,8 +217,8 @@ def score_parquet(
     with (
         scorer_for(model, registry) as scorer,
         BatchRun.open(
-            to_str(source),
-            to_str(output),
+            source,
+            output,
             options,
             selection=selection,
             limits=limits,

@@ -34,7 +34,7 @@ from imdb_classifier.scoring.scorer import Scorer, scorer_for
 from imdb_classifier.scoring.text_columns import has_text, labels
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
-from imdb_classifier.storage.paths import StrPath, to_str
+from imdb_classifier.storage.paths import StrPath, location_of
 
 SCORE_TOLERANCE: Final = 1e-5
 """How far apart the scores of one text may be, on processors of different kinds."""
@@ -121,9 +121,9 @@ def verify_output(
         >>> verify_output("scored.parquet").problems
         ()
     """
-    publication = Publication(to_str(output))
+    publication = Publication(location_of(output))
     with scorer_for(model or publication.model_id, registry, allow_unapproved=True) as scorer:
-        named = to_str(source) if source else publication.source
+        named = location_of(source) if source else publication.source
         return _verify(publication, scorer, named, rows_again)
 
 

@@ -62,7 +62,7 @@ class SentimentModel(Block):
     registry: str = Field(
         default="",
         title="Registry",
-        description="Folder of the model registry, local or in an object store (s3://). If empty: "
+        description="Folder of the model registry, local or in an object store. If empty: "
         "IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.",
     )
     allow_unapproved: bool = Field(

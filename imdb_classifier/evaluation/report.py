@@ -15,7 +15,7 @@ from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import to_json
-from imdb_classifier.storage.paths import StrPath, to_str
+from imdb_classifier.storage.paths import StrPath, location_of
 
 try:
     import jinja2
@@ -122,7 +122,7 @@ def write_report(
         "report.md": render_markdown(evaluation),
         "report.html": render_html(evaluation, texts=texts),
     }
-    folder = to_str(folder)
+    folder = location_of(folder)
     paths = {name: f"{folder}/{name}" for name in contents}
     try:
         for name, content in contents.items():

@@ -27,7 +27,7 @@ from imdb_classifier.errors import BundleError
 from imdb_classifier.model.engines.choice import Engine, fastest_engine
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
-from imdb_classifier.storage.paths import StrPath, to_str
+from imdb_classifier.storage.paths import StrPath, location_of
 from imdb_classifier.text.encoding import Vocabulary, encode
 from imdb_classifier.text.ngrams import Ngrams
 
@@ -109,7 +109,7 @@ def load_bundle(location: StrPath) -> Bundle:
         >>> load_bundle(champion.path).model_hash == champion.model_hash
         True
     """
-    location = to_str(location)
+    location = location_of(location)
     path = storage_of(location).reading_folder(location)
     names = _check_sums(path)
     manifest = json.loads((path / MANIFEST_FILE).read_bytes())

@@ -41,7 +41,7 @@ from imdb_classifier.model.trained import TrainedModel
 from imdb_classifier.model.weights import NetworkWeights
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of, to_json
-from imdb_classifier.storage.paths import StrPath, to_str
+from imdb_classifier.storage.paths import StrPath, location_of
 from imdb_classifier.text.encoding import encode
 from imdb_classifier.version import __version__
 
@@ -109,7 +109,7 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: StrPath
         "package_version": __version__,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with _writing(to_str(target)) as folder:
+    with _writing(location_of(target)) as folder:
         # A fresh network, without Adam's state, which is useless here and twice the weights' size.
         bare = build_network(recipe.encoding, recipe.network, trained.seed)
         bare.set_weights(trained.model.get_weights())
@@ -135,7 +135,7 @@ def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: StrPath)
         OutputExistsError: `target` already exists.
         CannotWriteError: `target` cannot be written.
     """
-    with _writing(to_str(target)) as folder:
+    with _writing(location_of(target)) as folder:
         for name in model_files(bundle.recipe):
             shutil.copyfile(bundle.path / name, folder / name)
         (folder / EVALUATION_FILE).write_text(evaluation, "utf-8")

@@ -13,7 +13,7 @@ from imdb_classifier.evaluation.comparison import LabelChange, LabelChanges
 from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of
-from imdb_classifier.storage.paths import StrPath, to_str
+from imdb_classifier.storage.paths import StrPath
 
 LARGEST = 20
 """Maximum number of label changes that are listed."""
@@ -35,7 +35,6 @@ def find_label_changes(
         NoInputError: There is no text to score.
         BadDataError: A file cannot be read, lacks the column, or has no text in it.
     """
-    source = to_str(source)
     files = find_files(source)
     pieces: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     rows = np.zeros(len(files), np.int64)

@@ -39,9 +39,9 @@ from imdb_classifier.model.bundle import (
     load_bundle,
 )
 from imdb_classifier.model.bundle_writer import with_evaluation
-from imdb_classifier.storage import OBJECT_STORE, storage_of
+from imdb_classifier.storage import is_remote, storage_of
 from imdb_classifier.storage.files import to_json
-from imdb_classifier.storage.paths import StrPath, to_str
+from imdb_classifier.storage.paths import StrPath, location_of
 
 Alias = Literal["champion", "challenger", "previous"]
 ALIASES: Final[tuple[Alias, ...]] = ("champion", "challenger", "previous")
@@ -61,7 +61,7 @@ class Registry:
     """A folder of versions and aliases; it does not have to exist to be read.
 
     Attributes:
-        root: The folder: a path, or ``s3://bucket/...``.
+        root: The folder, as a location.
 
     Example:
         >>> from imdb_classifier import Registry
@@ -84,12 +84,12 @@ class Registry:
         """
         chosen = root or os.environ.get(REGISTRY_VARIABLE)
         chosen = chosen or platformdirs.user_data_path("imdb-classifier") / "registry"
-        return cls(to_str(chosen).rstrip("/"))
+        return cls(location_of(chosen).rstrip("/"))
 
     @property
     def work(self) -> Path:
         """The local folder in which models are trained before they are registered."""
-        if self.root.startswith(OBJECT_STORE):
+        if is_remote(self.root):
             return platformdirs.user_cache_path("imdb-classifier") / "work"
         return Path(self.root) / "work"
 
@@ -184,7 +184,7 @@ class Registry:
             BundleError: The model is damaged.
             ConfigurationError: The registry or the bundle cannot be reached.
         """
-        name = to_str(reference)
+        name = location_of(reference)
         aliases: Mapping[str, str] = self.aliases()
         if name == CHAMPION and "champion" not in aliases:
             return load_bundle(bundled_path())
@@ -202,7 +202,7 @@ class Registry:
             *(f"@{alias}" for alias in aliases if alias != "champion"),
             *self.ids(),
         ]
-        raise UnknownModelError(to_str(reference), [*known, bundled.model_id])
+        raise UnknownModelError(os.fspath(reference), [*known, bundled.model_id])
 
     def check_version(self, bundle: Bundle) -> None:
         """Check that a model can be promoted.

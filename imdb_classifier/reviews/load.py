@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal, get_args
 
 import pyarrow as pa
@@ -17,9 +16,9 @@ from imdb_classifier.reviews import parquet, stanford
 from imdb_classifier.reviews.dataset import Reviews, fingerprint_of
 from imdb_classifier.reviews.download import fetch
 from imdb_classifier.reviews.keras_dataset import read_keras
-from imdb_classifier.reviews.sources import DATA_VARIABLE, cached_files, redacted
-from imdb_classifier.storage import OBJECT_STORE, object_storage
-from imdb_classifier.storage.paths import StrPath, to_str
+from imdb_classifier.reviews.sources import DATA_VARIABLE, cached_files
+from imdb_classifier.storage import filesystem_of
+from imdb_classifier.storage.paths import StrPath, location_of
 
 Split = Literal["train", "test", "unsupervised"]
 
@@ -42,7 +41,7 @@ def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) 
         NoReviewsError: No reviews are configured or cached, or the download failed.
         NoInputError: The location does not exist or has no reviews of this split.
         BadDataError: A file is damaged, or its columns, texts or labels are invalid.
-        ConfigurationError: There is no such split, or the URI cannot be opened.
+        ConfigurationError: There is no such split, or the location cannot be opened.
         MissingExtraError: The source is ``keras`` and Keras is not installed.
 
     Example:
@@ -74,7 +73,7 @@ def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) 
     except OSError as error:
         raise NoInputError(
             "The reviews must be readable.",
-            f"{path} is not: {_reason(error)}.",
+            f"{path} is not: {first_line(error)}.",
             "Check your permissions.",
         ) from None
     table, left_out = parquet.clean(table, split)
@@ -121,33 +120,22 @@ def add_reviews(train: Reviews, paths: Sequence[StrPath]) -> Reviews:
     return replace(train, table=table, left_out=dict(left_out), fingerprint=fingerprint_of(table))
 
 
-def _reason(error: Exception) -> str:
-    return redacted(first_line(error))
-
-
 def _locate(data: StrPath) -> tuple[fs.FileSystem, str, fs.FileType]:
     """Return the file system, the path in it, and whether that is a file or a folder."""
-    data = to_str(data)
+    location = location_of(data)
+    filesystem, path = filesystem_of(location)
     try:
-        if data.startswith(OBJECT_STORE) and not {"@", "?"} & set(data):
-            filesystem, path = object_storage().filesystem, data.removeprefix(OBJECT_STORE)
-        elif "://" in data:
-            # Arrow's URIs may contain an endpoint and credentials.
-            filesystem, path = fs.FileSystem.from_uri(data)
-        else:
-            filesystem, path = fs.LocalFileSystem(), str(Path(data).expanduser())
         kind = filesystem.get_file_info(path).type
-    except (pa.ArrowException, OSError) as error:
-        # Not chained: Arrow's message repeats the URI with its credentials.
+    except OSError as error:
         raise ConfigurationError(
-            "The location of reviews must be a path, or a URI that Arrow can open.",
-            f"{redacted(data)} cannot be opened: {_reason(error)}.",
+            "The location of reviews must be readable.",
+            f"{location} is not: {first_line(error)}.",
             "Check its spelling and your permissions.",
-        ) from None
+        ) from error
     if kind == fs.FileType.NotFound:
         raise NoInputError(
             "The location of the reviews must exist.",
-            f"There is no {redacted(data)}.",
+            f"There is no {location}.",
             f"Check --data, --extra-train or {DATA_VARIABLE}.",
         )
     return filesystem, path, kind

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -12,6 +11,7 @@ from typing import Final, Literal, get_args
 import platformdirs
 
 from imdb_classifier.errors import ChecksumError, NoReviewsError
+from imdb_classifier.storage.paths import location_of
 
 PublishedSource = Literal["keras", "aclimdb"]
 
@@ -67,7 +67,7 @@ class SourceStatus:
 
     Attributes:
         source: ``IMDB_CLASSIFIER_DATA``, ``aclimdb`` or ``keras``.
-        location: Path or URI, without credentials.
+        location: Path or URI.
         state: ``configured`` (not checked), ``cached`` (checksum verified), ``missing`` or
             ``damaged``.
         size: Bytes on disk; None if that is unknown or nothing is there.
@@ -120,10 +120,10 @@ def describe_sources() -> list[SourceStatus]:
     """Return the status of every source of reviews, without downloading anything."""
     rows = []
     if configured := os.environ.get(DATA_VARIABLE):
-        path = Path(configured).expanduser()
+        path = Path(location_of(configured))
         files = [path] if path.is_file() else path.rglob("*")
         size = sum(file.stat().st_size for file in files if file.is_file())
-        rows.append(SourceStatus(DATA_VARIABLE, redacted(configured), "configured", size or None))
+        rows.append(SourceStatus(DATA_VARIABLE, configured, "configured", size or None))
     sources: tuple[PublishedSource, ...] = get_args(PublishedSource)
     for source in sources:
         folder = cache_folder(source)
@@ -135,8 +135,3 @@ def describe_sources() -> list[SourceStatus]:
         except ChecksumError:
             rows.append(SourceStatus(source, str(folder), "damaged", None))
     return rows
-
-
-def redacted(location: str) -> str:
-    """Return a location without the credentials that a URI can contain before its host."""
-    return re.sub(r"//[^/@\s]*@", "//", location)

@@ -1,19 +1,16 @@
 """Files on this machine or in an object store, behind one interface.
 
-A write is complete or absent, even if the process is killed. Paths are strings as users write them,
-with forward slashes.
+A write is complete or absent, even if the process is killed. Locations are strings with forward
+slashes, see `paths`.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from functools import lru_cache
 from typing import Final
 
 from pyarrow import fs
 
-from imdb_classifier.errors import UnknownSchemeError
 from imdb_classifier.storage.base import (
     ABSENT,
     SUFFIX,
@@ -25,13 +22,14 @@ from imdb_classifier.storage.base import (
     matches,
     static_part,
 )
+from imdb_classifier.storage.clients import client
 from imdb_classifier.storage.damage import readable
 from imdb_classifier.storage.local import LocalStorage
-from imdb_classifier.storage.object_store import OBJECT_STORE, ObjectStorage
+from imdb_classifier.storage.object_store import ObjectStorage, key_of
+from imdb_classifier.storage.paths import StrPath, is_remote, location_of
 
 __all__ = [
     "ABSENT",
-    "OBJECT_STORE",
     "SUFFIX",
     "Found",
     "Kind",
@@ -39,6 +37,9 @@ __all__ = [
     "LocalStorage",
     "State",
     "Storage",
+    "absolute_location",
+    "filesystem_of",
+    "is_remote",
     "matches",
     "object_storage",
     "readable",
@@ -47,30 +48,35 @@ __all__ = [
 ]
 
 _LOCAL: Final = LocalStorage()
-_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def storage_of(path: str) -> Storage:
-    """Return the storage that a path belongs to.
+def storage_of(location: str) -> Storage:
+    """Return the storage that a location belongs to.
 
     Raises:
-        UnknownSchemeError: It is a URI that does not start with ``s3://``.
+        ConfigurationError: It is in Azure, and no storage account is named.
     """
-    if path.startswith(OBJECT_STORE):
-        return object_storage()
-    # As a path on this machine, it would be a folder that is called "gs:".
-    if _URI.match(path):
-        raise UnknownSchemeError(
-            "A path must be on this machine or start with s3://.",
-            f"It is {path}.",
-            "Mount the storage, or copy the files; for s3a:// write s3://, for file:// the path.",
-        )
-    return _LOCAL
+    if not is_remote(location):
+        return _LOCAL
+    scheme, _, rest = location.partition("://")
+    return object_storage(scheme, rest.partition("/")[0].partition("@")[2])
 
 
-@lru_cache(maxsize=1)
-def object_storage() -> ObjectStorage:
-    """Return the object store, with endpoint, region and credentials from AWS' variables."""
-    # pyarrow reads all of the usual variables except these two.
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return ObjectStorage(fs.S3FileSystem(endpoint_override=endpoint))
+@lru_cache
+def object_storage(scheme: str, host: str) -> ObjectStorage:
+    """Return an object store, see `client`."""
+    return ObjectStorage(client(scheme, host))
+
+
+def absolute_location(path: StrPath) -> str:
+    """Return the location that a user's path means, independent of the working folder."""
+    location = location_of(path)
+    return storage_of(location).absolute(location)
+
+
+def filesystem_of(location: str) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a location, and the path in it, as pyarrow takes them."""
+    storage = storage_of(location)
+    if isinstance(storage, ObjectStorage):
+        return storage.filesystem, key_of(location)
+    return fs.LocalFileSystem(), location

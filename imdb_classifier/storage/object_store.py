@@ -1,4 +1,4 @@
-"""Files in an S3-compatible object store.
+"""Files in an object store: S3 and what is compatible with it, Google Cloud Storage, or Azure.
 
 Files to read are copied to this machine first. Files to write are uploaded in one piece once they
 are complete, because an object store cannot rename.
@@ -29,22 +29,20 @@ from imdb_classifier.storage.base import (
     static_part,
 )
 
-OBJECT_STORE: Final = "s3://"
-
 _ODD_KEY: Final = "has an empty, '.' or '..' part in its key, which no path can name"
 _COPIES: Final = "imdb-classifier-"
 _COPY_BYTES: Final = 1 << 23
 
 
 class ObjectStorage(Storage):
-    """An S3-compatible object store. Credentials and region are looked up as the AWS tools do."""
+    """An object store, as pyarrow's file systems show it."""
 
     def __init__(self, filesystem: fs.FileSystem) -> None:
         self.filesystem = filesystem
         self._folders: dict[tuple[object, ...], Path] = {}
 
     def kind(self, path: str) -> Kind | None:
-        found = self.filesystem.get_file_info(_key(path))
+        found = self.filesystem.get_file_info(key_of(path))
         if found.is_file:
             return "file"
         return "folder" if found.type == fs.FileType.Directory else None
@@ -53,27 +51,27 @@ class ObjectStorage(Storage):
         return path
 
     def find(self, folder: str) -> Listing:
-        return self._listed(_key(folder), "**")
+        return self._listed(key_of(folder), "**")
 
     def match(self, pattern: str) -> Listing:
         root = static_part(pattern)
         try:
-            return self._listed(_key(root), os.path.relpath(_key(pattern), _key(root)))
+            return self._listed(key_of(root), os.path.relpath(key_of(pattern), key_of(root)))
         except FileNotFoundError:
             return Listing.of()
 
     def state(self, path: str) -> State:
-        found = self.filesystem.get_file_info(_key(path))
+        found = self.filesystem.get_file_info(key_of(path))
         return (found.size, found.mtime_ns) if found.is_file else ABSENT
 
     def open(self, path: str) -> pa.NativeFile:
-        return self.filesystem.open_input_file(_key(path))
+        return self.filesystem.open_input_file(key_of(path))
 
     @contextmanager
     def reading(self, path: str) -> Iterator[str]:
         with _copies() as folder:
             copy = folder / "input"
-            self._fetch(_key(path), copy)
+            self._fetch(key_of(path), copy)
             yield str(copy)
 
     @contextmanager
@@ -83,10 +81,10 @@ class ObjectStorage(Storage):
             yield str(copy)
             # Another program may still write between the check and the end of the upload.
             self.check_state(path, expected)
-            self._send(copy, _key(path))
+            self._send(copy, key_of(path))
 
     def reading_folder(self, path: str) -> Path:
-        infos = self.filesystem.get_file_info(fs.FileSelector(_key(path)))
+        infos = self.filesystem.get_file_info(fs.FileSelector(key_of(path)))
         files = sorted((i.path, i.base_name, i.size, i.mtime_ns) for i in infos if i.is_file)
         state = tuple(files)
         if state not in self._folders:
@@ -104,16 +102,16 @@ class ObjectStorage(Storage):
             yield folder
             names = sorted((file.name for file in folder.iterdir()), key=lambda name: name == last)
             for name in names:
-                self._send(folder / name, f"{_key(path)}/{name}")
+                self._send(folder / name, f"{key_of(path)}/{name}")
 
     def delete(self, path: str) -> None:
         with suppress(FileNotFoundError):
-            self.filesystem.delete_file(_key(path))
+            self.filesystem.delete_file(key_of(path))
 
     def delete_folder(self, path: str, first: str) -> None:
         self.delete(f"{path}/{first}")
         with suppress(FileNotFoundError):
-            self.filesystem.delete_dir(_key(path))
+            self.filesystem.delete_dir(key_of(path))
 
     @contextmanager
     def lock(self, output: str) -> Iterator[None]:
@@ -146,8 +144,10 @@ class ObjectStorage(Storage):
                 stream.write(content)
 
 
-def _key(path: str) -> str:
-    return path.removeprefix(OBJECT_STORE).rstrip("/")
+def key_of(location: str) -> str:
+    """Return the bucket and the key in it, as pyarrow takes them."""
+    bucket, slash, key = location.partition("://")[2].partition("/")
+    return f"{bucket.partition('@')[0]}{slash}{key}".rstrip("/")
 
 
 @contextmanager

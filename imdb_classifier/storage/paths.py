@@ -1,25 +1,58 @@
-"""Paths and URIs as users pass them, and as strings."""
+"""Paths as users write them, and the locations that they mean.
+
+A location is what the rest of the package works with: a path on this machine, or a URI that starts
+with ``s3://``, ``gs://`` or ``abfs://``.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 from typing import Final
+from urllib.parse import unquote
 
-from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.errors import EXIT_USAGE, ConfigurationError, ImdbClassifierError
 
 StrPath = str | os.PathLike[str]
 """A path on this machine; a string may also be a URI, such as ``s3://bucket/reviews``."""
 
 _COLLAPSED_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
+_URI: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_FILE_URI: Final = re.compile(r"file:(?://(?:localhost)?/|/(?!/))(.*)", re.DOTALL | re.IGNORECASE)
+_VARIABLE: Final = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)
+_SCHEMES: Final = {
+    "s3": "s3://",
+    "s3a": "s3://",
+    "s3n": "s3://",
+    "gs": "gs://",
+    "abfs": "abfs://",
+    "abfss": "abfs://",
+}
 
 
-def to_str(path: StrPath) -> str:
-    """Return a path as a string.
+class UnknownSchemeError(ImdbClassifierError):
+    """A path is a URI of a kind that is not supported."""
+
+    exit_code = EXIT_USAGE
+
+
+class UnsetVariableError(ImdbClassifierError):
+    """A path contains an environment variable that is not set."""
+
+    exit_code = EXIT_USAGE
+
+
+def location_of(path: StrPath) -> str:
+    """Return the location that a user's path means.
+
+    Environment variables (``$NAME``, ``${NAME}``) and ``~`` are expanded, ``file://`` URIs become
+    paths, and other names of a scheme (``s3a://``, ``abfss://``) the one that locations have.
 
     Raises:
-        ConfigurationError: It is a `pathlib.Path` of a URI, which has lost a slash and would name
-            a folder on this machine.
+        UnknownSchemeError: It is a URI of another kind.
+        UnsetVariableError: An environment variable is not set, and no file has the literal name.
+        ConfigurationError: It is a URI with credentials in it; or a `pathlib.Path` of a URI, which
+            has lost a slash and would name a folder on this machine.
     """
     name = os.fspath(path)
     if not isinstance(path, str) and _COLLAPSED_URI.match(name):
@@ -28,4 +61,58 @@ def to_str(path: StrPath) -> str:
             f"The path is {name}.",
             "Pass the URI itself, without Path(...).",
         )
-    return name
+    name = _with_variables(name)
+    if file := _FILE_URI.fullmatch(name):
+        return f"/{unquote(file[1])}"
+    if uri := _URI.fullmatch(name):
+        return _remote(name, uri[1].lower(), uri[2])
+    return os.path.expanduser(name)
+
+
+def is_remote(location: str) -> bool:
+    """Return whether a location is in an object store."""
+    return location.startswith(tuple(_SCHEMES.values()))
+
+
+def _remote(name: str, scheme: str, rest: str) -> str:
+    if scheme not in _SCHEMES:
+        raise UnknownSchemeError(
+            "A path must be on this machine or start with s3://, gs://, abfs:// or file://.",
+            f"It is {_redacted(name)}.",
+            "Correct it, mount the storage, or copy the files.",
+        )
+    bucket = rest.partition("/")[0]
+    # In Azure, what stands before the @ is a container.
+    if "@" in bucket and scheme not in ("abfs", "abfss"):
+        raise ConfigurationError(
+            "A URI must not contain credentials.",
+            f"It is {_redacted(name)} with some in front of the bucket.",
+            "Set the environment variables of the object store instead.",
+        )
+    return _SCHEMES[scheme] + rest
+
+
+def _with_variables(path: str) -> str:
+    """Expand variables, except in names that exist literally."""
+    parts = path.split("/")
+    for number, part in enumerate(parts):
+        literal = os.path.expanduser("/".join(parts[: number + 1]))
+        if _VARIABLE.search(part) and not os.path.lexists(literal):
+            parts[number] = _VARIABLE.sub(lambda found: _value_of(found, path), part)
+    return "/".join(parts)
+
+
+def _value_of(found: re.Match[str], path: str) -> str:
+    variable = found[1] or found[2]
+    if variable not in os.environ:
+        raise UnsetVariableError(
+            "Environment variables in a path must be set.",
+            f"{variable} in {_redacted(path)} is not.",
+            "Set it, or correct the path.",
+        )
+    return os.environ[variable]
+
+
+def _redacted(path: str) -> str:
+    """Return a path without the credentials that a URI can contain before its host."""
+    return re.sub(r"//[^/@\s]*@", "//", path)

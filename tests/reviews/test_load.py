@@ -166,13 +166,6 @@ def test_bad_locations(tmp_path: Path) -> None:
         load_reviews(str(tmp_path / "empty.parquet"), "train")
 
 
-def test_credentials_of_a_uri_are_not_repeated() -> None:
-    with pytest.raises(ConfigurationError, match=r"nowhere://host/reviews cannot be op") as info:
-        load_reviews("nowhere://key:secret@host/reviews", "train")
-    assert "secret" not in str(info.value)
-    assert info.value.__suppress_context__
-
-
 def test_unknown_split_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"train, test or unsupervised\. It is 'dev'"):
         load_reviews(str(folder), "dev")  # type: ignore[arg-type]

@@ -30,6 +30,9 @@ def test_describe_sources(
         SourceStatus("keras", str(keras), "missing", None),
         SourceStatus("aclimdb", str(cache), "cached", 9),
     ]
-    monkeypatch.setenv(DATA_VARIABLE, "s3://key:secret@bucket/reviews")
+    monkeypatch.setenv(DATA_VARIABLE, "s3://bucket/reviews")
     status = describe_sources()[0]
     assert status == SourceStatus(DATA_VARIABLE, "s3://bucket/reviews", "configured", None)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(DATA_VARIABLE, "~/own")
+    assert describe_sources()[0] == SourceStatus(DATA_VARIABLE, "~/own", "configured", 700)

@@ -1,3 +1,5 @@
+"""What the paths of users mean."""
+
 from __future__ import annotations
 
 import os
@@ -5,30 +7,110 @@ from pathlib import Path
 
 import pytest
 
-from imdb_classifier.errors import ConfigurationError
-from imdb_classifier.storage.paths import to_str
+from imdb_classifier.errors import ConfigurationError, ImdbClassifierError
+from imdb_classifier.storage import absolute_location
+from imdb_classifier.storage.paths import UnknownSchemeError, UnsetVariableError, location_of
 
 
-@pytest.mark.parametrize("path", ["a/b/", "s3://bucket/a", "~/a", "C:/a", "s3:/is-a-folder"])
-def test_strings_stay_as_they_are(path: str) -> None:
-    assert to_str(path) == path
+@pytest.mark.parametrize(
+    "path",
+    ["a/b/", "s3://bucket/a//b/", "gs://bucket/a b%20*", "C:/a", "s3:/is-a-folder", "a~", ""],
+)
+def test_locations_stay_as_they_are(path: str) -> None:
+    assert location_of(path) == path
 
 
 @pytest.mark.parametrize("path", ["a/b", "/a/b", "C:/a", "notes: 1/b"])
 def test_a_path_is_its_name(path: str) -> None:
-    assert to_str(Path(path)) == path
+    assert location_of(Path(path)) == path
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("s3a://bucket/a", "s3://bucket/a"),
+        ("s3n://bucket/a", "s3://bucket/a"),
+        ("S3://Bucket/A", "s3://Bucket/A"),
+        ("GS://bucket/a", "gs://bucket/a"),
+        ("abfss://in@account.dfs.core.windows.net/a", "abfs://in@account.dfs.core.windows.net/a"),
+        ("abfs://in/a@b", "abfs://in/a@b"),
+        ("s3://bucket/a@b/*.parquet", "s3://bucket/a@b/*.parquet"),
+        ("file:///a/b%20c/*.parquet", "/a/b c/*.parquet"),
+        ("file://localhost/a", "/a"),
+        ("FILE:/a", "/a"),
+    ],
+)
+def test_uris(path: str, location: str) -> None:
+    assert location_of(path) == location
+    assert location_of(location) == location
+
+
+def test_home_and_variables_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    variables = {"HOME": "/home/me", "DAY": "2026-11-01", "BUCKET": "s3a://lake", "AT_HOME": "~/a"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for path, location in {
+        "~": "/home/me",
+        "~/reviews": "/home/me/reviews",
+        "$HOME/reviews": "/home/me/reviews",
+        "in/day=${DAY}/${DAY}.parquet": "in/day=2026-11-01/2026-11-01.parquet",
+        "$BUCKET/reviews": "s3://lake/reviews",
+        "s3://lake/day=$DAY": "s3://lake/day=2026-11-01",
+        "file:///in/$DAY": "/in/2026-11-01",
+        "$AT_HOME/b": "/home/me/a/b",
+        "costs $5/a$": "costs $5/a$",
+    }.items():
+        assert location_of(path) == location
+    assert location_of(Path("~/reviews")) == "/home/me/reviews"
+    assert absolute_location("$DAY") == f"{tmp_path}/2026-11-01"
+    assert absolute_location("$BUCKET/a") == "s3://lake/a"
+
+
+@pytest.mark.parametrize("path", ["${NOT_SET}/a", "$NOT_SET", "s3://bucket/${NOT_SET}"])
+def test_a_variable_that_is_not_set_is_an_error(path: str) -> None:
+    with pytest.raises(UnsetVariableError, match=r"NOT_SET in .* is not\. Set it") as caught:
+        location_of(path)
+    assert caught.value.exit_code == 2
+
+
+def test_names_that_exist_are_taken_literally(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "${NOT_SET}").mkdir()
+    (tmp_path / "$HOME").mkdir()
+    for name in ("${NOT_SET}", "$HOME", "${NOT_SET}/new.parquet", "$HOME/new.parquet"):
+        assert location_of(f"{tmp_path}/{name}") == f"{tmp_path}/{name}"
+        assert location_of(f"~/{name}") == f"{tmp_path}/{name}"
+
+
+@pytest.mark.parametrize(
+    "path", ["hdfs://name/a", "https://host/a", "file://other-host/a", "gcs://bucket", "az://in/a"]
+)
+def test_other_uris_are_refused(path: str) -> None:
+    with pytest.raises(UnknownSchemeError, match=f"start with s3://, gs://.* It is {path}") as info:
+        location_of(path)
+    assert info.value.exit_code == 2
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "https", "nowhere"])
+def test_credentials_in_a_uri_are_refused_and_not_repeated(scheme: str) -> None:
+    with pytest.raises(ImdbClassifierError, match=f"{scheme}://host/reviews") as info:
+        location_of(f"{scheme}://key:secret@host/reviews")
+    assert "secret" not in str(info.value)
 
 
 def test_other_path_objects_may_stand_for_a_uri() -> None:
     class Remote(os.PathLike[str]):
         def __fspath__(self) -> str:
-            return "s3://bucket/a"
+            return "s3a://bucket/a"
 
-    assert to_str(Remote()) == "s3://bucket/a"
+    assert location_of(Remote()) == "s3://bucket/a"
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket/a", "gs://bucket", "https://host/a"])
 def test_a_uri_that_pathlib_has_changed_is_refused(uri: str) -> None:
     collapsed = uri.replace("//", "/")
     with pytest.raises(ConfigurationError, match=f"The path is {collapsed}. Pass the URI itself"):
-        to_str(Path(uri))
+        location_of(Path(uri))

@@ -22,12 +22,12 @@ from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import (
     CannotWriteError,
     NoInputError,
-    UnknownSchemeError,
     UnreadableFileError,
 )
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.object_store import ObjectStorage
+from imdb_classifier.storage.paths import StrPath, UnknownSchemeError
 
 TEXTS = ["A wonderful film.", None, "", "Dull and badly acted."]
 
@@ -219,16 +219,40 @@ def test_copies_of_dead_processes_are_removed(
     assert not dead.exists()
 
 
-@pytest.mark.parametrize("path", ["gs://bucket/in", "s3a://b/in", "S3://b/in", "file:///tmp/in"])
+@pytest.mark.parametrize("path", ["hdfs://name/in", "gcs://b/in", "https://b/in"])
 def test_other_uris_never_name_a_folder_of_this_machine(
-    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scorer: Scorer
 ) -> None:
     monkeypatch.chdir(tmp_path)
     pq.write_table(pa.table({"text": ["Good."]}), "in.parquet")
     for source, output in ((path, "out"), ("in.parquet", path)):
-        with pytest.raises(
-            UnknownSchemeError, match="must be on this machine or start with s3://"
-        ) as caught:
-            score_parquet(source, output)
-        assert caught.value.exit_code == 2
+        with pytest.raises(UnknownSchemeError, match=r"must be on this machine or start with s3:"):
+            score_parquet(source, output, scorer)
     assert [file.name for file in tmp_path.iterdir()] == ["in.parquet"]
+
+
+def test_all_ways_to_write_a_path(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scorer: Scorer
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LAKE", bucket)
+    name = bucket.removeprefix("s3://")
+    pq.write_table(pa.table({"text": ["Good."]}), "in.parquet")
+    source = (tmp_path / "in.parquet").as_uri()
+    score_parquet(source, "out.parquet", scorer)
+    expected = (tmp_path / "out.parquet").read_bytes()
+    folders = ["~/a b/", f"file://{tmp_path}/a%20b/", "$HOME/a/", f"S3://{name}/a/"]
+    files: list[StrPath] = [f"s3a://{name}/b.parquet", Path("~/b.parquet"), "${LAKE}/c.parquet"]
+    for output in (*folders, *files):
+        score_parquet(source, output, scorer)
+    for written in ("home/a b", "a b", "home/a"):
+        assert (tmp_path / written / "in.parquet").read_bytes() == expected
+    assert (tmp_path / "home" / "b.parquet").read_bytes() == expected
+    for written in ("a/in.parquet", "b.parquet", "c.parquet"):
+        assert get(f"{bucket}/{written}") == expected
+    again = score_parquet(f"S3A://{name}/a/", "again", scorer, ScoreOptions(prefix="again_"))
+    assert [file.status for file in again.files] == ["scored"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a b", "again", "home", "in.parquet", "out.parquet",
+    ]  # fmt: skip

@@ -25,7 +25,8 @@ from imdb_classifier.errors import (
     first_line,
     printable,
 )
-from imdb_classifier.storage import OBJECT_STORE, SUFFIX, Kind, matches, static_part, storage_of
+from imdb_classifier.storage import SUFFIX, Kind, is_remote, matches, static_part, storage_of
+from imdb_classifier.storage.paths import StrPath, location_of
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Discovery:
 def discover_files(source: str, output: str) -> Discovery:
     """Return the files of an input, each with its output.
 
-    Input and output may be on this machine or, as ``s3://bucket/...``, in an object store.
+    Input and output are locations, on this machine or in an object store.
 
     Args:
         source: A Parquet file; a folder, including its subfolders (Hive partitions such as
@@ -103,8 +104,8 @@ def discover_files(source: str, output: str) -> Discovery:
     return Discovery(root, files, ignored)
 
 
-def find_files(source: str) -> list[tuple[str, str]]:
-    """Return the files of an input, sorted by name: path and printable name of each.
+def find_files(source: StrPath) -> list[tuple[str, str]]:
+    """Return the files of an input, sorted by name: location and printable name of each.
 
     Args:
         source: See `discover_files`.
@@ -113,6 +114,7 @@ def find_files(source: str) -> list[tuple[str, str]]:
         NoInputError: There is no such file or folder, or no Parquet file in it.
         UnreadableFileError: The input cannot be accessed.
     """
+    source = location_of(source)
     root, names, _ = _found(source)
     if root is None:
         return [(source, printable(os.path.basename(source)))]
@@ -202,9 +204,7 @@ def _kind_of_output(output: str) -> Kind | None:
 
 def _check_apart(root: str, pattern: str, target: str, source_name: str) -> None:
     """Make sure that an output is not one of the files that a pattern below a root means."""
-    inner, outer = (
-        path if path.startswith(OBJECT_STORE) else os.path.realpath(path) for path in (target, root)
-    )
+    inner, outer = (path if is_remote(path) else os.path.realpath(path) for path in (target, root))
     inside = inner == outer or inner.startswith(outer.rstrip("/") + "/")
     if inside and matches(os.path.relpath(inner, outer), pattern):
         raise CannotWriteError(

@@ -24,7 +24,9 @@ from imdb_classifier.registry.versions import CHAMPION, Registry
 
 Input = Annotated[
     str,
-    typer.Argument(metavar="INPUT", help="A Parquet file, folder or glob pattern; local or s3://."),
+    typer.Argument(
+        metavar="INPUT", help="A Parquet file, folder or glob pattern; local or in an object store."
+    ),
 ]
 Output = Annotated[
     str, typer.Argument(metavar="OUTPUT", help="File or folder for the scored copies.")

@@ -24,7 +24,7 @@ ModelOption = Annotated[
 RegistryOption = Annotated[
     str | None,
     typer.Option(
-        help="Folder of the model registry, local or in an object store (s3://). "
+        help="Folder of the model registry, local or in an object store. "
         "Default: IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory."
     ),
 ]

@@ -9,16 +9,19 @@ PYTEST := python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reor
 WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --ignore tests/ui \
   --ignore tests/test_benchmarks.py --ignore-glob 'tests/flows/test_deploy*' \
   --ignore tests/flows/test_outages.py --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py
+# Packages of JavaScript, for tests.
+NODE := build/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-lowest test-pythons mutants lint format docs bench pretrained
+.PHONY: help quickstart test test-lowest test-pythons interop mutants lint format docs bench pretrained
 
 help:
 	@echo "make quickstart    set up, train a model, score a file, show the result"
 	@echo "make test          set up and run every test"
 	@echo "make test-lowest   run the tests on the lowest supported versions of all packages"
 	@echo "make test-pythons  run the tests on every other supported Python that is installed"
+	@echo "make interop       install other systems that read and write Parquet, for tests that need them"
 	@echo "make mutants       apply a list of mutations one by one and show which test finds each"
 	@echo "make lint          ruff, mypy, import-linter"
 	@echo "make format        format the code with ruff"
@@ -46,6 +49,16 @@ $(VENV)/installed-docs: $(VENV)/installed
 
 $(VENV)/installed-bench: $(VENV)/installed
 	$(PIP) --group bench
+	@touch $@
+
+$(VENV)/installed-interop: $(VENV)/installed
+	$(PIP) --group interop
+	@touch $@
+
+$(NODE)/installed: tests/javascript/package.json
+	mkdir -p $(NODE)
+	cp $< $(NODE)
+	npm install --prefix $(NODE) --silent --ignore-scripts --no-package-lock --no-audit --no-fund
 	@touch $@
 
 # --- commands
@@ -76,6 +89,9 @@ test-pythons: $(VENV)/installed-dev
 	    $(MAKE) test PYTHON=$$python VENV=.venv-$$version ARGS="$(WITHOUT_SLOW) $(ARGS)" || exit; \
 	  else echo "Python $$version is not installed: its tests are skipped."; fi; \
 	done
+
+# Spark also needs Java 17 or later.
+interop: $(VENV)/installed-interop $(NODE)/installed
 
 mutants: $(VENV)/installed-dev
 	$(BIN)/python -m tests.mutants $(ARGS)

@@ -6,8 +6,10 @@ import os
 from collections.abc import Collection
 from itertools import compress
 from pathlib import Path
+from struct import pack
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imdb_classifier.batch.parquet_footer.compact_protocol import List, Struct, read_struct
@@ -24,6 +26,10 @@ from imdb_classifier.batch.parquet_footer.file_metadata import (
 
 SCHEMA, ROWS, ROW_GROUPS, KEY_VALUES, COLUMN_ORDERS = 2, 3, 4, 5, 7
 CHUNKS, BYTES, COMPRESSED_BYTES = 1, 2, 6
+METADATA, OFFSET_INDEX, COLUMN_INDEX = 3, 4, 6
+STATISTICS = 12
+PAGES, FIRST_ROW = 1, 3
+LEAST, GREATEST, NULLS = 2, 3, 5
 EXTENDED_KEYS = {
     b"ARROW:schema",
     b"huggingface",
@@ -70,6 +76,60 @@ def assert_appended(before: Path, after: Path, columns: int = 2) -> None:
             chunk = seen.row_group(number).column(column)
             assert new_seen.row_group(number).column(column).equals(chunk)
     assert new_seen.num_columns == seen.num_columns + columns
+
+
+def assert_statistics(path: Path, columns: int = 2) -> int:
+    """The statistics of the last columns are right, by row group and by page; count the pages."""
+    content, (_, footer) = path.read_bytes(), split(path)
+    checked = 0
+    with pq.ParquetFile(path) as file:
+        first = file.metadata.num_columns - columns
+        names = [file.schema.column(first + number).path for number in range(columns)]
+        for number, group in enumerate(items(footer, ROW_GROUPS)):
+            table = file.read_row_group(number, names)
+            for chunk, name in zip(items(group, CHUNKS)[-columns:], names, strict=True):
+                statistics = inner(inner(chunk, METADATA), STATISTICS)
+                least, greatest = map(plain, bounds(table[name]))
+                assert (statistics.text(6), statistics.text(5)) == (least, greatest)
+                assert statistics.integer(3) == table[name].null_count
+                # As a reader that skips pages does: a chunk says where its indexes are.
+                offset_index, column_index = (
+                    read_struct(content[chunk.integer(index) :][: chunk.integer(index + 1)])
+                    for index in (OFFSET_INDEX, COLUMN_INDEX)
+                )
+                begins = [page.integer(FIRST_ROW) for page in items(offset_index, PAGES)]
+                pages = [
+                    table[name].slice(begin, end - begin)
+                    for begin, end in zip(begins, [*begins[1:], len(table)], strict=True)
+                ]
+                for field, expected in (
+                    (LEAST, [plain(bounds(page)[0]) for page in pages]),
+                    (GREATEST, [plain(bounds(page)[1]) for page in pages]),
+                    (NULLS, [page.null_count for page in pages]),
+                ):
+                    found = column_index.find(field)
+                    assert found is not None
+                    assert isinstance(found.value, List)
+                    assert found.value.items == expected
+                checked += len(pages)
+    return checked
+
+
+def inner(struct: Struct, number: int) -> Struct:
+    found = struct.find(number)
+    assert found is not None
+    assert isinstance(found.value, Struct)
+    return found.value
+
+
+def bounds(values: pa.ChunkedArray) -> tuple[object, object]:
+    found = pc.min_max(values).as_py()
+    return found["min"], found["max"]
+
+
+def plain(value: object) -> bytes:
+    """A string or a float as it stands in statistics."""
+    return value.encode() if isinstance(value, str) else pack("<f", value)
 
 
 def items(struct: Struct, number: int) -> list[Struct]:

@@ -11,23 +11,20 @@ from typing import Any
 
 import duckdb
 import fastparquet  # type: ignore[import-untyped]
-import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from packaging.version import parse
 
 from imdb_classifier.batch.options import ScoreOptions
-from imdb_classifier.batch.parquet_footer.compact_protocol import BINARY, List, read_struct
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.results import FileResult
 from imdb_classifier.batch.verification import verify_output
 from imdb_classifier.errors import UnreadableFileError
 from imdb_classifier.scoring.scorer import Scorer
-from tests.footers import CHUNKS, ROW_GROUPS, assert_appended, entries, items, split
+from tests.footers import assert_appended, entries, split
 
 Score = Callable[..., FileResult]
 TEXTS = [f"A {'wonderful' if row % 3 else 'dull'} film, number {row}." for row in range(3_000)]
@@ -151,83 +148,6 @@ def test_keys_that_describe_columns_are_extended_and_others_kept(
     assert pq.read_schema(tmp_path / "out.parquet").names == [
         "text", "sentiment_label", "sentiment_probability",
     ]  # fmt: skip
-
-
-def read_with_dask(path: str, low: float) -> Any:
-    # It comes with the extra that scores on a cluster.
-    dataframe = pytest.importorskip("dask.dataframe")
-    return dataframe.read_parquet(path, filters=[("sentiment_probability", ">", low)]).compute()
-
-
-READERS: dict[str, Callable[[str, float], Any]] = {
-    "pyarrow": lambda path, low: (
-        ds.dataset(path).to_table(filter=ds.field("sentiment_probability") > low).to_pandas()
-    ),
-    "pandas": lambda path, low: pd.read_parquet(
-        path, filters=[("sentiment_probability", ">", low)]
-    ),
-    "Polars": lambda path, low: (
-        pl.scan_parquet(path).filter(pl.col("sentiment_probability") > low).collect().to_pandas()
-    ),
-    "DuckDB": lambda path, low: duckdb.execute(
-        f"SELECT * FROM '{path}' WHERE sentiment_probability > ?::FLOAT", [low]
-    ).df(),
-    "fastparquet": lambda path, low: fastparquet.ParquetFile(path).to_pandas(
-        filters=[("sentiment_probability", ">", low)], row_filter=True
-    ),
-    "Dask": read_with_dask,
-}
-
-
-@pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("writer", ["pandas", "Polars", "fastparquet"])
-def test_readers_see_all_columns_and_can_filter(
-    score: Score, tmp_path: Path, writer: str, reader: str
-) -> None:
-    WRITERS[writer](tmp_path / "in.parquet")
-    score()
-    # By a reader without a filter, as the truth.
-    everything = pq.ParquetFile(tmp_path / "out.parquet").read().to_pandas()
-    threshold = float(everything["sentiment_probability"].median())
-    kept = everything[everything["sentiment_probability"] > threshold]
-    assert 0 < len(kept) < len(everything)
-    found = READERS[reader](str(tmp_path / "out.parquet"), threshold)
-    assert [name for name in found.columns if name in everything.columns] == list(
-        everything.columns
-    )
-    assert found["id"].tolist() == kept["id"].tolist()
-    assert found["text"].tolist() == kept["text"].tolist()
-    assert found["sentiment_label"].tolist() == kept["sentiment_label"].tolist()
-    np.testing.assert_array_equal(
-        found["sentiment_probability"].to_numpy(), kept["sentiment_probability"].to_numpy()
-    )
-
-
-def test_statistics_of_the_new_columns(score: Score, tmp_path: Path) -> None:
-    with_index_and_bloom_filter(tmp_path / "in.parquet")
-    score()
-    file = pq.ParquetFile(tmp_path / "out.parquet")
-    content = (tmp_path / "out.parquet").read_bytes()
-    _, footer = split(tmp_path / "out.parquet")
-    for group in range(3):
-        values = file.read_row_group(group)["sentiment_probability"].to_numpy()
-        label, probability = (file.metadata.row_group(group).column(c) for c in (2, 3))
-        assert (probability.statistics.min, probability.statistics.max) == (
-            values.min(),
-            values.max(),
-        )
-        assert probability.statistics.null_count == label.statistics.null_count == 0
-        # Read as a reader that skips pages does: offsets and lengths stand in the chunk's fields.
-        chunk = items(items(footer, ROW_GROUPS)[group], CHUNKS)[3]
-        offset_index, column_index = (
-            read_struct(content[chunk.integer(at) :][: chunk.integer(at + 1)]) for at in (4, 6)
-        )
-        (page,) = items(offset_index, 1)
-        assert page.integer(1) == probability.data_page_offset
-        least, greatest = (column_index.find(number) for number in (2, 3))
-        for bound, value in ((least, values.min()), (greatest, values.max())):
-            assert bound is not None
-            assert bound.value == List(BINARY, [pack("<f", value)])
 
 
 def test_no_column_but_the_text_is_decoded(score: Score, tmp_path: Path) -> None:

@@ -27,8 +27,10 @@ def score_parquet(
     registry: str | None = None,
     only: str | None = Selection.only,
     force: bool = Selection.force,
+    prune: bool = Selection.prune,
     deadline: str | None = Limits.deadline,
     max_bad_files: int | None = Limits.max_bad_files,
+    accept_bad_files: int = Limits.accept_bad_files,
     allow_unapproved: bool = False,
     drift_limits: dict[str, float] | None = None,
     runner: tasks.RunnerName = "local",
@@ -56,8 +58,12 @@ def score_parquet(
         only: new, stale or new,stale: files without an output; files whose model, input or options
             changed. Default: new files, and an error for stale ones.
         force: Re-score every file. Never replaces files that imdb-classifier did not write.
+        prune: Delete outputs whose input no longer exists. Never deletes files that
+            imdb-classifier did not write.
         deadline: Time budget, e.g. 45m or 1h30m. Finished files are kept; rerun to continue.
         max_bad_files: Stop once more files than this have failed.
+        accept_bad_files: Complete the run even if up to this many files are unreadable or unfit;
+            the manifest names them.
         allow_unapproved: Score with a version that has not passed the promotion checks.
         drift_limits: Limits of your own for input drift, by name: scores, lengths, positive,
             unknown_words, truncated, without_text.
@@ -67,7 +73,8 @@ def score_parquet(
     """
     # Parameters are checked before anything else starts.
     options = ScoreOptions(text_column, prefix, on_null, quarantine, columns)
-    selection, limits = Selection(only, force), Limits(deadline, max_bad_files)
+    selection = Selection(only, force, prune)
+    limits = Limits(deadline, max_bad_files, accept_bad_files)
     limits_of_drift = DriftLimits.of(drift_limits or {})
     pool = tasks.task_runner(runner, scheduler)
     resolved = tasks.resolve_model(model, registry, allow_unapproved)
@@ -84,8 +91,7 @@ def score_parquet(
     )
     totals = result.totals()
     message = (
-        f"{counted(totals['rows'], 'row')} in {counted(totals['files'], 'file')} scored by "
-        f"{result.model_id}: "
+        f"{result.summary} All outputs: {counted(totals['rows'], 'row')}, "
         f"{totals['positive']:,} positive, {totals['negative']:,} negative, "
         f"{totals['without_text']:,} without text, {totals['truncated']:,} truncated."
     )

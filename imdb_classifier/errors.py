@@ -348,11 +348,10 @@ class UnknownModelError(NoInputError):
 
 
 class PartlyScoredError(ImdbClassifierError):
-    """Some files failed or have not been scored yet.
+    """Some files failed, or the run stopped before they were scored.
 
     Args:
         failed: Names of the files that failed, with their errors.
-        skipped: Number of files that ``only`` left out.
         pending: Number of files that were not scored before the run stopped.
         files: Number of files in total.
         exit_code: 75, or that of the first file's error if all files failed.
@@ -363,7 +362,6 @@ class PartlyScoredError(ImdbClassifierError):
         self,
         failed: Mapping[str, str],
         *,
-        skipped: int,
         pending: int,
         files: int,
         exit_code: int,
@@ -373,11 +371,7 @@ class PartlyScoredError(ImdbClassifierError):
         self.result = result
         shown = "; ".join(f"{name}: {error}" for name, error in list(failed.items())[:5])
         rest = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
-        received = [
-            f"{count} of {files} {status}"
-            for count, status in ((skipped, "skipped"), (pending, "pending"))
-            if count
-        ]
+        received = [f"{pending} of {files} pending"] if pending else []
         if failed:
             received.append(f"{len(failed)} of {files} failed: {shown.rstrip('.')}{rest}")
         super().__init__(

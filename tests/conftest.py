@@ -17,10 +17,10 @@ from hypothesis import settings
 from pyarrow import fs
 
 from imdb_classifier import cli, storage
-from imdb_classifier.batch.inputs.discovery import DiscoveredFile
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.scored_file import score_file
 from imdb_classifier.batch.results import FileResult
+from imdb_classifier.batch.run import BatchRun
 from imdb_classifier.config import (
     EncodingConfig,
     NetworkConfig,
@@ -117,12 +117,21 @@ def unpack() -> Callable[[tarfile.TarFile, Path], None]:
 def score(scorer: Scorer, tmp_path: Path) -> Callable[..., FileResult]:
     """Scores ``in.parquet`` to ``out.parquet`` in the test's folder."""
     source, target = (str(tmp_path / name) for name in ("in.parquet", "out.parquet"))
-    listed = str(tmp_path / "_quarantine" / "out.csv")
-    file = DiscoveredFile(source, target, "in.parquet", listed)
 
-    def score(options: ScoreOptions | None = None, **named: Any) -> FileResult:
-        chosen, selection = named.pop("scorer", scorer), named.pop("selection", Selection())
-        return score_file(file, chosen, options or ScoreOptions(), selection, **named)
+    def score(
+        options: ScoreOptions | None = None,
+        *,
+        scorer: Scorer = scorer,
+        selection: Selection | None = None,
+        on_rows: Callable[[int], None] | None = None,
+    ) -> FileResult:
+        with BatchRun.open(
+            source, target, scorer.bundle.model_hash, options, selection=selection
+        ) as run:
+            (file,) = run.assessed
+            if isinstance(file, FileResult):
+                return file
+            return score_file(file, scorer, run.options, on_rows=on_rows)[0]
 
     return score
 

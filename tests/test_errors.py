@@ -108,7 +108,6 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
     (
         PartlyScoredError(
             {"a.parquet": "It is damaged.", "b.parquet": "It is gone."},
-            skipped=0,
             pending=0,
             files=5,
             exit_code=75,
@@ -125,10 +124,9 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "Wait until it has finished, or choose another OUTPUT.",
     ),
     (
-        PartlyScoredError({}, skipped=1, pending=3, files=5, exit_code=75),
+        PartlyScoredError({}, pending=3, files=5, exit_code=75),
         75,
-        "Not all files were scored: 1 of 5 skipped; 3 of 5 pending. "
-        "Rerun to continue; finished files are kept.",
+        "Not all files were scored: 3 of 5 pending. Rerun to continue; finished files are kept.",
     ),
     (
         TextTypeError("id", "reviews.parquet", "of type int64"),

@@ -5,36 +5,32 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imdb_classifier import samples
-from imdb_classifier.batch.inputs.discovery import DiscoveredFile, discover_files
+from imdb_classifier.batch.assessment import Assessment, Assessor, ExistingOutputs, Verdict
+from imdb_classifier.batch.inputs.discovery import discover_files
+from imdb_classifier.batch.inputs.file_names import IgnoredFile
 from imdb_classifier.batch.inputs.reader import CHUNK_BYTES, CheckedInput, check_input
 from imdb_classifier.batch.options import ScoreOptions, Selection
-from imdb_classifier.batch.outputs.provenance import existing_output, row_count
+from imdb_classifier.batch.outputs.publication import check_ours
 from imdb_classifier.batch.outputs.rewritten_copy import ROW_GROUP_BYTES
-from imdb_classifier.batch.outputs.scored_file import origin_of
 from imdb_classifier.batch.outputs.scored_rows import BYTES_AHEAD, CHUNKS_AHEAD
 from imdb_classifier.batch.parquet_footer.added_columns import text_bytes
-from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.errors import ImdbClassifierError
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer, scorer_for
-from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath, location_of
 
 TRIAL_SECONDS: Final = 0.3
 COPIES: Final = 2
 """Number of copies of a row in memory at a time: one as read, and one as written."""
-
-Status = Literal["new", "stale", "finished", "skipped", "failing"]
 
 
 @dataclass(frozen=True)
@@ -45,14 +41,14 @@ class FileForecast:
         name: Its path relative to the input.
         rows: Rows in it; 0 if it cannot be read.
         status: ``new`` or ``stale`` if it would be scored, ``finished`` if its output would be
-            reused, ``skipped`` if the selection leaves it out, ``failing`` if scoring it would
-            fail.
+            reused, ``skipped`` or ``outdated`` if the selection leaves it out (without an output,
+            or with one of another model, input or options), ``failing`` if scoring it would fail.
         error: Why it would fail, else None.
     """
 
     name: str
     rows: int
-    status: Status
+    status: Verdict
     error: str | None = None
 
 
@@ -63,12 +59,16 @@ class DryRun:
     Attributes:
         model_id: The model that would be used.
         files: One forecast for each file, sorted by name.
+        ignored: Files of the input folder that might be data and would not be scored.
+        orphans: Outputs without an input, by name.
         seconds: Estimated wall-clock time, from a trial on this machine.
         memory_bytes: Estimated peak memory.
     """
 
     model_id: str
     files: tuple[FileForecast, ...]
+    ignored: tuple[IgnoredFile, ...]
+    orphans: tuple[str, ...]
     seconds: float
     memory_bytes: int
 
@@ -128,7 +128,8 @@ def dry_run_parquet(
     """
     with scorer_for(model, registry) as scorer:
         return _dry_run(
-            discover_files(location_of(source), location_of(output)).files,
+            location_of(source),
+            location_of(output),
             scorer,
             options or ScoreOptions(),
             selection or Selection(),
@@ -136,17 +137,21 @@ def dry_run_parquet(
 
 
 def _dry_run(
-    discovered: Sequence[DiscoveredFile],
-    scorer: Scorer,
-    options: ScoreOptions,
-    selection: Selection,
+    source: str, output: str, scorer: Scorer, options: ScoreOptions, selection: Selection
 ) -> DryRun:
-    forecasts = [_forecast(file, scorer, options, selection) for file in discovered]
+    discovery = discover_files(source, output)
+    outputs = ExistingOutputs.find(discovery, output)
+    if discovery.root is not None:
+        check_ours(output, outputs.names)
+    assessor = Assessor(scorer.bundle.model_hash, options, selection, outputs.contain)
+    forecasts = list(assessor.each(discovery.files, lambda found: _forecast(found, options)))
     sizes = [size for _, size in forecasts if size is not None]
     at_once = min(len(sizes), scorer.threads + 1)
     return DryRun(
         model_id=scorer.bundle.model_id,
         files=tuple(forecast for forecast, _ in forecasts),
+        ignored=discovery.ignored,
+        orphans=outputs.orphans(discovery, source),
         seconds=sum(size.text for size in sizes) / _text_bytes_a_second(scorer),
         memory_bytes=_peak_memory()
         + COPIES * at_once * max((size.held for size in sizes), default=0),
@@ -161,23 +166,18 @@ class _Size:
     held: int
 
 
-def _forecast(
-    file: DiscoveredFile, scorer: Scorer, options: ScoreOptions, selection: Selection
-) -> tuple[FileForecast, _Size | None]:
-    """Return what `score_file` would do, with its checks in the same order."""
-    rows = row_count(file.source)
-    try:
-        footer = FileFooter.read(file.source)
-        found = existing_output(file.target, origin_of(footer, scorer, options), selection)
-        if found == "skipped":
-            return FileForecast(file.name, rows, "skipped"), None
-        if found is not None:
-            return FileForecast(file.name, rows, "finished"), None
-        checked = check_input(footer, file.name, options)
-    except ImdbClassifierError as error:
-        return FileForecast(file.name, rows, "failing", str(error)), None
-    is_new = storage_of(file.target).kind(file.target) is None
-    return FileForecast(file.name, rows, "new" if is_new else "stale"), _size(checked, options)
+def _forecast(found: Assessment, options: ScoreOptions) -> tuple[FileForecast, _Size | None]:
+    """Return what would happen to a file, with the checks that scoring it begins with."""
+    name, error = found.file.name, found.error
+    if found.is_scored and found.footer is not None:
+        try:
+            size = _size(check_input(found.footer, name, options), options)
+            return FileForecast(name, found.rows, found.verdict), size
+        except ImdbClassifierError as refused:
+            error = refused
+    if found.is_scored or found.verdict == "failing":
+        return FileForecast(name, found.rows, "failing", str(error)), None
+    return FileForecast(name, found.rows, found.verdict), None
 
 
 def _size(checked: CheckedInput, options: ScoreOptions) -> _Size:

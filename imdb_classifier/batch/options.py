@@ -56,12 +56,14 @@ class ScoreOptions:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files are scored, depending on the outputs that exist already.
+    """Which files are scored, and which outputs are deleted, depending on existing outputs.
 
     Attributes:
         only: ``new``, ``stale`` or ``new,stale``: files without an output; files whose model, input
             or options changed. Default: new files, and an error for stale ones.
         force: Re-score every file. Never replaces files that imdb-classifier did not write.
+        prune: Delete outputs whose input no longer exists. Never deletes files that
+            imdb-classifier did not write.
 
     Raises:
         ConfigurationError: ``only`` names something else, or both are given.
@@ -69,6 +71,7 @@ class Selection:
 
     only: str | None = None
     force: bool = False
+    prune: bool = False
 
     def __post_init__(self) -> None:
         if not self._named <= {"new", "stale"} or (self.force and self.only is not None):
@@ -97,11 +100,13 @@ class Selection:
 
 @dataclass(frozen=True)
 class Limits:
-    """When a run stops before all files are scored.
+    """When a run stops early, and when it is complete although files are bad.
 
     Attributes:
         deadline: Time budget, e.g. 45m or 1h30m. Finished files are kept; rerun to continue.
         max_bad_files: Stop once more files than this have failed.
+        accept_bad_files: Complete the run even if up to this many files are unreadable or unfit;
+            the manifest names them.
 
     Raises:
         ConfigurationError: A limit is out of range, or the deadline is not a duration.
@@ -109,14 +114,16 @@ class Limits:
 
     deadline: str | None = None
     max_bad_files: int | None = None
+    accept_bad_files: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_bad_files is not None and self.max_bad_files < 0:
-            raise ConfigurationError(
-                "--max-bad-files must be at least 0.",
-                f"It is {self.max_bad_files}.",
-                "Choose another --max-bad-files.",
-            )
+        for option in ("max_bad_files", "accept_bad_files"):
+            number = getattr(self, option)
+            if number is not None and number < 0:
+                named = f"--{option.replace('_', '-')}"
+                raise ConfigurationError(
+                    f"{named} must be at least 0.", f"It is {number}.", f"Choose another {named}."
+                )
         if self.deadline is not None:
             _seconds(self.deadline)
 

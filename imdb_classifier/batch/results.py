@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
-from imdb_classifier.errors import EXIT_DONE, EXIT_PARTIAL
+from imdb_classifier.batch.inputs.file_names import IgnoredFile, ignored_summary
+from imdb_classifier.errors import (
+    EXIT_BAD_DATA,
+    EXIT_DONE,
+    EXIT_NO_INPUT,
+    EXIT_PARTIAL,
+    counted,
+    listed,
+)
 from imdb_classifier.monitoring.drift import Drift
+from imdb_classifier.text.batch_profile import BatchProfile
 
 COUNTS: Final = ("rows", "positive", "negative", "without_text", "truncated")
 """What is counted for each file, see `FileResult`."""
+
+FileStatus = Literal["scored", "reused", "skipped", "outdated", "pending", "failed"]
+STATUSES: Final[tuple[FileStatus, ...]] = (
+    "scored", "reused", "skipped", "outdated", "pending", "failed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -18,29 +33,67 @@ class FileResult:
 
     Attributes:
         name: Its path relative to the input.
-        status: ``scored``; ``reused`` if its output was up to date already; ``skipped`` if the
-            selection leaves it out; ``pending`` if the run stopped before it was scored; or
-            ``failed``.
+        status: ``scored``; ``reused`` if its output was up to date already; ``skipped`` if it has
+            no output and the selection leaves it out; ``outdated`` if the selection keeps its
+            output, which was scored from another model, input or options; ``pending`` if the run
+            stopped before it was scored; or ``failed``.
         rows: Rows in it.
         positive: Rows labeled positive.
         negative: Rows labeled negative.
         without_text: Rows whose text is null, empty or blank.
         truncated: Rows whose text is longer than the model reads, and was truncated at the front.
-        output: Its output, or None if it was not scored.
+        output: Its output, up to date or not; None if there is none.
+        footer_digest: SHA-256 (hexadecimal) of the length and footer of an output that is up to
+            date, else None.
         error: Why it failed, else None.
         exit_code: The exit code for the error, else 0.
     """
 
     name: str
-    status: Literal["scored", "reused", "skipped", "pending", "failed"]
+    status: FileStatus
     rows: int = 0
     positive: int = 0
     negative: int = 0
     without_text: int = 0
     truncated: int = 0
     output: str | None = None
+    footer_digest: str | None = None
     error: str | None = None
     exit_code: int = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its output is up to date."""
+        return self.status in ("scored", "reused")
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether its data is at fault, and no older output could be taken for its own."""
+        is_data = self.exit_code in (EXIT_BAD_DATA, EXIT_NO_INPUT)
+        return self.status == "failed" and is_data and self.output is None
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """What happened to the files of a unit.
+
+    Attributes:
+        files: One result for each file, in order.
+        profile: What the texts of those that were scored look like.
+    """
+
+    files: tuple[FileResult, ...]
+    profile: BatchProfile
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the result that `to_dict` describes."""
+        files = (FileResult(**file) for file in values["files"])
+        return cls(tuple(files), BatchProfile.from_dict(values["profile"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain JSON values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -48,17 +101,27 @@ class RunResult:
     """What a whole run did.
 
     Attributes:
-        model_id: The model that scored all files.
+        model_id: The model that scored the files.
         files: One result for each file, sorted by name.
-        drift: How far the batch is from the model's reference; None if not all files are scored or
-            the model has no reference.
+        ignored: Files of the input folder that might be data and were not scored.
+        orphans: Outputs without an input, by name: left over from inputs that no longer exist.
+        pruned: Those of them that the run deleted.
+        accept_bad_files: Number of bad files with which the run is complete, see `Limits`.
+        drift: How far the rows that this run scored are from the model's reference; None if it
+            scored none or the model has no reference.
+        output_drift: The same for all rows of the output; None if it is not complete.
     """
 
     model_id: str
     files: tuple[FileResult, ...]
+    ignored: tuple[IgnoredFile, ...] = ()
+    orphans: tuple[str, ...] = ()
+    pruned: tuple[str, ...] = ()
+    accept_bad_files: int = 0
     drift: Drift | None = None
+    output_drift: Drift | None = None
 
-    def of_status(self, status: str) -> tuple[FileResult, ...]:
+    def of_status(self, status: FileStatus) -> tuple[FileResult, ...]:
         """Return the files with a status, see `FileResult`."""
         return tuple(file for file in self.files if file.status == status)
 
@@ -68,18 +131,78 @@ class RunResult:
         return self.of_status("failed")
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all outputs are up to date, so that the folder can be declared complete.
+
+        Files without an output may be missing if the selection leaves them out or if they are bad
+        and accepted.
+        """
+        return self.exit_code == EXIT_DONE and not self.of_status("outdated")
+
+    @property
     def exit_code(self) -> int:
-        """0 if every file is scored; a failed file's own code if all failed; else 75."""
-        if len(self.failed) == len(self.files) > 0:
-            return self.failed[0].exit_code
-        done = len(self.of_status("scored")) + len(self.of_status("reused"))
-        return EXIT_DONE if done == len(self.files) else EXIT_PARTIAL
+        """0 if everything that was asked for is done.
+
+        If all files failed, the first one's code; if some failed or are pending, 75.
+        """
+        failed = self.failed
+        if len(failed) == len(self.files) > 0:
+            return failed[0].exit_code
+        accepted = len(failed) <= self.accept_bad_files and all(file.is_bad for file in failed)
+        return EXIT_DONE if accepted and not self.of_status("pending") else EXIT_PARTIAL
+
+    @property
+    def summary(self) -> str:
+        """What the run did, as one sentence."""
+        totals = self.totals()
+        others = (
+            f", {counted(totals[status], 'file')} {status}"
+            for status in STATUSES
+            if status != "scored" and totals[status]
+        )
+        return (
+            f"{counted(totals['scored_rows'], 'row')} in {counted(totals['scored'], 'file')} "
+            f"scored by {self.model_id}{''.join(others)}."
+        )
+
+    def notes(self) -> list[str]:
+        """Return sentences about files that are neither scored nor failed, and need attention."""
+        totals = self.totals()
+        notes = []
+        if totals["pending"]:
+            pending = counted(totals["pending"], "file")
+            notes.append(f"Stopped early: {pending} pending. Rerun to continue.")
+        if totals["skipped"]:
+            skipped = counted(totals["skipped"], "file")
+            notes.append(f"{skipped} without an output skipped: only stale files were selected.")
+        if totals["outdated"]:
+            notes.append(
+                f"{counted(totals['outdated'], 'output')} kept that another model, input or other "
+                "options gave: the output is not marked as complete."
+            )
+        if self.ignored:
+            notes.append(f"{ignored_summary(self.ignored)}.")
+        if self.pruned:
+            pruned = counted(len(self.pruned), "output")
+            notes.append(f"{pruned} without an input deleted: {listed(self.pruned)}.")
+        elif self.orphans:
+            orphans = counted(len(self.orphans), "output")
+            notes.append(
+                f"{orphans} without an input: {listed(self.orphans)}. Delete with --prune, or "
+                "restore the input."
+            )
+        return notes
 
     def totals(self) -> dict[str, int]:
-        """Return the number of files, of rows, and of each kind of result."""
+        """Return the number of files, in total and by status, and of rows.
+
+        ``scored_rows`` are those that this run scored; all other rows are those of all outputs that
+        are up to date.
+        """
         return {
             "files": len(self.files),
-            **{name: len(self.of_status(name)) for name in ("failed", "skipped", "pending")},
+            **{status: len(self.of_status(status)) for status in STATUSES},
+            "scored_rows": sum(file.rows for file in self.of_status("scored")),
             **{column: sum(getattr(file, column) for file in self.files) for column in COUNTS},
         }
 
@@ -89,5 +212,9 @@ class RunResult:
             "model_id": self.model_id,
             "totals": self.totals(),
             "files": [asdict(file) for file in self.files],
+            "ignored": [asdict(file) for file in self.ignored],
+            "orphans": list(self.orphans),
+            "pruned": list(self.pruned),
             "drift": self.drift and self.drift.to_dict(),
+            "output_drift": self.output_drift and self.output_drift.to_dict(),
         }

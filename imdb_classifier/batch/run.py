@@ -3,49 +3,55 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
 
+from imdb_classifier.batch.assessment import Assessment, Assessor, ExistingOutputs
 from imdb_classifier.batch.file_pool import score_files
-from imdb_classifier.batch.inputs.discovery import DiscoveredFile, discover_files
+from imdb_classifier.batch.inputs.discovery import Discovery, discover_files
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
-from imdb_classifier.batch.outputs.drift_report import beside, report_drift, state_of_report
-from imdb_classifier.batch.outputs.publication import publish, unpublish
-from imdb_classifier.batch.results import FileResult, RunResult
-from imdb_classifier.errors import EXIT_DONE, cannot_write
+from imdb_classifier.batch.outputs.drift_report import drift_file, state_of_report, write_drift
+from imdb_classifier.batch.outputs.publication import check_ours, prune, publish, unpublish
+from imdb_classifier.batch.outputs.scored_file import result_of_output
+from imdb_classifier.batch.results import FileResult, FileStatus, RunResult, UnitResult
+from imdb_classifier.batch.units import FileToScore, Unit, group_files
+from imdb_classifier.errors import cannot_write, printable
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.monitoring.drift import DriftLimits
+from imdb_classifier.monitoring.drift import Drift, DriftLimits, measure_drift, reference_of
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.scoring.scorer import Scorer, scorer_for
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath, location_of
+from imdb_classifier.text.batch_profile import BatchProfile
 
 
 @dataclass(frozen=True)
 class BatchRun:
-    """The steps of a run, in order: `open`, `score` for all files or parts of them, `finish`.
-
-    It holds plain values, so that other processes can score its parts.
+    """The steps of a run, in order: `open`; `units`, each scored by `score_files`; `finish`.
 
     Attributes:
         source: The input, as the user named it.
         output: The output, as the user named it.
-        files: The files to score, or a part of them.
-        is_single_file: Whether `source` is a single file: its error is then raised, and there is no
-            manifest.
+        discovery: What the input consists of.
+        assessed: For each file, its result if the run does not score it; else what to score.
+        reused: What the texts in up-to-date outputs look like.
+        orphans: Outputs without an input, by name.
         options: Columns, and rows without text.
-        selection: Which files are scored, depending on the outputs that exist already.
-        limits: When to stop early.
+        selection: Which files are scored, and which outputs are deleted.
+        limits: When to stop early, and when the run is complete although files are bad.
         ends_at: The deadline, in seconds since 1970; None for no deadline.
-        drift_limits: How much the batch may differ from the model's reference.
+        drift_limits: How much the rows may differ from the model's reference.
     """
 
     source: str
     output: str
-    files: tuple[DiscoveredFile, ...]
-    is_single_file: bool
+    discovery: Discovery
+    assessed: tuple[FileResult | FileToScore, ...]
+    reused: BatchProfile
+    orphans: tuple[str, ...]
     options: ScoreOptions
     selection: Selection
     limits: Limits
@@ -58,105 +64,168 @@ class BatchRun:
         cls,
         source: StrPath,
         output: StrPath,
+        model_hash: str,
         options: ScoreOptions | None = None,
         *,
         selection: Selection | None = None,
         limits: Limits | None = None,
         drift_limits: DriftLimits | None = None,
     ) -> Iterator[Self]:
-        """Lock the output, find the files, and mark the output as incomplete.
+        """Lock the output, find and assess the files, and mark the output as incomplete.
+
+        An output stays declared complete if there is nothing to do.
 
         Raises:
             NoInputError: There is nothing to score.
             OutputInUseError: Another run is writing to the output.
-            CannotWriteError: Input and output overlap, or the output cannot be written.
+            CannotWriteError: Input and output overlap, the output belongs to another program, or it
+                cannot be written.
+            ImdbClassifierError: The input is a single file whose output must not be replaced.
         """
         source, output = location_of(source), location_of(output)
-        limits = limits or Limits()
+        options, selection, limits = (
+            options or ScoreOptions(), selection or Selection(), limits or Limits(),
+        )  # fmt: skip
         ends_at = None if limits.seconds is None else time.time() + limits.seconds
         with locked(output):
-            found = discover_files(source, output)
+            discovery = discover_files(source, output)
+            outputs = ExistingOutputs.find(discovery, output)
+            if discovery.root is None:
+                state_of_report(drift_file(discovery.files[0].target, False))
+            else:
+                check_ours(output, outputs.names)
+            assessed, reused = _assess(
+                discovery, Assessor(model_hash, options, selection, outputs.contain)
+            )
             run = cls(
                 source=source,
                 output=output,
-                files=found.files,
-                is_single_file=found.root is None,
-                options=options or ScoreOptions(),
-                selection=selection or Selection(),
+                discovery=discovery,
+                assessed=assessed,
+                reused=reused,
+                orphans=outputs.orphans(discovery, source),
+                options=options,
+                selection=selection,
                 limits=limits,
                 ends_at=ends_at,
                 drift_limits=drift_limits or DriftLimits(),
             )
-            if run.is_single_file:
-                state_of_report(beside(run.files[0].target))
-            else:
+            if not (run.is_single_file or run.has_nothing_to_do):
                 unpublish(output)
             yield run
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the run that `to_dict` describes."""
-        return cls(
-            **{
-                **values,
-                "files": tuple(DiscoveredFile(**file) for file in values["files"]),
-                "options": ScoreOptions(**values["options"]),
-                "selection": Selection(**values["selection"]),
-                "limits": Limits(**values["limits"]),
-                "drift_limits": DriftLimits(**values["drift_limits"]),
-            }
-        )
+    @property
+    def is_single_file(self) -> bool:
+        """Whether the input is one file: its error is then raised, and there is no manifest."""
+        return self.discovery.root is None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the run as plain JSON values."""
-        return asdict(self)
+    @property
+    def has_nothing_to_do(self) -> bool:
+        """Whether the output stays as it is, so that it may stay declared complete."""
+        return not (self.to_score or self._failed or (self.selection.prune and self.orphans))
 
-    def part(self, positions: range) -> Self:
-        """Return the run with only some of its files."""
-        return replace(self, files=self.files[positions.start : positions.stop])
+    @cached_property
+    def to_score(self) -> tuple[FileToScore, ...]:
+        """The files to score, in order."""
+        return tuple(file for file in self.assessed if isinstance(file, FileToScore))
 
-    def score(
-        self, scorer: Scorer, on_rows: Callable[[int], None] | None = None
-    ) -> list[FileResult]:
-        """Score the files with the threads of this process.
+    def units(self, most: int = 1, least_rows: int = 0) -> list[Unit]:
+        """Return the files to score in units, see `group_files`; none if there are none."""
+        most_bad = self.limits.max_bad_files
+        rows = [file.rows for file in self.to_score]
+        groups = group_files(rows, most, least_rows) if rows else []
+        return [
+            Unit(
+                self.to_score[group.start : group.stop],
+                self.options,
+                ends_at=self.ends_at,
+                bad_files=None if most_bad is None else most_bad - self._failed,
+                raise_errors=self.is_single_file,
+            )
+            for group in groups
+        ]
 
-        Args:
-            scorer: The model.
-            on_rows: Called after each batch with the number of rows done since the last call.
-
-        Raises:
-            ImdbClassifierError: The input is a single file and cannot be scored, see `score_file`.
-        """
-        return score_files(
-            self.files,
-            scorer,
-            self.options,
-            self.selection,
-            ends_at=self.ends_at,
-            max_bad_files=self.limits.max_bad_files,
-            on_rows=on_rows,
-            raise_errors=self.is_single_file,
-        )
-
-    def finish(self, results: Sequence[FileResult], bundle: Bundle) -> RunResult:
-        """If every file is scored, compare the batch with the reference and publish the folder.
+    def finish(self, units: Iterable[UnitResult], bundle: Bundle) -> RunResult:
+        """Compare the rows with the reference; if the output is complete, prune and publish it.
 
         Args:
-            results: What `score` returned for all files, in their order.
+            units: What `score_files` returned for each unit, in order.
             bundle: The model that scored them.
 
         Raises:
-            BadDataError: An output has changed since this run wrote or checked it.
             CannotWriteError: The output cannot be written.
         """
-        result = RunResult(bundle.model_id, tuple(results))
-        if result.exit_code != EXIT_DONE:
+        units = tuple(units)
+        scored = (file for unit in units for file in unit.files)
+        profile = sum((unit.profile for unit in units), BatchProfile())
+        result = RunResult(
+            bundle.model_id,
+            tuple(next(scored) if isinstance(f, FileToScore) else f for f in self.assessed),
+            ignored=self.discovery.ignored,
+            orphans=self.orphans,
+            accept_bad_files=self.limits.accept_bad_files,
+            drift=self._drift(bundle, profile) if profile.rows else None,
+        )
+        if not result.is_complete:
             return result
-        folder = None if self.is_single_file else self.output
-        drift = report_drift(folder, self.files, bundle, self.drift_limits)
-        if folder is not None:
-            publish(folder, self.source, bundle, self.options, self.files, results)
-        return replace(result, drift=drift)
+        result = replace(result, output_drift=self._drift(bundle, self.reused + profile))
+        target = self.discovery.files[0].target if self.is_single_file else self.output
+        write_drift(drift_file(target, not self.is_single_file), result.output_drift)
+        if not self.is_single_file:
+            if self.selection.prune:
+                result = replace(result, pruned=prune(self.output, self.orphans))
+            publish(self.output, self.source, bundle, self.options, result)
+        return result
+
+    @property
+    def _failed(self) -> int:
+        """Number of files whose output must not be replaced."""
+        return sum(
+            isinstance(file, FileResult) and file.status == "failed" for file in self.assessed
+        )
+
+    def _drift(self, bundle: Bundle, profile: BatchProfile) -> Drift | None:
+        reference = reference_of(bundle)
+        if reference is None:
+            return None
+        return measure_drift(bundle.model_id, profile, reference, self.drift_limits)
+
+
+def _assess(
+    discovery: Discovery, assessor: Assessor
+) -> tuple[tuple[FileResult | FileToScore, ...], BatchProfile]:
+    """Return what `BatchRun` knows of each file, and the profile of outputs that are reused."""
+
+    def known(found: Assessment) -> tuple[FileResult | FileToScore, BatchProfile | None]:
+        file = found.file
+        if found.is_scored:
+            return FileToScore(file, found.rows, found.verdict == "stale"), None
+        if found.verdict == "finished" and found.provenance and found.output_digest:
+            result = result_of_output(file, "reused", found.provenance, found.output_digest)
+            return result, BatchProfile.from_dict(found.provenance["profile"])
+        if found.verdict == "failing" and found.error:
+            if discovery.root is None:
+                raise found.error
+            return (
+                FileResult(
+                    file.name,
+                    "failed",
+                    output=printable(file.target),
+                    error=str(found.error),
+                    exit_code=found.error.exit_code,
+                ),
+                None,
+            )
+        status: FileStatus = "outdated" if found.verdict == "outdated" else "skipped"
+        output = printable(file.target) if status == "outdated" else None
+        return FileResult(file.name, status, output=output), None
+
+    files, total = [], BatchProfile()
+    for file, profile in assessor.each(discovery.files, known):
+        files.append(file)
+        if profile is not None:
+            total += profile
+    return tuple(files), total
 
 
 def score_parquet(
@@ -187,14 +256,14 @@ def score_parquet(
         model: ``@champion``, a version's id, the path of a bundle, or a `Scorer`. A model named by
             reference is loaded for this call; a `Scorer` stays open.
         options: Columns, and rows without text.
-        selection: Which files are scored, depending on the outputs that exist already.
-        limits: When to stop early.
-        drift_limits: How much the batch may differ from the model's reference.
+        selection: Which files are scored, and which outputs are deleted.
+        limits: When to stop early, and when the run is complete although files are bad.
+        drift_limits: How much the rows may differ from the model's reference.
         on_rows: Called after each batch with the number of rows done since the last call.
         registry: Where a reference is looked up; by default `Registry.at()`.
 
     Returns:
-        What happened to each file. Its ``exit_code`` is 0 if all of them are scored.
+        What happened to each file. Its ``exit_code`` is 0 if everything that was asked for is done.
 
     Raises:
         NoInputError: There is nothing to score.
@@ -219,13 +288,16 @@ def score_parquet(
         BatchRun.open(
             source,
             output,
+            scorer.bundle.model_hash,
             options,
             selection=selection,
             limits=limits,
             drift_limits=drift_limits,
         ) as run,
     ):
-        return run.finish(run.score(scorer, on_rows), scorer.bundle)
+        return run.finish(
+            [score_files(unit, scorer, on_rows) for unit in run.units()], scorer.bundle
+        )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -133,26 +134,38 @@ def _verify(
     paths = publication.paths()
     inputs = _inputs(publication, source) if source else None
     problems = [
-        Problem(name, None, "The manifest does not list it.")
+        Problem(
+            name,
+            None,
+            "Its input is gone; delete it with --prune."
+            if name in publication.orphans
+            else "The manifest does not list it.",
+        )
         for name in sorted(paths.keys() - publication.files.keys())
     ]
     if inputs is not None:
-        unscored = sorted(inputs.keys() - publication.files.keys())
+        unscored = sorted(inputs.keys() - publication.files.keys() - publication.unscored)
         problems += [
             Problem(name, None, "It is in the input, and not scored.") for name in unscored
         ]
+
+    def check(name: str) -> tuple[list[Problem], _FileCheck | None]:
+        if name not in paths:
+            return [Problem(name, None, "It is gone.")], None
+        check = _FileCheck(name, paths[name], scorer, rows_again, (inputs or {}).get(name))
+        found = list(check.problems(publication.files[name]))
+        if inputs is not None:
+            found += check.problems_of_input()
+        return found, check
+
     rows = again = 0
     without_text: list[str] = []
-    for name, listed in publication.files.items():
-        if name not in paths:
-            problems.append(Problem(name, None, "It is gone."))
-            continue
-        check = _FileCheck(name, paths[name], scorer, rows_again, (inputs or {}).get(name))
-        problems += check.problems(listed)
-        if inputs is not None:
-            problems += check.problems_of_input()
-        rows, again = rows + check.rows, again + check.scored_again
-        without_text += [name] if check.is_without_text else []
+    with ThreadPoolExecutor(scorer.threads + 1, thread_name_prefix="verify") as pool:
+        for found, checked in pool.map(check, publication.files):
+            problems += found
+            if checked is not None:
+                rows, again = rows + checked.rows, again + checked.scored_again
+                without_text += [checked.name] if checked.is_without_text else []
     return Verification(
         publication.model_id,
         len(publication.files),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
@@ -18,6 +19,7 @@ CALL_RETRIES: Final = 2
 call that cannot succeed would delay scoring by more than a minute."""
 QUIET_SECONDS: Final = 300
 """Pause after a failed update of the progress, for the same reason."""
+_KEY_CHARACTERS: Final = 100
 
 
 def publish(what: str, call: Callable[..., Any], **content: Any) -> UUID | None:
@@ -41,6 +43,17 @@ def publish(what: str, call: Callable[..., Any], **content: Any) -> UUID | None:
             "%s was not published (%s); the run continues without it.", what, type(error).__name__
         )
         return None
+
+
+def artifact_key(kind: str, output: str) -> str:
+    """Return the key of an artifact, so that the UI shows the history of each output on its own.
+
+    Args:
+        kind: What the artifact shows, in lower case.
+        output: The output that it is about.
+    """
+    place = re.sub("[^a-z0-9]+", "-", output.lower()).strip("-")[-_KEY_CHARACTERS:]
+    return f"{kind}-{place.strip('-')}".strip("-")
 
 
 class Progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -13,18 +13,18 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from imdb_classifier.batch.inputs.discovery import group_files
+from imdb_classifier.batch import file_pool
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
-from imdb_classifier.batch.outputs.provenance import row_count
-from imdb_classifier.batch.results import FileResult, RunResult
+from imdb_classifier.batch.results import FileResult, RunResult, UnitResult
 from imdb_classifier.batch.run import BatchRun
+from imdb_classifier.batch.units import Unit
 from imdb_classifier.errors import EXIT_DONE, BundleError, PartlyScoredError, counted, printable
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.monitoring.drift import DriftLimits
 from imdb_classifier.monitoring.drift_page import render_drift
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of
-from imdb_classifier.tasks.artifacts import Progress, publish
+from imdb_classifier.tasks.artifacts import Progress, artifact_key, publish
 from imdb_classifier.tasks.events import emit
 from imdb_classifier.tasks.failures import without_texts
 from imdb_classifier.tasks.runners import threads_of_worker
@@ -38,6 +38,8 @@ UNIT_ROWS: Final = 50_000
 """Minimum rows of a unit: about five seconds of work, much more than a task run's overhead."""
 TABLE_ROWS: Final = 200
 """Maximum number of files in the table artifact."""
+_FIRST: Final = ("failed", "pending", "scored", "outdated", "skipped", "reused")
+"""Order of the files in it."""
 
 
 @without_texts
@@ -73,6 +75,7 @@ def score_batch(
     with BatchRun.open(
         source,
         output,
+        model["model_hash"],
         options,
         selection=selection,
         limits=limits,
@@ -83,7 +86,6 @@ def score_batch(
     if result.exit_code != EXIT_DONE:
         raise PartlyScoredError(
             {file.name: file.error or "" for file in result.failed},
-            skipped=len(result.of_status("skipped")),
             pending=len(result.of_status("pending")),
             files=len(result.files),
             exit_code=result.exit_code,
@@ -92,52 +94,52 @@ def score_batch(
     return result
 
 
-def _score(run: BatchRun, model: dict[str, Any], pool: TaskRunner[Any]) -> list[FileResult]:
+def _score(run: BatchRun, model: dict[str, Any], pool: TaskRunner[Any]) -> list[UnitResult]:
     """Score the files of a run in units, each in a task run of `score_files`."""
-    rows = [row_count(file.source) for file in run.files]
-    total = sum(rows)
-    parts = group_files(rows, MAXIMUM_UNITS, UNIT_ROWS)
+    units = run.units(MAXIMUM_UNITS, UNIT_ROWS)
+    total = sum(unit.rows for unit in units)
     logger = get_run_logger()
     logger.info(
-        "%s with %s, to be scored in %s",
-        counted(len(rows), "file"),
+        "%s: %s with %s to be scored, in %s",
+        counted(len(run.assessed), "file"),
+        counted(len(run.to_score), "file"),
         counted(total, "row"),
-        counted(len(parts), "task run"),
+        counted(len(units), "task run"),
     )
     progress = Progress.start(total, "rows")
     here = isinstance(pool, ThreadPoolTaskRunner)
     if not (here or isinstance(pool, ProcessPoolTaskRunner)):
         # Cluster workers have other working folders.
-        run = _absolute(run)
+        units = [_absolute(unit) for unit in units]
         model = {**model, "path": storage_of(model["path"]).absolute(model["path"])}
     threads = 1 if isinstance(pool, ProcessPoolTaskRunner) else None
-    results: list[FileResult] = []
+    results: list[UnitResult] = []
     done = 0
     with pool:
-        begun = [
-            pool.submit(
-                score_files,
-                {
-                    "number": number,
-                    "part": run.part(positions).to_dict(),
-                    "model": model,
-                    "threads": threads,
-                    # Units that are scored in parallel would overwrite each other's progress.
-                    "progress": (progress.artifact, sum(rows[: positions.start]), total)
-                    if here
-                    else None,
-                },
+        begun = []
+        for number, unit in enumerate(units, 1):
+            begun.append(
+                pool.submit(
+                    score_files,
+                    {
+                        "number": number,
+                        "unit": unit.to_dict(),
+                        "model": model,
+                        "threads": threads,
+                        # Units scored in parallel would overwrite each other's progress.
+                        "progress": (progress.artifact, done, total) if here else None,
+                    },
+                )
             )
-            for number, positions in enumerate(parts, 1)
-        ]
+            done += unit.rows
+        done = 0
         for number, future in enumerate(begun, 1):
-            files = [FileResult(**file) for file in future.result()["files"]]
-            results += files
-            done += sum(file.rows for file in files)
+            results.append(UnitResult.from_dict(future.result()))
+            done += sum(file.rows for file in results[-1].files)
             if not here:
                 progress.show(done)
             # Logged here, because the logs of cluster workers may not arrive.
-            logger.info("unit %d: %s", number, _summary(files))
+            logger.info("unit %d: %s", number, _summary(results[-1].files))
     return results
 
 
@@ -150,7 +152,7 @@ def _score(run: BatchRun, model: dict[str, Any], pool: TaskRunner[Any]) -> list[
 @without_texts
 def score_files(
     number: int,
-    part: dict[str, Any],
+    unit: dict[str, Any],
     model: dict[str, Any],
     threads: int | None,
     progress: tuple[str | None, int, int] | None,
@@ -159,14 +161,14 @@ def score_files(
 
     Args:
         number: The unit's number, from 1.
-        part: The result of ``BatchRun.to_dict``.
+        unit: The result of ``Unit.to_dict``.
         model: The result of `resolve_model`.
         threads: Number of threads; None for those of the Dask worker, else one per core.
         progress: The id of a progress artifact, the rows done before this unit, and all rows; None
             to show no progress.
 
     Returns:
-        files: the fields of `FileResult` for each file.
+        The result of ``UnitResult.to_dict``.
 
     Raises:
         BundleError: The model has changed since it was resolved.
@@ -181,24 +183,26 @@ def score_files(
         done += rows
         bar.show(done)
 
-    results = BatchRun.from_dict(part).score(scorer, on_rows)
-    return {"files": [asdict(result) for result in results]}
+    return file_pool.score_files(Unit.from_dict(unit), scorer, on_rows).to_dict()
 
 
-def _absolute(run: BatchRun) -> BatchRun:
+def _absolute(unit: Unit) -> Unit:
     def absolute(path: str) -> str:
         return storage_of(path).absolute(path)
 
     files = (
         replace(
             file,
-            source=absolute(file.source),
-            target=absolute(file.target),
-            quarantine=absolute(file.quarantine),
+            file=replace(
+                file.file,
+                source=absolute(file.file.source),
+                target=absolute(file.file.target),
+                quarantine=absolute(file.file.quarantine),
+            ),
         )
-        for file in run.files
+        for file in unit.files
     )
-    return replace(run, files=tuple(files))
+    return replace(unit, files=tuple(files))
 
 
 def _summary(files: Sequence[FileResult]) -> str:
@@ -212,12 +216,13 @@ def _summary(files: Sequence[FileResult]) -> str:
 def _report(result: RunResult, output: str) -> None:
     """Publish the result of a run as artifacts and events."""
     totals = result.totals()
-    by = f"Scored by {result.model_id} into {output}."
-    shown = sorted(result.files, key=lambda file: (file.status != "failed", file.name))[:TABLE_ROWS]
+    for note in result.notes():
+        get_run_logger().warning(note)
+    shown = sorted(result.files, key=lambda file: (_FIRST.index(file.status), file.name))
     publish(
         "The table of files",
         create_table_artifact,
-        key=FILES_KEY,
+        key=artifact_key(FILES_KEY, output),
         table=[
             {
                 "name": file.name,
@@ -229,33 +234,35 @@ def _report(result: RunResult, output: str) -> None:
                 "truncated": file.truncated,
                 "error": file.error or "",
             }
-            for file in shown
+            for file in shown[:TABLE_ROWS]
         ],
-        description=(
-            f"{counted(totals['files'], 'file')} ({totals['failed']:,} failed, "
-            f"{totals['skipped']:,} skipped, {totals['pending']:,} pending); "
-            f"{counted(totals['rows'], 'row')}: {totals['positive']:,} positive, "
-            f"{totals['negative']:,} negative, {totals['without_text']:,} without text, "
-            f"{totals['truncated']:,} truncated. {by}"
-            + (
-                f" Only {counted(len(shown), 'file')} shown, failed ones first."
-                if len(shown) < len(result.files)
-                else ""
-            )
+        description=" ".join(
+            [
+                result.summary,
+                f"Output: {output}.",
+                *(
+                    [f"Only {TABLE_ROWS} files are shown, failed ones first, reused ones last."]
+                    if len(shown) > TABLE_ROWS
+                    else []
+                ),
+            ]
         ),
     )
     batch = ("batch", printable(output), result.model_id)
+    emit("batch.committed" if result.is_complete else "batch.partial", *batch, totals)
     drift = result.drift
-    if drift is not None:
-        publish(
-            "The drift report",
-            create_markdown_artifact,
-            key=DRIFT_KEY,
-            markdown=render_drift(drift),
-            description=by,
-        )
-    emit("batch.partial" if result.exit_code else "batch.committed", *batch, totals)
-    if drift is not None and drift.crossed:
+    if drift is None:
+        return
+    whole = result.output_drift
+    publish(
+        "The drift report",
+        create_markdown_artifact,
+        key=artifact_key(DRIFT_KEY, output),
+        markdown=render_drift(drift)
+        + (f"\n\n# All outputs\n\n{render_drift(whole)}" if whole and totals["reused"] else ""),
+        description=f"{drift.summary} {result.summary}",
+    )
+    if drift.crossed:
         changes = {measure.name: measure.change for measure in drift.crossed}
         emit("drift.detected", *batch, {"rows": drift.rows, "changes": changes})
 

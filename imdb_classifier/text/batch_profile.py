@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from operator import add
 from typing import Any, Final
 
 import numpy as np
@@ -82,11 +83,14 @@ class BatchProfile:
 
     def __add__(self, other: BatchProfile) -> BatchProfile:
         """Return the profile of both batches together."""
-        both = vars(self), vars(other)
-        arrays = {
-            name: np.add(*(np.array(profile[name]) for profile in both)) for name in vars(self)
+        theirs = vars(other)
+        total: dict[str, Any] = {
+            name: tuple(map(add, value, theirs[name]))
+            if isinstance(value, tuple)
+            else value + theirs[name]
+            for name, value in vars(self).items()
         }
-        return self.from_dict({name: array.tolist() for name, array in arrays.items()})
+        return BatchProfile(**total)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the profile as plain JSON values."""

@@ -6,11 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imdb_classifier.batch.dry_run import dry_run_parquet
-from imdb_classifier.batch.inputs.discovery import discover_files, group_files
+from imdb_classifier.batch.inputs.discovery import discover_files
 from imdb_classifier.batch.inputs.file_names import IgnoredFile, ignored_summary
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.run import score_parquet
@@ -245,19 +243,6 @@ def test_many_files_need_a_folder(tree: Path, tmp_path: Path, output: str) -> No
     (tmp_path / "file").touch()
     with pytest.raises(CannotWriteError, match="INPUT is a folder or a glob pattern"):
         discover_files(str(tree), str(tmp_path / output))
-
-
-@given(st.lists(st.integers(0, 1_000)), st.integers(1, 64), st.integers(1, 2_000))
-def test_units_hold_every_file_once_and_are_few(rows: list[int], most: int, least: int) -> None:
-    units = group_files(rows, most, least)
-    assert [position for unit in units for position in unit] == list(range(len(rows)))
-    assert len(units) <= most
-
-
-def test_units_are_about_equal() -> None:
-    assert group_files([10] * 10, 3, 1) == [range(4), range(4, 7), range(7, 10)]
-    assert group_files([10] * 4, 64, 20) == [range(2), range(2, 4)]
-    assert group_files([0, 0, 5], 64, 1) == [range(3)]
 
 
 @pytest.mark.parametrize("key", ["sentiment_label", "Sentiment_PROBABILITY", "_x%6Cabel"])

@@ -57,7 +57,7 @@ def test_what_a_run_would_do_is_what_it_does(folder: str, tmp_path: Path, scorer
     new = dry_run_parquet(
         folder, output, scorer, ScoreOptions(prefix="mood_"), selection=Selection("new")
     )
-    assert statuses(new)[:3] == ["skipped"] * 3
+    assert statuses(new)[:3] == ["outdated"] * 3
     assert new.seconds == 0
 
 

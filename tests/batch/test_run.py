@@ -10,15 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.batch import file_pool
-from imdb_classifier.batch.inputs.discovery import DiscoveredFile, discover_files
+from imdb_classifier.batch.inputs.discovery import discover_files
 from imdb_classifier.batch.options import ScoreOptions, Selection
-from imdb_classifier.batch.outputs.provenance import row_count
 from imdb_classifier.batch.outputs.scored_file import score_file
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.results import FileResult, RunResult
 from imdb_classifier.batch.run import score_parquet
+from imdb_classifier.batch.units import FileToScore, Unit
 from imdb_classifier.errors import CannotWriteError, MissingColumnError, NoInputError
 from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.text.batch_profile import BatchProfile
 
 
 @pytest.fixture
@@ -139,15 +140,18 @@ def test_more_files_than_threads_are_under_way(
     for number in range(scorer.threads):
         pq.write_table(pa.table({"text": ["Fine."]}), tree / f"{number}.parquet")
 
-    def waits_for_the_others(planned: DiscoveredFile, *_: object, **__: object) -> FileResult:
+    def waits_for_the_others(
+        planned: FileToScore, *_: object, **__: object
+    ) -> tuple[FileResult, BatchProfile]:
         together.wait(timeout=60)
-        return FileResult(planned.name, "scored")
+        return FileResult(planned.file.name, "scored"), BatchProfile()
 
     monkeypatch.setattr(file_pool, "score_file", waits_for_the_others)
-    planned = discover_files(str(tree), str(tmp_path / "out")).files[: scorer.threads + 1]
-    results = file_pool.score_files(planned, scorer, ScoreOptions(), Selection())
-    assert [(file.name, file.status) for file in results] == [
-        (file.name, "scored") for file in planned
+    found = discover_files(str(tree), str(tmp_path / "out")).files[: scorer.threads + 1]
+    unit = Unit(tuple(FileToScore(file, 1, False) for file in found), ScoreOptions())
+    results = file_pool.score_files(unit, scorer)
+    assert [(file.name, file.status) for file in results.files] == [
+        (file.name, "scored") for file in found
     ]
 
 
@@ -183,8 +187,8 @@ def test_an_interrupt_ends_the_files_under_way(tree: Path, tmp_path: Path, score
 def test_an_error_that_nobody_foresaw_fails_one_file(
     tree: Path, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(planned: DiscoveredFile, *arguments: Any, **options: Any) -> FileResult:
-        if planned.name.startswith("day=1"):
+    def broken(planned: FileToScore, *arguments: Any, **options: Any) -> Any:
+        if planned.file.name.startswith("day=1"):
             raise RuntimeError("Lovely.")
         return score_file(planned, *arguments, **options)
 
@@ -219,12 +223,6 @@ def test_a_folder_below_a_file(tree: Path, tmp_path: Path, scorer: Scorer) -> No
     with pytest.raises(CannotWriteError, match=r"file/out failed: Not a directory\.") as caught:
         score_parquet(str(tree), str(tmp_path / "file" / "out"), scorer)
     assert caught.value.exit_code == 73
-
-
-def test_rows_are_counted_from_footers(tree: Path, tmp_path: Path) -> None:
-    (tree / "day=1" / "bad.parquet").write_bytes(b"no parquet")
-    files = discover_files(str(tree), str(tmp_path / "out")).files
-    assert [row_count(file.source) for file in files] == [0, 2, 3]
 
 
 def test_exit_codes() -> None:

@@ -17,6 +17,7 @@ BECOMES = {
     "stale": "scored",
     "finished": "reused",
     "skipped": "skipped",
+    "outdated": "outdated",
     "failing": "failed",
 }
 TEXTS = ["A fine film.", None, "  "]
@@ -47,7 +48,7 @@ def folders(run: Run, tmp_path: Path) -> tuple[Path, Path]:
     ("options", "statuses"),
     [
         ([], {"new": 1, "finished": 1, "failing": 7}),
-        (["--only", "new"], {"new": 1, "finished": 1, "skipped": 2, "failing": 5}),
+        (["--only", "new"], {"new": 1, "finished": 1, "outdated": 2, "failing": 5}),
         (["--only", "stale"], {"stale": 1, "finished": 1, "skipped": 5, "failing": 2}),
         (["--only", "new,stale"], {"new": 1, "stale": 1, "finished": 1, "failing": 6}),
         (["--force"], {"new": 1, "stale": 2, "failing": 6}),
@@ -55,7 +56,7 @@ def folders(run: Run, tmp_path: Path) -> tuple[Path, Path]:
         (["--on-null", "skip"], {"new": 1, "failing": 8}),
         (["--quarantine", "--only", "new,stale"], {"new": 1, "stale": 2, "failing": 6}),
         (["--prefix", "mood_", "--only", "new,stale"], {"new": 2, "stale": 3, "failing": 4}),
-        (["--text-column", "body", "--only", "new"], {"new": 1, "skipped": 3, "failing": 5}),
+        (["--text-column", "body", "--only", "new"], {"new": 1, "outdated": 3, "failing": 5}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -40,7 +40,7 @@ def test_without_reviews_the_gate_refuses_tiny_and_the_bundled_model_scores(
     assert list(registry.aliases()) == ["challenger"]
     champion = registry.load(CHAMPION)
     assert champion.path == bundled_path()
-    assert f"Scored by {champion.model_id}" in ran.stdout
+    assert f"scored by {champion.model_id}" in ran.stdout
     assert str(folder / "registry" / "reports") in ran.stdout
     (scored,) = (folder / "scored" / "sample").glob("*.parquet")
     assert pq.read_table(scored)["sentiment_label"].null_count == 0

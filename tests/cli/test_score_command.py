@@ -36,7 +36,7 @@ def test_json_is_the_only_thing_on_standard_output(run: Run, tmp_path: Path) -> 
     assert [file["status"] for file in outcome.json["files"]] == ["scored", "scored"]
     assert (tmp_path / "scored" / "_SUCCESS").exists()
     drift = json.loads((tmp_path / "scored" / "_DRIFT.json").read_text())
-    assert drift == outcome.json["drift"]
+    assert drift == outcome.json["drift"] == outcome.json["output_drift"]
     assert (drift["rows"], drift["batch"]["without_text"]) == (264, 0)
 
 
@@ -108,7 +108,7 @@ def test_which_files_are_scored(run: Run, reviews: Path, tmp_path: Path) -> None
     assert statuses() == ["reused"]
     write_reviews(reviews / "a.parquet", ["Another."])
     write_reviews(reviews / "b.parquet", ["One more."])
-    assert statuses("--only", "new") == ["skipped", "scored"]
+    assert statuses("--only", "new") == ["outdated", "scored"]
     assert statuses("--only", "stale") == ["scored", "reused"]
 
 
@@ -130,6 +130,26 @@ def test_too_many_bad_files_end_a_run(run: Run, tmp_path: Path) -> None:
     assert outcome.code == 75
     assert outcome.json["totals"]["failed"] >= 1
     assert outcome.json["totals"]["pending"] >= 1
+
+
+@pytest.mark.covers("score --accept-bad-files")
+def test_bad_files_can_be_accepted(run: Run, reviews: Path, tmp_path: Path) -> None:
+    (reviews / "bad.parquet").write_bytes(b"no parquet")
+    outcome = run("score", reviews, tmp_path / "out", "--accept-bad-files", "1")
+    assert outcome.code == 0
+    assert "bad.parquet must be a readable Parquet file" in outcome.err
+    assert (tmp_path / "out" / "_SUCCESS").exists()
+
+
+@pytest.mark.covers("score --prune")
+def test_outputs_without_an_input_can_be_deleted(run: Run, reviews: Path, tmp_path: Path) -> None:
+    write_reviews(reviews / "b.parquet", ["One more."])
+    run("score", reviews, tmp_path / "out")
+    (reviews / "b.parquet").unlink()
+    outcome = run("score", reviews, tmp_path / "out", "--prune")
+    assert outcome.code == 0
+    assert outcome.err.startswith("1 output without an input deleted: b.parquet.")
+    assert not (tmp_path / "out" / "b.parquet").exists()
 
 
 @pytest.mark.covers("score --model")

@@ -126,7 +126,9 @@ class Server:
         return self.filter("artifacts", artifacts={"flow_run_id": {"any_": [str(run)]}})
 
     def artifact(self, run: UUID | str, key: str) -> dict[str, Any]:
-        (found,) = [artifact for artifact in self.artifacts(run) if artifact["key"] == key]
+        """The artifact of a run whose key begins with `key`."""
+        found, *others = [a for a in self.artifacts(run) if (a["key"] or "").startswith(key)]
+        assert not others
         return found
 
     def table(self, run: UUID | str, key: str) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ import pytest
 
 from imdb_classifier import tasks
 from imdb_classifier.batch.outputs import scored_file
-from imdb_classifier.batch.results import FileResult
 from imdb_classifier.batch.run import locked
 from imdb_classifier.errors import (
     BundleError,
@@ -75,7 +74,9 @@ def test_files_that_fail_and_then_do_not(
 
     seen = server.get(f"/flow_runs/{run}")
     assert seen["state"]["type"] == "COMPLETED"
-    assert seen["state"]["message"].startswith("5 rows in 2 files scored by production-")
+    message = seen["state"]["message"]
+    assert message.startswith("0 rows in 0 files scored by production-")
+    assert ", 2 files reused. All outputs: 5 rows, " in message
     assert seen["state"]["message"].endswith(" 2 without text, 0 truncated.")
     assert _written(output) == [
         "_DRIFT.json",
@@ -208,6 +209,22 @@ def test_too_many_bad_files_end_a_run(
     assert statuses == {"failed", "pending"}
 
 
+@pytest.mark.covers("score-parquet:accept_bad_files", "score-parquet:prune")
+def test_bad_files_are_accepted_and_outputs_without_an_input_deleted(
+    score: Callable[..., Any], reviews: Path, tmp_path: Path
+) -> None:
+    folder = reviews / "day=2026-11-02"
+    parameters = {"source": str(folder), "output": str(tmp_path / "scored")}
+    state, _ = score(**parameters, accept_bad_files=1)
+    assert state.is_completed()
+    assert ", 1 file failed. All outputs: 2 rows" in state.message
+    (folder / "a.parquet").rename(folder / "c.parquet")
+    state, _ = score(**parameters, accept_bad_files=1, prune=True)
+    assert state.result().pruned == ("a.parquet",)
+    names = ["_DRIFT.json", "_MANIFEST.json", "_SUCCESS", "c.parquet"]
+    assert _written(tmp_path / "scored") == names
+
+
 @pytest.mark.covers("score-parquet:runner")
 def test_without_dask_the_extra_is_named(
     score: Callable[..., Any], reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -265,8 +282,8 @@ def test_an_unexpected_error_fails_one_file_and_keeps_its_message_back(
 ) -> None:
     score_file = scored_file.score_file
 
-    def broken(planned: Any, *arguments: Any, **options: Any) -> FileResult:
-        if planned.name == "a.parquet":
+    def broken(planned: Any, *arguments: Any, **options: Any) -> Any:
+        if planned.file.name == "a.parquet":
             return score_file(planned, *arguments, **options)
         raise RuntimeError("A warm and funny film")
 
@@ -323,5 +340,6 @@ def test_the_table_shows_failed_files_first_and_no_more_than_200(
     rows = server.table(run, "scored-files")
     assert [row["name"] for row in rows] == ["c.parquet", "a.parquet"]
     description = server.artifact(run, "scored-files")["description"]
-    assert description.startswith("3 files (1 failed, 0 skipped, 0 pending); 4 rows: ")
-    assert description.endswith("Only 2 files shown, failed ones first.")
+    assert description.startswith("4 rows in 2 files scored by production-")
+    assert ", 1 file failed. Output: " in description
+    assert description.endswith("Only 2 files are shown, failed ones first, reused ones last.")

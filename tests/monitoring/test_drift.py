@@ -121,7 +121,9 @@ def test_a_batch_is_compared_whatever_was_there_already(scorer: Scorer, tmp_path
         again = score_parquet(str(source), str(output), bundled)
         alone = score_parquet(str(source / "0.parquet"), str(tmp_path / "0.parquet"), bundled)
     assert first.drift is not None
-    assert first.drift == again.drift
+    assert first.drift == first.output_drift == again.output_drift
+    assert again.drift is not None
+    assert again.drift.batch.rows == 4
     assert (output / "_DRIFT.json").read_bytes() == written
     batch = first.drift.batch
     assert (batch.rows, batch.texts, batch.without_text, batch.truncated) == (12, 6, 6, 3)

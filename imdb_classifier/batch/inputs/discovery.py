@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 
 from imdb_classifier.batch.inputs.delta_table import DELTA_LOG, live_files
 from imdb_classifier.batch.inputs.file_names import (
@@ -119,25 +117,6 @@ def find_files(source: StrPath) -> list[tuple[str, str]]:
     if root is None:
         return [(source, printable(os.path.basename(source)))]
     return [(os.path.join(root, name), printable(name)) for name in names]
-
-
-def group_files(rows: Sequence[int], most: int, least_rows: int) -> list[range]:
-    """Group neighboring files into units of about equal work.
-
-    Args:
-        rows: Number of rows of each file, in order.
-        most: Maximum number of units.
-        least_rows: Minimum number of rows per unit, except the last: every unit has an overhead.
-
-    Returns:
-        The positions of each unit's files; together, they contain every file once, in order.
-    """
-    goal = max(least_rows, -(-sum(rows) // most), 1)
-    # A file belongs to the unit that contains its first row; empty files at the end, to the last.
-    befores = accumulate(rows[:-1], initial=0)
-    unit_of_file = [min(before // goal, most - 1) for before in befores]
-    starts = [i for i, unit in enumerate(unit_of_file) if i == 0 or unit != unit_of_file[i - 1]]
-    return [range(start, end) for start, end in pairwise([*starts, len(rows)])]
 
 
 def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]:

@@ -1,14 +1,15 @@
-"""What scoring wrote into a file's footer, and whether the file can stay as it is."""
+"""What scoring writes into a file's footer: what the file was made from, and what it contains."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, Literal
+from dataclasses import asdict
+from typing import Any, Final
 
 import pyarrow as pa
 
-from imdb_classifier.batch.options import Selection
+from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.parquet_footer.added_columns import set_key_value
 from imdb_classifier.batch.parquet_footer.compact_protocol import Struct
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter, end_of_file
@@ -16,7 +17,7 @@ from imdb_classifier.errors import OutputExistsError, UnreadableFileError, canno
 from imdb_classifier.schema import FOOTER_KEY
 from imdb_classifier.storage import ABSENT, State, storage_of
 
-CAME_FROM: Final[Mapping[str, str]] = {
+_CHANGES: Final[Mapping[str, str]] = {
     "model_hash": "another model ({model_id})",
     "options": "other options",
     "input_footer": "an older state of the input",
@@ -78,7 +79,7 @@ def state_of_own(path: str, is_own: Callable[[pa.NativeFile], bool]) -> State:
         if state != ABSENT:
             with storage.open(path) as file:
                 if not is_own(file):
-                    raise _foreign(path)
+                    raise foreign(path)
     except OSError as error:
         raise cannot_write(path, error) from error
     return state
@@ -93,52 +94,26 @@ def has_keys(file: pa.NativeFile, keys: Collection[str]) -> bool:
     return isinstance(found, dict) and found.keys() >= set(keys)
 
 
-def _foreign(path: str) -> OutputExistsError:
-    return OutputExistsError(path, "imdb-classifier did not write it", "Name another OUTPUT.")
+def foreign(path: str) -> OutputExistsError:
+    """Return the error to raise where an output would replace a file of another program."""
+    return OutputExistsError(path, "imdb-classifier did not write it", "Choose another OUTPUT.")
 
 
-def row_count(path: str) -> int:
-    """Rows of a Parquet file, from its footer; 0 if it cannot be read."""
-    try:
-        return int(FileFooter.read(path).metadata.num_rows)
-    except UnreadableFileError:
-        return 0
+def origin(footer: FileFooter, model_hash: str, options: ScoreOptions) -> dict[str, Any]:
+    """Return what determines an output, as its footer says it: model, options and input."""
+    return {
+        "model_hash": model_hash,
+        "options": asdict(options),
+        "input_footer": footer.digest,
+    }
 
 
-def existing_output(
-    target: str, origin: Mapping[str, Any], selection: Selection
-) -> Literal["skipped"] | dict[str, Any] | None:
-    """What an existing output means for its input.
+def changes(provenance: Mapping[str, Any], origin: Mapping[str, Any]) -> list[str]:
+    """Return what an output was scored from, as far as it would be scored from something else now.
 
     Args:
-        target: The output.
-        origin: What the footer would say of model, options and input.
-        selection: Which files are scored.
-
-    Returns:
-        The footer of an output that is up to date and stays, "skipped" if the selection leaves the
-        file out, None if it is to be scored.
-
-    Raises:
-        OutputExistsError: The output exists and may not be replaced.
+        provenance: What its footer says.
+        origin: What its footer would say, see `origin`.
     """
-    try:
-        there = storage_of(target).kind(target)
-    except OSError as error:
-        raise cannot_write(target, error) from error
-    if there is None:
-        return None if selection.new else "skipped"
-    footer = read_provenance(target)
-    if footer is None:
-        raise _foreign(target)
-    changed = [key for key in CAME_FROM if footer.get(key) != origin[key]]
-    if not changed:
-        return None if selection.force else footer
-    if selection.stale == "refuse":
-        came_from = (CAME_FROM[key].format(model_id=footer.get("model_id")) for key in changed)
-        raise OutputExistsError(
-            target,
-            f"it was scored from {' and '.join(dict.fromkeys(came_from))}",
-            "Replace such outputs with --only new,stale, or name another OUTPUT.",
-        )
-    return None if selection.stale == "replace" else "skipped"
+    changed = (phrase for key, phrase in _CHANGES.items() if provenance.get(key) != origin[key])
+    return [phrase.format(model_id=provenance.get("model_id")) for phrase in changed]

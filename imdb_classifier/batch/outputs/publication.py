@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import asdict
 from typing import Any, Final
 
-from imdb_classifier.batch.inputs.discovery import DiscoveredFile
 from imdb_classifier.batch.inputs.file_names import is_hidden, is_parquet
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.drift_report import DRIFT_FILE, state_of_report
-from imdb_classifier.batch.outputs.provenance import provenance_in, read_provenance
-from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
-from imdb_classifier.batch.results import COUNTS, FileResult
+from imdb_classifier.batch.outputs.provenance import (
+    foreign,
+    has_keys,
+    read_provenance,
+    state_of_own,
+)
+from imdb_classifier.batch.results import COUNTS, RunResult
 from imdb_classifier.errors import (
     BadDataError,
     NoInputError,
@@ -29,15 +32,35 @@ from imdb_classifier.storage.files import to_json
 
 RUN_MANIFEST_FILE: Final = "_MANIFEST.json"
 SUCCESS_FILE: Final = "_SUCCESS"
+_MANIFEST_KEYS: Final = ("model_hash", "files")
+
+
+def check_ours(output: str, names: Container[str]) -> None:
+    """Make sure that no other program has declared a folder complete.
+
+    Args:
+        output: The folder.
+        names: The files in it.
+
+    Raises:
+        OutputExistsError: It has a ``_SUCCESS``, ``_MANIFEST.json`` or ``_DRIFT.json`` that
+            imdb-classifier did not write.
+        CannotWriteError: One of them cannot be read.
+    """
+    state_of_report(os.path.join(output, DRIFT_FILE))
+    manifest = os.path.join(output, RUN_MANIFEST_FILE)
+    state_of_own(manifest, lambda opened: has_keys(opened, _MANIFEST_KEYS))
+    # A manifest is written before its _SUCCESS, and deleted after it.
+    if SUCCESS_FILE in names and RUN_MANIFEST_FILE not in names:
+        raise foreign(os.path.join(output, SUCCESS_FILE))
 
 
 def unpublish(output: str) -> None:
     """Mark a folder as incomplete, until `publish`.
 
     Raises:
-        CannotWriteError: The folder cannot be written, or it has a ``_DRIFT.json`` of others.
+        CannotWriteError: The folder cannot be written.
     """
-    state_of_report(os.path.join(output, DRIFT_FILE))
     try:
         for name in (SUCCESS_FILE, RUN_MANIFEST_FILE, DRIFT_FILE):
             storage_of(output).delete(os.path.join(output, name))
@@ -46,67 +69,67 @@ def unpublish(output: str) -> None:
 
 
 def publish(
-    output: str,
-    source: str,
-    bundle: Bundle,
-    options: ScoreOptions,
-    files: Iterable[DiscoveredFile],
-    results: Iterable[FileResult],
+    output: str, source: str, bundle: Bundle, options: ScoreOptions, result: RunResult
 ) -> None:
     """Mark a folder as complete.
 
-    Nothing in the manifest differs between two runs over the same input.
+    Nothing in the manifest differs between two runs over the same input and output.
 
     Args:
         output: The folder.
         source: What was scored, as the user named it.
         bundle: The model that scored all of it.
         options: Columns, and rows without text.
-        files: All of its files.
-        results: One for each: scored or reused.
+        result: What happened to its files.
 
     Raises:
-        BadDataError: An output is no longer what this run wrote or found.
         CannotWriteError: The folder cannot be written.
     """
     storage = storage_of(output)
+    finished = [file for file in result.files if file.is_finished]
+    counts = [{column: getattr(file, column) for column in COUNTS} for file in finished]
+    manifest = {
+        "input": printable(storage_of(source).absolute(source)),
+        "model_id": bundle.model_id,
+        "model_hash": bundle.model_hash,
+        "options": asdict(options),
+        "totals": {
+            "files": len(finished),
+            **{column: sum(count[column] for count in counts) for column in COUNTS},
+        },
+        # A footer's digest covers the whole file: it has checksums of everything before it.
+        "files": [
+            {"name": file.name, **count, "footer_digest": file.footer_digest}
+            for file, count in zip(finished, counts, strict=True)
+        ],
+        "bad_files": [{"name": file.name, "error": file.error} for file in result.failed],
+        "skipped": [file.name for file in result.of_status("skipped")],
+        "orphans": [name for name in result.orphans if name not in result.pruned],
+    }
     try:
-        listed = [
-            _listed(file, result, bundle.model_hash)
-            for file, result in zip(files, results, strict=True)
-        ]
-        manifest = {
-            "input": printable(storage_of(source).absolute(source)),
-            "model_id": bundle.model_id,
-            "model_hash": bundle.model_hash,
-            "options": asdict(options),
-            "totals": {
-                "files": len(listed),
-                **{column: sum(file[column] for file in listed) for column in COUNTS},
-            },
-            "files": listed,
-        }
         storage.write_text(os.path.join(output, RUN_MANIFEST_FILE), to_json(manifest))
         storage.write_text(os.path.join(output, SUCCESS_FILE), "")
     except OSError as error:
         raise cannot_write(output, error) from error
 
 
-def _listed(file: DiscoveredFile, result: FileResult, model_hash: str) -> dict[str, Any]:
-    footer = FileFooter.read(file.target)
-    provenance = provenance_in(footer)
-    if provenance is None or provenance["model_hash"] != model_hash:
-        raise BadDataError(
-            "All outputs of a run must come from one model.",
-            f"{file.target} was changed during the run.",
-            "Let only one run at a time write there, and rerun.",
-        )
-    return {
-        "name": file.name,
-        **{column: getattr(result, column) for column in COUNTS},
-        # It covers the whole file: the footer has checksums of everything before it.
-        "footer_digest": footer.digest,
-    }
+def prune(output: str, orphans: Iterable[str]) -> tuple[str, ...]:
+    """Delete outputs whose input no longer exists; return their names.
+
+    Args:
+        output: The folder.
+        orphans: Their names; all of them were written by imdb-classifier.
+
+    Raises:
+        CannotWriteError: The folder cannot be written.
+    """
+    pruned = tuple(orphans)
+    try:
+        for name in pruned:
+            storage_of(output).delete(os.path.join(output, name))
+    except OSError as error:
+        raise cannot_write(output, error) from error
+    return pruned
 
 
 class Publication:
@@ -120,6 +143,8 @@ class Publication:
         model_id: The model that scored all of it.
         source: The input, or None for a single file.
         files: What the manifest says about each file, by its name; empty for a single file.
+        orphans: Names of files whose input was gone.
+        unscored: Names of inputs that the run left out: bad ones, and those not selected.
 
     Raises:
         NoInputError: It is neither.
@@ -131,6 +156,8 @@ class Publication:
         self.output = output
         self.source: str | None = None
         self.files: dict[str, dict[str, Any]] = {}
+        self.orphans: frozenset[str] = frozenset()
+        self.unscored: frozenset[str] = frozenset()
         try:
             said = self._said()
         except OSError as error:
@@ -157,6 +184,9 @@ class Publication:
             said: dict[str, Any] = json.loads(storage.read_text(manifest))
             self.source = said["input"]
             self.files = {listed["name"]: listed for listed in said["files"]}
+            self.orphans = frozenset(said["orphans"])
+            bad = (listed["name"] for listed in said["bad_files"])
+            self.unscored = frozenset((*bad, *said["skipped"]))
         except (ValueError, LookupError, TypeError) as error:
             raise BadDataError(
                 f"{manifest} must list the files of a finished run.",

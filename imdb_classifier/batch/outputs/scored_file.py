@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -15,14 +14,15 @@ import pyarrow.parquet as pq
 
 from imdb_classifier.batch.inputs.discovery import DiscoveredFile
 from imdb_classifier.batch.inputs.reader import CheckedInput, RowReader, check_input, open_rows
-from imdb_classifier.batch.options import ScoreOptions, Selection
+from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.appended_copy import AppendedCopy
-from imdb_classifier.batch.outputs.provenance import existing_output
+from imdb_classifier.batch.outputs.provenance import foreign, origin, read_provenance
 from imdb_classifier.batch.outputs.quarantine import Quarantine
 from imdb_classifier.batch.outputs.rewritten_copy import RewrittenCopy
 from imdb_classifier.batch.outputs.scored_rows import ScoredRows, score_rows
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.results import COUNTS, FileResult
+from imdb_classifier.batch.units import FileToScore
 from imdb_classifier.errors import (
     BadDataError,
     NoInputError,
@@ -39,13 +39,12 @@ from imdb_classifier.version import __version__
 
 
 def score_file(
-    file: DiscoveredFile,
+    file: FileToScore,
     scorer: Scorer,
     options: ScoreOptions,
-    selection: Selection,
     *,
     on_rows: Callable[[int], None] | None = None,
-) -> FileResult:
+) -> tuple[FileResult, BatchProfile]:
     """Score one Parquet file; afterwards its output is complete, or as it was before.
 
     The output is the input's bytes up to its footer, the chunks of the label and the probability,
@@ -56,74 +55,101 @@ def score_file(
         file: The file and its output.
         scorer: The model.
         options: Columns, and rows without text.
-        selection: Whether it is scored if its output exists already. Files that scoring did not
-            write are never replaced.
-        on_rows: Called after each batch with the number of rows more that are done.
+        on_rows: Called after each batch with the number of rows done since the last call.
+
+    Returns:
+        What happened to it, and what its texts look like.
 
     Raises:
         NoInputError: The input is gone.
         BadDataError: The input cannot be read, lacks the text column, has no text in it, changed
             while it was read, or has a column or a Hive partition that an output column would
             overwrite.
-        CannotWriteError: The output cannot be written, or exists and may not be replaced.
+        CannotWriteError: The output cannot be written.
     """
     on_rows = on_rows or (lambda rows: None)
+    source, target = file.file.source, file.file.target
     try:
-        state = storage_of(file.source).state(file.source)
+        state = storage_of(source).state(source)
     except OSError as error:
-        raise UnreadableFileError(file.source, first_line(error)) from error
+        raise UnreadableFileError(source, first_line(error)) from error
     if state == ABSENT:
-        raise NoInputError(
-            "An input file must exist.", f"{file.source} does not.", "Check the path."
-        )
-    footer = FileFooter.read(file.source)
-    origin = origin_of(footer, scorer, options)
-    try:
-        replaced = storage_of(file.target).state(file.target)
-    except OSError as error:
-        raise cannot_write(file.target, error) from error
-    there = existing_output(file.target, origin, selection)
-    if there == "skipped":
-        return FileResult(file.name, "skipped")
-    if there is not None:
-        on_rows(there["rows"]["all"])
-        return _result(file, "reused", there)
-    checked = check_input(footer, file.name, options)
-    quarantine = Quarantine(file.quarantine, file.name) if options.quarantine else None
+        raise NoInputError("An input file must exist.", f"{source} does not.", "Check the path.")
+    footer = FileFooter.read(source)
+    checked = check_input(footer, file.file.name, options)
+    replaced = _state_of_output(target) if file.replaces else ABSENT
+    quarantine = Quarantine(file.file.quarantine, file.file.name) if options.quarantine else None
     try:
         with (
-            storage_of(file.target).writing(file.target, replaced) as unfinished,
+            storage_of(target).writing(target, replaced) as unfinished,
             quarantine or nullcontext(),
         ):
-            tally = _Tally(file.source, options, quarantine, on_rows)
-            with _copy_of(file.source, checked, unfinished, options) as (reader, copy):
+            tally = _Tally(source, options, quarantine, on_rows)
+            with _copy_of(source, checked, unfinished, options) as (reader, copy):
                 others = options.columns if isinstance(copy, RewrittenCopy) else ()
                 for rows in score_rows(reader, checked.path, scorer, others):
                     tally.add(rows)
                     copy.write(rows)
                 provenance = copy.finish(
                     {
-                        **origin,
+                        **origin(footer, scorer.bundle.model_hash, options),
                         "model_id": scorer.bundle.model_id,
                         "package_version": __version__,
                         "rows": tally.counts,
                         "profile": tally.profile.to_dict(),
                     }
                 )
-            _check_source(file.source, state)
-            _check_rows(unfinished, tally.counts, options)
+            _check_source(source, state)
+            written = FileFooter.read(unfinished, target)
+            _check_rows(unfinished, written, tally.counts, options)
     except OSError as error:
-        raise cannot_write(file.target, error) from error
-    return _result(file, "scored", provenance)
+        raise cannot_write(target, error) from error
+    result = result_of_output(file.file, "scored", provenance, written.digest)
+    return result, tally.profile
 
 
-def origin_of(footer: FileFooter, scorer: Scorer, options: ScoreOptions) -> dict[str, Any]:
-    """What decides an output, see `existing_output`."""
-    return {
-        "model_hash": scorer.bundle.model_hash,
-        "options": asdict(options),
-        "input_footer": footer.digest,
-    }
+def result_of_output(
+    file: DiscoveredFile,
+    status: Literal["scored", "reused"],
+    provenance: Mapping[str, Any],
+    footer_digest: str,
+) -> FileResult:
+    """Return the result of a file whose output is up to date.
+
+    Args:
+        file: The file and its output.
+        status: Whether this run scored it.
+        provenance: What the output's footer says.
+        footer_digest: The digest of that footer.
+    """
+    rows = provenance["rows"]
+    return FileResult(
+        name=file.name,
+        status=status,
+        rows=rows["all"],
+        positive=rows["positive"],
+        negative=rows["negative"],
+        without_text=rows["without_text"],
+        truncated=rows["truncated"],
+        output=printable(file.target),
+        footer_digest=footer_digest,
+    )
+
+
+def _state_of_output(target: str) -> State:
+    """Return the state of an output that is to be replaced.
+
+    Raises:
+        OutputExistsError: Another program has replaced it meanwhile.
+        CannotWriteError: It cannot be accessed.
+    """
+    try:
+        state = storage_of(target).state(target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    if state != ABSENT and read_provenance(target) is None:
+        raise foreign(target)
+    return state
 
 
 @contextmanager
@@ -206,14 +232,18 @@ def _check_source(source: str, state: State) -> None:
     )
 
 
-def _check_rows(unfinished: str, counts: Mapping[str, int], options: ScoreOptions) -> None:
+def _check_rows(
+    unfinished: str, footer: FileFooter, counts: Mapping[str, int], options: ScoreOptions
+) -> None:
     """Make sure that the new columns can be read again, and that every row is accounted for."""
     names = [field.name for field in scored_fields(options.prefix)]
     written = dict.fromkeys(("positive", "negative", "without_text"), 0)
     try:
         with (
             pa.OSFile(os.fsencode(unfinished)) as stream,
-            pq.ParquetFile(stream, page_checksum_verification=True, pre_buffer=False) as file,
+            pq.ParquetFile(
+                stream, metadata=footer.metadata, page_checksum_verification=True, pre_buffer=False
+            ) as file,
         ):
             for batch in file.iter_batches(columns=names):
                 labels, probabilities = (batch.column(name) for name in names)
@@ -235,19 +265,3 @@ def _check_rows(unfinished: str, counts: Mapping[str, int], options: ScoreOption
             f"{rows:,} rows with {labels_written:,} labels were written in place of "
             f"{sum(expected.values()):,} rows with {labels_expected:,} labels"
         )
-
-
-def _result(
-    file: DiscoveredFile, status: Literal["scored", "reused"], footer: Mapping[str, Any]
-) -> FileResult:
-    rows = footer["rows"]
-    return FileResult(
-        name=file.name,
-        status=status,
-        rows=rows["all"],
-        positive=rows["positive"],
-        negative=rows["negative"],
-        without_text=rows["without_text"],
-        truncated=rows["truncated"],
-        output=printable(file.target),
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -39,10 +39,13 @@ Columns = Annotated[
     str | None, typer.Option(metavar="NAME,...", help=help_of(ScoreOptions, "columns"))
 ]
 Only = Annotated[str | None, typer.Option(help=help_of(Selection, "only"))]
-Force = Annotated[bool, typer.Option(help=help_of(Selection, "force"))]
+Force = Annotated[bool, typer.Option("--force", help=help_of(Selection, "force"))]
 AllowUnapproved = Annotated[
     bool, typer.Option(help="Score with a version that has not passed the promotion checks.")
 ]
+
+FILES_SHOWN: Final = 50
+"""Files in an output up to which those that are reused are shown, too."""
 
 
 def score(
@@ -56,6 +59,9 @@ def score(
     columns: Columns = None,
     only: Only = Selection.only,
     force: Force = Selection.force,
+    prune: Annotated[
+        bool, typer.Option("--prune", help=help_of(Selection, "prune"))
+    ] = Selection.prune,
     allow_unapproved: AllowUnapproved = False,
     deadline: Annotated[
         str | None, typer.Option(help=help_of(Limits, "deadline"))
@@ -63,6 +69,9 @@ def score(
     max_bad_files: Annotated[
         int | None, typer.Option(help=help_of(Limits, "max_bad_files"))
     ] = Limits.max_bad_files,
+    accept_bad_files: Annotated[
+        int, typer.Option(help=help_of(Limits, "accept_bad_files"))
+    ] = Limits.accept_bad_files,
     drift_limit: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,14 +98,14 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Add a sentiment label and a probability to every review in Parquet files."""
-    from imdb_classifier.batch.inputs.discovery import find_files
-    from imdb_classifier.batch.outputs.provenance import row_count
-    from imdb_classifier.batch.run import score_parquet
+    from imdb_classifier.batch.file_pool import score_files
+    from imdb_classifier.batch.run import BatchRun
     from imdb_classifier.cli.commands.flow_commands import score_by_flow
     from imdb_classifier.scoring.scorer import Scorer
 
     options = ScoreOptions(text_column, prefix, on_null, quarantine, listed_names(columns))
-    selection, limits = Selection(only, force), Limits(deadline, max_bad_files)
+    selection = Selection(only, force, prune)
+    limits = Limits(deadline, max_bad_files, accept_bad_files)
     named_limits = dict(map(named_limit, drift_limit or ()))
     drift_limits = DriftLimits.of(named_limits)
     if runner != "local" or scheduler is not None:
@@ -115,21 +124,24 @@ def score(
         )
         _show_result(as_json, result, runner)
         raise typer.Exit(result.exit_code)
-    total = sum(row_count(path) for path, _ in find_files(source))
     with (
         Scorer.load(model, Registry.at(registry), allow_unapproved=allow_unapproved) as scorer,
-        row_progress(total) as on_rows,
-    ):
-        result = score_parquet(
+        err.status("finding files") as waiting,
+        BatchRun.open(
             source,
             output,
-            scorer,
+            scorer.bundle.model_hash,
             options,
             selection=selection,
             limits=limits,
             drift_limits=drift_limits,
-            on_rows=on_rows,
-        )
+        ) as run,
+    ):
+        waiting.stop()
+        units = run.units()
+        with row_progress(sum(unit.rows for unit in units)) as on_rows:
+            scored = [score_files(unit, scorer, on_rows) for unit in units]
+        result = run.finish(scored, scorer.bundle)
         engine = scorer.bundle.engine.name
     _show_result(as_json, result, engine)
     raise typer.Exit(result.exit_code)
@@ -139,20 +151,20 @@ def _show_result(as_json: bool, result: RunResult, how: str) -> None:
     totals = result.totals()
     columns = [column for column in COUNTS if column != "truncated" or totals[column]]
     shown = table(
-        f"Scored by {result.model_id} ({how})",
+        f"{result.summary.removesuffix('.')} ({how})",
         *("file", "status", *(f"#{column.replace('_', ' ')}" for column in columns)),
     )
+    # Reused files are counted only, or the new ones would be hard to find among them.
+    all_reused = totals["reused"] == totals["files"]
     for file in result.files:
-        counts = (getattr(file, column) for column in columns)
-        shown.add_row(file.name, file.status, *(f"{count:,}" for count in counts))
+        if file.status != "reused" or all_reused or totals["files"] <= FILES_SHOWN:
+            counts = (getattr(file, column) for column in columns)
+            shown.add_row(file.name, file.status, *(f"{count:,}" for count in counts))
     if totals["files"] > 1:
         shown.add_section()
         shown.add_row("all", "", *(f"{totals[column]:,}" for column in columns))
-    if totals["pending"]:
-        pending = counted(totals["pending"], "file")
-        err.print(f"Stopped early: {pending} pending. Rerun to continue.")
-    if totals["skipped"]:
-        err.print(f"{counted(totals['skipped'], 'file')} skipped because of --only.")
+    for note in result.notes():
+        err.print(note, soft_wrap=True)
     if result.drift and result.drift.crossed:
         err.print(result.drift.summary, style="yellow", soft_wrap=True)
     for file in result.failed:

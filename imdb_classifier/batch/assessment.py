@@ -1,0 +1,205 @@
+"""What a run does with each file, from the footers of the file and of its output."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Self, TypeVar
+
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile, Discovery
+from imdb_classifier.batch.inputs.file_names import is_hidden, is_parquet
+from imdb_classifier.batch.options import ScoreOptions, Selection
+from imdb_classifier.batch.outputs.provenance import (
+    changes,
+    foreign,
+    origin,
+    provenance_in,
+    read_provenance,
+)
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
+from imdb_classifier.errors import (
+    ImdbClassifierError,
+    OutputExistsError,
+    UnreadableFileError,
+    cannot_write,
+)
+from imdb_classifier.storage import storage_of
+
+_T = TypeVar("_T")
+
+Verdict = Literal["new", "stale", "finished", "skipped", "outdated", "failing"]
+
+_FILES_AT_ONCE: Final = 16
+"""Threads. A footer in an object store takes many times longer to arrive than to be read."""
+_SLICE: Final = 64
+"""Files that a thread takes at a time."""
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What a run does with one file.
+
+    Attributes:
+        file: The file and its output.
+        verdict: ``new`` or ``stale``: it is scored, and ``stale`` replaces an output of another
+            model, input or options. ``finished``: its output is up to date. ``skipped`` or
+            ``outdated``: the selection leaves out a new or a stale file. ``failing``: its output
+            exists and must not be replaced.
+        rows: Rows in it; 0 if it cannot be read.
+        footer: Its footer; None if it cannot be read, so that scoring it will fail.
+        error: Why it cannot be read, or why it is ``failing``.
+        provenance: What scoring wrote into its output; None if there is no output of ours.
+        output_digest: Digest of the output's footer; None if there is no output of ours.
+    """
+
+    file: DiscoveredFile
+    verdict: Verdict
+    rows: int
+    footer: FileFooter | None
+    error: ImdbClassifierError | None
+    provenance: dict[str, Any] | None = None
+    output_digest: str | None = None
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the run scores the file."""
+        return self.verdict in ("new", "stale")
+
+
+@dataclass(frozen=True)
+class ExistingOutputs:
+    """What an output consists of before a run.
+
+    Attributes:
+        output: The output, as the user named it.
+        names: The files in it, if it is a folder, as paths relative to it.
+        paths: All files that could be outputs.
+    """
+
+    output: str
+    names: frozenset[str]
+    paths: frozenset[str]
+
+    @classmethod
+    def find(cls, discovery: Discovery, output: str) -> Self:
+        """List the output of an input once.
+
+        Raises:
+            CannotWriteError: The output cannot be accessed.
+        """
+        storage = storage_of(output)
+        try:
+            if discovery.root is None:
+                target = discovery.files[0].target
+                exists = storage.kind(target) is not None
+                return cls(output, frozenset(), frozenset([target] if exists else []))
+            is_folder = storage.kind(output) == "folder"
+            names = frozenset(storage.find(output).names() if is_folder else [])
+        except OSError as error:
+            raise cannot_write(output, error) from error
+        return cls(output, names, frozenset(os.path.join(output, name) for name in names))
+
+    def contain(self, file: DiscoveredFile) -> bool:
+        """Return whether a file's output exists."""
+        return file.target in self.paths
+
+    def orphans(self, discovery: Discovery, source: str) -> tuple[str, ...]:
+        """Return the names of scored files whose input no longer exists, sorted.
+
+        Args:
+            discovery: What the input consists of.
+            source: The input. If it is a pattern, files that it does not match still exist.
+        """
+        if discovery.root is None:
+            return ()
+        root = discovery.root
+        storage = storage_of(source)
+        is_pattern = storage.kind(source) is None
+        targets = {file.target for file in discovery.files}
+        others = (
+            name
+            for name in sorted(self.names)
+            if is_parquet(name)
+            and not is_hidden(name)
+            and os.path.join(self.output, name) not in targets
+        )
+        return tuple(
+            name
+            for name in others
+            if not (is_pattern and storage.kind(os.path.join(root, name)))
+            and read_provenance(os.path.join(self.output, name)) is not None
+        )
+
+
+@dataclass(frozen=True)
+class Assessor:
+    """Decides what a run does with its files.
+
+    Attributes:
+        model_hash: The run's model.
+        options: Columns, and rows without text.
+        selection: Which files are scored, depending on existing outputs.
+        exists: Whether a file's output exists.
+    """
+
+    model_hash: str
+    options: ScoreOptions
+    selection: Selection
+    exists: Callable[[DiscoveredFile], bool]
+
+    def each(
+        self, files: Sequence[DiscoveredFile], use: Callable[[Assessment], _T]
+    ) -> Iterator[_T]:
+        """Assess files in parallel, and yield what `use` makes of each, in their order.
+
+        Footers may be large, so `use` should keep no more of them than it needs. It is called in
+        several threads.
+        """
+        slices = [files[begin : begin + _SLICE] for begin in range(0, len(files), _SLICE)]
+        with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="assess") as pool:
+            for part in pool.map(lambda part: [use(self.assess(file)) for file in part], slices):
+                yield from part
+
+    def assess(self, file: DiscoveredFile) -> Assessment:
+        """Read one footer of a file and, if its output exists, one of the output."""
+        footer, rows, error = _footer_of(file.source)
+        if not self.exists(file):
+            verdict: Verdict = "new" if self.selection.new else "skipped"
+            return Assessment(file, verdict, rows, footer, error)
+        output, _, fault = _footer_of(file.target)
+        provenance = None if output is None else provenance_in(output)
+        if output is None or provenance is None:
+            if fault is None or isinstance(fault, UnreadableFileError):
+                fault = foreign(file.target)
+            return Assessment(file, "failing", rows, footer, fault)
+        changed = ["an older state of the input"]
+        if footer is not None:
+            changed = changes(provenance, origin(footer, self.model_hash, self.options))
+        verdict = self._verdict(changed)
+        if verdict == "failing":
+            error = error or OutputExistsError(
+                file.target,
+                f"it was scored from {' and '.join(changed)}",
+                "Replace such outputs with --only new,stale, or choose another OUTPUT.",
+            )
+        return Assessment(file, verdict, rows, footer, error, provenance, output.digest)
+
+    def _verdict(self, changed: Sequence[str]) -> Verdict:
+        """Return what happens to a file that has an output, scored from something else if any."""
+        if not changed:
+            return "stale" if self.selection.force else "finished"
+        verdicts: dict[str, Verdict] = {
+            "refuse": "failing", "skip": "outdated", "replace": "stale"
+        }  # fmt: skip
+        return verdicts[self.selection.stale]
+
+
+def _footer_of(path: str) -> tuple[FileFooter | None, int, ImdbClassifierError | None]:
+    """Return a file's footer and its rows, or why it cannot be read."""
+    try:
+        footer = FileFooter.read(path)
+        return footer, int(footer.metadata.num_rows), None
+    except ImdbClassifierError as error:
+        return None, 0, error

@@ -33,9 +33,9 @@ def printable(text: str) -> str:
     Control and formatting characters are escaped, as ``\n``, ``\x1b`` or ``\u202e``, and so are the
     bytes of file names that are not valid UTF-8, which Python decodes as lone surrogates (PEP 383).
     """
-    return "".join(
-        character if character.isprintable() else _escaped(character) for character in text
-    )
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
 def _escaped(character: str) -> str:

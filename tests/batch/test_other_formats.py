@@ -80,4 +80,4 @@ def test_an_input_of_other_formats_only(tmp_path: Path, source: str) -> None:
 def test_what_comes_before_a_conversion() -> None:
     before = r"is not one\. Download it\. Decompress it\. Convert it first: python"
     with pytest.raises(BadDataError, match=before + r".*read_csv\(\"a\.csv\""):
-        check_formats(["s3://bucket/in/a.csv.gz"])
+        check_formats("s3://bucket/in", ["a.csv.gz"])

@@ -27,7 +27,7 @@ from imdb_classifier.storage import SUFFIX, Kind, is_remote, matches, static_par
 from imdb_classifier.storage.paths import StrPath, location_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DiscoveredFile:
     """One input file and its output.
 
@@ -67,14 +67,17 @@ def discover_files(source: str, output: str) -> Discovery:
     Args:
         source: A Parquet file; a folder, including its subfolders (Hive partitions such as
             ``day=2026-11-01`` are kept); or a glob pattern such as ``reviews/**/*.parquet``. In
-            folders and patterns, names that start with ``.`` or ``_`` are ignored, as in Spark and
-            Arrow.
+            folders, names must end in ``.parquet``, ``.parq`` or ``.pq``. Hidden names, which start
+            with ``.``, or with ``_`` and have no ``=``, are ignored, as in Spark. Of a Delta
+            table's folder, only live files are scored.
         output: For a file, the file to write, or a folder if the name does not end in ``.parquet``;
             otherwise a folder.
 
     Raises:
         NoInputError: There is no such file or folder, or no Parquet file in it.
-        UnreadableFileError: The input cannot be accessed.
+        MissingExtraError: It is a Delta table, and the extra ``delta`` is not installed.
+        BadDataError: It cannot be accessed, has only files in other formats, or is or has a table
+            whose rows cannot be told from its files.
         CannotWriteError: An output would be inside the input, or a folder is needed and the output
             is a file.
     """
@@ -88,16 +91,13 @@ def discover_files(source: str, output: str) -> Discovery:
             "Choose a folder as OUTPUT.",
         )
     pattern = "**" if root == source else os.path.relpath(source, root or ".")
-    for name in names:
-        _check_apart(root, pattern, os.path.join(output, name), source)
+    targets = [os.path.join(output, name) for name in names]
+    _check_apart(root, pattern, targets, source)
     files = tuple(
         DiscoveredFile(
-            os.path.join(root, name),
-            os.path.join(output, name),
-            printable(name),
-            _quarantine_of(output, name),
+            os.path.join(root, name), target, printable(name), _quarantine_of(output, name)
         )
-        for name in names
+        for name, target in zip(names, targets, strict=True)
     )
     return Discovery(root, files, ignored)
 
@@ -109,8 +109,7 @@ def find_files(source: StrPath) -> list[tuple[str, str]]:
         source: See `discover_files`.
 
     Raises:
-        NoInputError: There is no such file or folder, or no Parquet file in it.
-        UnreadableFileError: The input cannot be accessed.
+        ImdbClassifierError: See `discover_files`.
     """
     source = location_of(source)
     root, names, _ = _found(source)
@@ -128,7 +127,7 @@ def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]
     try:
         kind = storage.kind(source)
         if kind == "file":
-            check_formats([source])
+            check_formats("", [source])
             return None, [], ()
         if kind == "folder" and storage.kind(os.path.join(source, DELTA_LOG)) == "folder":
             return source, live_files(source), ()
@@ -138,9 +137,7 @@ def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]
         check_tables(source, root, names, listing.folders)
     except OSError as error:
         raise UnreadableFileError(source, first_line(error)) from error
-    paths = [os.path.join(root, name) for name in names or [file.name for file in ignored]]
-    if paths:
-        check_formats(paths)
+    check_formats(root, names or [file.name for file in ignored])
     if not names:
         found = "contains no Parquet file" if kind == "folder" else "matches no file"
         summary = ignored_summary(ignored)
@@ -164,7 +161,7 @@ def _single_file(source: str, output: str) -> DiscoveredFile:
             "Choose another OUTPUT.",
         )
     target = output if to_file else os.path.join(output, name)
-    _check_apart(source, ".", target, source)
+    _check_apart(source, ".", [target], source)
     quarantine = _quarantine_of(*os.path.split(target))
     return DiscoveredFile(source, target, printable(name), quarantine)
 
@@ -181,13 +178,24 @@ def _kind_of_output(output: str) -> Kind | None:
         raise cannot_write(output, error) from error
 
 
-def _check_apart(root: str, pattern: str, target: str, source_name: str) -> None:
-    """Make sure that an output is not one of the files that a pattern below a root means."""
-    inner, outer = (path if is_remote(path) else os.path.realpath(path) for path in (target, root))
-    inside = inner == outer or inner.startswith(outer.rstrip("/") + "/")
-    if inside and matches(os.path.relpath(inner, outer), pattern):
-        raise CannotWriteError(
-            "The output must lie outside the input, or the next run would score it too.",
-            f"{target} is part of {source_name}.",
-            "Choose another OUTPUT.",
-        )
+def _check_apart(root: str, pattern: str, targets: Sequence[str], source: str) -> None:
+    """Make sure that no output is one of the files that a pattern below a root means."""
+    outer = _resolved(root)
+    folders: dict[str, str] = {}
+    for target in targets:
+        folder, name = os.path.split(target)
+        if folder not in folders:
+            folders[folder] = _resolved(folder)
+        inner = os.path.join(folders[folder], name)
+        inside = inner == outer or inner.startswith(outer.rstrip("/") + "/")
+        if inside and matches(os.path.relpath(inner, outer), pattern):
+            raise CannotWriteError(
+                "The output must lie outside the input, or the next run would score it too.",
+                f"{target} is part of {source}.",
+                "Choose another OUTPUT.",
+            )
+
+
+def _resolved(path: str) -> str:
+    """Return a path without symbolic links."""
+    return path if is_remote(path) else os.path.realpath(path)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from imdb_classifier.errors import BadDataError
-from imdb_classifier.storage import SUFFIX
+from imdb_classifier.storage import SUFFIX, is_remote
 
 _COMPRESSED: Final = (".bz2", ".gz", ".xz", ".zip", ".zst")
 
@@ -43,22 +43,24 @@ def is_other_format(path: str) -> bool:
     return os.path.splitext(_decompressed(path))[1].lower() in _CONVERSIONS
 
 
-def check_formats(paths: Sequence[str]) -> None:
+def check_formats(root: str, names: Sequence[str]) -> None:
     """Make sure that an input does not consist of files in other formats only.
 
     Args:
-        paths: Its files; at least one.
+        root: The folder that the names are relative to.
+        names: All files of the input.
 
     Raises:
-        BadDataError: All of their names say so. The message has a command that converts the first.
+        BadDataError: All names say so. The message has a command that converts the first file.
     """
-    if all(map(is_other_format, paths)):
-        bare = _decompressed(paths[0])
-        others = " and neither are the others" if paths[1:] else ""
-        before = "Download it. " * ("://" in paths[0]) + "Decompress it. " * (bare != paths[0])
+    if names and all(map(is_other_format, names)):
+        path = os.path.join(root, names[0])
+        bare = _decompressed(path)
+        others = " and neither are the others" if names[1:] else ""
+        before = "Download it. " * is_remote(path) + "Decompress it. " * (bare != path)
         raise BadDataError(
             "Only Parquet files can be scored.",
-            f"By its name, {paths[0]} is not one{others}.",
+            f"By its name, {path} is not one{others}.",
             f"{before}Convert it first: {_command(bare)}",
         )
 
@@ -70,7 +72,7 @@ def _decompressed(path: str) -> str:
 
 def _command(path: str) -> str:
     """Return a shell command that converts a file; a downloaded one in the working folder."""
-    source = os.path.basename(path) if "://" in path else path
+    source = os.path.basename(path) if is_remote(path) else path
     stem, suffix = os.path.splitext(source)
     code = _CONVERSIONS[suffix.lower()]
     # In double quotes, unlike repr, because the shell's are single ones.

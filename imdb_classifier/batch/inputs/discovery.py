@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imdb_classifier.batch.inputs.delta_table import DELTA_LOG, live_files

@@ -312,12 +312,13 @@ class OutputExistsError(CannotWriteError):
 
 
 class OutputInUseError(CannotWriteError):
-    """Another run is writing to the same output."""
+    """Another run is writing to an output, or to a place that overlaps with it."""
 
-    def __init__(self, output: str) -> None:
+    def __init__(self, output: str, place: str) -> None:
+        overlap = "" if place == output else f", which overlaps with {output}"
         super().__init__(
             "Only one run at a time can write to an output.",
-            f"Another run is writing to {output}.",
+            f"Another run is writing to {place}{overlap}.",
             "Wait until it has finished, or choose another OUTPUT.",
         )
 

@@ -118,9 +118,10 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "Fix or remove the failed files and rerun; finished files are kept.",
     ),
     (
-        OutputInUseError("scored"),
+        OutputInUseError("scored/day=1", "scored"),
         73,
-        "Only one run at a time can write to an output. Another run is writing to scored. "
+        "Only one run at a time can write to an output. Another run is writing to scored, which "
+        "overlaps with scored/day=1. "
         "Wait until it has finished, or choose another OUTPUT.",
     ),
     (

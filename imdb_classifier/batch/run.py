@@ -11,7 +11,7 @@ from typing import Self
 
 from imdb_classifier.batch.assessment import Assessment, Assessor, ExistingOutputs
 from imdb_classifier.batch.file_pool import score_files
-from imdb_classifier.batch.inputs.discovery import Discovery, discover_files
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile, Discovery, discover_files
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
 from imdb_classifier.batch.outputs.drift_report import drift_file, state_of_report, write_drift
 from imdb_classifier.batch.outputs.publication import check_ours, prune, publish, unpublish
@@ -87,8 +87,8 @@ class BatchRun:
             options or ScoreOptions(), selection or Selection(), limits or Limits(),
         )  # fmt: skip
         ends_at = None if limits.seconds is None else time.time() + limits.seconds
-        with locked(output):
-            discovery = discover_files(source, output)
+        discovery = discover_files(source, output)
+        with locked(output, discovery.files[0] if discovery.root is None else None):
             outputs = ExistingOutputs.find(discovery, output)
             if discovery.root is None:
                 state_of_report(drift_file(discovery.files[0].target, False))
@@ -301,8 +301,12 @@ def score_parquet(
 
 
 @contextmanager
-def locked(output: str) -> Iterator[None]:
+def locked(output: str, single: DiscoveredFile | None = None) -> Iterator[None]:
     """Lock an output against other runs, see `Storage.lock`.
+
+    Args:
+        output: The output, as the user named it.
+        single: The file to score, if the input is a single file: only its outputs are locked.
 
     Raises:
         OutputInUseError: Another run is writing to it.
@@ -310,7 +314,11 @@ def locked(output: str) -> Iterator[None]:
     """
     held = ExitStack()
     try:
-        held.enter_context(storage_of(output).lock(output))
+        if single is None:
+            held.enter_context(storage_of(output).lock(output))
+        else:
+            side_files = (drift_file(single.target, False), single.quarantine)
+            held.enter_context(storage_of(output).lock(single.target, side_files))
     except OSError as error:
         raise cannot_write(output, error) from error
     try:

@@ -152,11 +152,17 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def lock(self, output: str) -> AbstractContextManager[None]:
+    def lock(
+        self, output: str, side_files: Sequence[str] | None = None
+    ) -> AbstractContextManager[None]:
         """Lock an output against other runs, and delete what interrupted runs left there.
 
+        Args:
+            output: A folder; or a file, if there are side files.
+            side_files: Other files that a run of a single file may write; None for a folder.
+
         Raises:
-            OutputInUseError: Another run is writing to it.
+            OutputInUseError: Another run is writing to it, or to an output that overlaps with it.
         """
 
     def check_state(self, path: str, expected: State | None) -> None:

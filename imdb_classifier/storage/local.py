@@ -5,30 +5,19 @@ File names that are not valid UTF-8 are strings with lone surrogates, as in Pyth
 
 from __future__ import annotations
 
-import glob
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from hashlib import sha256
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from secrets import token_hex
-from typing import Final
 
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
-from imdb_classifier.errors import OutputInUseError, UnreadableFileError
-from imdb_classifier.storage.base import ABSENT, SUFFIX, Kind, Listing, State, Storage, static_part
+from imdb_classifier.errors import UnreadableFileError
+from imdb_classifier.storage.base import ABSENT, Kind, Listing, State, Storage, static_part
+from imdb_classifier.storage.locks import lock_file, lock_folder, unfinished_name
 from imdb_classifier.storage.walk import list_files
-
-_LOCK_FILE: Final = ".imdb_classifier.lock"
-
-_UNFINISHED: Final = ".unfinished"
-
-_LONGEST_STEM: Final = 255 - len(f"..{'0' * 8}{_UNFINISHED}")
-"""In bytes. Most file systems limit names to 255 bytes."""
 
 
 class LocalStorage(Storage):
@@ -73,7 +62,7 @@ class LocalStorage(Storage):
     def writing(self, path: str, expected: State | None = None) -> Iterator[str]:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{_stem(target.name)}.{token_hex(4)}{_UNFINISHED}")
+        unfinished = target.with_name(unfinished_name(target.name))
         try:
             yield str(unfinished)
             _flush(unfinished)
@@ -103,7 +92,7 @@ class LocalStorage(Storage):
         target = Path(path)
         # A killed process leaves its folder behind. In a container, the next process has the same
         # id and replaces it.
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}{_UNFINISHED}")
+        unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         try:
@@ -123,59 +112,10 @@ class LocalStorage(Storage):
         with suppress(FileNotFoundError):
             shutil.rmtree(path)
 
-    @contextmanager
-    def lock(self, output: str) -> Iterator[None]:
-        target = Path(output)
-        is_file = output.endswith(SUFFIX) and not target.is_dir()
-        folder = target.parent if is_file else target
-        lock = folder / (f".{_stem(target.name)}.lock" if is_file else _LOCK_FILE)
-        name = glob.escape(_stem(target.name)) if is_file else "*"
-        unfinished = f".{name}.{'[0-9a-f]' * 8}{_UNFINISHED}"
-        leftovers = folder.glob if is_file else folder.rglob
-        made = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with _locked(lock, output):
-                before = set() if is_file else _folders_in(folder)
-                _remove(leftovers(unfinished))
-                try:
-                    yield
-                finally:
-                    # Workers on other machines that wrote for this run may have died.
-                    _remove(leftovers(unfinished))
-                    if not is_file:
-                        _remove_empty(_folders_in(folder) - before)
-        finally:
-            if made:
-                _remove_empty({folder})
-
-
-def _stem(name: str) -> str:
-    """Return what stands for a file's name in that of a temporary one, which is longer."""
-    encoded = os.fsencode(name)
-    return name if len(encoded) <= _LONGEST_STEM else sha256(encoded).hexdigest()
-
-
-def _folders_in(folder: Path) -> set[Path]:
-    return {Path(parent, name) for parent, names, _ in os.walk(folder) for name in names}
-
-
-@contextmanager
-def _locked(lock: Path, output: str) -> Iterator[None]:
-    """Hold a lock that is released when this process ends, even if it is killed."""
-    try:
-        # Without flock, filelock would fall back to a lock that outlives a killed process.
-        held = FileLock(lock, timeout=0, thread_local=False, fallback_to_soft=False).acquire()
-    except Timeout:
-        raise OutputInUseError(output) from None
-    with held:
-        try:
-            yield
-        finally:
-            # Deleted while it is held, because filelock does not accept a lock on a deleted file.
-            # Windows cannot delete an open file; there, filelock deletes it.
-            with suppress(PermissionError):
-                lock.unlink(missing_ok=True)
+    def lock(
+        self, output: str, side_files: Sequence[str] | None = None
+    ) -> AbstractContextManager[None]:
+        return lock_folder(output) if side_files is None else lock_file(output, side_files)
 
 
 def _flush(path: Path) -> None:
@@ -185,14 +125,3 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove(files: Iterable[Path]) -> None:
-    for file in files:
-        file.unlink(missing_ok=True)
-
-
-def _remove_empty(folders: Iterable[Path]) -> None:
-    for folder in sorted(folders, reverse=True):
-        with suppress(OSError):  # not empty
-            folder.rmdir()

@@ -10,7 +10,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -114,7 +114,7 @@ class ObjectStorage(Storage):
             self.filesystem.delete_dir(key_of(path))
 
     @contextmanager
-    def lock(self, output: str) -> Iterator[None]:
+    def lock(self, output: str, side_files: Sequence[str] | None = None) -> Iterator[None]:
         # Object stores have no locks. Every object is complete, whichever run wrote it, and
         # publishing checks that the same model wrote all of them.
         yield

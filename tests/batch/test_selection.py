@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import pytest
 
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
 from imdb_classifier.batch.results import FileResult
-from imdb_classifier.batch.run import locked, score_parquet
+from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import BadDataError, ConfigurationError, OutputInUseError
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
@@ -103,16 +102,6 @@ def test_too_many_bad_files_end_a_run(folder: str, tmp_path: Path, scorer: Score
     assert (len(borne.failed), borne.totals()["pending"]) == (20, 0)
     with pytest.raises(ConfigurationError, match="It is -1"):
         Limits(None, -1)
-
-
-def test_two_runs_exclude_each_other(folder: str, tmp_path: Path, scorer: Scorer) -> None:
-    for output in ("out", "out.parquet"):
-        with locked(str(tmp_path / output)):
-            source = folder if output == "out" else f"{folder}/a.parquet"
-            with pytest.raises(OutputInUseError, match=re.escape(output)):
-                score_parquet(source, str(tmp_path / output), scorer)
-        assert score_parquet(source, str(tmp_path / output), scorer).exit_code == 0
-    assert not list(tmp_path.rglob("*.lock"))
 
 
 def test_a_dead_run_locks_nobody_out_and_what_it_left_is_removed(

@@ -1,31 +1,11 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from imdb_classifier.errors import OutputInUseError
 from imdb_classifier.storage import storage_of
-
-
-@pytest.mark.parametrize("name", ["out", "out.parquet"])
-def test_runs_stay_alone_however_often_the_lock_changes_hands(tmp_path: Path, name: str) -> None:
-    output, inside = str(tmp_path / name), tmp_path / "inside"
-    (tmp_path / "out").mkdir()
-
-    def take(times: int) -> None:
-        while times:
-            with suppress(OutputInUseError), storage_of(output).lock(output):
-                inside.touch(exist_ok=False)
-                inside.unlink()
-                times -= 1
-
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(take, [200] * 4))
-    assert [path.name for path in tmp_path.rglob("*")] == ["out"]
 
 
 def test_a_file_is_on_disk_before_it_replaces_the_old_one(
@@ -55,12 +35,13 @@ def test_names_may_be_as_long_as_the_file_system_allows(tmp_path: Path, length: 
     name = "é" * ((length - 8) // 2) + "x" * (length % 2) + ".parquet"
     assert len(os.fsencode(name)) == length
     target = str(tmp_path / name)
-    with storage_of(target).lock(target), storage_of(target).writing(target) as unfinished:
+    storage = storage_of(target)
+    with storage.lock(target, ()), storage.writing(target) as unfinished:
         Path(unfinished).write_text("new")
         assert [path.suffix for path in tmp_path.iterdir()].count(".unfinished") == 1
     assert [path.name for path in tmp_path.iterdir()] == [name]
     # What a killed run left is removed by the next one.
     left = tmp_path / Path(unfinished).name
     left.touch()
-    with storage_of(target).lock(target):
+    with storage.lock(target, ()):
         assert not left.exists()

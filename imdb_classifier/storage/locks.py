@@ -1,0 +1,191 @@
+"""Locks on outputs of this machine, and the temporary files that they cover.
+
+A run locks its output first and looks for locks around and inside it then. Of two runs whose
+outputs overlap, at least one therefore sees the other, whichever started first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from imdb_classifier.errors import OutputInUseError
+
+_LOCK: Final = ".imdb_classifier.lock"
+"""The name of a folder's lock, which lies in it, and the end of that of a file, beside it."""
+
+_UNFINISHED: Final = re.compile(r"\.(.+)\.[0-9a-f]{8}\.unfinished", re.DOTALL)
+
+_LONGEST_STEM: Final = 255 - len(f".{_LOCK}")
+"""In bytes. Most file systems limit names to 255 bytes; those of temporary files are shorter."""
+
+_ATTEMPTS: Final = 100
+
+
+def unfinished_name(name: str) -> str:
+    """Return the name of a new temporary file for a file."""
+    return f".{_stem(name)}.{token_hex(4)}.unfinished"
+
+
+@contextmanager
+def lock_folder(output: str) -> Iterator[None]:
+    """Lock a folder with all that is in it, and delete what interrupted runs left there.
+
+    Raises:
+        OutputInUseError: Another run is writing to it, around it or inside it.
+    """
+    with _only_one(output, output, "") as root:
+        before, leftovers = set(), []
+        for parent, _, names in os.walk(root, onerror=_skip_unreadable):
+            before.add(parent)
+            for name in names:
+                if _UNFINISHED.fullmatch(name):
+                    leftovers.append(os.path.join(parent, name))
+                elif name.endswith(_LOCK) and (parent, name) != (root, _LOCK):
+                    with _held(os.path.join(parent, name), output, _locked_by(parent, name)):
+                        pass  # A killed run left it.
+        _remove(leftovers)
+        try:
+            yield
+        finally:
+            # Workers on other machines that wrote for this run may have died.
+            for parent, _, names in os.walk(root, topdown=False, onerror=_skip_unreadable):
+                _remove(os.path.join(parent, name) for name in names if _UNFINISHED.fullmatch(name))
+                if parent not in before:
+                    _remove_if_empty(parent)
+
+
+@contextmanager
+def lock_file(output: str, side_files: Sequence[str]) -> Iterator[None]:
+    """Lock a file, and delete what interrupted runs left of it and of its side files.
+
+    Raises:
+        OutputInUseError: Another run is writing to it, or to a folder around it.
+    """
+    folder, name = os.path.split(output)
+    with _only_one(output, folder, name):
+        _remove(_leftovers_of([output, *side_files]))
+        try:
+            yield
+        finally:
+            _remove(_leftovers_of([output, *side_files]))
+
+
+@contextmanager
+def _only_one(output: str, folder: str, name: str) -> Iterator[str]:
+    """Lock a file in a folder or, without a name, the folder, and provide the folder's real path.
+
+    The folder is made for the time of the lock, and stays if something is written there.
+    """
+    folder = folder or "."
+    made: list[str] = []
+    try:
+        with ExitStack() as held:
+            for attempts_left in reversed(range(_ATTEMPTS)):
+                try:
+                    paths = (Path(folder), *Path(folder).parents)
+                    made = [str(path) for path in paths if not path.is_dir()]
+                    os.makedirs(folder, exist_ok=True)
+                    root = os.path.realpath(folder)
+                    lock = os.path.join(root, f".{_stem(name)}{_LOCK}" if name else _LOCK)
+                    held.enter_context(_held(lock, output, output))
+                    break
+                except (FileExistsError, FileNotFoundError):
+                    # Another run that made the folder may just have removed it again.
+                    if not attempts_left:
+                        raise
+            for place in (*([root] if name else []), *map(str, Path(root).parents)):
+                if _is_held(os.path.join(place, _LOCK)):
+                    raise OutputInUseError(output, place)
+            yield root
+    finally:
+        for path in made:
+            _remove_if_empty(path)
+
+
+@contextmanager
+def _held(lock: str, output: str, place: str) -> Iterator[None]:
+    """Hold a lock, which is released when this process ends, even if it is killed.
+
+    Raises:
+        OutputInUseError: Another run, which writes to a place, holds it.
+    """
+    try:
+        # Without flock, filelock would fall back to a lock that outlives a killed process. The mode
+        # lets every user see whether it is held.
+        held = FileLock(
+            lock, timeout=0, mode=0o644, thread_local=False, fallback_to_soft=False
+        ).acquire()
+    except Timeout:
+        raise OutputInUseError(output, place) from None
+    with held:
+        try:
+            yield
+        finally:
+            # Deleted while it is held, because filelock does not accept a lock on a deleted file.
+            with suppress(FileNotFoundError):
+                os.unlink(lock)
+
+
+def _is_held(lock: str) -> bool:
+    """Return whether a run holds a lock, without taking it: it may lie in a read-only folder."""
+    import fcntl  # Not on Windows, where only data frames can be scored.
+
+    try:
+        file = os.open(lock, os.O_RDONLY | os.O_NONBLOCK)
+    except (FileNotFoundError, PermissionError):  # The folder may be closed to us.
+        return False
+    try:
+        # Shared, so that runs that look at the same time do not see each other.
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _locked_by(folder: str, lock: str) -> str:
+    """Return the output that a lock in a folder covers."""
+    return os.path.join(folder, lock.removesuffix(_LOCK)[1:]).rstrip("/")
+
+
+def _stem(name: str) -> str:
+    """Return what stands for a file's name in those of its temporary file and its lock."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= _LONGEST_STEM else sha256(encoded).hexdigest()
+
+
+def _leftovers_of(files: Iterable[str]) -> Iterator[str]:
+    stems = {(folder, _stem(name)) for folder, name in map(os.path.split, files)}
+    for folder in {folder for folder, _ in stems}:
+        with suppress(FileNotFoundError):
+            for name in os.listdir(folder or "."):
+                found = _UNFINISHED.fullmatch(name)
+                if found and (folder, found[1]) in stems:
+                    yield os.path.join(folder, name)
+
+
+def _remove(files: Iterable[str]) -> None:
+    for file in files:
+        with suppress(FileNotFoundError):
+            os.unlink(file)
+
+
+def _remove_if_empty(folder: str) -> None:
+    with suppress(OSError):
+        os.rmdir(folder)
+
+
+def _skip_unreadable(error: OSError) -> None:
+    """Skip folders that are closed to us, such as a disk's ``lost+found``, and deleted ones."""
+    if not isinstance(error, FileNotFoundError | PermissionError):
+        raise error

@@ -24,7 +24,7 @@ from imdb_classifier.storage.base import (
 )
 from imdb_classifier.storage.clients import client
 from imdb_classifier.storage.damage import readable
-from imdb_classifier.storage.local import LocalStorage
+from imdb_classifier.storage.disk.local import LocalStorage
 from imdb_classifier.storage.object_store import ObjectStorage, key_of
 from imdb_classifier.storage.paths import StrPath, is_remote, location_of
 

@@ -281,7 +281,7 @@ def test_a_full_disk_leaves_what_was_there(
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     score()
     before = (tmp_path / "out.parquet").read_bytes()
-    monkeypatch.setattr("imdb_classifier.storage.local.os.replace", full)
+    monkeypatch.setattr("imdb_classifier.storage.disk.local.os.replace", full)
     with pytest.raises(CannotWriteError, match=r"out\.parquet failed: No space left on device"):
         score(ScoreOptions(prefix="mood_"), selection=Selection("stale"))
     assert (tmp_path / "out.parquet").read_bytes() == before

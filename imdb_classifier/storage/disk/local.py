@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from imdb_classifier.errors import UnreadableFileError
 from imdb_classifier.storage.base import ABSENT, Kind, Listing, State, Storage, static_part
-from imdb_classifier.storage.locks import lock_file, lock_folder, unfinished_name
-from imdb_classifier.storage.walk import list_files
+from imdb_classifier.storage.disk.locks import lock_file, lock_folder, unfinished_name
+from imdb_classifier.storage.disk.walk import list_files
 
 
 class LocalStorage(Storage):

@@ -1,0 +1,1 @@
+"""Files on the file systems of this machine."""

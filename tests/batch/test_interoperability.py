@@ -16,11 +16,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.batch.verification import verify_output
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.scoring.text_columns import labels
-from tests.footers import assert_appended, assert_statistics
+from tests.footers import (
+    SCHEMA,
+    assert_appended,
+    assert_selected,
+    assert_statistics,
+    items,
+    split,
+)
 from tests.other_systems import OtherSystems
 from tests.parquet_readers import PROBABILITY, READERS
 from tests.parquet_writers import (
@@ -87,6 +95,27 @@ def test_the_output_is_the_input_and_two_columns(
 
 
 @pytest.mark.parametrize("writer", WRITERS | ALL_TYPES)
+def test_columns_are_chosen(scored: Scored, scorer: Scorer, tmp_path: Path, writer: str) -> None:
+    source, _ = scored(writer)
+    score_parquet(source, tmp_path / "out.parquet", scorer, ScoreOptions(columns=["stars", "id"]))
+    assert_selected(source, tmp_path / "out.parquet", ["stars", "id"])
+    assert assert_statistics(tmp_path / "out.parquet") > 0
+
+
+@pytest.mark.parametrize("writer", WRITERS | ALL_TYPES)
+def test_rows_without_text_are_left_out(
+    scored: Scored, scorer: Scorer, tmp_path: Path, writer: str
+) -> None:
+    source, output = scored(writer)[0], tmp_path / "out.parquet"
+    score_parquet(source, output, scorer, ScoreOptions(on_null="skip"))
+    elements = [items(split(path)[1], SCHEMA) for path in (source, output)]
+    assert elements[1][1:-2] == elements[0][1:]
+    before, after = (pq.ParquetFile(path).read() for path in (source, output))
+    assert after.drop_columns(OURS).equals(before.filter(pc.field("text").is_valid()))
+    assert assert_statistics(output) > 0
+
+
+@pytest.mark.parametrize("writer", WRITERS | ALL_TYPES)
 def test_statistics_of_the_new_columns(scored: Scored, writer: str) -> None:
     assert assert_statistics(scored(writer)[1]) > 0
 
@@ -133,26 +162,35 @@ def as_json(frame: Any) -> list[str]:
     return [row.json for row in frame.selectExpr("to_json(struct(*)) AS json").collect()]
 
 
-@pytest.mark.parametrize("timestamps", ["INT96", "TIMESTAMP_MICROS"])
+@pytest.mark.parametrize(
+    ("timestamps", "options"),
+    [
+        ("INT96", ScoreOptions()),
+        ("TIMESTAMP_MICROS", ScoreOptions()),
+        ("INT96", ScoreOptions(on_null="skip")),
+        ("INT96", ScoreOptions(columns=["id", "far", "lists", "anything"])),
+    ],
+    ids=["INT96", "TIMESTAMP_MICROS", "rows left out", "columns left out"],
+)
 def test_spark_sees_both_columns_in_its_own_folders(
-    systems: OtherSystems, scorer: Scorer, tmp_path: Path, timestamps: str
+    systems: OtherSystems, scorer: Scorer, tmp_path: Path, timestamps: str, options: ScoreOptions
 ) -> None:
     source, output = str(tmp_path / "in"), str(tmp_path / "out")
     systems.spark.conf.set("spark.sql.parquet.outputTimestampType", timestamps)
-    frame = spark_reviews(systems).selectExpr("*", "id % 2 AS shard", "day AS date")
-    frame.write.partitionBy("shard", "date").parquet(source)
-    assert score_parquet(source, output, scorer).exit_code == 0
+    frame = spark_reviews(systems).selectExpr("*", "id % 2 AS `_shard`", "day AS date")
+    frame.write.partitionBy("_shard", "date").parquet(source)
+    assert score_parquet(source, output, scorer, options).exit_code == 0
     before, after = (systems.spark.read.parquet(path) for path in (source, output))
-    old = [column for column in before.columns if column not in ("shard", "date")]
-    assert after.dtypes == [
-        *before.select(old).dtypes,
-        ("sentiment_label", "string"),
-        (PROBABILITY, "float"),
-        *before.select("shard", "date").dtypes,
-    ]
-    assert as_json(after.drop(*OURS).orderBy("id")) == as_json(before.orderBy("id"))
+    keys = ["_shard", "date"]
+    old = options.columns or [column for column in before.columns if column not in keys]
+    ours = [("sentiment_label", "string"), (PROBABILITY, "float")]
+    assert after.dtypes == [*before.select(*old).dtypes, *ours, *before.select(*keys).dtypes]
+    kept = before.where("text IS NOT NULL") if options.on_null == "skip" else before
+    expected = kept.select(*old, *keys).orderBy("id")
+    assert as_json(after.drop(*OURS).orderBy("id")) == as_json(expected)
     assert as_json(after.select("far").distinct()) == ['{"far":"9999-12-31T00:00:00.000Z"}']
-    probabilities = scorer.probabilities(reviews()["text"])
+    texts = reviews()["text"]
+    probabilities = scorer.probabilities(texts.drop_null() if options.on_null == "skip" else texts)
     rows = after.select("id", *OURS).orderBy("id").toArrow()
     assert rows[PROBABILITY].combine_chunks().equals(probabilities)
     assert rows["sentiment_label"].combine_chunks().equals(labels(probabilities))

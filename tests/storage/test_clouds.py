@@ -24,9 +24,10 @@ from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import filesystem_of, storage_of
+from tests.other_systems import NODE_PACKAGES
 from tests.servers import serving
 
-AZURITE = shutil.which("azurite-blob")
+AZURITE = shutil.which("azurite-blob", path=NODE_PACKAGES / "node_modules" / ".bin")
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Published: those of every emulator."""
@@ -44,7 +45,7 @@ def google() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def azure() -> Iterator[str]:
     if AZURITE is None:
-        pytest.skip("azurite is not installed: npm install --global azurite")
+        pytest.skip("azurite is not installed: make interop")
     command = [AZURITE, "--skipApiVersionCheck", "--inMemoryPersistence", "--disableTelemetry"]
     with serving(
         "Azure's emulator",

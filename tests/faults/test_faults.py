@@ -107,6 +107,62 @@ def test_killed_at_random_moments(
     print(f"{kills} kills, {finished} runs that were finished all the same")
 
 
+def killed_when_a_file_is_named(source: str, output: str, number: int, before: bool) -> None:
+    """Score in this process, which is killed when it gives a file its final name."""
+    named = 0
+
+    def dying(call: Callable[..., None]) -> Callable[..., None]:
+        def name(*paths: object) -> None:
+            nonlocal named
+            named += 1
+            if named == number and before:
+                os.kill(os.getpid(), signal.SIGKILL)
+            call(*paths)
+            if named == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return name
+
+    os.link, os.replace = dying(os.link), dying(os.replace)
+    with Scorer.load() as scorer:
+        score_parquet(source, output, scorer, OPTIONS)
+
+
+def test_a_single_file_killed_at_every_name_it_gives(source: str, tmp_path: Path) -> None:
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["imdb_classifier.batch.run", "tests.faults.test_faults"])
+    pq.write_table(pa.table({"text": ["Fine.", None, "Dull."]}), tmp_path / "in.parquet")
+    source, expected = str(tmp_path / "in.parquet"), tmp_path / "expected"
+    with Scorer.load() as bundled:
+        score_parquet(source, str(expected / "a.parquet"), bundled, OPTIONS)
+        undisturbed = written(expected)
+        assert list(undisturbed) == ["_a.drift.json", "_quarantine/a.csv", "a.parquet"]
+        neighbors = [
+            ".b.parquet.0011aabb.unfinished",
+            "._b.drift.json.0011aabb.unfinished",
+            "_quarantine/.b.csv.0011aabb.unfinished",
+        ]
+        kills = [(number, before) for number in (1, 2, 3) for before in (True, False)]
+        for number, before in kills:
+            output = tmp_path / f"out-{number}-{before}"
+            (output / "_quarantine").mkdir(parents=True)
+            for name in neighbors:
+                (output / name).touch()
+            process = processes.Process(
+                target=killed_when_a_file_is_named,
+                args=(source, str(output / "a.parquet"), number, before),
+            )
+            process.start()
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
+            there = {name: content for name, content in written(output).items() if content}
+            assert [name for name in there if name.endswith(".unfinished")]
+            done = {name: there[name] for name in there if "/." not in f"/{name}"}
+            assert done.items() <= undisturbed.items()
+            assert score_parquet(source, str(output / "a.parquet"), bundled, OPTIONS).exit_code == 0
+            assert written(output) == undisturbed | dict.fromkeys(neighbors, b"")
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     """Mounts a file system of so many bytes."""

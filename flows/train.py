@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
+from pydantic import Field
 
 from imdb_classifier import tasks
+from imdb_classifier.config import RecipeName
 
 
 @flow(name="train-imdb", flow_run_name="train {recipe} with seed {seed}", persist_result=False)
 def train_imdb(
     data: str | None = None,
-    recipe: str = "production",
-    seed: int = 1,
+    recipe: RecipeName = "production",
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1,
     extra_train: list[str] | None = None,
     registry: str | None = None,
     gates: dict[str, float] | None = None,
@@ -44,6 +46,8 @@ def train_imdb(
         text_column: Text column of the files in batch.
         force: Train even if the same data, recipe and seed were already trained.
     """
+    # Everything that training needs is checked before it starts.
+    tasks.check_promotion(data, registry, gates, batch, text_column)
     extra = extra_train or []
     reviews = tasks.load_reviews(data, recipe, seed, extra, registry)
     if (trained_before := reviews["trained"]) and not force:

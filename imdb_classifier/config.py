@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from imdb_classifier.errors import ConfigurationError
 
@@ -284,6 +284,7 @@ PRODUCTION: Final = Recipe(
 )
 """For real use: fast on a CPU, and also trained on unlabeled reviews with teacher models."""
 
+RecipeName = Literal["production", "seed", "tiny"]
 RECIPES: Final[Mapping[str, Recipe]] = {recipe.name: recipe for recipe in (PRODUCTION, SEED, TINY)}
 
 
@@ -297,6 +298,6 @@ def recipe(name: str) -> Recipe:
         raise ConfigurationError(
             f"The recipe must be one of: {', '.join(RECIPES)}.",
             f"It is '{name}'.",
-            "Choose one with --recipe.",
+            "Choose one of them as `recipe`.",
         )
     return RECIPES[name]

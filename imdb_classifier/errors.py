@@ -3,7 +3,8 @@
 Every message has three parts: what is required, what was found, and what to do next. Each class
 has the exit code (modeled on BSD ``sysexits.h``) that the command line returns for it. Messages
 never contain review text, and are always one line of printable characters, whatever names they
-quote.
+quote. They name parameters as Python and the flows do, in backticks: `` `max_bad_files` `` or
+`` `only=new` ``; the command line shows these as its options.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ class NoReviewsError(NoInputError):
         super().__init__(
             "Training and evaluation need the IMDB reviews.",
             f"{missing}, and nothing is downloaded automatically.",
-            "Do one of the following: set --data or IMDB_CLASSIFIER_DATA to a local copy; "
+            "Do one of the following: set `data` or IMDB_CLASSIFIER_DATA to a local copy; "
             "download it once with `imdb-classifier data fetch`; "
             f"or put the published file into {cache} yourself.",
         )
@@ -171,7 +172,7 @@ class DownloadError(NoReviewsError):
             self,
             f"{url} must be reachable and send the complete file.",
             f"The download failed: {reason}; nothing was kept.",
-            "Do one of the following: set --data or IMDB_CLASSIFIER_DATA to a local copy; "
+            "Do one of the following: set `data` or IMDB_CLASSIFIER_DATA to a local copy; "
             "run `imdb-classifier data fetch` again; "
             f"or save the published file as {target} yourself.",
         )
@@ -296,7 +297,7 @@ def cannot_write(target: str, error: OSError) -> CannotWriteError:
     return CannotWriteError(
         "The output must be writable.",
         f"Writing {target} failed: {error.strerror or first_line(error)}.",
-        "Free up space, check your permissions, or choose another OUTPUT.",
+        "Free up space, check your permissions, or choose another `output`.",
     )
 
 
@@ -319,7 +320,7 @@ class OutputInUseError(CannotWriteError):
         super().__init__(
             "Only one run at a time can write to an output.",
             f"Another run is writing to {place}{overlap}.",
-            "Wait until it has finished, or choose another OUTPUT.",
+            "Wait until it has finished, or choose another `output`.",
         )
 
 
@@ -332,8 +333,8 @@ class UnapprovedModelError(ImdbClassifierError):
         super().__init__(
             "Versions that have not passed the promotion checks cannot be used for scoring.",
             f"{model_id} has not passed them.",
-            f"Run `imdb-classifier models promote {model_id}`, or add --allow-unapproved to use it "
-            "anyway.",
+            f"Run `imdb-classifier models promote {model_id}`, or use it anyway with "
+            "`allow_unapproved`.",
         )
 
 

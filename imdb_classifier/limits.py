@@ -11,14 +11,14 @@ from imdb_classifier.errors import ConfigurationError
 T = TypeVar("T")
 
 
-def limits_of(kind: type[T], limits: Mapping[str, float], *, called: str, example: str) -> T:
+def limits_of(kind: type[T], limits: Mapping[str, float], *, called: str, parameter: str) -> T:
     """Return a dataclass of limits: the given ones, and defaults for the others.
 
     Args:
         kind: The dataclass; its fields are numbers.
         limits: Limits by name.
         called: What errors call them, at the start of a sentence.
-        example: How to set one of them on the command line.
+        parameter: The parameter that they are given in.
 
     Raises:
         ConfigurationError: There is no limit of that name, or its value is not at least 0.
@@ -30,6 +30,6 @@ def limits_of(kind: type[T], limits: Mapping[str, float], *, called: str, exampl
             raise ConfigurationError(
                 f"{called} are {', '.join(names)}, each a number of at least 0.",
                 f"{name}={limit} is not allowed.",
-                f"Use, for example, {example}.",
+                f"Correct it in `{parameter}`.",
             )
     return kind(**limits)

@@ -54,7 +54,7 @@ def test_recipes_by_name(name: str) -> None:
 def test_unknown_recipe() -> None:
     with pytest.raises(
         ConfigurationError,
-        match=r"one of: production, seed, tiny\. It is 'best'\. .*--recipe",
+        match=r"one of: production, seed, tiny\. It is 'best'\. .*`recipe`",
     ):
         recipe("best")
 

@@ -40,7 +40,7 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.storage.paths import UnknownSchemeError, UnsetVariableError
 
-LOCAL_COPY = "set --data or IMDB_CLASSIFIER_DATA to a local copy; "
+LOCAL_COPY = "set `data` or IMDB_CLASSIFIER_DATA to a local copy; "
 
 
 def _unexpected() -> UnexpectedError:
@@ -122,7 +122,7 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         73,
         "Only one run at a time can write to an output. Another run is writing to scored, which "
         "overlaps with scored/day=1. "
-        "Wait until it has finished, or choose another OUTPUT.",
+        "Wait until it has finished, or choose another `output`.",
     ),
     (
         PartlyScoredError({}, pending=3, files=5, exit_code=75),
@@ -177,7 +177,7 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         78,
         "Versions that have not passed the promotion checks cannot be used for scoring. "
         "seed-0123 has not passed them. Run `imdb-classifier models promote seed-0123`, "
-        "or add --allow-unapproved to use it anyway.",
+        "or use it anyway with `allow_unapproved`.",
     ),
     (UnknownSchemeError("A rule.", "This came.", "Do that."), 2, "A rule. This came. Do that."),
     (UnsetVariableError("A rule.", "This came.", "Do that."), 2, "A rule. This came. Do that."),

@@ -15,7 +15,7 @@ from imdb_classifier.cli.commands.batch_commands import plan, score, verify
 from imdb_classifier.cli.commands.data_commands import data_app
 from imdb_classifier.cli.commands.model_commands import models_app
 from imdb_classifier.cli.commands.training_commands import evaluate, train
-from imdb_classifier.cli.console import err, show_log
+from imdb_classifier.cli.console import err, show_log, with_options
 from imdb_classifier.errors import (
     EXIT_INTERNAL,
     ImdbClassifierError,
@@ -43,9 +43,10 @@ def main() -> None:
     try:
         _command_line()()
     except ImdbClassifierError as error:
+        message = with_options(str(error))
         if "--json" in sys.argv:
-            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
-        err.print(f"Error: {error}", style="red", soft_wrap=True)
+            print(json.dumps({"error": message, "exit_code": error.exit_code}))
+        err.print(f"Error: {message}", style="red", soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -22,6 +23,30 @@ from rich.table import Table
 _PLAIN: Final[Mapping[str, Any]] = {"markup": False, "emoji": False, "highlight": False}
 out: Final = Console(**_PLAIN)
 err: Final = Console(stderr=True, **_PLAIN)
+
+
+_OPTIONS: Final[Mapping[str, str]] = {
+    "source": "INPUT",
+    "output": "OUTPUT",
+    "gates": "--gate",
+    "drift_limits": "--drift-limit",
+}
+"""Parameters that the command line calls otherwise than by their names."""
+
+
+def with_options(message: str) -> str:
+    """Return an error's message with its parameters as options of the command line.
+
+    Example:
+        >>> with_options("Use `only=new`, or another `max_bad_files`.")
+        'Use --only new, or another --max-bad-files.'
+    """
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        return _OPTIONS.get(name, f"--{name.replace('_', '-')}") + (f" {value}" if value else "")
+
+    return re.sub(r"`([a-z_]+)(?:=([^`]+))?`", option, message)
 
 
 def show_log() -> None:

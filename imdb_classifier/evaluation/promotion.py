@@ -44,7 +44,7 @@ class Gates:
         Raises:
             ConfigurationError: There is no gate of that name, or its value is not at least 0.
         """
-        return limits_of(cls, limits, called="The gates", example="--gate accuracy=0.9")
+        return limits_of(cls, limits, called="The gates", parameter="gates")
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class DriftLimits:
         Raises:
             ConfigurationError: There is no limit of that name, or its value is not at least 0.
         """
-        return limits_of(cls, limits, called="Drift limits", example="--drift-limit scores=0.5")
+        return limits_of(cls, limits, called="Drift limits", parameter="drift_limits")
 
 
 @dataclass(frozen=True)

@@ -120,5 +120,5 @@ def _check_token_ids(bundle: Bundle, reviews: Reviews) -> None:
         raise ConfigurationError(
             "Keras' token ids can only be scored by a model that was trained on them.",
             f"{bundle.model_id} was trained on {bundle.manifest['data']['source']} reviews.",
-            "Choose reviews with text with --data.",
+            "Choose reviews with text for `data`.",
         )

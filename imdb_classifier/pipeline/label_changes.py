@@ -20,6 +20,21 @@ LARGEST = 20
 MOVE_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 
+def check_batch(source: StrPath, text_column: str) -> None:
+    """Check that the files of a batch are readable and have the text column.
+
+    Args:
+        source: A Parquet file, folder or glob pattern, see `discovery.discover_files`.
+        text_column: The column that holds the text.
+
+    Raises:
+        NoInputError: There is no such file or folder, or no Parquet file in it.
+        BadDataError: A file cannot be read or lacks the column.
+    """
+    for path, _ in find_files(to_str(source)):
+        text_path(FileFooter.read(path), text_column)
+
+
 def find_label_changes(
     source: StrPath, text_column: str, challenger: Scorer, champion: Scorer
 ) -> LabelChanges:
@@ -56,7 +71,7 @@ def find_label_changes(
         raise NoInputError(
             "The batch that models are compared on must contain text.",
             f"{source} has none.",
-            "Choose another one with --batch.",
+            "Choose another `batch`.",
         )
     moves = np.abs(ours[scored].astype(np.float64) - theirs[scored])
     positive, was_positive = ours[scored] >= THRESHOLD, theirs[scored] >= THRESHOLD

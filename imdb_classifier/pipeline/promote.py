@@ -12,7 +12,7 @@ from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.evaluation.slices import slices_of
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.pipeline.evaluate import examine
-from imdb_classifier.pipeline.label_changes import find_label_changes
+from imdb_classifier.pipeline.label_changes import check_batch, find_label_changes
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.schema import TEXT
@@ -24,6 +24,27 @@ def register_bundle(bundle: Bundle, evaluation: Evaluation, registry: Registry) 
     """Store an evaluated model as a version of the registry and make it the challenger."""
     card = render_model_card(bundle.manifest, evaluation)
     return registry.register(bundle, render_json(evaluation), card)
+
+
+def check_promotion(
+    registry: Registry, data: StrPath | None, batch: StrPath | None, text_column: str
+) -> None:
+    """Check that `decide_promotion` will find what it needs, before a model is trained for it.
+
+    Args:
+        registry: The registry that has the champion.
+        data: Where the test reviews are, see `load.load_reviews`.
+        batch: Unlabeled Parquet files, or None.
+        text_column: The text column of these files.
+
+    Raises:
+        BundleError: The champion is damaged.
+        ImdbClassifierError: See `load.load_reviews` and `label_changes.check_batch`.
+    """
+    if batch is not None:
+        check_batch(batch, text_column)
+    registry.load(CHAMPION)
+    load_reviews(data, "test")
 
 
 def decide_promotion(
@@ -53,6 +74,8 @@ def decide_promotion(
         ImdbClassifierError: See `load.load_reviews` and `label_changes.find_label_changes`.
     """
     registry.check_version(challenger)
+    if batch is not None:
+        check_batch(batch, text_column)
     champion = registry.load(CHAMPION)
     reviews = load_reviews(data, "test")
     new, old = (examine(bundle, reviews) for bundle in (challenger, champion))

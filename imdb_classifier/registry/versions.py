@@ -328,7 +328,7 @@ class Registry:
             raise ConfigurationError(
                 "The registry must be readable.",
                 f"Reading {self.root} failed: {error.strerror or error}.",
-                "Check your permissions, or choose another one with --registry or "
+                "Check your permissions, or choose another one with `registry` or "
                 f"{REGISTRY_VARIABLE}.",
             ) from error
 
@@ -347,6 +347,6 @@ class Registry:
             raise CannotWriteError(
                 "The registry must be writable.",
                 f"Writing to {self.root} failed: {error.strerror or error}.",
-                "Check your permissions, or choose another one with --registry or "
+                "Check your permissions, or choose another one with `registry` or "
                 f"{REGISTRY_VARIABLE}.",
             ) from error

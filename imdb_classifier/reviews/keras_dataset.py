@@ -30,7 +30,7 @@ def read_keras(split: str, download: bool) -> Reviews:
         raise NoInputError(
             "The keras source has only the splits train and test.",
             "The unsupervised split was requested.",
-            "Use --data aclimdb or a Parquet folder for it.",
+            "Use `data=aclimdb` or a Parquet folder for it.",
         )
     if download:
         fetch("keras")

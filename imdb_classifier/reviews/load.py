@@ -82,7 +82,7 @@ def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) 
         raise NoInputError(
             f"The {split} split must contain at least one review.",
             f"{path} has none; rows left out: {rows}.",
-            "Check --data.",
+            "Check `data`.",
         )
     return Reviews(source, split, table, None, left_out, fingerprint_of(table))
 
@@ -107,7 +107,7 @@ def add_reviews(train: Reviews, paths: Sequence[StrPath]) -> Reviews:
         raise ConfigurationError(
             "Extra reviews can only be added to reviews with text.",
             "The keras source has only token ids.",
-            "Train with --data aclimdb or a Parquet folder.",
+            "Train with `data=aclimdb` or a Parquet folder.",
         )
     tables, left_out = [train.table], Counter(train.left_out)
     for data in paths:
@@ -136,7 +136,7 @@ def _locate(data: StrPath) -> tuple[fs.FileSystem, str, fs.FileType]:
         raise NoInputError(
             "The location of the reviews must exist.",
             f"There is no {location}.",
-            f"Check --data, --extra-train or {DATA_VARIABLE}.",
+            f"Check `data`, `extra_train` or {DATA_VARIABLE}.",
         )
     return filesystem, path, kind
 

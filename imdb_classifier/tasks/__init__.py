@@ -22,13 +22,14 @@ from imdb_classifier.tasks.model_tasks import (
     train_model,
     training_run,
 )
-from imdb_classifier.tasks.promotion_tasks import promote_model, roll_back
+from imdb_classifier.tasks.promotion_tasks import check_promotion, promote_model, roll_back
 from imdb_classifier.tasks.runners import RunnerName, task_runner
 from imdb_classifier.tasks.score_tasks import score_batch, score_files
 
 __all__ = [
     "RunnerName",
     "call_flow",
+    "check_promotion",
     "evaluate_model",
     "load_reviews",
     "name_run",

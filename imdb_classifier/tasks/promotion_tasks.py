@@ -19,6 +19,35 @@ PROMOTION_KEY: Final = "imdb-promotion"
 _PROMOTED: Final = "model.promoted"
 
 
+@task(name="check-promotion", cache_policy=NO_CACHE, persist_result=False)
+@without_texts
+def check_promotion(
+    data: str | None,
+    registry: str | None = None,
+    gates: Mapping[str, float] | None = None,
+    batch: str | None = None,
+    text_column: str = TEXT,
+) -> None:
+    """Check, before a model is trained, that `promote_model` can decide on it with these arguments.
+
+    Args:
+        data: Where the test reviews are, see `imdb_classifier.load_reviews`.
+        registry: The registry's folder; None as in `Registry.at`.
+        gates: Limits of `Gates` by name.
+        batch: Unlabeled Parquet files in which few labels may change.
+        text_column: The text column of these files.
+
+    Raises:
+        ConfigurationError: There is no gate of that name, or its value is not at least 0.
+        ImdbClassifierError: The champion, the test reviews or the batch cannot be loaded.
+    """
+    from imdb_classifier.evaluation.promotion import Gates
+    from imdb_classifier.pipeline.promote import check_promotion as check
+
+    Gates.of(gates or {})
+    check(Registry.at(registry), data, batch, text_column)
+
+
 @task(name="promote-model", cache_policy=NO_CACHE, persist_result=False)
 @without_texts
 def promote_model(

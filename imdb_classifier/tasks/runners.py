@@ -28,9 +28,9 @@ def task_runner(runner: RunnerName, scheduler: str | None) -> TaskRunner[Any]:
     """
     if scheduler is not None and runner != "dask":
         raise ConfigurationError(
-            "--scheduler requires --runner dask.",
+            "`scheduler` requires `runner=dask`.",
             f"The runner is {runner}.",
-            "Add --runner dask, or remove --scheduler.",
+            "Set `runner=dask`, or leave out `scheduler`.",
         )
     if runner == "local":
         return ThreadPoolTaskRunner(max_workers=1)

@@ -147,7 +147,7 @@ def prepare_training_data(
         raise ConfigurationError(
             f"The recipe '{recipe.name}' needs labeled and unlabeled reviews with their text.",
             f"The {reviews.source} reviews have no unsupervised split with text.",
-            "Choose other reviews with --data, or another recipe with --recipe.",
+            "Choose other reviews with `data`, or another `recipe`.",
         )
     texts = pa.concat_tables([reviews.table, unlabeled.table])[TEXT]
     vocabulary = Vocabulary.count(texts).head(recipe.encoding.vocabulary_words)
@@ -192,6 +192,6 @@ def split(rows: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDAr
         raise ConfigurationError(
             "At least one labeled review must be left to train on.",
             f"The data has {counted(rows, 'labeled review')}.",
-            "Add more with --data or --extra-train.",
+            "Add more with `data` or `extra_train`.",
         )
     return order[:training_rows], order[training_rows:]

@@ -90,7 +90,7 @@ def train(
         raise ConfigurationError(
             "The seed must be an integer from 0 to 4294967295.",
             f"It is {seed}.",
-            "Choose another seed with --seed.",
+            "Choose another `seed`.",
         )
     observer = observer or TrainingObserver()
     keras = import_keras()

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from imdb_classifier.cli.console import with_options
 from imdb_classifier.errors import printable
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
@@ -79,3 +80,23 @@ def test_on_a_terminal_there_are_bars(
     outcome = run("score", SAMPLE, tmp_path / "out.parquet", "--json")
     assert outcome.code == 0
     assert "86/86" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("library", "command_line"),
+    [
+        ("Choose another `max_bad_files`.", "Choose another --max-bad-files."),
+        ("Use `only=new,stale`.", "Use --only new,stale."),
+        ("`output` must be a folder, as `source` is.", "OUTPUT must be a folder, as INPUT is."),
+        ("Correct it in `gates`.", "Correct it in --gate."),
+        ("List them with `imdb-classifier models list`.",) * 2,
+    ],
+)
+def test_parameters_become_options(library: str, command_line: str) -> None:
+    assert with_options(library) == command_line
+
+
+def test_errors_name_options(run: Run) -> None:
+    outcome = run("train", "--recipe", "best", "--json")
+    assert outcome.json["error"].endswith("It is 'best'. Choose one of them as --recipe.")
+    assert "as --recipe." in outcome.err

@@ -200,7 +200,7 @@ def test_a_version_that_is_not_decided_does_not_score(
     command = ("score", SAMPLE, tmp_path / "out.parquet", "--model", "@challenger")
     outcome = run(*command)
     assert outcome.code == 78
-    assert "or add --allow-unapproved to use it anyway" in outcome.err
+    assert "or use it anyway with --allow-unapproved." in outcome.err
     assert not (tmp_path / "out.parquet").exists()
     assert run(*command, "--allow-unapproved").code == 0
 

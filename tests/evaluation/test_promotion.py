@@ -175,7 +175,7 @@ def test_gates_of_ones_own() -> None:
     "limits", [{"speed": 1.0}, {"accuracy": -0.1}, {"label_changes": float("nan")}]
 )
 def test_what_is_no_gate(limits: dict[str, float]) -> None:
-    with pytest.raises(ConfigurationError, match=r"The gates are accuracy, .*--gate accuracy=0\.9"):
+    with pytest.raises(ConfigurationError, match=r"The gates are accuracy, .* in `gates`"):
         Gates.of(limits)
 
 

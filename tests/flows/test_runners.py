@@ -199,6 +199,6 @@ def test_a_scheduler_belongs_to_dask(server: Any, reviews: Path, tmp_path: Path)
         SCORE, source=str(reviews), output=str(output), runner="process", scheduler="tcp://[::1]:1"
     )
     assert state.is_failed()
-    assert "Add --runner dask, or remove --scheduler" in state.message
+    assert "Set `runner=dask`, or leave out `scheduler`" in state.message
     assert not output.exists()
     assert server.filter("task_runs", flow_runs={"id": {"any_": [str(run)]}}) == []

@@ -247,7 +247,7 @@ def test_missing_reviews_name_the_way_out(server: Any, tmp_path: Path) -> None:
     state, run = server.flow_run(TRAIN, data=str(tmp_path / "none"), registry=str(tmp_path))
     message = server.get(f"/flow_runs/{run}")["state"]["message"]
     assert message.endswith(
-        f"There is no {tmp_path / 'none'}. Check --data, --extra-train or IMDB_CLASSIFIER_DATA."
+        f"There is no {tmp_path / 'none'}. Check `data`, `extra_train` or IMDB_CLASSIFIER_DATA."
     )
     assert state.result(raise_on_failure=False).exit_code == 66
 

@@ -48,5 +48,5 @@ def test_ids_of_keras_are_not_scored_by_a_model_with_other_ids(
     table = pa.table([[[1, 4, 5]], [1]], schema=ENCODED_REVIEWS)
     reviews = Reviews("keras", "test", table, ("the", "a"), {}, "f")
     monkeypatch.setattr("imdb_classifier.pipeline.evaluate.load_reviews", lambda *_, **__: reviews)
-    with pytest.raises(ConfigurationError, match=r"was trained on parquet reviews.*--data"):
+    with pytest.raises(ConfigurationError, match=r"was trained on parquet reviews.*`data`"):
         evaluate_bundle(tiny_bundle, "keras")

@@ -49,7 +49,7 @@ def test_labels_that_change_are_counted_and_named(scorer: Scorer, tmp_path: Path
 
 def test_a_batch_must_hold_text(scorer: Scorer, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": [None, " "]}), tmp_path / "a.parquet")
-    with pytest.raises(NoInputError, match=r"must contain text.*--batch"):
+    with pytest.raises(NoInputError, match=r"must contain text.*`batch`"):
         find_label_changes(str(tmp_path), "text", scorer, scorer)
     with pytest.raises(MissingColumnError, match="Column 'body' is not in"):
         find_label_changes(str(tmp_path), "body", scorer, scorer)

@@ -124,7 +124,7 @@ def test_missing_files_are_named_with_three_ways_out(tmp_path: Path) -> None:
     with pytest.raises(
         NoReviewsError,
         match=r"There is no imdb\.npz and no imdb_word_index\.json in .*, and nothing is "
-        r"downloaded automatically\. .*--data or IMDB_CLASSIFIER_DATA .*data fetch`; or put the",
+        r"downloaded automatically\. .*`data` or IMDB_CLASSIFIER_DATA .*data fetch`; or put the",
     ):
         cached_files("keras")
     assert everything_below(tmp_path) == []
@@ -148,7 +148,7 @@ def test_missing_page_names_the_ways_out(server: Server, tmp_path: Path) -> None
     server.bodies.clear()
     with pytest.raises(
         NoReviewsError,
-        match=r"404 Client Error: .*Do one of .*--data or .*data fetch` again; .*save the",
+        match=r"404 Client Error: .*Do one of .*`data` or .*data fetch` again; .*save the",
     ):
         fetch("aclimdb")
     assert everything_below(tmp_path) == []

@@ -154,7 +154,7 @@ def test_download_without_network(data: str, name: str, monkeypatch: pytest.Monk
 
 
 def test_bad_locations(tmp_path: Path) -> None:
-    with pytest.raises(NoInputError, match=r"There is no .*/absent\. Check --data"):
+    with pytest.raises(NoInputError, match=r"There is no .*/absent\. Check `data`"):
         load_reviews(str(tmp_path / "absent"), "train")
     with pytest.raises(NoInputError, match=r"train-\*\.parquet or be the unpacked aclImdb"):
         load_reviews(str(tmp_path), "train")
@@ -196,7 +196,7 @@ def test_add_reviews(folder: Path, tmp_path: Path) -> None:
     assert more.fingerprint == fingerprint_of(more.table.combine_chunks())
     assert more.fingerprint != train.fingerprint
     assert (train.left_out, len(train)) == (NOTHING, 4)
-    with pytest.raises(NoInputError, match=r"There is no .*absent\. Check --data, --extra-train"):
+    with pytest.raises(NoInputError, match=r"There is no .*absent\. Check `data`, `extra_train`"):
         add_reviews(train, [str(tmp_path / "absent")])
 
 

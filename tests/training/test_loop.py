@@ -264,7 +264,7 @@ def test_batches_of_one_width_in_front_do_not_bind_the_others(tmp_path: Path) ->
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_has_a_range(reviews: Reviews, tmp_path: Path, seed: int) -> None:
-    with pytest.raises(ConfigurationError, match=f"It is {seed}.*--seed"):
+    with pytest.raises(ConfigurationError, match=f"It is {seed}.*`seed`"):
         train(reviews, RECIPE, seed, tmp_path)
 
 

@@ -1,0 +1,88 @@
+"""Wrong parameters of the flows: refused by name, before anything costs time."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.samples import FOLDER
+
+TRAIN = "flows/train.py:train_imdb"
+SCORE = "flows/score.py:score_parquet"
+FLAG = re.compile(r"--[a-z]")
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, str]:
+    """Some files that do not fit, by name."""
+    pq.write_table(pa.table({"body": ["A film."]}), tmp_path / "batch.parquet")
+    (tmp_path / "train").mkdir()
+    shutil.copy(FOLDER / "train-00000-of-00001.parquet", tmp_path / "train")
+    return {
+        "absent": str(tmp_path / "absent"),
+        "body": str(tmp_path / "batch.parquet"),
+        "train": str(tmp_path / "train"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"gates": {"acuracy": 0.9}}, r"acuracy=0\.9 is not allowed\. Correct it in `gates`"),
+        ({"gates": {"accuracy": -1}}, r"accuracy=-1\.0 is not allowed\. Correct it in `gates`"),
+        ({"batch": "absent"}, r"absent"),
+        ({"batch": "body"}, r"Column 'text' is not in .*Its columns: body"),
+        ({"data": "train"}, r"must contain test-\*\.parquet"),
+        ({"extra_train": ["absent"]}, r"absent"),
+        ({"recipe": "best"}, r"recipe: Input should be 'production', 'seed' or 'tiny'"),
+        ({"seed": -1}, r"seed: Input should be greater than or equal to 0"),
+    ],
+)
+def test_nothing_is_trained_with_wrong_parameters(
+    server: Any, places: dict[str, str], tmp_path: Path, wrong: dict[str, Any], message: str
+) -> None:
+    def place(value: Any) -> Any:
+        if isinstance(value, list):
+            return [places[name] for name in value]
+        return places.get(value, value) if isinstance(value, str) else value
+
+    registry = tmp_path / "registry"
+    parameters = {"data": str(FOLDER), "recipe": "tiny", "registry": str(registry)}
+    parameters |= {name: place(value) for name, value in wrong.items()}
+    state, _ = server.flow_run(TRAIN, **parameters)
+    assert state.is_failed()
+    assert re.search(message, state.message), state.message
+    assert not FLAG.search(state.message)
+    assert not registry.exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"only": "old"}, r"only"),
+        ({"on_null": "drop"}, r"on_null: Input should be 'label', 'skip' or 'error'"),
+        ({"deadline": "45"}, r"'45' is not\. Use, for example, `deadline=45m`"),
+        ({"max_bad_files": -1}, r"`max_bad_files` must be at least 0\. It is -1\."),
+        ({"drift_limits": {"score": 1.0}}, r"score=1\.0 is not allowed\. Correct it in `drift_l"),
+        ({"runner": "threads"}, r"runner: Input should be 'local', 'process' or 'dask'"),
+        ({"scheduler": "tcp://[::1]:1"}, r"Set `runner=dask`, or leave out `scheduler`"),
+        ({"model": "@best"}, r"'@best' is none of these"),
+        ({"text_column": "body"}, r"Name the text column with `text_column`"),
+    ],
+)
+def test_nothing_is_scored_with_wrong_parameters(
+    server: Any, tmp_path: Path, wrong: dict[str, Any], message: str
+) -> None:
+    parameters: dict[str, Any] = {"registry": str(tmp_path / "none"), **wrong}
+    output = tmp_path / "scored"
+    state, _ = server.flow_run(SCORE, source=str(FOLDER), output=str(output), **parameters)
+    assert state.is_failed()
+    assert re.search(message, state.message), state.message
+    assert not FLAG.search(state.message)
+    assert not list(output.glob("*.parquet"))

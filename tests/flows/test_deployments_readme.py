@@ -23,6 +23,7 @@ from tests.flows.conftest import CHECKOUT, free_port, stop
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
 REFUSED = 3
+DEPLOYMENTS = 4
 SET_UP = ("python3 -m venv", ".venv/bin/pip install", ". .venv/bin/activate")
 """Done by `make test`, in the same words but for ``--editable``."""
 
@@ -112,10 +113,7 @@ class Terminals:
 
         return {
             "prefect server": lambda: bool(self.ask("/health")),
-            "imdb-classifier serve": lambda: bool(
-                self.ask("/deployments/name/train-imdb/weekly")
-                and self.ask("/deployments/name/score-parquet/nightly")
-            ),
+            "imdb-classifier serve": lambda: len(self.ask("/deployments/filter")) == DEPLOYMENTS,
             "prefect worker": lambda: bool(self.ask("/work_pools/imdb-classifier/workers/filter")),
             "dask scheduler": lambda: has_said("Scheduler at:"),
             "dask worker": lambda: has_said("Register worker addr:"),

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from imdb_classifier import tasks
-from imdb_classifier.batch.options import Limits, OnNull, ScoreOptions, Selection
+from imdb_classifier.batch.options import Limits, Only, OnNull, ScoreOptions, Selection
 from imdb_classifier.errors import counted
 from imdb_classifier.monitoring.drift import DriftLimits
 
@@ -25,7 +25,7 @@ def score_parquet(
     quarantine: bool = ScoreOptions.quarantine,
     columns: list[str] | None = None,
     registry: str | None = None,
-    only: str | None = Selection.only,
+    only: Only | None = Selection.only,
     force: bool = Selection.force,
     prune: bool = Selection.prune,
     deadline: str | None = Limits.deadline,
@@ -57,7 +57,8 @@ def score_parquet(
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         only: new, stale or new,stale: files without an output; files whose model, input or options
             changed. Default: new files, and an error for stale ones.
-        force: Re-score every file. Never replaces files that imdb-classifier did not write.
+        force: Re-score every file, whatever only says. Never replaces files that imdb-classifier
+            did not write.
         prune: Delete outputs whose input no longer exists. Never deletes files that
             imdb-classifier did not write.
         deadline: Time budget, e.g. 45m or 1h30m. Finished files are kept; rerun to continue.

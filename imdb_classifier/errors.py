@@ -242,11 +242,11 @@ class UnsupportedDataError(BadDataError):
 class ColumnExistsError(BadDataError):
     """An output column would overwrite an input column."""
 
-    def __init__(self, columns: Iterable[str], source: str, option: str) -> None:
+    def __init__(self, columns: Iterable[str], source: str) -> None:
         super().__init__(
             "Input columns are never overwritten.",
             f"{source} already has: {listed(columns)}.",
-            f"Choose another prefix for the new columns with {option}.",
+            "Choose another `prefix` for the new columns.",
         )
 
 

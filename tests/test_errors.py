@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import ast
 import os
 import pickle
+import re
+from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import imdb_classifier
+from imdb_classifier import errors
 from imdb_classifier.errors import (
     AmbiguousColumnError,
     BadDataError,
@@ -99,11 +104,11 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "Rename your columns: labeled reviews need text (the review) and label (0 or 1).",
     ),
     (
-        AmbiguousColumnError("text", "reviews.parquet", 2, "--text-column"),
+        AmbiguousColumnError("text", "reviews.parquet", 2, "`text_column`"),
         65,
         "A column can be chosen only if its name is unique. "
         "reviews.parquet has 2 columns named 'text'. "
-        "Rename them, or choose another column with --text-column.",
+        "Rename them, or choose another column with `text_column`.",
     ),
     (
         PartlyScoredError(
@@ -149,10 +154,10 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "It received a single text. Pass a list of texts.",
     ),
     (
-        ColumnExistsError(["sentiment_label"], "reviews.parquet", "--prefix"),
+        ColumnExistsError(["sentiment_label"], "reviews.parquet"),
         65,
         "Input columns are never overwritten. reviews.parquet already has: sentiment_label. "
-        "Choose another prefix for the new columns with --prefix.",
+        "Choose another `prefix` for the new columns.",
     ),
     (
         UnreadableFileError("reviews.parquet", "it ends early"),
@@ -263,3 +268,22 @@ def test_bytes_of_a_name_that_are_no_utf_8_are_spelled_out() -> None:
 def test_an_error_is_one_line_whatever_names_it_holds() -> None:
     error = UnreadableFileError("a\n\x1b[31mb.parquet", "it is \r damaged")
     assert str(error).isprintable()
+
+
+def raised_texts(module: Path) -> Iterator[str]:
+    """Yield the literal parts of the messages of errors that a module creates."""
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called.endswith(("Error", "Error.__init__", "super().__init__")):
+                parts = (part for argument in node.args for part in ast.walk(argument))
+                yield from (p.value for p in parts if isinstance(p, ast.Constant) and p.value)
+
+
+def test_errors_name_parameters_and_no_options_of_the_command_line() -> None:
+    package = Path(errors.__file__).parent
+    modules = [file for file in package.rglob("*.py") if "cli" not in file.parts]
+    texts = [text for module in modules for text in raised_texts(module) if isinstance(text, str)]
+    assert len(texts) > 200
+    option = re.compile(r"(?<!upgrade )--[a-z]|\b(INPUT|OUTPUT)\b")
+    assert [text for text in texts if option.search(text) and "pip install" not in text] == []

@@ -182,7 +182,7 @@ class Assessor:
             error = error or OutputExistsError(
                 file.target,
                 f"it was scored from {' and '.join(changed)}",
-                "Replace such outputs with --only new,stale, or choose another OUTPUT.",
+                "Replace such outputs with `only=new,stale`, or choose another `output`.",
             )
         return Assessment(file, verdict, rows, footer, error, provenance, output.digest)
 

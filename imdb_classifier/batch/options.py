@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT
 
 OnNull = Literal["label", "skip", "error"]
+Only = Literal["new", "stale", "new,stale"]
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class ScoreOptions:
         named = self.columns
         if isinstance(named, str) or not named or len(set(named)) < len(named):
             raise ConfigurationError(
-                "--columns must list at least one column, and none twice.",
+                "`columns` must list at least one column, and none twice.",
                 f"Received {named!r}.",
-                "Separate names by commas, e.g. --columns id,stars.",
+                "Name each column once, for example `columns=id,stars`.",
             )
         # As it is once it was stored as JSON.
         object.__setattr__(self, "columns", list(named))
@@ -61,39 +62,36 @@ class Selection:
     Attributes:
         only: ``new``, ``stale`` or ``new,stale``: files without an output; files whose model, input
             or options changed. Default: new files, and an error for stale ones.
-        force: Re-score every file. Never replaces files that imdb-classifier did not write.
+        force: Re-score every file, whatever only says. Never replaces files that imdb-classifier
+            did not write.
         prune: Delete outputs whose input no longer exists. Never deletes files that
             imdb-classifier did not write.
 
     Raises:
-        ConfigurationError: ``only`` names something else, or both are given.
+        ConfigurationError: ``only`` is something else.
     """
 
-    only: str | None = None
+    only: Only | None = None
     force: bool = False
     prune: bool = False
 
     def __post_init__(self) -> None:
-        if not self._named <= {"new", "stale"} or (self.force and self.only is not None):
+        if self.only not in (None, *get_args(Only)):
             raise ConfigurationError(
-                "--only must be new, stale or new,stale, and cannot be combined with --force.",
-                f"Received --only {self.only}{' with --force' if self.force else ''}.",
-                "Use --only new, --only stale, --only new,stale, or --force.",
+                "`only` must be new, stale or new,stale.",
+                f"It is {self.only}.",
+                "Use one of these, or leave it out.",
             )
-
-    @property
-    def _named(self) -> set[str]:
-        return {name.strip() for name in (self.only or "new").split(",")}
 
     @property
     def new(self) -> bool:
         """Whether files without an output are scored."""
-        return "new" in self._named
+        return self.force or self.only != "stale"
 
     @property
     def stale(self) -> Literal["refuse", "skip", "replace"]:
         """What happens to files whose model, input or options changed."""
-        if self.force or "stale" in self._named:
+        if self.force or self.only in ("stale", "new,stale"):
             return "replace"
         return "refuse" if self.only is None else "skip"
 
@@ -117,12 +115,11 @@ class Limits:
     accept_bad_files: int = 0
 
     def __post_init__(self) -> None:
-        for option in ("max_bad_files", "accept_bad_files"):
-            number = getattr(self, option)
+        for name in ("max_bad_files", "accept_bad_files"):
+            number = getattr(self, name)
             if number is not None and number < 0:
-                named = f"--{option.replace('_', '-')}"
                 raise ConfigurationError(
-                    f"{named} must be at least 0.", f"It is {number}.", f"Choose another {named}."
+                    f"`{name}` must be at least 0.", f"It is {number}.", f"Choose another `{name}`."
                 )
         if self.deadline is not None:
             _seconds(self.deadline)
@@ -146,6 +143,6 @@ def _seconds(deadline: str) -> float:
         raise ConfigurationError(
             "A deadline must be a positive number with a unit.",
             f"'{deadline}' is not.",
-            "Use, for example, --deadline 45m or --deadline 1h30m.",
+            "Use, for example, `deadline=45m` or `deadline=1h30m`.",
         ) from None
     return seconds

@@ -188,7 +188,7 @@ class RunResult:
         elif self.orphans:
             orphans = counted(len(self.orphans), "output")
             notes.append(
-                f"{orphans} without an input: {listed(self.orphans)}. Delete with --prune, or "
+                f"{orphans} without an input: {listed(self.orphans)}. Delete with `prune`, or "
                 "restore the input."
             )
         return notes

@@ -137,7 +137,7 @@ def _verify(
         Problem(
             name,
             None,
-            "Its input is gone; delete it with --prune."
+            "Its input is gone; delete it with `prune`."
             if name in publication.orphans
             else "The manifest does not list it.",
         )

@@ -43,10 +43,9 @@ def main() -> None:
     try:
         _command_line()()
     except ImdbClassifierError as error:
-        message = with_options(str(error))
         if "--json" in sys.argv:
-            print(json.dumps({"error": message, "exit_code": error.exit_code}))
-        err.print(f"Error: {message}", style="red", soft_wrap=True)
+            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
+        err.print(f"Error: {with_options(str(error))}", style="red", soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

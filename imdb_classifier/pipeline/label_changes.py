@@ -31,7 +31,7 @@ def check_batch(source: StrPath, text_column: str) -> None:
         NoInputError: There is no such file or folder, or no Parquet file in it.
         BadDataError: A file cannot be read or lacks the column.
     """
-    for path, _ in find_files(to_str(source)):
+    for path, _ in find_files(source):
         text_path(FileFooter.read(path), text_column)
 
 

@@ -183,8 +183,7 @@ def training_run(work: StrPath, run: str) -> Iterator[None]:
             raise CannotWriteError(
                 "The folder for checkpoints must be writable.",
                 f"Writing to {folder} failed: {error.strerror or error}.",
-                "Check your permissions, or choose another registry with --registry or "
-                f"{REGISTRY_VARIABLE}.",
+                f"Check your permissions, or choose another `registry` or set {REGISTRY_VARIABLE}.",
             ) from error
         yield
         for part in (_BUNDLE, _CHECKPOINTS):

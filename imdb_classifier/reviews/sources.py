@@ -16,7 +16,7 @@ from imdb_classifier.storage.paths import location_of
 PublishedSource = Literal["keras", "aclimdb"]
 
 DATA_VARIABLE: Final = "IMDB_CLASSIFIER_DATA"
-"""Environment variable for the location of the reviews, unless ``--data`` is given."""
+"""Environment variable for the location of the reviews, unless ``data`` is given."""
 
 
 @dataclass(frozen=True)

@@ -101,13 +101,13 @@ def score_dataframe(
         found = [name == text_column for name in frame.names].count(True)
         if found == 0:
             columns = [str(column) for column in frame.names]
-            way_out = "Name the text column with text_column=."
+            way_out = "Name the text column with `text_column`."
             raise MissingColumnError(str(text_column), "the frame", columns, way_out)
         if found > 1:
-            raise AmbiguousColumnError(str(text_column), "The frame", found, "text_column=")
+            raise AmbiguousColumnError(str(text_column), "The frame", found, "`text_column`")
         taken = [name for name in new_names if name in frame.names]
         if taken:
-            raise ColumnExistsError(taken, "The frame", "prefix=")
+            raise ColumnExistsError(taken, "The frame")
         column = to_text(frame.column(text_column), str(text_column))
     else:
         # An unnamed Series has the name None in pandas, and an empty name in Polars.

@@ -173,7 +173,9 @@ class Storage(ABC):
         """
         if expected is not None and self.state(path) != expected:
             raise OutputExistsError(
-                path, "another program wrote it during this run", "Rerun, or name another OUTPUT."
+                path,
+                "another program wrote it during this run",
+                "Rerun, or choose another `output`.",
             )
 
     def write_text(self, path: str, text: str, expected: State | None = None) -> None:

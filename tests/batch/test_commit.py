@@ -108,7 +108,7 @@ def test_an_older_output_is_replaced_only_when_asked_for(
     else:
         pq.write_table(pa.table({"text": [*TEXTS, "more"]}), tmp_path / "in.parquet")
     came = {"model": r"another model \(tiny-", "options": "other options", "input": "older state"}
-    with pytest.raises(OutputExistsError, match=f"{came[change]}.* with --only new,stale"):
+    with pytest.raises(OutputExistsError, match=f"{came[change]}.* with `only=new,stale`"):
         score(**named)
     assert score(**named, selection=Selection("new")).status == "outdated"
     assert (tmp_path / "out.parquet").read_bytes() == before

@@ -241,7 +241,7 @@ def test_an_output_above_the_input_must_not_reach_into_it(tree: Path, tmp_path: 
 @pytest.mark.parametrize("output", ["out.parquet", "file"])
 def test_many_files_need_a_folder(tree: Path, tmp_path: Path, output: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(CannotWriteError, match="INPUT is a folder or a glob pattern"):
+    with pytest.raises(CannotWriteError, match="`source` is a folder or a glob pattern"):
         discover_files(str(tree), str(tmp_path / output))
 
 

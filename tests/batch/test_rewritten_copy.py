@@ -155,7 +155,7 @@ def test_a_shape_that_pyarrow_does_not_write_is_refused(score: Score, tmp_path: 
     elements.items.remove(inner)
     (tmp_path / "in.parquet").write_bytes(data + end_of_file(footer))
     assert pq.read_table(tmp_path / "in.parquet")["list"].to_pylist() == [[1, 2]]
-    with pytest.raises(BadDataError, match=r"in\.parquet has others: list\. .*with --columns"):
+    with pytest.raises(BadDataError, match=r"in\.parquet has others: list\. .*with `columns`"):
         score(SKIP)
     assert not (tmp_path / "out.parquet").exists()
     score(ScoreOptions(on_null="skip", columns=["id", "text"]))

@@ -161,7 +161,7 @@ def test_a_run_is_complete_with_bad_files_that_are_accepted(tmp_path: Path, scor
     assert [file["name"] for file in manifest["bad_files"]] == ["x.parquet", "y.parquet"]
     assert "must be a readable Parquet file" in manifest["bad_files"][0]["error"]
     assert verify_output(output, scorer).problems == ()
-    with pytest.raises(ConfigurationError, match="--accept-bad-files must be at least 0"):
+    with pytest.raises(ConfigurationError, match="`accept_bad_files` must be at least 0"):
         Limits(accept_bad_files=-1)
 
 

@@ -9,12 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
+from imdb_classifier.batch.options import Limits, Only, ScoreOptions, Selection
 from imdb_classifier.batch.results import FileResult
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import BadDataError, ConfigurationError, OutputInUseError
@@ -60,16 +61,22 @@ def test_after_a_promotion_only_what_is_asked_for_is_scored(
         (tmp_path / "out" / "a.parquet").unlink()
         stale = score_parquet(folder, output, promoted, selection=Selection("stale"))
         assert statuses(stale) == ["skipped", "reused", "reused"]
-        both = score_parquet(folder, output, promoted, selection=Selection("stale,new"))
+        both = score_parquet(folder, output, promoted, selection=Selection("new,stale"))
         assert statuses(both) == ["scored", "reused", "reused"]
         forced = score_parquet(folder, output, promoted, selection=Selection(force=True))
         assert statuses(forced) == ["scored"] * 3
 
 
-@pytest.mark.parametrize(("only", "force"), [("old", False), ("new,", False), ("new", True)])
-def test_what_cannot_be_selected(only: str, force: bool) -> None:
-    with pytest.raises(ConfigurationError, match=f"Received --only {only}"):
-        Selection(only, force=force)
+@pytest.mark.parametrize("only", ["old", "new,", ""])
+def test_what_cannot_be_selected(only: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"new, stale or new,stale\. It is {only}\."):
+        Selection(only)
+
+
+@pytest.mark.parametrize("only", [None, "new", "stale", "new,stale"])
+def test_force_goes_beyond_every_selection(only: Only | None) -> None:
+    forced = Selection(only, force=True)
+    assert (forced.new, forced.stale) == (True, "replace")
 
 
 def test_a_deadline_leaves_the_rest_for_the_next_run(

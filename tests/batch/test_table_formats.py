@@ -162,7 +162,7 @@ def test_a_delta_table_in_an_object_store(
         "Good.",
     ]
     for source in ("lake", "lake/*/*.parquet", "lake/table/*.parquet", "**/*.parquet"):
-        with pytest.raises(BadDataError, match=r"Pass s3://.*/lake/table as INPUT"):
+        with pytest.raises(BadDataError, match=r"Pass s3://.*/lake/table as `source`"):
             discover_files(f"{bucket}/{source}", str(tmp_path))
 
 
@@ -274,7 +274,7 @@ def lake(tmp_path: Path) -> Path:
 def test_tables_are_not_taken_for_plain_folders(
     lake: Path, tmp_path: Path, source: str, table: str
 ) -> None:
-    way_out = rf"Pass {lake}/delta as INPUT" if table == "delta" else "Write the table"
+    way_out = rf"Pass {lake}/delta as `source`" if table == "delta" else "Write the table"
     with pytest.raises(BadDataError, match=rf"(?i)the {table} table .*lake/{table}\. {way_out}"):
         discover_files(f"{lake}/{source}", str(tmp_path / "out"))
 

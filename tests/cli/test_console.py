@@ -98,5 +98,5 @@ def test_parameters_become_options(library: str, command_line: str) -> None:
 
 def test_errors_name_options(run: Run) -> None:
     outcome = run("train", "--recipe", "best", "--json")
-    assert outcome.json["error"].endswith("It is 'best'. Choose one of them as --recipe.")
-    assert "as --recipe." in outcome.err
+    assert outcome.json["error"].endswith("It is 'best'. Choose one of them as `recipe`.")
+    assert outcome.err.strip().endswith("It is 'best'. Choose one of them as --recipe.")

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from imdb_classifier.cli.console import with_options
 from imdb_classifier.registry.versions import Registry
 from tests.command_line import Run, write_reviews
 
@@ -79,7 +80,7 @@ def test_what_plan_shows_is_what_score_does(
         file["rows"] for file in scored.json["files"] if file["status"] == "scored"
     )
     for file in planned.json["files"]:
-        assert (file["error"] or "") in planned.err
+        assert with_options(file["error"] or "") in planned.err
 
 
 def _statuses(found: Any) -> dict[str, int]:

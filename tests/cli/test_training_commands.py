@@ -110,5 +110,5 @@ def test_a_folder_that_cannot_be_written_is_named_before_training(
     outcome = run("train", "--data", FOLDER, "--recipe", "tiny")
     assert outcome.code == 73
     assert "epoch" not in outcome.err
-    assert "choose another registry with --registry or IMDB_CLASSIFIER_REGISTRY." in outcome.err
+    assert "choose another --registry or set IMDB_CLASSIFIER_REGISTRY." in outcome.err
     assert "Traceback" not in outcome.err

@@ -87,9 +87,9 @@ def discover_files(source: str, output: str) -> Discovery:
         return Discovery(None, (_single_file(source, output),))
     if output.endswith(SUFFIX) or _kind_of_output(output) == "file":
         raise CannotWriteError(
-            "INPUT is a folder or a glob pattern, so OUTPUT must be a folder.",
+            "`source` is a folder or a glob pattern, so `output` must be a folder.",
             f"{output} names a file.",
-            "Choose a folder as OUTPUT.",
+            "Choose a folder as `output`.",
         )
     pattern = "**" if root == source else os.path.relpath(source, root or ".")
     targets = [os.path.join(output, name) for name in names]
@@ -159,7 +159,7 @@ def _single_file(source: str, output: str) -> DiscoveredFile:
         raise CannotWriteError(
             "The output of a file must be a folder or a name that ends in .parquet.",
             f"It is {output}.",
-            "Choose another OUTPUT.",
+            "Choose another `output`.",
         )
     target = output if to_file else os.path.join(output, name)
     _check_apart(source, ".", [target], source)
@@ -193,7 +193,7 @@ def _check_apart(root: str, pattern: str, targets: Sequence[str], source: str) -
             raise CannotWriteError(
                 "The output must lie outside the input, or the next run would score it too.",
                 f"{target} is part of {source}.",
-                "Choose another OUTPUT.",
+                "Choose another `output`.",
             )
 
 

@@ -227,7 +227,7 @@ def check_input(footer: FileFooter, name: str, options: ScoreOptions) -> Checked
     there = {column.casefold() for column in (*written, *hive_keys(name))}
     taken = [f.name for f in scored_fields(options.prefix) if f.name.casefold() in there]
     if taken:
-        raise ColumnExistsError(taken, footer.name, "--prefix")
+        raise ColumnExistsError(taken, footer.name)
     tree = extendable(footer)
     is_rewritten = options.on_null == "skip"
     plain = PlainColumns.of(footer, options.columns) if is_rewritten else None
@@ -239,10 +239,10 @@ def _check_columns(columns: Sequence[str], footer: FileFooter) -> None:
     names = footer.schema.names
     for column in columns:
         if column not in names:
-            way_out = "List only these in --columns; a field of a struct cannot be listed."
+            way_out = "List only these in `columns`; a field of a struct cannot be listed."
             raise MissingColumnError(column, footer.name, names, way_out)
         if names.count(column) > 1:
-            raise AmbiguousColumnError(column, footer.name, names.count(column), "--columns")
+            raise AmbiguousColumnError(column, footer.name, names.count(column), "`columns`")
 
 
 def text_path(footer: FileFooter, column: str) -> list[str]:
@@ -264,11 +264,11 @@ def text_path(footer: FileFooter, column: str) -> list[str]:
     for name in path:
         found = [field for field in fields if field.name == name]
         if len(found) > 1:
-            raise AmbiguousColumnError(name, footer.name, len(found), "--text-column")
+            raise AmbiguousColumnError(name, footer.name, len(found), "`text_column`")
         inner = found[0].type if found else pa.null()
         fields = inner.fields if pa.types.is_struct(inner) else []
     if not found:
-        way_out = "Name the text column with --text-column."
+        way_out = "Name the text column with `text_column`."
         raise MissingColumnError(column, footer.name, names, way_out)
     if footer.metadata.num_rows:
         # By its type; whether its bytes are text shows when they are read.

@@ -41,7 +41,7 @@ def check_tables(source: str, root: str, names: Sequence[str], folders: Set[str]
             raise BadDataError(
                 "Only live files of a Delta table can be scored, so it must be the whole input.",
                 received,
-                f"Pass {table.rstrip('/') or '.'} as INPUT.",
+                f"Pass {table.rstrip('/') or '.'} as `source`.",
             )
         raise BadDataError(
             f"{kind} tables are not supported: deleted and replaced rows would be scored.",

@@ -96,7 +96,7 @@ def has_keys(file: pa.NativeFile, keys: Collection[str]) -> bool:
 
 def foreign(path: str) -> OutputExistsError:
     """Return the error to raise where an output would replace a file of another program."""
-    return OutputExistsError(path, "imdb-classifier did not write it", "Choose another OUTPUT.")
+    return OutputExistsError(path, "imdb-classifier did not write it", "Choose another `output`.")
 
 
 def origin(footer: FileFooter, model_hash: str, options: ScoreOptions) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class Publication:
             raise NoInputError(
                 "Only a scored file or a folder with _SUCCESS and _MANIFEST.json can be verified.",
                 f"{output} is neither.",
-                "Finish it with imdb-classifier score, or name another OUTPUT.",
+                "Finish it with imdb-classifier score, or choose another `output`.",
             )
         self.model_id = str(said["model_id"])
 

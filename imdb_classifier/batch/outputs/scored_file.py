@@ -202,9 +202,9 @@ class _Tally:
             numbers = rows.chunk.first_row + without_text
             if self._options.on_null == "error":
                 raise BadDataError(
-                    "With --on-null error, every row must have a text.",
+                    "With `on_null=error`, every row must have a text.",
                     f"Row {numbers[0]} of {self._source} has none.",
-                    "Mend it, or choose --on-null label or --on-null skip.",
+                    "Mend it, or use `on_null=label` or `on_null=skip`.",
                 )
             if self._quarantine is not None:
                 self._quarantine.add_rows(numbers, rows.chunk.texts.take(without_text))

@@ -110,7 +110,7 @@ class PlainColumns:
             raise BadDataError(
                 "Leaving rows out needs columns that can be rewritten as they are.",
                 f"{footer.name} has others: {', '.join(lost)}.",
-                "Keep all rows with --on-null label, or leave such columns out with --columns.",
+                "Keep all rows with `on_null=label`, or leave such columns out with `columns`.",
             )
         return cls(metadata, schema, tree, is_plain)
 

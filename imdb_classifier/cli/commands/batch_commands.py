@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from imdb_classifier.batch.options import Limits, OnNull, ScoreOptions, Selection
+from imdb_classifier.batch.options import Limits, Only, OnNull, ScoreOptions, Selection
 from imdb_classifier.batch.results import COUNTS, RunResult
 from imdb_classifier.cli.commands.shared_options import (
     AsJson,
@@ -17,7 +17,7 @@ from imdb_classifier.cli.commands.shared_options import (
     listed_names,
     named_limit,
 )
-from imdb_classifier.cli.console import err, row_progress, show, table
+from imdb_classifier.cli.console import err, row_progress, show, table, with_options
 from imdb_classifier.errors import counted
 from imdb_classifier.monitoring.drift import DriftLimits
 from imdb_classifier.registry.versions import CHAMPION, Registry
@@ -38,7 +38,7 @@ Quarantine = Annotated[bool, typer.Option(help=help_of(ScoreOptions, "quarantine
 Columns = Annotated[
     str | None, typer.Option(metavar="NAME,...", help=help_of(ScoreOptions, "columns"))
 ]
-Only = Annotated[str | None, typer.Option(help=help_of(Selection, "only"))]
+OnlyOption = Annotated[Only | None, typer.Option(help=help_of(Selection, "only"))]
 Force = Annotated[bool, typer.Option("--force", help=help_of(Selection, "force"))]
 AllowUnapproved = Annotated[
     bool, typer.Option(help="Score with a version that has not passed the promotion checks.")
@@ -57,7 +57,7 @@ def score(
     on_null: OnNullOption = ScoreOptions.on_null,
     quarantine: Quarantine = ScoreOptions.quarantine,
     columns: Columns = None,
-    only: Only = Selection.only,
+    only: OnlyOption = Selection.only,
     force: Force = Selection.force,
     prune: Annotated[
         bool, typer.Option("--prune", help=help_of(Selection, "prune"))
@@ -164,11 +164,11 @@ def _show_result(as_json: bool, result: RunResult, how: str) -> None:
         shown.add_section()
         shown.add_row("all", "", *(f"{totals[column]:,}" for column in columns))
     for note in result.notes():
-        err.print(note, soft_wrap=True)
+        err.print(with_options(note), soft_wrap=True)
     if result.drift and result.drift.crossed:
         err.print(result.drift.summary, style="yellow", soft_wrap=True)
     for file in result.failed:
-        err.print(f"Error: {file.error}", style="red", soft_wrap=True)
+        err.print(f"Error: {with_options(file.error or '')}", style="red", soft_wrap=True)
     show(as_json, result.to_dict(), shown)
 
 
@@ -181,7 +181,7 @@ def plan(
     on_null: OnNullOption = ScoreOptions.on_null,
     quarantine: Quarantine = ScoreOptions.quarantine,
     columns: Columns = None,
-    only: Only = Selection.only,
+    only: OnlyOption = Selection.only,
     force: Force = Selection.force,
     allow_unapproved: AllowUnapproved = False,
     registry: RegistryOption = None,
@@ -208,7 +208,7 @@ def plan(
     for file in found.files:
         shown.add_row(file.name, f"{file.rows:,}", file.status)
         if file.error:
-            err.print(f"Error: {file.error}", style="red", soft_wrap=True)
+            err.print(f"Error: {with_options(file.error)}", style="red", soft_wrap=True)
     show(as_json, found.to_dict(), shown)
 
 
@@ -244,6 +244,10 @@ def verify(
         files = counted(len(found.without_text), "file")
         err.print(f"Scores not checked: {files} without the text column. Name the input: --input.")
     for problem in found.problems:
-        shown.add_row(problem.file, "" if problem.row is None else f"{problem.row:,}", problem.what)
+        shown.add_row(
+            problem.file,
+            "" if problem.row is None else f"{problem.row:,}",
+            with_options(problem.what),
+        )
     show(as_json, found.to_dict(), shown)
     raise typer.Exit(found.exit_code)

@@ -24,7 +24,7 @@ write no report unless told to."""
 @pytest.mark.parametrize(
     ("command", "entrypoint", "shared"),
     [
-        ("score", "score.py:score_parquet", 15),
+        ("score", "score.py:score_parquet", 17),
         ("train", "train.py:train_imdb", 5),
         ("evaluate", "evaluate.py:evaluate_imdb", 2),
     ],

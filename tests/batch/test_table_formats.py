@@ -45,7 +45,7 @@ def scored_texts(source: Path | str, output: Path, scorer: Scorer) -> list[str]:
     """Score a table, verify the output, and return the texts in it."""
     result = score_parquet(source, output, scorer)
     assert (result.exit_code, verify_output(output, scorer).problems) == (0, ())
-    found = [pq.read_table(file).column("text").to_pylist() for file in output.rglob("*.parquet")]
+    found = [pq.ParquetFile(file).read()["text"].to_pylist() for file in output.rglob("*.parquet")]
     return sorted(text for part in found for text in part)
 
 

@@ -40,6 +40,18 @@ def test_json_is_the_only_thing_on_standard_output(run: Run, tmp_path: Path) -> 
     assert (drift["rows"], drift["batch"]["without_text"]) == (264, 0)
 
 
+def test_ignored_files_are_named_by_the_dry_run_and_the_run(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(SAMPLE, tmp_path / "in" / "a.parquet")
+    shutil.copy(SAMPLE, tmp_path / "in" / "part-00000")
+    for command in ("plan", "score"):
+        outcome = run(command, tmp_path / "in", tmp_path / "out")
+        assert outcome.code == 0
+        assert "1 file ignored: part-00000 (does not end in .parquet, .parq or .pq" in outcome.err
+        as_json = run(command, tmp_path / "in", tmp_path / "out", "--json").json
+        assert [file["name"] for file in as_json["ignored"]] == ["part-00000"]
+
+
 @pytest.mark.covers("score --drift-limit")
 def test_limits_of_drift(run: Run, tmp_path: Path) -> None:
     limits = ("lengths=9", "scores=9", "positive=1", "truncated=1")

@@ -189,6 +189,7 @@ def plan(
 ) -> None:
     """Dry run: list the files that score would process, and estimate time and memory."""
     from imdb_classifier.batch.dry_run import dry_run_parquet
+    from imdb_classifier.batch.inputs.file_names import ignored_summary
     from imdb_classifier.scoring.scorer import Scorer
 
     options = ScoreOptions(text_column, prefix, on_null, quarantine, listed_names(columns))
@@ -209,6 +210,8 @@ def plan(
         shown.add_row(file.name, f"{file.rows:,}", file.status)
         if file.error:
             err.print(f"Error: {with_options(file.error)}", style="red", soft_wrap=True)
+    if found.ignored:
+        err.print(f"{ignored_summary(found.ignored)}.", soft_wrap=True)
     show(as_json, found.to_dict(), shown)
 
 

@@ -27,8 +27,8 @@ from imdb_classifier.batch.parquet_footer.file_metadata import (
 SCHEMA, ROWS, ROW_GROUPS, KEY_VALUES, COLUMN_ORDERS = 2, 3, 4, 5, 7
 CHUNKS, BYTES, COMPRESSED_BYTES = 1, 2, 6
 METADATA, OFFSET_INDEX, COLUMN_INDEX = 3, 4, 6
-STATISTICS = 12
-PAGES, FIRST_ROW = 1, 3
+DATA_OFFSET, STATISTICS = 9, 12
+PAGES, PAGE_OFFSET, PAGE_BYTES, FIRST_ROW = 1, 1, 2, 3
 LEAST, GREATEST, NULLS = 2, 3, 5
 EXTENDED_KEYS = {
     b"ARROW:schema",
@@ -97,7 +97,12 @@ def assert_statistics(path: Path, columns: int = 2) -> int:
                     read_struct(content[chunk.integer(index) :][: chunk.integer(index + 1)])
                     for index in (OFFSET_INDEX, COLUMN_INDEX)
                 )
-                begins = [page.integer(FIRST_ROW) for page in items(offset_index, PAGES)]
+                locations = items(offset_index, PAGES)
+                at = inner(chunk, METADATA).integer(DATA_OFFSET)
+                for location in locations:
+                    assert location.integer(PAGE_OFFSET) == at
+                    at += location.integer(PAGE_BYTES)
+                begins = [location.integer(FIRST_ROW) for location in locations]
                 pages = [
                     table[name].slice(begin, end - begin)
                     for begin, end in zip(begins, [*begins[1:], len(table)], strict=True)

@@ -74,7 +74,9 @@ def many_pages(scorer: Scorer, tmp_path_factory: pytest.TempPathFactory) -> Path
     path = tmp_path_factory.mktemp("pages") / "in.parquet"
     # 20,000 rows are the most that pyarrow writes to a page.
     texts = [f"{tone}, number {row % 100}." for tone in TONES for row in range(20_000)]
-    pq.write_table(pa.table({"id": range(len(texts)), "text": texts}), path)
+    table = pa.table({"id": range(len(texts)), "text": texts})
+    # Spark skips pages only if all columns that it reads have an index.
+    pq.write_table(table, path, write_page_index=True)
     score_parquet(path, path.with_name("out.parquet"), scorer)
     return path.with_name("out.parquet")
 

@@ -1,6 +1,8 @@
 """Many small files: what a run, a second run, a dry run and a check take, beside bare system calls.
 
-``python -m benchmarks.many_files`` writes ``benchmarks/many_files.json`` and prints it as a table.
+``python -m benchmarks.many_files`` writes JSON to ``build/many_files.json`` and prints a table; the
+documentation shows the copy in this folder.
+
 The bare system calls are those that the work cannot do without, made from Python by as many threads
 as score; for the first run, they include flushing each file and its folder to disk.
 """
@@ -16,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,9 +29,10 @@ from benchmarks.table import markdown_table, progress
 from imdb_classifier.registry.versions import REGISTRY_VARIABLE
 from imdb_classifier.scoring.scorer import available_cores
 
-RESULT: Final = Path(__file__).with_suffix(".json")
+RESULT: Final = Path("build/many_files.json")
 NUMBERS: Final = (10_000, 100_000)
 TEXTS: Final = ["A warm and funny film.", "Dull, loud and badly cut.", None]
+_P = TypeVar("_P")
 TAIL_BYTES: Final = 1 << 16
 """Bytes at the end of a file that are read for its footer."""
 
@@ -126,9 +129,9 @@ def _seconds(work: Callable[[], None]) -> float:
     return time.perf_counter() - started
 
 
-def _each(names: list[str], work: Callable[[str], None]) -> None:
+def _each(paths: list[_P], work: Callable[[_P], None]) -> None:
     with ThreadPoolExecutor(available_cores() + 1) as pool:
-        for _ in pool.map(work, names, chunksize=64):
+        for _ in pool.map(work, paths):
             pass
 
 
@@ -143,13 +146,13 @@ def _read(path: Path, most: int | None = None) -> None:
 def _bare_footers(source: Path, target: Path, names: list[str]) -> None:
     for folder in (source, target):
         list(os.scandir(folder))
-    _each(names, lambda name: (_read(source / name, TAIL_BYTES), _read(target / name, TAIL_BYTES)))
+        _each([folder / name for name in names], lambda path: _read(path, TAIL_BYTES))
 
 
 def _bare_bytes(source: Path, target: Path, names: list[str]) -> None:
     for folder in (source, target):
         list(os.scandir(folder))
-    _each(names, lambda name: (_read(source / name), _read(target / name)))
+        _each([folder / name for name in names], _read)
 
 
 def _bare_first_run(source: Path, target: Path, names: list[str], content: bytes) -> None:
@@ -181,6 +184,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 steps += measure(files, Path(folder))
     figures = {"measured": conditions(), "steps": steps}
+    RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
     print(table(figures))
 

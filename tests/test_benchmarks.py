@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import scoring
+from benchmarks import many_files, scoring
 from benchmarks.conditions import conditions
 from benchmarks.contenders import CONTENDERS
 from benchmarks.reviews import reviews, write_reviews
@@ -57,3 +57,16 @@ def test_a_measurement_names_processor_commit_and_versions() -> None:
     assert measured["cpu"]
     assert re.fullmatch(r"[0-9a-f]{40}\+?", measured["commit"])
     assert measured["packages"]["numpy"] == np.__version__
+
+
+def test_many_files_are_measured_beside_bare_system_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", str(tmp_path / "registry"))
+    (tmp_path / "files").mkdir()
+    steps = many_files.measure(5, tmp_path / "files")
+    assert [step["step"] for step in steps] == ["first run", "second run", "plan", "verify"]
+    assert all(step["ratio"] > 1 and step["memory"] > 0 for step in steps)
+    assert len(list((tmp_path / "files" / "out").glob("*.parquet"))) == 5
+    assert len(list((tmp_path / "files" / "bare").iterdir())) == 5
+    assert "| 5 | first run | " in many_files.table({"steps": steps})

@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 Verdict = Literal["new", "stale", "finished", "skipped", "outdated", "failing"]
 
-_FILES_AT_ONCE: Final = 16
+_FILES_AT_ONCE: Final = 32
 """Threads. A footer in an object store takes many times longer to arrive than to be read."""
 _SLICE: Final = 64
 """Files that a thread takes at a time."""

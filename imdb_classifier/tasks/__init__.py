@@ -24,7 +24,7 @@ from imdb_classifier.tasks.model_tasks import (
 )
 from imdb_classifier.tasks.promotion_tasks import check_promotion, promote_model, roll_back
 from imdb_classifier.tasks.runners import RunnerName, task_runner
-from imdb_classifier.tasks.score_tasks import score_batch, score_files
+from imdb_classifier.tasks.score_tasks import score_batch
 
 __all__ = [
     "RunnerName",
@@ -38,7 +38,6 @@ __all__ = [
     "resolve_model",
     "roll_back",
     "score_batch",
-    "score_files",
     "task_runner",
     "train_model",
     "training_run",

@@ -30,7 +30,7 @@ EVALUATION_KEY: Final = "imdb-evaluation"
 @task(name="resolve-model", cache_policy=NO_CACHE, persist_result=False)
 @without_texts
 def resolve_model(
-    model: str, registry: str | None = None, allow_unapproved: bool = False
+    model: str = "@champion", registry: str | None = None, allow_unapproved: bool = False
 ) -> dict[str, Any]:
     """Resolve a model reference; later tasks of the run take the result, not the reference.
 

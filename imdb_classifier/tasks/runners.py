@@ -13,7 +13,7 @@ from imdb_classifier.scoring.scorer import available_cores
 RunnerName = Literal["local", "process", "dask"]
 
 
-def task_runner(runner: RunnerName, scheduler: str | None) -> TaskRunner[Any]:
+def task_runner(runner: RunnerName = "local", scheduler: str | None = None) -> TaskRunner[Any]:
     """Return a Prefect task runner by name; it starts nothing until it is entered.
 
     Args:

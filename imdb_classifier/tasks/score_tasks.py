@@ -27,7 +27,7 @@ from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks.artifacts import Progress, artifact_key, publish
 from imdb_classifier.tasks.events import emit
 from imdb_classifier.tasks.failures import without_texts
-from imdb_classifier.tasks.runners import threads_of_worker
+from imdb_classifier.tasks.runners import task_runner, threads_of_worker
 
 FILES_KEY: Final = "scored-files"
 DRIFT_KEY: Final = "batch-drift"
@@ -47,7 +47,7 @@ def score_batch(
     source: str,
     output: str,
     model: dict[str, Any],
-    pool: TaskRunner[Any],
+    pool: TaskRunner[Any] | None = None,
     options: ScoreOptions | None = None,
     *,
     selection: Selection | None = None,
@@ -62,7 +62,7 @@ def score_batch(
         source: A Parquet file, folder or glob pattern.
         output: The file or folder to write.
         model: The result of `resolve_model`; its path must be valid wherever units are scored.
-        pool: Where units are scored, see `task_runner`.
+        pool: Where units are scored, see `task_runner`; by default in this process.
         options: Columns, and how to treat rows without text.
         selection: Which files to score, depending on existing outputs.
         limits: When to stop early; failed files are counted separately in each unit.
@@ -81,7 +81,8 @@ def score_batch(
         limits=limits,
         drift_limits=drift_limits,
     ) as run:
-        result = run.finish(_score(run, model, pool), _bundle(model["path"], model["model_hash"]))
+        units = _score(run, model, pool or task_runner("local"))
+        result = run.finish(units, _bundle(model["path"], model["model_hash"]))
     _report(result, output)
     if result.exit_code != EXIT_DONE:
         raise PartlyScoredError(

@@ -320,7 +320,7 @@ def test_many_files_make_few_units(
 def test_one_run_has_one_model(tmp_path: Path) -> None:
     model = tasks.resolve_model.fn("@champion", str(tmp_path))
     with pytest.raises(BundleError, match=r"changed from 000000000000 to \w{12}\. Rerun"):
-        tasks.score_files.fn(1, {}, {**model, "model_hash": "0" * 64}, None, None)
+        score_tasks.score_files.fn(1, {}, {**model, "model_hash": "0" * 64}, None, None)
 
 
 def test_the_table_shows_failed_files_first_and_no_more_than_200(

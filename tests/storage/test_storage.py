@@ -22,6 +22,7 @@ from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import (
     CannotWriteError,
     NoInputError,
+    OutputExistsError,
     UnreadableFileError,
 )
 from imdb_classifier.scoring.scorer import Scorer
@@ -107,6 +108,29 @@ def test_a_single_object(tree: str, bucket: str, scorer: Scorer) -> None:
     result = score_parquet(f"{tree}/a.parquet", f"{bucket}/one.parquet", scorer)
     assert result.files[0].output == f"{bucket}/one.parquet"
     assert result.totals()["rows"] == 5
+
+
+def test_an_object_that_appears_during_scoring_is_not_replaced(
+    tree: str, bucket: str, scorer: Scorer
+) -> None:
+    target = f"{bucket}/scored/a.parquet"
+
+    def appear(rows: int) -> None:
+        storage_of(target).write_text(target, "mine")
+
+    with pytest.raises(OutputExistsError, match=r"a\.parquet .* wrote it during this run"):
+        score_parquet(f"{tree}/a.parquet", target, scorer, on_rows=appear)
+    assert get(target) == b"mine"
+    listed = f"{bucket}/scored/_quarantine/a.csv"
+    storage_of(target).delete(target)
+    storage_of(listed).write_text(listed, "mine")
+    options = ScoreOptions(quarantine=True)
+    with pytest.raises(OutputExistsError, match=r"a\.csv .* imdb-classifier did not write it"):
+        score_parquet(f"{tree}/a.parquet", target, scorer, options)
+    assert get(listed) == b"mine"
+    storage_of(listed).delete(listed)
+    score_parquet(f"{tree}/a.parquet", target, scorer, options)
+    assert get(listed).startswith(b"file,row,reason\n")
 
 
 def test_what_cannot_be(tree: str, bucket: str, scorer: Scorer) -> None:

@@ -126,6 +126,17 @@ def test_runs_of_single_files_share_no_list(folder: Path, tmp_path: Path, scorer
     assert (output / "_quarantine" / "first.csv").read_text() == first
 
 
+def test_lists_go_with_the_outputs_that_are_pruned(
+    folder: Path, tmp_path: Path, scorer: Scorer
+) -> None:
+    output = tmp_path / "out"
+    score_parquet(folder, output, scorer, OPTIONS)
+    (folder / "day=1" / "b.parquet").unlink()
+    prune = Selection(prune=True)
+    assert score_parquet(folder, output, scorer, OPTIONS, selection=prune).pruned
+    assert [path.name for path in (output / "_quarantine").rglob("*.csv")] == ["a.csv"]
+
+
 @pytest.mark.parametrize("content", ["mine\n", "", "file,row,reason,more\n"])
 @pytest.mark.parametrize("texts", [TEXTS, ["Fine."]], ids=["rows to list", "none"])
 def test_lists_of_others_are_never_replaced_or_deleted(

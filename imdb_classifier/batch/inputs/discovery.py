@@ -96,7 +96,7 @@ def discover_files(source: str, output: str) -> Discovery:
     _check_apart(root, pattern, targets, source)
     files = tuple(
         DiscoveredFile(
-            os.path.join(root, name), target, printable(name), _quarantine_of(output, name)
+            os.path.join(root, name), target, printable(name), quarantine_of(output, name)
         )
         for name, target in zip(names, targets, strict=True)
     )
@@ -163,11 +163,11 @@ def _single_file(source: str, output: str) -> DiscoveredFile:
         )
     target = output if to_file else os.path.join(output, name)
     _check_apart(source, ".", [target], source)
-    quarantine = _quarantine_of(*os.path.split(target))
+    quarantine = quarantine_of(*os.path.split(target))
     return DiscoveredFile(source, target, printable(name), quarantine)
 
 
-def _quarantine_of(folder: str, name: str) -> str:
+def quarantine_of(folder: str, name: str) -> str:
     """Return where to list what could not be scored for an output, by its name in a folder."""
     return os.path.join(folder, QUARANTINE, f"{name.removesuffix(SUFFIX)}.csv")
 

@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable
 from dataclasses import asdict
 from typing import Any, Final
 
+from imdb_classifier.batch.inputs.discovery import quarantine_of
 from imdb_classifier.batch.inputs.file_names import is_hidden, is_parquet
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.drift_report import DRIFT_FILE, state_of_report
@@ -17,6 +18,7 @@ from imdb_classifier.batch.outputs.provenance import (
     read_provenance,
     state_of_own,
 )
+from imdb_classifier.batch.outputs.quarantine import Quarantine
 from imdb_classifier.batch.results import COUNTS, RunResult
 from imdb_classifier.errors import (
     BadDataError,
@@ -114,7 +116,7 @@ def publish(
 
 
 def prune(output: str, orphans: Iterable[str]) -> tuple[str, ...]:
-    """Delete outputs whose input no longer exists; return their names.
+    """Delete outputs whose input no longer exists, and their quarantine; return their names.
 
     Args:
         output: The folder.
@@ -126,6 +128,8 @@ def prune(output: str, orphans: Iterable[str]) -> tuple[str, ...]:
     pruned = tuple(orphans)
     try:
         for name in pruned:
+            with Quarantine(quarantine_of(output, name), name):
+                pass  # Without anything to list, an earlier list is deleted.
             storage_of(output).delete(os.path.join(output, name))
     except OSError as error:
         raise cannot_write(output, error) from error

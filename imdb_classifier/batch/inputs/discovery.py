@@ -92,13 +92,12 @@ def discover_files(source: str, output: str) -> Discovery:
             "Choose a folder as `output`.",
         )
     pattern = "**" if root == source else os.path.relpath(source, root or ".")
-    targets = [os.path.join(output, name) for name in names]
-    _check_apart(root, pattern, targets, source)
+    # Joined once, because there may be a million names.
+    sources, targets = os.path.join(root, ""), os.path.join(output, "")
+    _check_apart(root, pattern, [targets + name for name in names], source)
     files = tuple(
-        DiscoveredFile(
-            os.path.join(root, name), target, printable(name), quarantine_of(output, name)
-        )
-        for name, target in zip(names, targets, strict=True)
+        DiscoveredFile(sources + name, targets + name, printable(name), quarantine_of(output, name))
+        for name in names
     )
     return Discovery(root, files, ignored)
 

@@ -18,6 +18,7 @@ QUARANTINE: Final = "_quarantine"
 
 _SUFFIXES: Final = f"{', '.join(PARQUET_SUFFIXES[:-1])} or {PARQUET_SUFFIXES[-1]}"
 _HIDDEN: Final = "is hidden: its name or a folder's starts with '.' or '_'"
+_NOT_PARQUET: Final = "is not Parquet, by its name"
 _NAMES_SHOWN: Final = 3
 
 
@@ -75,12 +76,10 @@ def choose_files(
             # Other hidden files are what programs note for themselves.
             if is_parquet(name) and not name.startswith(f"{QUARANTINE}/"):
                 reasons[name] = _HIDDEN
-        elif is_folder and is_other_format(name):
-            reasons[name] = "is not Parquet, by its name"
-        elif is_folder and not is_parquet(name):
-            reasons[name] = other_suffix
-        else:
+        elif not is_folder or is_parquet(name):
             chosen.append(name)
+        else:
+            reasons[name] = _NOT_PARQUET if is_other_format(name) else other_suffix
     ignored = (IgnoredFile(printable(name), printable(why)) for name, why in reasons.items())
     return chosen, tuple(sorted(ignored, key=lambda file: file.name))
 

@@ -14,12 +14,13 @@ NODE := build/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-lowest test-pythons interop mutants lint format docs bench pretrained
+.PHONY: help quickstart test test-lowest test-prefect test-pythons interop mutants lint format docs bench pretrained
 
 help:
 	@echo "make quickstart    set up, train a model, score a file, show the result"
 	@echo "make test          set up and run every test"
 	@echo "make test-lowest   run the tests on the lowest supported versions of all packages"
+	@echo "make test-prefect  run the tests of the flows on the lowest supported Prefect"
 	@echo "make test-pythons  run the tests on every other supported Python that is installed"
 	@echo "make interop       install what some tests need: Spark, JavaScript packages, Hugging Face datasets"
 	@echo "make mutants       apply a list of mutations one by one and show which test finds each"
@@ -77,6 +78,16 @@ test-lowest: .venv-lowest/installed
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
 	$(BIN)/uv pip install --quiet --python .venv-lowest --resolution lowest-direct \
 	  --exclude-newer 2026-11-20 --editable '.[fast,train]' --group test
+	@touch $@
+
+# `make test` runs the flows on the newest supported Prefect.
+test-prefect: .venv-prefect/installed
+	.venv-prefect/bin/$(PYTEST) $(WITHOUT_SLOW) $(ARGS) tests/blocks tests/flows
+
+.venv-prefect/installed: pyproject.toml | $(VENV)/installed-dev
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-prefect
+	$(BIN)/uv pip install --quiet --python .venv-prefect --resolution lowest-direct \
+	  --exclude-newer 2026-11-20 --editable '.[all]' --group test
 	@touch $@
 
 # The Pythons other than that of $(VENV). pyenv's interpreters come first on PATH, because its shims

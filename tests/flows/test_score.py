@@ -128,7 +128,7 @@ def test_a_deadline_and_another_run_leave_files_for_the_next_one(
     (reviews / "day=2026-11-02" / "b.parquet").unlink()
     output = str(tmp_path / "scored")
     parameters = {"source": str(reviews), "output": output, "quarantine": True}
-    state, _ = score(**parameters, deadline="1ns")
+    state, _ = score(**parameters, deadline="1us")
     with pytest.raises(PartlyScoredError, match="2 of 2 pending") as caught:
         state.result()
     assert caught.value.exit_code == 75

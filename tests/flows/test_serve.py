@@ -58,8 +58,9 @@ def test_all_deployments_are_served(server: Any, serve: str, reviews: Path, tmp_
         assert nightly["parameters"]["source"] == str(source)
         run = server.post(f"/deployments/{nightly['id']}/create_flow_run", parameters={})["id"]
         wait_for("the run ended", lambda: server.has_ended(run), process)
+        # Here, because Prefect 3.9 cancels a run that has just ended if it is stopped then.
+        assert server.get(f"/flow_runs/{run}")["state_name"] == "Completed"
 
-    assert server.get(f"/flow_runs/{run}")["state_name"] == "Completed"
     assert (output / "_SUCCESS").exists()
     for name in NAMES:
         deployment = server.deployment(name)

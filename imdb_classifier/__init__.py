@@ -17,19 +17,18 @@ from imdb_classifier.errors import (
     ChecksumError,
     ColumnExistsError,
     ConfigurationError,
-    DownloadError,
     ExportError,
     ImdbClassifierError,
     MissingColumnError,
     MissingExtraError,
     MissingReviewColumnError,
     NoInputError,
-    NoReviewsError,
     OutputExistsError,
     OutputInUseError,
     PartlyScoredError,
     TextTypeError,
     UnapprovedModelError,
+    UnavailableError,
     UnexpectedError,
     UnknownModelError,
     UnreadableFileError,
@@ -59,7 +58,9 @@ if TYPE_CHECKING:
     from imdb_classifier.monitoring.drift import Drift, DriftLimits
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.reviews.dataset import Reviews
+    from imdb_classifier.reviews.download import DownloadError
     from imdb_classifier.reviews.load import load_reviews
+    from imdb_classifier.reviews.sources import NoReviewsError
     from imdb_classifier.scoring.frames import score_dataframe
     from imdb_classifier.scoring.scorer import Scorer
     from imdb_classifier.storage.paths import UnknownSchemeError, UnsetVariableError
@@ -102,6 +103,7 @@ __all__ = [
     "Selection",
     "TextTypeError",
     "UnapprovedModelError",
+    "UnavailableError",
     "UnexpectedError",
     "UnknownModelError",
     "UnknownSchemeError",
@@ -134,7 +136,9 @@ _MODULE_OF = {
         "monitoring.drift": ["Drift", "DriftLimits"],
         "registry.versions": ["Registry"],
         "reviews.dataset": ["Reviews"],
+        "reviews.download": ["DownloadError"],
         "reviews.load": ["load_reviews"],
+        "reviews.sources": ["NoReviewsError"],
         "scoring.frames": ["score_dataframe"],
         "scoring.scorer": ["Scorer"],
         "storage.paths": ["UnknownSchemeError", "UnsetVariableError"],

@@ -20,6 +20,7 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 3
 EXIT_BAD_DATA = 65
 EXIT_NO_INPUT = 66
+EXIT_UNAVAILABLE = 69
 EXIT_INTERNAL = 70
 EXIT_CANNOT_WRITE = 73
 EXIT_PARTIAL = 75
@@ -64,6 +65,8 @@ class ImdbClassifierError(ValueError):
     """
 
     exit_code: int = EXIT_INTERNAL
+    may_pass: bool = False
+    """Whether a retry may help, because the system or a server is at fault."""
 
     def __init__(self, rule: str, received: str, way_out: str) -> None:
         super().__init__(printable(f"{rule} {received} {way_out}"))
@@ -94,6 +97,8 @@ class UnexpectedError(ImdbClassifierError):
 
     The original message is left out because it might quote a review, except for import errors.
     """
+
+    may_pass = True
 
     def __init__(self, error: Exception) -> None:
         frames = traceback.extract_tb(error.__traceback__)
@@ -151,31 +156,25 @@ class NoInputError(ImdbClassifierError):
     exit_code = EXIT_NO_INPUT
 
 
-class NoReviewsError(NoInputError):
-    """No IMDB reviews are configured, and none are cached."""
+class UnavailableError(ImdbClassifierError):
+    """Something cannot be reached that may be intact."""
 
-    def __init__(self, missing: str, cache: str) -> None:
-        super().__init__(
-            "Training and evaluation need the IMDB reviews.",
-            f"{missing}, and nothing is downloaded automatically.",
-            "Do one of the following: set `data` or IMDB_CLASSIFIER_DATA to a local copy; "
-            "download it once with `imdb-classifier data fetch`; "
-            f"or put the published file into {cache} yourself.",
+    exit_code = EXIT_UNAVAILABLE
+    may_pass = True
+
+
+def cannot_read(source: str, error: OSError) -> ImdbClassifierError:
+    """Return the error to raise when the operating system or a server refuses to read an input."""
+    reason = error.strerror or first_line(error)
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return NoInputError(
+            "An input must exist.", f"Opening {source} failed: {reason}.", "Check the path."
         )
-
-
-class DownloadError(NoReviewsError):
-    """Downloading a published file failed."""
-
-    def __init__(self, url: str, reason: str, target: str) -> None:
-        ImdbClassifierError.__init__(
-            self,
-            f"{url} must be reachable and send the complete file.",
-            f"The download failed: {reason}; nothing was kept.",
-            "Do one of the following: set `data` or IMDB_CLASSIFIER_DATA to a local copy; "
-            "run `imdb-classifier data fetch` again; "
-            f"or save the published file as {target} yourself.",
-        )
+    return UnavailableError(
+        f"{source} must be readable.",
+        f"Reading it failed: {reason}.",
+        "Check your permissions and the connection to its storage, and rerun.",
+    )
 
 
 class BadDataError(ImdbClassifierError):
@@ -294,11 +293,13 @@ class CannotWriteError(ImdbClassifierError):
 
 def cannot_write(target: str, error: OSError) -> CannotWriteError:
     """Return the error to raise when the operating system refuses to write an output."""
-    return CannotWriteError(
+    refused = CannotWriteError(
         "The output must be writable.",
         f"Writing {target} failed: {error.strerror or first_line(error)}.",
         "Free up space, check your permissions, or choose another `output`.",
     )
+    refused.may_pass = True
+    return refused
 
 
 class OutputExistsError(CannotWriteError):

@@ -22,19 +22,18 @@ from imdb_classifier.errors import (
     ChecksumError,
     ColumnExistsError,
     ConfigurationError,
-    DownloadError,
     ExportError,
     ImdbClassifierError,
     MissingColumnError,
     MissingExtraError,
     MissingReviewColumnError,
     NoInputError,
-    NoReviewsError,
     OutputExistsError,
     OutputInUseError,
     PartlyScoredError,
     TextTypeError,
     UnapprovedModelError,
+    UnavailableError,
     UnexpectedError,
     UnknownModelError,
     UnreadableFileError,
@@ -43,6 +42,8 @@ from imdb_classifier.errors import (
     counted,
     printable,
 )
+from imdb_classifier.reviews.download import DownloadError
+from imdb_classifier.reviews.sources import NoReviewsError
 from imdb_classifier.storage.paths import UnknownSchemeError, UnsetVariableError
 
 LOCAL_COPY = "set `data` or IMDB_CLASSIFIER_DATA to a local copy; "
@@ -59,6 +60,7 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
     (ImdbClassifierError("A rule.", "This came.", "Do that."), 70, "A rule. This came. Do that."),
     (ConfigurationError("A rule.", "This came.", "Do that."), 78, "A rule. This came. Do that."),
     (NoInputError("A rule.", "This came.", "Do that."), 66, "A rule. This came. Do that."),
+    (UnavailableError("A rule.", "This came.", "Do that."), 69, "A rule. This came. Do that."),
     (BadDataError("A rule.", "This came.", "Do that."), 65, "A rule. This came. Do that."),
     (BundleError("A rule.", "This came.", "Do that."), 65, "A rule. This came. Do that."),
     (ExportError("A rule.", "This came.", "Do that."), 65, "A rule. This came. Do that."),

@@ -23,6 +23,7 @@ from imdb_classifier.errors import (
     ImdbClassifierError,
     OutputExistsError,
     UnreadableFileError,
+    cannot_read,
     cannot_write,
 )
 from imdb_classifier.storage import storage_of
@@ -111,12 +112,15 @@ class ExistingOutputs:
         Args:
             discovery: What the input consists of.
             source: The input. If it is a pattern, files that it does not match still exist.
+
+        Raises:
+            UnavailableError: The input or an output cannot be reached.
         """
         if discovery.root is None:
             return ()
         root = discovery.root
         storage = storage_of(source)
-        is_pattern = storage.kind(source) is None
+        is_pattern = root != source
         targets = {file.target for file in discovery.files}
         others = (
             name
@@ -125,12 +129,15 @@ class ExistingOutputs:
             and not is_hidden(name)
             and os.path.join(self.output, name) not in targets
         )
-        return tuple(
-            name
-            for name in others
-            if not (is_pattern and storage.kind(os.path.join(root, name)))
-            and read_provenance(os.path.join(self.output, name)) is not None
-        )
+        try:
+            return tuple(
+                name
+                for name in others
+                if not (is_pattern and storage.kind(os.path.join(root, name)))
+                and read_provenance(os.path.join(self.output, name)) is not None
+            )
+        except OSError as error:
+            raise cannot_read(source, error) from error
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from imdb_classifier.errors import (
     EXIT_DONE,
     BadDataError,
     UnreadableFileError,
-    first_line,
+    cannot_read,
 )
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import POSITIVE, scored_fields
@@ -111,7 +111,7 @@ def verify_output(
 
     Raises:
         NoInputError: The output is no such file or folder, or its input is gone altogether.
-        UnreadableFileError: The place of the output or of the input cannot be reached.
+        UnavailableError: The output or the input cannot be reached.
         ImdbClassifierError: The model cannot be loaded, see `Scorer.load`.
 
     Example:
@@ -228,7 +228,7 @@ class _FileCheck:
         except BadDataError as error:
             yield Problem(self.name, None, str(error))
         except OSError as error:
-            yield Problem(self.name, None, f"It cannot be read: {first_line(error)}.")
+            raise cannot_read(self._path, error) from error
 
     def _problems_of_bytes(
         self, copy: str, end: FileFooter, listed: Mapping[str, Any], footer: Mapping[str, Any]
@@ -346,7 +346,7 @@ class _FileCheck:
             except UnreadableFileError as error:
                 yield Problem(self.name, None, str(error))
             except OSError as error:
-                yield Problem(self.name, None, f"Its input cannot be read: {first_line(error)}.")
+                raise cannot_read(path, error) from error
 
 
 def _has_text(options: ScoreOptions) -> bool:

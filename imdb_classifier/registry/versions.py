@@ -27,6 +27,7 @@ from imdb_classifier.errors import (
     CannotWriteError,
     ConfigurationError,
     UnapprovedModelError,
+    UnavailableError,
     UnknownModelError,
     printable,
 )
@@ -101,7 +102,7 @@ class Registry:
         """Return the ids of all versions, sorted; not the bundled model's, unless it was copied.
 
         Raises:
-            ConfigurationError: The registry cannot be reached.
+            UnavailableError: The registry cannot be reached.
         """
         storage, versions = storage_of(self.root), f"{self.root}/versions"
         with self._reading():
@@ -116,7 +117,7 @@ class Registry:
         Faster than `bundles`, which checks all files. Damaged manifests are skipped and logged.
 
         Raises:
-            ConfigurationError: The registry cannot be reached.
+            UnavailableError: The registry cannot be reached.
         """
         found = []
         for folder in (*map(self._version, self.ids()), str(bundled_path())):
@@ -134,7 +135,7 @@ class Registry:
         """Return the aliases that are set, with the id that each points to.
 
         Raises:
-            ConfigurationError: The registry cannot be reached.
+            UnavailableError: The registry cannot be reached.
         """
         storage = storage_of(self.root)
         files = {alias: f"{self.root}/{alias}" for alias in ALIASES}
@@ -159,7 +160,7 @@ class Registry:
             The intact models; and for each damaged version, its id with what is wrong.
 
         Raises:
-            ConfigurationError: The registry cannot be reached.
+            UnavailableError: The registry cannot be reached.
         """
         intact, damaged = [], {}
         for name in self.ids():
@@ -182,7 +183,7 @@ class Registry:
         Raises:
             UnknownModelError: There is no such model.
             BundleError: The model is damaged.
-            ConfigurationError: The registry or the bundle cannot be reached.
+            UnavailableError: The registry or the bundle cannot be reached.
         """
         name = location_of(reference)
         aliases: Mapping[str, str] = self.aliases()
@@ -325,7 +326,7 @@ class Registry:
         try:
             yield
         except OSError as error:
-            raise ConfigurationError(
+            raise UnavailableError(
                 "The registry must be readable.",
                 f"Reading {self.root} failed: {error.strerror or error}.",
                 "Check your permissions, or choose another one with `registry` or "

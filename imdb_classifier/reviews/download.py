@@ -9,14 +9,33 @@ from typing import Final
 from imdb_classifier.errors import (
     CannotWriteError,
     ChecksumError,
-    DownloadError,
+    ImdbClassifierError,
     MissingExtraError,
     first_line,
 )
-from imdb_classifier.reviews.sources import PublishedSource, cache_folder, published_files
+from imdb_classifier.reviews.sources import (
+    NoReviewsError,
+    PublishedSource,
+    cache_folder,
+    published_files,
+)
 
 _TIMEOUT_SECONDS: Final = 60
 _CHUNK_BYTES: Final = 1 << 18
+
+
+class DownloadError(NoReviewsError):
+    """Downloading a published file failed."""
+
+    def __init__(self, url: str, reason: str, target: str) -> None:
+        ImdbClassifierError.__init__(
+            self,
+            f"{url} must be reachable and send the complete file.",
+            f"The download failed: {reason}; nothing was kept.",
+            "Do one of the following: set `data` or IMDB_CLASSIFIER_DATA to a local copy; "
+            "run `imdb-classifier data fetch` again; "
+            f"or save the published file as {target} yourself.",
+        )
 
 
 def fetch(source: PublishedSource) -> Path:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import pyarrow as pa
 from pyarrow import fs
 
-from imdb_classifier.errors import ConfigurationError, NoInputError, first_line
+from imdb_classifier.errors import ConfigurationError, NoInputError, cannot_read
 from imdb_classifier.reviews import parquet, stanford
 from imdb_classifier.reviews.dataset import Reviews, fingerprint_of
 from imdb_classifier.reviews.download import fetch
@@ -41,7 +41,8 @@ def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) 
         NoReviewsError: No reviews are configured or cached, or the download failed.
         NoInputError: The location does not exist or has no reviews of this split.
         BadDataError: A file is damaged, or its columns, texts or labels are invalid.
-        ConfigurationError: There is no such split, or the location cannot be opened.
+        ConfigurationError: There is no such split.
+        UnavailableError: The location cannot be reached.
         MissingExtraError: The source is ``keras`` and Keras is not installed.
 
     Example:
@@ -71,11 +72,7 @@ def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) 
     try:
         source, table = _read(filesystem, path, kind, split)
     except OSError as error:
-        raise NoInputError(
-            "The reviews must be readable.",
-            f"{path} is not: {first_line(error)}.",
-            "Check your permissions.",
-        ) from None
+        raise cannot_read(path, error) from error
     table, left_out = parquet.clean(table, split)
     if table.num_rows == 0:
         rows = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
@@ -127,11 +124,7 @@ def _locate(data: StrPath) -> tuple[fs.FileSystem, str, fs.FileType]:
     try:
         kind = filesystem.get_file_info(path).type
     except OSError as error:
-        raise ConfigurationError(
-            "The location of reviews must be readable.",
-            f"{location} is not: {first_line(error)}.",
-            "Check its spelling and your permissions.",
-        ) from error
+        raise cannot_read(location, error) from error
     if kind == fs.FileType.NotFound:
         raise NoInputError(
             "The location of the reviews must exist.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
 from typing import Final
 
 import pyarrow as pa
@@ -16,8 +15,6 @@ from imdb_classifier.errors import (
     MissingReviewColumnError,
     NoInputError,
     TextTypeError,
-    UnreadableFileError,
-    first_line,
 )
 from imdb_classifier.reviews.dataset import REVIEWS
 from imdb_classifier.schema import LABEL, TEXT, UNLABELED
@@ -96,27 +93,22 @@ def _no_files(folder: str, pattern: str) -> NoInputError:
 
 def _read(filesystem: fs.FileSystem, path: str, split: str) -> pa.Table:
     """Return all rows as `dataset.REVIEWS`, including null texts; null labels become -1."""
-    try:
-        with ExitStack() as stack:
-            with readable(path):
-                file = stack.enter_context(filesystem.open_input_file(path))
-                parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
-            _check_columns(parquet.schema_arrow, path)
-            # Read in batches: a whole row group of large_string may not fit into string.
-            batches = [
-                pa.record_batch(
-                    [
-                        batch.column(TEXT).cast(pa.string()),
-                        _labels(batch.column(LABEL), path, split),
-                    ],
-                    schema=REVIEWS,
-                )
-                for batch in parquet.iter_batches(columns=[TEXT, LABEL])
-            ]
+    with readable(path), filesystem.open_input_file(path) as file:
+        parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+        _check_columns(parquet.schema_arrow, path)
+        # Read in batches: a whole row group of large_string may not fit into string.
+        batches = [
+            pa.record_batch(
+                [
+                    batch.column(TEXT).cast(pa.string()),
+                    _labels(batch.column(LABEL), path, split),
+                ],
+                schema=REVIEWS,
+            )
+            for batch in parquet.iter_batches(columns=[TEXT, LABEL])
+        ]
         table = pa.Table.from_batches(batches, schema=REVIEWS)
         table.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
-        raise UnreadableFileError(path, first_line(error)) from error
     return table
 
 

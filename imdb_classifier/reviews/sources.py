@@ -10,13 +10,26 @@ from typing import Final, Literal, get_args
 
 import platformdirs
 
-from imdb_classifier.errors import ChecksumError, NoReviewsError
+from imdb_classifier.errors import ChecksumError, NoInputError
 from imdb_classifier.storage.paths import location_of
 
 PublishedSource = Literal["keras", "aclimdb"]
 
 DATA_VARIABLE: Final = "IMDB_CLASSIFIER_DATA"
 """Environment variable for the location of the reviews, unless ``data`` is given."""
+
+
+class NoReviewsError(NoInputError):
+    """No IMDB reviews are configured, and none are cached."""
+
+    def __init__(self, missing: str, cache: str) -> None:
+        super().__init__(
+            "Training and evaluation need the IMDB reviews.",
+            f"{missing}, and nothing is downloaded automatically.",
+            "Do one of the following: set `data` or IMDB_CLASSIFIER_DATA to a local copy; "
+            "download it once with `imdb-classifier data fetch`; "
+            f"or put the published file into {cache} yourself.",
+        )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from imdb_classifier.storage.base import (
     static_part,
 )
 from imdb_classifier.storage.clients import client
-from imdb_classifier.storage.damage import readable
+from imdb_classifier.storage.damage import is_fault, readable
 from imdb_classifier.storage.disk.local import LocalStorage
 from imdb_classifier.storage.object_store import ObjectStorage, key_of
 from imdb_classifier.storage.paths import StrPath, is_remote, location_of
@@ -39,6 +39,7 @@ __all__ = [
     "Storage",
     "absolute_location",
     "filesystem_of",
+    "is_fault",
     "is_remote",
     "matches",
     "object_storage",

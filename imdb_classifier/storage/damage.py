@@ -1,13 +1,30 @@
-"""Errors for Parquet files that cannot be read."""
+"""Why a Parquet file cannot be read: its bytes are wrong, or they cannot be had."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final, TypeGuard
 
 import pyarrow as pa
 
-from imdb_classifier.errors import ImdbClassifierError, UnreadableFileError, first_line
+from imdb_classifier.errors import (
+    ImdbClassifierError,
+    UnreadableFileError,
+    cannot_read,
+    first_line,
+)
+
+_CLIENT_FAULTS: Final = ("AWS Error", "Azure Error")
+
+
+def is_fault(error: BaseException) -> TypeGuard[OSError]:
+    """Return whether the system or a server raised an error, and not Arrow over wrong bytes."""
+    if not isinstance(error, OSError):
+        return False
+    # Arrow raises OSError for wrong bytes, too, but without a number. Its clients of S3 and Azure
+    # have no numbers, either.
+    return error.errno is not None or any(words in str(error) for words in _CLIENT_FAULTS)
 
 
 @contextmanager
@@ -18,7 +35,9 @@ def readable(name: str) -> Iterator[None]:
         name: The file's name, for the error message.
 
     Raises:
-        UnreadableFileError: The file is not Parquet, is damaged, or cannot be read.
+        UnreadableFileError: The file is not Parquet, or is damaged.
+        NoInputError: It does not exist.
+        UnavailableError: It cannot be reached.
     """
     try:
         yield
@@ -27,6 +46,8 @@ def readable(name: str) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise UnreadableFileError(name, "a column name is not valid UTF-8") from error
     except (OSError, pa.ArrowException) as error:
+        if is_fault(error):
+            raise cannot_read(name, error) from error
         raise UnreadableFileError(name, first_line(error)) from error
     except Exception as error:
         # Arrow does not document which other errors it raises; their messages might quote the file.

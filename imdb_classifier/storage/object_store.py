@@ -12,12 +12,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from errno import EDQUOT, ENOENT, ENOSPC
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 from pyarrow import fs
 
+from imdb_classifier.errors import CannotWriteError
 from imdb_classifier.storage.base import (
     ABSENT,
     Found,
@@ -30,6 +32,8 @@ from imdb_classifier.storage.base import (
 )
 
 _ODD_KEY: Final = "has an empty, '.' or '..' part in its key, which no path can name"
+_NO_BUCKET: Final = ("AWS Error NO_SUCH_BUCKET", "[ContainerNotFound]", "Status(NOT_FOUND")
+"""What clients say when they list a bucket, or write to it, that does not exist."""
 _COPIES: Final = "imdb-classifier-"
 _COPY_BYTES: Final = 1 << 23
 
@@ -54,11 +58,8 @@ class ObjectStorage(Storage):
         return self._listed(key_of(folder), "**")
 
     def match(self, pattern: str) -> Listing:
-        root = static_part(pattern)
-        try:
-            return self._listed(key_of(root), os.path.relpath(key_of(pattern), key_of(root)))
-        except FileNotFoundError:
-            return Listing.of()
+        root = key_of(static_part(pattern))
+        return self._listed(root, os.path.relpath(key_of(pattern), root), may_be_absent=True)
 
     def state(self, path: str) -> State:
         found = self.filesystem.get_file_info(key_of(path))
@@ -78,7 +79,8 @@ class ObjectStorage(Storage):
     def writing(self, path: str, expected: State | None = None) -> Iterator[str]:
         with _copies() as folder:
             copy = folder / "output"
-            yield str(copy)
+            with _space_needed():
+                yield str(copy)
             # Another program may still write between the check and the end of the upload.
             self.check_state(path, expected)
             self._send(copy, key_of(path))
@@ -99,7 +101,8 @@ class ObjectStorage(Storage):
     @contextmanager
     def writing_folder(self, path: str, last: str) -> Iterator[Path]:
         with _copies() as folder:
-            yield folder
+            with _space_needed():
+                yield folder
             names = sorted((file.name for file in folder.iterdir()), key=lambda name: name == last)
             for name in names:
                 self._send(folder / name, f"{key_of(path)}/{name}")
@@ -110,7 +113,7 @@ class ObjectStorage(Storage):
 
     def delete_folder(self, path: str, first: str) -> None:
         self.delete(f"{path}/{first}")
-        with suppress(FileNotFoundError):
+        if self.kind(path) == "folder":
             self.filesystem.delete_dir(key_of(path))
 
     @contextmanager
@@ -119,9 +122,14 @@ class ObjectStorage(Storage):
         # publishing checks that the same model wrote all of them.
         yield
 
-    def _listed(self, key: str, pattern: str) -> Listing:
+    def _listed(self, key: str, pattern: str, *, may_be_absent: bool = False) -> Listing:
         is_deep = "/" in pattern or pattern == "**"
-        infos = self.filesystem.get_file_info(fs.FileSelector(key, recursive=is_deep))
+        selector = fs.FileSelector(key, allow_not_found=may_be_absent, recursive=is_deep)
+        with _bucket_named(key):
+            infos = self.filesystem.get_file_info(selector)
+            bucket = key.partition("/")[0]
+            if not infos and self.filesystem.get_file_info(bucket).type == fs.FileType.NotFound:
+                raise _no_bucket(bucket)
         # Not relpath, which would turn an odd name into that of another object.
         named = [(info.path.removeprefix(f"{key}/"), info) for info in infos if info.is_file]
         wanted = [(name, info) for name, info in named if matches(name, pattern)]
@@ -133,14 +141,18 @@ class ObjectStorage(Storage):
         )
 
     def _fetch(self, key: str, copy: Path) -> None:
-        with self.filesystem.open_input_stream(key) as source, copy.open("wb") as target:
+        with (
+            self.filesystem.open_input_stream(key) as source,
+            _space_needed(),
+            copy.open("wb") as target,
+        ):
             shutil.copyfileobj(source, target, _COPY_BYTES)
 
     def _send(self, copy: Path, key: str) -> None:
         # In a single call: a stream interrupted between two calls would leave a partial object.
         with pa.memory_map(str(copy)) as whole:
             content = whole.read_buffer()
-            with self.filesystem.open_output_stream(key) as stream:
+            with _bucket_named(key), self.filesystem.open_output_stream(key) as stream:
                 stream.write(content)
 
 
@@ -148,6 +160,38 @@ def key_of(location: str) -> str:
     """Return the bucket and the key in it, as pyarrow takes them."""
     bucket, slash, key = location.partition("://")[2].partition("/")
     return f"{bucket.partition('@')[0]}{slash}{key}".rstrip("/")
+
+
+@contextmanager
+def _bucket_named(key: str) -> Iterator[None]:
+    """Say of a bucket that does not exist that it does not, in the same words for every store."""
+    try:
+        yield
+    except OSError as error:
+        if not any(words in str(error) for words in _NO_BUCKET):
+            raise
+        raise _no_bucket(key.partition("/")[0]) from error
+
+
+def _no_bucket(bucket: str) -> FileNotFoundError:
+    return FileNotFoundError(ENOENT, f"there is no bucket {bucket}")
+
+
+@contextmanager
+def _space_needed() -> Iterator[None]:
+    """Say that it is the folder of temporary copies that is full, and not an input or output."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT):
+            raise
+        full = CannotWriteError(
+            "Copies of objects need space for temporary files.",
+            f"Writing to {tempfile.gettempdir()} failed: {os.strerror(error.errno)}.",
+            "Free up space there, or set TMPDIR to another folder.",
+        )
+        full.may_pass = True
+        raise full from error
 
 
 @contextmanager

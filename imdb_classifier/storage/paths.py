@@ -51,8 +51,8 @@ def location_of(path: StrPath) -> str:
     Raises:
         UnknownSchemeError: It is a URI of another kind.
         UnsetVariableError: An environment variable is not set, and no file has the literal name.
-        ConfigurationError: It is a URI with credentials in it; or a `pathlib.Path` of a URI, which
-            has lost a slash and would name a folder on this machine.
+        ConfigurationError: It is a URI with credentials or ``//`` in it; or a `pathlib.Path` of a
+            URI, which has lost a slash and would name a folder on this machine.
     """
     name = os.fspath(path)
     if not isinstance(path, str) and _COLLAPSED_URI.match(name):
@@ -88,6 +88,12 @@ def _remote(name: str, scheme: str, rest: str) -> str:
             "A URI must not contain credentials.",
             f"It is {_redacted(name)} with some in front of the bucket.",
             "Set the environment variables of the object store instead.",
+        )
+    if "//" in rest.rstrip("/"):
+        raise ConfigurationError(
+            "A key must not have empty parts: pyarrow cannot read it.",
+            f"It is {_redacted(name)}.",
+            "Remove a slash, or copy the objects to other keys.",
         )
     return _SCHEMES[scheme] + rest
 

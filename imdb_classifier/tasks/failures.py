@@ -8,7 +8,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from prefect.client.schemas.objects import State
 
-from imdb_classifier.errors import EXIT_INTERNAL, ImdbClassifierError, UnexpectedError
+from imdb_classifier.errors import ImdbClassifierError, UnexpectedError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,7 +34,7 @@ def without_texts(function: Callable[P, R]) -> Callable[P, R]:
     return guarded
 
 
-def is_unexpected(task: object, run: object, state: State[Any]) -> bool:
+def may_pass(task: object, run: object, state: State[Any]) -> bool:
     """Return whether a task may succeed if retried: after a disk error, not with a bad column."""
     error = state.result(raise_on_failure=False)
-    return getattr(error, "exit_code", EXIT_INTERNAL) == EXIT_INTERNAL
+    return not isinstance(error, ImdbClassifierError) or error.may_pass

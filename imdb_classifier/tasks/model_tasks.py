@@ -19,7 +19,7 @@ from imdb_classifier.tasks.artifacts import Progress, publish
 from imdb_classifier.tasks.failures import (
     RETRY_DELAY_SECONDS,
     TASK_RETRIES,
-    is_unexpected,
+    may_pass,
     without_texts,
 )
 from imdb_classifier.training.loop import TrainingObserver
@@ -27,7 +27,14 @@ from imdb_classifier.training.loop import TrainingObserver
 EVALUATION_KEY: Final = "imdb-evaluation"
 
 
-@task(name="resolve-model", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="resolve-model",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=TASK_RETRIES,
+    retry_delay_seconds=RETRY_DELAY_SECONDS,
+    retry_condition_fn=may_pass,
+)
 @without_texts
 def resolve_model(
     model: str = "@champion", registry: str | None = None, allow_unapproved: bool = False
@@ -60,7 +67,7 @@ def resolve_model(
     persist_result=False,
     retries=TASK_RETRIES,
     retry_delay_seconds=RETRY_DELAY_SECONDS,
-    retry_condition_fn=is_unexpected,
+    retry_condition_fn=may_pass,
 )
 @without_texts
 def load_reviews(

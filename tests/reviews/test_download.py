@@ -16,13 +16,16 @@ import pytest
 from imdb_classifier.errors import (
     CannotWriteError,
     ChecksumError,
-    DownloadError,
     MissingExtraError,
-    NoReviewsError,
 )
 from imdb_classifier.reviews import sources
-from imdb_classifier.reviews.download import fetch
-from imdb_classifier.reviews.sources import PublishedFile, cache_folder, cached_files
+from imdb_classifier.reviews.download import DownloadError, fetch
+from imdb_classifier.reviews.sources import (
+    NoReviewsError,
+    PublishedFile,
+    cache_folder,
+    cached_files,
+)
 
 BODY = bytes(range(256)) * 2_000
 MD5 = hashlib.md5(BODY).hexdigest()

@@ -121,7 +121,7 @@ def test_what_is_not_there(cloud: str, tmp_path: Path, scorer: Scorer) -> None:
     scheme, _, rest = cloud.partition("://")
     elsewhere = f"{scheme}://no-such-bucket{rest[rest.find('@') :] if '@' in rest else ''}/a"
     for source in (f"{cloud}/nothing", f"{cloud}/*.parquet", elsewhere, f"{elsewhere}/*"):
-        with pytest.raises(NoInputError, match="matches no file"):
+        with pytest.raises(NoInputError, match=r"matches no file|there is no bucket"):
             score_parquet(source, tmp_path / "out", scorer)
     with pytest.raises(CannotWriteError, match="no-such-bucket"):
         score_parquet(tmp_path / "in.parquet", f"{elsewhere}/out.parquet", scorer)

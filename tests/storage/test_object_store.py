@@ -21,9 +21,8 @@ from imdb_classifier.batch.verification import verify_output
 from imdb_classifier.errors import (
     BundleError,
     CannotWriteError,
-    ConfigurationError,
+    UnavailableError,
     UnknownModelError,
-    UnreadableFileError,
 )
 from imdb_classifier.evaluation.report import write_report
 from imdb_classifier.model.bundle import SUMS_FILE, Bundle, load_bundle
@@ -129,9 +128,9 @@ def test_a_store_that_cannot_be_reached_is_named(
     score_parquet(name, f"{bucket}/out.parquet", scorer)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     storage.object_storage.cache_clear()
-    with pytest.raises(ConfigurationError, match=r"must be readable\. Reading s3://.*/models fail"):
+    with pytest.raises(UnavailableError, match=r"must be readable\. Reading s3://.*/models fail"):
         registry.load(CHAMPION)
-    with pytest.raises(UnreadableFileError, match=r"s3://.*/out\.parquet must be"):
+    with pytest.raises(UnavailableError, match=r"s3://.*/out\.parquet must be"):
         verify_output(f"{bucket}/out.parquet", scorer)
 
 

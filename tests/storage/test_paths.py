@@ -14,7 +14,7 @@ from imdb_classifier.storage.paths import UnknownSchemeError, UnsetVariableError
 
 @pytest.mark.parametrize(
     "path",
-    ["a/b/", "s3://bucket/a//b/", "gs://bucket/a b%20*", "C:/a", "s3:/is-a-folder", "a~", ""],
+    ["a/b/", "s3://bucket/a/b/", "gs://bucket/a b%20*", "C:/a", "s3:/is-a-folder", "a~", ""],
 )
 def test_locations_stay_as_they_are(path: str) -> None:
     assert location_of(path) == path
@@ -99,6 +99,11 @@ def test_credentials_in_a_uri_are_refused_and_not_repeated(scheme: str) -> None:
     with pytest.raises(ImdbClassifierError, match=f"{scheme}://host/reviews") as info:
         location_of(f"{scheme}://key:secret@host/reviews")
     assert "secret" not in str(info.value)
+
+
+def test_keys_with_empty_parts_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"empty parts.*s3a://bucket/in//a\.parquet"):
+        location_of("s3a://bucket/in//a.parquet")
 
 
 def test_other_path_objects_may_stand_for_a_uri() -> None:

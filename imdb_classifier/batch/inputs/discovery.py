@@ -19,9 +19,8 @@ from imdb_classifier.batch.inputs.table_formats import check_tables
 from imdb_classifier.errors import (
     CannotWriteError,
     NoInputError,
-    UnreadableFileError,
+    cannot_read,
     cannot_write,
-    first_line,
     printable,
 )
 from imdb_classifier.storage import SUFFIX, Kind, is_remote, matches, static_part, storage_of
@@ -76,8 +75,9 @@ def discover_files(source: str, output: str) -> Discovery:
 
     Raises:
         NoInputError: There is no such file or folder, or no Parquet file in it.
+        UnavailableError: The input cannot be reached.
         MissingExtraError: It is a Delta table, and the extra ``delta`` is not installed.
-        BadDataError: It cannot be accessed, has only files in other formats, or is or has a table
+        BadDataError: It has only files in other formats, or is or has a table
             whose rows cannot be told from its files.
         CannotWriteError: An output would be inside the input, or a folder is needed and the output
             is a file.
@@ -136,7 +136,7 @@ def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]
         names, ignored = choose_files(listing, source, is_folder=kind == "folder")
         check_tables(source, root, names, listing.folders)
     except OSError as error:
-        raise UnreadableFileError(source, first_line(error)) from error
+        raise cannot_read(source, error) from error
     check_formats(root, names or [file.name for file in ignored])
     if not names:
         found = "contains no Parquet file" if kind == "folder" else "matches no file"

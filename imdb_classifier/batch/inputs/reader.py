@@ -24,12 +24,13 @@ from imdb_classifier.errors import (
     MissingColumnError,
     TextTypeError,
     UnreadableFileError,
+    cannot_read,
     first_line,
 )
 from imdb_classifier.schema import scored_fields
 from imdb_classifier.scoring.scorer import CHUNK_ROWS
 from imdb_classifier.scoring.text_columns import as_text, has_text, holds_text
-from imdb_classifier.storage import readable, storage_of
+from imdb_classifier.storage import is_fault, readable, storage_of
 
 READ_BUFFER_BYTES: Final = 1 << 20
 READ_ROWS: Final = 128
@@ -125,6 +126,8 @@ class RowReader:
             for batch in self._file.iter_batches(batch_size=READ_ROWS, columns=columns):
                 yield from _halves(batch)
         except (OSError, pa.ArrowException) as error:
+            if is_fault(error):
+                raise cannot_read(self.name, error) from error
             raise self._unreadable(error, columns) from error
 
     def _texts(self, batch: pa.RecordBatch, path: Sequence[str], first_row: int) -> pa.Array:

@@ -13,7 +13,12 @@ from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.parquet_footer.added_columns import set_key_value
 from imdb_classifier.batch.parquet_footer.compact_protocol import Struct
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter, end_of_file
-from imdb_classifier.errors import OutputExistsError, UnreadableFileError, cannot_write
+from imdb_classifier.errors import (
+    NoInputError,
+    OutputExistsError,
+    UnreadableFileError,
+    cannot_write,
+)
 from imdb_classifier.schema import FOOTER_KEY
 from imdb_classifier.storage import ABSENT, State, storage_of
 
@@ -31,10 +36,13 @@ def read_provenance(path: str) -> dict[str, Any] | None:
 
     Args:
         path: A file; if it is not Parquet, it was not written by scoring.
+
+    Raises:
+        UnavailableError: The file cannot be reached.
     """
     try:
         return provenance_in(FileFooter.read(path))
-    except UnreadableFileError:
+    except (NoInputError, UnreadableFileError):
         return None
 
 

@@ -23,9 +23,8 @@ from imdb_classifier.batch.results import COUNTS, RunResult
 from imdb_classifier.errors import (
     BadDataError,
     NoInputError,
-    UnreadableFileError,
+    cannot_read,
     cannot_write,
-    first_line,
     printable,
 )
 from imdb_classifier.model.bundle import Bundle
@@ -152,7 +151,7 @@ class Publication:
 
     Raises:
         NoInputError: It is neither.
-        UnreadableFileError: Its place cannot be reached.
+        UnavailableError: Its place cannot be reached.
         BadDataError: The manifest is damaged.
     """
 
@@ -165,7 +164,7 @@ class Publication:
         try:
             said = self._said()
         except OSError as error:
-            raise UnreadableFileError(output, first_line(error)) from error
+            raise cannot_read(output, error) from error
         if said is None:
             raise NoInputError(
                 "Only a scored file or a folder with _SUCCESS and _MANIFEST.json can be verified.",

@@ -26,7 +26,7 @@ from imdb_classifier.batch.units import FileToScore
 from imdb_classifier.errors import (
     BadDataError,
     NoInputError,
-    UnreadableFileError,
+    cannot_read,
     cannot_write,
     first_line,
     printable,
@@ -62,6 +62,7 @@ def score_file(
 
     Raises:
         NoInputError: The input is gone.
+        UnavailableError: The input cannot be reached.
         BadDataError: The input cannot be read, lacks the text column, has no text in it, changed
             while it was read, or has a column or a Hive partition that an output column would
             overwrite.
@@ -72,7 +73,7 @@ def score_file(
     try:
         state = storage_of(source).state(source)
     except OSError as error:
-        raise UnreadableFileError(source, first_line(error)) from error
+        raise cannot_read(source, error) from error
     if state == ABSENT:
         raise NoInputError("An input file must exist.", f"{source} does not.", "Check the path.")
     footer = FileFooter.read(source)
@@ -224,7 +225,7 @@ def _check_source(source: str, state: State) -> None:
         if storage_of(source).state(source) == state:
             return
     except OSError as error:
-        raise UnreadableFileError(source, first_line(error)) from error
+        raise cannot_read(source, error) from error
     raise BadDataError(
         f"{source} must not change while it is scored.",
         "It did.",

@@ -46,10 +46,8 @@ class _FromInputToOutput(TyperCommand):
         return extra
 
 
-for command in (train, evaluate, verify):
-    app.command()(command)
-for command in (score, plan):
-    app.command(cls=_FromInputToOutput)(command)
+for command in (train, evaluate, score, plan, verify):
+    app.command(cls=_FromInputToOutput if command in (score, plan) else None)(command)
 app.add_typer(models_app, name="models")
 app.add_typer(data_app, name="data")
 

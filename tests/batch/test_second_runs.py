@@ -128,10 +128,10 @@ def test_outputs_without_an_input_are_named_and_pruned_if_asked_for(
     assert dry_run_parquet(source, output, scorer).orphans == ("b.parquet",)
     result = score_parquet(source, str(output), scorer)
     assert (result.exit_code, result.orphans, result.pruned) == (0, ("b.parquet",), ())
-    assert "1 output without an input: b.parquet. Delete with --prune" in result.notes()[0]
+    assert "1 output without an input: b.parquet. Delete with `prune`" in result.notes()[0]
     assert json.loads((output / "_MANIFEST.json").read_text())["orphans"] == ["b.parquet"]
     problems = {problem.file: problem.what for problem in verify_output(output, scorer).problems}
-    assert problems["b.parquet"] == "Its input is gone; delete it with --prune."
+    assert problems["b.parquet"] == "Its input is gone; delete it with `prune`."
     assert problems["mine.parquet"] == "The manifest does not list it."
 
     pruned = score_parquet(source, str(output), scorer, selection=Selection(prune=True))

@@ -380,6 +380,6 @@ class PartlyScoredError(ImdbClassifierError):
         super().__init__(
             "Not all files were scored:",
             f"{'; '.join(received)}.",
-            f"{'Fix or remove the failed files and rerun' if failed else 'Rerun to continue'}; "
+            f"{'Resolve the errors and rerun' if failed else 'Rerun to continue'}; "
             "finished files are kept.",
         )

@@ -122,7 +122,7 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         75,
         "Not all files were scored: "
         "2 of 5 failed: a.parquet: It is damaged.; b.parquet: It is gone. "
-        "Fix or remove the failed files and rerun; finished files are kept.",
+        "Resolve the errors and rerun; finished files are kept.",
     ),
     (
         OutputInUseError("scored/day=1", "scored"),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Self
 
 from imdb_classifier.batch.inputs.file_names import IgnoredFile, ignored_summary
 from imdb_classifier.errors import (
     EXIT_BAD_DATA,
+    EXIT_CANNOT_WRITE,
     EXIT_DONE,
     EXIT_NO_INPUT,
     EXIT_PARTIAL,
+    EXIT_UNAVAILABLE,
     counted,
     listed,
 )
@@ -67,6 +69,11 @@ class FileResult:
         return self.status in ("scored", "reused")
 
     @property
+    def may_pass(self) -> bool:
+        """Whether a system or a server is at fault, so that a retry may help."""
+        return self.exit_code in (EXIT_UNAVAILABLE, EXIT_CANNOT_WRITE)
+
+    @property
     def is_bad(self) -> bool:
         """Whether its data is at fault, and no older output could be taken for its own."""
         is_data = self.exit_code in (EXIT_BAD_DATA, EXIT_NO_INPUT)
@@ -94,6 +101,13 @@ class UnitResult:
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON values."""
         return asdict(self)
+
+    def updated(self, positions: Sequence[int], repeated: Self) -> Self:
+        """Return the result with that of files at some positions, which failed, replaced."""
+        files = list(self.files)
+        for position, file in zip(positions, repeated.files, strict=True):
+            files[position] = file
+        return type(self)(tuple(files), self.profile + repeated.profile)
 
 
 @dataclass(frozen=True)

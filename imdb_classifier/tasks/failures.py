@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
+from prefect import get_run_logger
 from prefect.client.schemas.objects import State
 
 from imdb_classifier.errors import ImdbClassifierError, UnexpectedError
@@ -32,6 +34,19 @@ def without_texts(function: Callable[P, R]) -> Callable[P, R]:
             raise UnexpectedError(error) from None
 
     return guarded
+
+
+def patiently(call: Callable[[], R]) -> R:
+    """Call a function again, after a delay, when it fails in a way that may pass."""
+    for _ in range(TASK_RETRIES):
+        try:
+            return call()
+        except ImdbClassifierError as error:
+            if not error.may_pass:
+                raise
+            get_run_logger().warning("%s Trying again in %d s.", error, RETRY_DELAY_SECONDS)
+            time.sleep(RETRY_DELAY_SECONDS)
+    return call()
 
 
 def may_pass(task: object, run: object, state: State[Any]) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
@@ -26,7 +28,13 @@ from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks.artifacts import Progress, artifact_key, publish
 from imdb_classifier.tasks.events import emit
-from imdb_classifier.tasks.failures import without_texts
+from imdb_classifier.tasks.failures import (
+    RETRY_DELAY_SECONDS,
+    TASK_RETRIES,
+    may_pass,
+    patiently,
+    without_texts,
+)
 from imdb_classifier.tasks.runners import task_runner, threads_of_worker
 
 FILES_KEY: Final = "scored-files"
@@ -72,17 +80,23 @@ def score_batch(
         PartlyScoredError: Not every file was scored. Finished files are kept.
         ImdbClassifierError: As for `score_parquet`.
     """
-    with BatchRun.open(
-        source,
-        output,
-        model["model_hash"],
-        options,
-        selection=selection,
-        limits=limits,
-        drift_limits=drift_limits,
-    ) as run:
+    with ExitStack() as opened:
+        run = patiently(
+            lambda: opened.enter_context(
+                BatchRun.open(
+                    source,
+                    output,
+                    model["model_hash"],
+                    options,
+                    selection=selection,
+                    limits=limits,
+                    drift_limits=drift_limits,
+                )
+            )
+        )
         units = _score(run, model, pool or task_runner("local"))
-        result = run.finish(units, _bundle(model["path"], model["model_hash"]))
+        bundle = _bundle(model["path"], model["model_hash"])
+        result = patiently(lambda: run.finish(units, bundle))
     _report(result, output)
     if result.exit_code != EXIT_DONE:
         raise PartlyScoredError(
@@ -149,6 +163,9 @@ def _score(run: BatchRun, model: dict[str, Any], pool: TaskRunner[Any]) -> list[
     task_run_name="score unit {number} with {model[model_id]}",
     cache_policy=NO_CACHE,
     persist_result=False,
+    retries=TASK_RETRIES,
+    retry_delay_seconds=RETRY_DELAY_SECONDS,
+    retry_condition_fn=may_pass,
 )
 @without_texts
 def score_files(
@@ -159,6 +176,8 @@ def score_files(
     progress: tuple[str | None, int, int] | None,
 ) -> dict[str, Any]:
     """Score a unit of a run; files that cannot be scored are among the results.
+
+    Files that a system or a server refuses to read or write are tried again.
 
     Args:
         number: The unit's number, from 1.
@@ -184,7 +203,16 @@ def score_files(
         done += rows
         bar.show(done)
 
-    return file_pool.score_files(Unit.from_dict(unit), scorer, on_rows).to_dict()
+    whole = Unit.from_dict(unit)
+    result = file_pool.score_files(whole, scorer, on_rows)
+    for _ in range(TASK_RETRIES):
+        again = [i for i, file in enumerate(result.files) if file.may_pass]
+        if not again:
+            break
+        time.sleep(RETRY_DELAY_SECONDS)
+        some = replace(whole, files=tuple(whole.files[i] for i in again))
+        result = result.updated(again, file_pool.score_files(some, scorer))
+    return result.to_dict()
 
 
 def _absolute(unit: Unit) -> Unit:

@@ -1,13 +1,23 @@
 from __future__ import annotations
 
 import traceback
-from errno import ENOSPC
+from contextlib import nullcontext
+from errno import EACCES, ENOSPC
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier import tasks
+from imdb_classifier.batch import file_pool
+from imdb_classifier.batch.inputs.discovery import DiscoveredFile
+from imdb_classifier.batch.options import ScoreOptions
+from imdb_classifier.batch.results import UnitResult
+from imdb_classifier.batch.units import FileToScore, Unit
 from imdb_classifier.errors import (
     BadDataError,
     NoInputError,
@@ -16,7 +26,10 @@ from imdb_classifier.errors import (
     UnexpectedError,
     cannot_write,
 )
-from imdb_classifier.tasks.failures import may_pass, without_texts
+from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.storage import LocalStorage
+from imdb_classifier.tasks import failures, score_tasks
+from imdb_classifier.tasks.failures import TASK_RETRIES, may_pass, patiently, without_texts
 
 REVIEW = "A warm and funny film"
 
@@ -51,3 +64,70 @@ def test_only_errors_that_may_pass_are_retried() -> None:
 def test_reading_reviews_is_retried() -> None:
     assert tasks.load_reviews.retries == 2
     assert tasks.load_reviews.retry_condition_fn is may_pass
+
+
+@pytest.fixture
+def unit(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Unit:
+    """Two files to score, and no time to wait for."""
+    monkeypatch.setattr(score_tasks, "RETRY_DELAY_SECONDS", 0)
+    monkeypatch.setattr(score_tasks, "_scorer", lambda *_: scorer)
+    files = []
+    for name in ("a", "b"):
+        pq.write_table(pa.table({"text": ["Good."]}), tmp_path / f"{name}.parquet")
+        source, target = (str(tmp_path / folder / f"{name}.parquet") for folder in ("", "out"))
+        file = DiscoveredFile(source, target, f"{name}.parquet", f"{target}.csv")
+        files.append(FileToScore(file, 1, replaces=False))
+    return Unit(tuple(files), ScoreOptions())
+
+
+def scored(unit: Unit) -> list[tuple[str, int]]:
+    model = {"path": "", "model_hash": ""}
+    result = UnitResult.from_dict(score_tasks.score_files.fn(1, unit.to_dict(), model, 1, None))
+    assert result.profile.rows == sum(file.rows for file in result.files)
+    return [(file.status, file.exit_code) for file in result.files]
+
+
+@pytest.mark.parametrize(("times", "expected"), [(2, ("scored", 0)), (3, ("failed", 69))])
+def test_only_files_that_a_server_refuses_are_tried_again(
+    unit: Unit, monkeypatch: pytest.MonkeyPatch, times: int, expected: tuple[str, int]
+) -> None:
+    refused: list[str] = []
+    opened = LocalStorage.open
+
+    def refusing(self: LocalStorage, path: str) -> pa.NativeFile:
+        if path == unit.files[1].file.source and len(refused) < times:
+            refused.append(path)
+            raise PermissionError(EACCES, "Permission denied")
+        return opened(self, path)
+
+    calls = Mock(wraps=file_pool.score_files)
+    monkeypatch.setattr(file_pool, "score_files", calls)
+    monkeypatch.setattr(LocalStorage, "open", refusing)
+    assert scored(unit) == [("scored", 0), expected]
+    tried = [[file.file.name for file in call.args[0].files] for call in calls.call_args_list]
+    assert tried == [["a.parquet", "b.parquet"], ["b.parquet"], ["b.parquet"]]
+
+
+def test_a_damaged_file_is_not_tried_again(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = Mock(wraps=file_pool.score_files)
+    monkeypatch.setattr(file_pool, "score_files", calls)
+    Path(unit.files[0].file.source).write_text("no Parquet")
+    assert scored(unit) == [("failed", 65), ("scored", 0)]
+    assert calls.call_count == 1
+
+
+@pytest.mark.parametrize(("times", "raised"), [(0, False), (2, False), (3, True)])
+def test_a_run_waits_for_a_server(
+    monkeypatch: pytest.MonkeyPatch, times: int, raised: bool
+) -> None:
+    monkeypatch.setattr(failures, "RETRY_DELAY_SECONDS", 0)
+    monkeypatch.setattr(failures, "get_run_logger", Mock())
+    away = UnavailableError("a must be readable.", "The server is away.", "Rerun.")
+    call = Mock(side_effect=[*[away] * times, "opened"])
+    with pytest.raises(UnavailableError) if raised else nullcontext():
+        assert patiently(call) == "opened"
+    assert call.call_count == min(times, TASK_RETRIES) + 1
+    call = Mock(side_effect=NoInputError("An input must exist.", "a does not.", "Check it."))
+    with pytest.raises(NoInputError):
+        patiently(call)
+    assert call.call_count == 1

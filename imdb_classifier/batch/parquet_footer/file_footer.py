@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from errno import EIO
 from functools import cached_property
 from hashlib import sha256
 from typing import Final, Self
@@ -66,15 +67,13 @@ class FileFooter:
             OSError: The file cannot be read.
         """
         size = file.size()
-        file.seek(max(size - _FIRST_READ_BYTES, 0))
-        end = bytes(file.read())
+        end = _read_end(file, size, _FIRST_READ_BYTES)
         wanted = int.from_bytes(end[-_TAIL_BYTES:][:4], "little") + _TAIL_BYTES
         if end[-len(MAGIC) :] not in (MAGIC, _ENCRYPTED_MAGIC) or wanted > size:
             # Whatever ends a file of another format is no length.
             wanted = _TAIL_BYTES
         if wanted > len(end):
-            file.seek(max(size - wanted, 0))
-            end = bytes(file.read())
+            end = _read_end(file, size, wanted)
         return cls(name, size, end[-wanted:])
 
     @property
@@ -135,3 +134,14 @@ def end_of_file(tree: Struct) -> bytes:
     """
     content = write_struct(tree)
     return content + len(content).to_bytes(4, "little") + MAGIC
+
+
+def _read_end(file: pa.NativeFile, size: int, wanted: int) -> bytes:
+    """Read the last bytes of a file, or all if it has fewer."""
+    begin = max(size - wanted, 0)
+    file.seek(begin)
+    end = bytes(file.read())
+    if len(end) != size - begin:
+        # A broken connection must not pass for a damaged file.
+        raise OSError(EIO, f"{len(end):,} bytes arrived instead of {size - begin:,}")
+    return end

@@ -9,22 +9,17 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, TypeVar
 
 from imdb_classifier.batch.inputs.discovery import DiscoveredFile, Discovery
-from imdb_classifier.batch.inputs.file_names import is_hidden, is_parquet
 from imdb_classifier.batch.options import ScoreOptions, Selection
-from imdb_classifier.batch.outputs.provenance import (
-    changes,
-    foreign,
-    origin,
-    provenance_in,
-    read_provenance,
-)
+from imdb_classifier.batch.outputs.provenance import changes, foreign, origin, provenance_in
+from imdb_classifier.batch.outputs.publication import EarlierRun
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.errors import (
     ImdbClassifierError,
+    NoInputError,
     OutputExistsError,
     UnreadableFileError,
-    cannot_read,
     cannot_write,
+    printable,
 )
 from imdb_classifier.storage import storage_of
 
@@ -74,14 +69,12 @@ class ExistingOutputs:
     """What an output consists of before a run.
 
     Attributes:
-        output: The output, as the user named it.
         names: The files in it, if it is a folder, as paths relative to it.
-        paths: All files that could be outputs.
+        targets: Paths of outputs that exist already, or where something else is in the way.
     """
 
-    output: str
     names: frozenset[str]
-    paths: frozenset[str]
+    targets: frozenset[str]
 
     @classmethod
     def find(cls, discovery: Discovery, output: str) -> Self:
@@ -95,49 +88,32 @@ class ExistingOutputs:
             if discovery.root is None:
                 target = discovery.files[0].target
                 exists = storage.kind(target) is not None
-                return cls(output, frozenset(), frozenset([target] if exists else []))
-            is_folder = storage.kind(output) == "folder"
-            names = frozenset(storage.find(output).names() if is_folder else [])
+                return cls(frozenset(), frozenset([target] if exists else []))
+            if storage.kind(output) != "folder":
+                return cls(frozenset(), frozenset())
+            listing = storage.find(output, skip_unreadable=True)
         except OSError as error:
             raise cannot_write(output, error) from error
-        return cls(output, names, frozenset(os.path.join(output, name) for name in names))
+        names = frozenset(listing.names())
+        taken = names.union(listing.folders, listing.ignored)
+        paths = (file.target for file in discovery.files)
+        occupied = {os.path.join(output, name) for name in taken}
+        return cls(names, frozenset(occupied.intersection(paths)))
 
-    def contain(self, file: DiscoveredFile) -> bool:
-        """Return whether a file's output exists."""
-        return file.target in self.paths
-
-    def orphans(self, discovery: Discovery, source: str) -> tuple[str, ...]:
-        """Return the names of scored files whose input no longer exists, sorted.
+    def orphans(self, discovery: Discovery, source: str, earlier: EarlierRun) -> tuple[str, ...]:
+        """Return the names of outputs whose input no longer exists, sorted.
 
         Args:
             discovery: What the input consists of.
-            source: The input. If it is a pattern, files that it does not match still exist.
-
-        Raises:
-            UnavailableError: The input or an output cannot be reached.
+            source: The input.
+            earlier: The run that completed the folder. Outputs of another input have no input
+                here, and are no orphans.
         """
-        if discovery.root is None:
+        if earlier.source != printable(storage_of(source).absolute(source)):
             return ()
-        root = discovery.root
-        storage = storage_of(source)
-        is_pattern = root != source
-        targets = {file.target for file in discovery.files}
-        others = (
-            name
-            for name in sorted(self.names)
-            if is_parquet(name)
-            and not is_hidden(name)
-            and os.path.join(self.output, name) not in targets
-        )
-        try:
-            return tuple(
-                name
-                for name in others
-                if not (is_pattern and storage.kind(os.path.join(root, name)))
-                and read_provenance(os.path.join(self.output, name)) is not None
-            )
-        except OSError as error:
-            raise cannot_read(source, error) from error
+        names = {printable(name): name for name in self.names}
+        gone = earlier.names - {file.name for file in discovery.files}
+        return tuple(sorted(names[name] for name in gone if name in names))
 
 
 @dataclass(frozen=True)
@@ -148,13 +124,13 @@ class Assessor:
         model_hash: The run's model.
         options: Columns, and rows without text.
         selection: Which files are scored, depending on existing outputs.
-        exists: Whether a file's output exists.
+        outputs: The existing outputs.
     """
 
     model_hash: str
     options: ScoreOptions
     selection: Selection
-    exists: Callable[[DiscoveredFile], bool]
+    outputs: ExistingOutputs
 
     def each(
         self, files: Sequence[DiscoveredFile], use: Callable[[Assessment], _T]
@@ -172,21 +148,22 @@ class Assessor:
     def assess(self, file: DiscoveredFile) -> Assessment:
         """Read one footer of a file and, if its output exists, one of the output."""
         footer, rows, error = _footer_of(file.source)
-        if not self.exists(file):
+        if file.target not in self.outputs.targets:
             verdict: Verdict = "new" if self.selection.new else "skipped"
             return Assessment(file, verdict, rows, footer, error)
         output, _, fault = _footer_of(file.target)
         provenance = None if output is None else provenance_in(output)
         if output is None or provenance is None:
-            if fault is None or isinstance(fault, UnreadableFileError):
+            if fault is None or isinstance(fault, NoInputError | UnreadableFileError):
                 fault = foreign(file.target)
             return Assessment(file, "failing", rows, footer, fault)
-        changed = ["an older state of the input"]
-        if footer is not None:
-            changed = changes(provenance, origin(footer, self.model_hash, self.options))
+        if footer is None:
+            # Scoring it fails, and says why.
+            return Assessment(file, "stale", rows, None, error)
+        changed = changes(provenance, origin(footer, self.model_hash, self.options))
         verdict = self._verdict(changed)
         if verdict == "failing":
-            error = error or OutputExistsError(
+            error = OutputExistsError(
                 file.target,
                 f"it was scored from {' and '.join(changed)}",
                 "Replace such outputs with `only=new,stale`, or choose another `output`.",

@@ -24,7 +24,7 @@ from imdb_classifier.batch.inputs.reader import (
     check_input,
 )
 from imdb_classifier.batch.options import ScoreOptions, Selection
-from imdb_classifier.batch.outputs.publication import check_ours
+from imdb_classifier.batch.outputs.publication import EarlierRun
 from imdb_classifier.batch.outputs.rewritten_copy import ROW_GROUP_BYTES
 from imdb_classifier.batch.outputs.scored_rows import BYTES_AHEAD, CHUNKS_AHEAD
 from imdb_classifier.batch.parquet_footer.added_columns import text_bytes
@@ -151,9 +151,8 @@ def _dry_run(
 ) -> DryRun:
     discovery = discover_files(source, output)
     outputs = ExistingOutputs.find(discovery, output)
-    if discovery.root is not None:
-        check_ours(output, outputs.names)
-    assessor = Assessor(scorer.bundle.model_hash, options, selection, outputs.contain)
+    earlier = EarlierRun.find(discovery, output, outputs.names)
+    assessor = Assessor(scorer.bundle.model_hash, options, selection, outputs)
     forecasts = list(assessor.each(discovery.files, lambda found: _forecast(found, options)))
     sizes = [size for _, size in forecasts if size is not None]
     at_once = min(len(sizes), scorer.threads + 1)
@@ -161,7 +160,7 @@ def _dry_run(
         model_id=scorer.bundle.model_id,
         files=tuple(forecast for forecast, _ in forecasts),
         ignored=discovery.ignored,
-        orphans=outputs.orphans(discovery, source),
+        orphans=outputs.orphans(discovery, source, earlier),
         seconds=sum(size.text for size in sizes) / _text_bytes_a_second(scorer),
         memory_bytes=_peak_memory()
         + COPIES * at_once * max((size.held for size in sizes), default=0)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from queue import SimpleQueue
-from threading import Event
+from threading import Event, Lock
 
 from imdb_classifier.batch.inputs.file_names import QUARANTINE
 from imdb_classifier.batch.outputs.quarantine import Quarantine
@@ -48,6 +48,7 @@ def score_files(
     bad_files = count(1)
     progress: SimpleQueue[int | None] = SimpleQueue()
     stopped = Event()
+    profile, adding = BatchProfile(), Lock()
     if unit.bad_files is not None and unit.bad_files < 0:
         stopped.set()
 
@@ -75,18 +76,22 @@ def score_files(
             exit_code=error.exit_code,
         )
 
-    def score(file: FileToScore) -> tuple[FileResult, BatchProfile]:
+    def score(file: FileToScore) -> FileResult:
+        nonlocal profile
         try:
             report(0)
-            return score_file(file, scorer, unit.options, on_rows=report)
+            result, of_file = score_file(file, scorer, unit.options, on_rows=report)
+            with adding:
+                profile += of_file
+            return result
         except _StoppedError:
-            return FileResult(file.file.name, "pending"), BatchProfile()
+            return FileResult(file.file.name, "pending")
         except Exception as error:
+            known = error if isinstance(error, ImdbClassifierError) else UnexpectedError(error)
+            result = failed(file, known)
             if unit.raise_errors:
                 raise
-            if not isinstance(error, ImdbClassifierError):
-                error = UnexpectedError(error)
-            return failed(file, error), BatchProfile()
+            return result
         finally:
             progress.put(None)
 
@@ -97,13 +102,12 @@ def score_files(
                 while (rows := progress.get()) is not None:
                     if on_rows is not None:
                         on_rows(rows)
-            done = [future.result() for future in begun]
+            files = tuple(future.result() for future in begun)
         except BaseException:
             stopped.set()
             pool.shutdown(cancel_futures=True)
             raise
-    profile = sum((profile for _, profile in done), BatchProfile())
-    return UnitResult(tuple(result for result, _ in done), profile)
+    return UnitResult(files, profile)
 
 
 class _StoppedError(Exception):

@@ -42,6 +42,12 @@ class ScoreOptions:
     columns: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        if self.on_null not in get_args(OnNull):
+            raise ConfigurationError(
+                "`on_null` must be label, skip or error.",
+                f"It is {self.on_null!r}.",
+                "Choose one of these.",
+            )
         if self.columns is None:
             return
         named = self.columns
@@ -51,8 +57,8 @@ class ScoreOptions:
                 f"Received {named!r}.",
                 "Name each column once, for example `columns=id,stars`.",
             )
-        # As it is once it was stored as JSON.
-        object.__setattr__(self, "columns", list(named))
+        # As it is once it was stored as JSON; the order of columns is that of the input.
+        object.__setattr__(self, "columns", sorted(named))
 
 
 @dataclass(frozen=True)

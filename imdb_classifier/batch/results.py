@@ -120,7 +120,10 @@ class RunResult:
         ignored: Files of the input folder that might be data and were not scored.
         orphans: Outputs without an input, by name: left over from inputs that no longer exist.
         pruned: Those of them that the run deleted.
-        accept_bad_files: Number of bad files with which the run is complete, see `Limits`.
+        is_complete: Whether all outputs are up to date, so that the folder is declared complete.
+            Files without an output may be missing if they are bad and accepted or, in a folder that
+            was complete before, if the selection leaves them out.
+        accept_bad_files: Number of bad files that are no failure, see `Limits`.
         drift: How far the rows that this run scored are from the model's reference; None if it
             scored none or the model has no reference.
         output_drift: The same for all rows of the output; None if it is not complete.
@@ -131,6 +134,7 @@ class RunResult:
     ignored: tuple[IgnoredFile, ...] = ()
     orphans: tuple[str, ...] = ()
     pruned: tuple[str, ...] = ()
+    is_complete: bool = False
     accept_bad_files: int = 0
     drift: Drift | None = None
     output_drift: Drift | None = None
@@ -143,15 +147,6 @@ class RunResult:
     def failed(self) -> tuple[FileResult, ...]:
         """The files that could not be scored."""
         return self.of_status("failed")
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all outputs are up to date, so that the folder can be declared complete.
-
-        Files without an output may be missing if the selection leaves them out or if they are bad
-        and accepted.
-        """
-        return self.exit_code == EXIT_DONE and not self.of_status("outdated")
 
     @property
     def exit_code(self) -> int:
@@ -190,10 +185,10 @@ class RunResult:
             skipped = counted(totals["skipped"], "file")
             notes.append(f"{skipped} without an output skipped: only stale files were selected.")
         if totals["outdated"]:
-            notes.append(
-                f"{counted(totals['outdated'], 'output')} kept that another model, input or other "
-                "options gave: the output is not marked as complete."
-            )
+            kept = counted(totals["outdated"], "output")
+            notes.append(f"{kept} kept that another model, input or other options gave.")
+        if not self.is_complete and self.exit_code == EXIT_DONE and len(self.files) > 1:
+            notes.append("The output is not marked as complete.")
         if self.ignored:
             notes.append(f"{ignored_summary(self.ignored)}.")
         if self.pruned:

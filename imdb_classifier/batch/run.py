@@ -13,12 +13,19 @@ from imdb_classifier.batch.assessment import Assessment, Assessor, ExistingOutpu
 from imdb_classifier.batch.file_pool import score_files
 from imdb_classifier.batch.inputs.discovery import DiscoveredFile, Discovery, discover_files
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
-from imdb_classifier.batch.outputs.drift_report import drift_file, state_of_report, write_drift
-from imdb_classifier.batch.outputs.publication import check_ours, prune, publish, unpublish
+from imdb_classifier.batch.outputs.drift_report import drift_file, write_drift
+from imdb_classifier.batch.outputs.publication import (
+    EarlierRun,
+    prune,
+    publish,
+    unpublish,
+    unpublish_around,
+    unpublish_within,
+)
 from imdb_classifier.batch.outputs.scored_file import result_of_output
 from imdb_classifier.batch.results import FileResult, FileStatus, RunResult, UnitResult
 from imdb_classifier.batch.units import FileToScore, Unit, group_files
-from imdb_classifier.errors import cannot_write, printable
+from imdb_classifier.errors import EXIT_DONE, cannot_write, printable
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.monitoring.drift import Drift, DriftLimits, measure_drift, reference_of
 from imdb_classifier.registry.versions import CHAMPION, Registry
@@ -38,6 +45,7 @@ class BatchRun:
         discovery: What the input consists of.
         assessed: For each file, its result if the run does not score it; else what to score.
         reused: What the texts in up-to-date outputs look like.
+        earlier: What the output says about an earlier run.
         orphans: Outputs without an input, by name.
         options: Columns, and rows without text.
         selection: Which files are scored, and which outputs are deleted.
@@ -51,6 +59,7 @@ class BatchRun:
     discovery: Discovery
     assessed: tuple[FileResult | FileToScore, ...]
     reused: BatchProfile
+    earlier: EarlierRun
     orphans: tuple[str, ...]
     options: ScoreOptions
     selection: Selection
@@ -90,28 +99,27 @@ class BatchRun:
         discovery = discover_files(source, output)
         with locked(output, discovery.files[0] if discovery.root is None else None):
             outputs = ExistingOutputs.find(discovery, output)
-            if discovery.root is None:
-                state_of_report(drift_file(discovery.files[0].target, False))
-            else:
-                check_ours(output, outputs.names)
-            assessed, reused = _assess(
-                discovery, Assessor(model_hash, options, selection, outputs.contain)
-            )
+            earlier = EarlierRun.find(discovery, output, outputs.names)
+            assessed, reused = _assess(discovery, Assessor(model_hash, options, selection, outputs))
             run = cls(
                 source=source,
                 output=output,
                 discovery=discovery,
                 assessed=assessed,
                 reused=reused,
-                orphans=outputs.orphans(discovery, source),
+                earlier=earlier,
+                orphans=outputs.orphans(discovery, source, earlier),
                 options=options,
                 selection=selection,
                 limits=limits,
                 ends_at=ends_at,
                 drift_limits=drift_limits or DriftLimits(),
             )
-            if not (run.is_single_file or run.has_nothing_to_do):
-                unpublish(output)
+            if not run.has_nothing_to_do:
+                if not run.is_single_file:
+                    unpublish(output)
+                    unpublish_within(output, outputs.names)
+                unpublish_around(run.target)
             yield run
 
     @property
@@ -120,9 +128,14 @@ class BatchRun:
         return self.discovery.root is None
 
     @property
+    def target(self) -> str:
+        """The output: the scored file, or the folder."""
+        return self.discovery.files[0].target if self.is_single_file else self.output
+
+    @property
     def has_nothing_to_do(self) -> bool:
         """Whether the output stays as it is, so that it may stay declared complete."""
-        return not (self.to_score or self._failed or (self.selection.prune and self.orphans))
+        return not (self.to_score or (self.selection.prune and self.orphans))
 
     @cached_property
     def to_score(self) -> tuple[FileToScore, ...]:
@@ -166,16 +179,26 @@ class BatchRun:
             accept_bad_files=self.limits.accept_bad_files,
             drift=self._drift(bundle, profile) if profile.rows else None,
         )
-        if not result.is_complete:
-            return result
-        result = replace(result, output_drift=self._drift(bundle, self.reused + profile))
-        target = self.discovery.files[0].target if self.is_single_file else self.output
-        write_drift(drift_file(target, not self.is_single_file), result.output_drift)
+        if self.selection.prune:
+            result = replace(result, pruned=prune(self.output, self.orphans))
+        if not self._completes(result):
+            is_kept = self.has_nothing_to_do and self.earlier.is_complete
+            return replace(result, is_complete=is_kept)
+        result = replace(
+            result, is_complete=True, output_drift=self._drift(bundle, self.reused + profile)
+        )
+        write_drift(drift_file(self.target, not self.is_single_file), result.output_drift)
         if not self.is_single_file:
-            if self.selection.prune:
-                result = replace(result, pruned=prune(self.output, self.orphans))
             publish(self.output, self.source, bundle, self.options, result)
         return result
+
+    def _completes(self, result: RunResult) -> bool:
+        """Return whether the output can be declared complete."""
+        if result.exit_code != EXIT_DONE or result.of_status("outdated"):
+            return False
+        # What waits for its first score does not make a complete output incomplete, but an output
+        # that never was complete is not completed without it.
+        return self.earlier.is_complete or not result.of_status("skipped")
 
     @property
     def _failed(self) -> int:
@@ -250,7 +273,7 @@ def score_parquet(
     Args:
         source: A Parquet file; a folder, including its subfolders (Hive partitions such as
             ``day=2026-11-01`` are kept); or a glob pattern such as ``reviews/**/*.parquet``; on
-            this machine or in an object store. Names that start with ``.`` or ``_`` are ignored.
+            this machine or in an object store. Hidden names are ignored, see `discover_files`.
         output: For a file, the file to write, or a folder if the name does not end in ``.parquet``;
             otherwise a folder.
         model: ``@champion``, a version's id, the path of a bundle, or a `Scorer`. A model named by

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imdb_classifier.batch.inputs.discovery import DiscoveredFile, discover_files
+from imdb_classifier.batch.inputs.discovery import find_files
 from imdb_classifier.batch.inputs.reader import ScoredTexts, open_rows, text_path
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.appended_copy import copied_bytes
@@ -176,13 +176,13 @@ def _verify(
     )
 
 
-def _inputs(publication: Publication, source: str) -> dict[str, DiscoveredFile]:
-    """The files of an input by the names of their outputs."""
-    files = discover_files(source, publication.output).files
+def _inputs(publication: Publication, source: str) -> dict[str, str]:
+    """Return the locations of an input's files by the names of their outputs."""
+    files = find_files(source)
     if publication.is_single_file and len(files) == 1:
         # A pair has no common name.
-        return dict(zip(publication.files, files, strict=True))
-    return {file.name: file for file in files}
+        return dict.fromkeys(publication.files, files[0][0])
+    return {name: path for path, name in files}
 
 
 class _FileCheck:
@@ -194,7 +194,7 @@ class _FileCheck:
         path: str,
         scorer: Scorer,
         rows_again: int,
-        source: DiscoveredFile | None,
+        source: str | None,
     ) -> None:
         self.name = name
         self.rows = 0
@@ -316,18 +316,18 @@ class _FileCheck:
         if self._source is None:
             return None
         try:
-            end = FileFooter.read(self._source.source)
+            end = FileFooter.read(self._source)
         except UnreadableFileError:
             return None
         is_same = end.digest == footer["input_footer"]
-        return ScoredTexts(self._source.source, end, options) if is_same else None
+        return ScoredTexts(self._source, end, options) if is_same else None
 
     def problems_of_input(self) -> Iterator[Problem]:
         """Those of the file that it was scored from."""
         if self._source is None:
             yield Problem(self.name, None, "Its input is gone.")
         elif self._footer is not None:
-            path = self._source.source
+            path = self._source
             columns = None if self._is_rewritten else self._footer["options"]["columns"]
             try:
                 with storage_of(path).open(path) as stream:

@@ -85,8 +85,13 @@ class Storage(ABC):
         """Return a path or pattern independent of the working folder; URIs stay unchanged."""
 
     @abstractmethod
-    def find(self, folder: str) -> Listing:
-        """Return all files in a folder and its subfolders."""
+    def find(self, folder: str, *, skip_unreadable: bool = False) -> Listing:
+        """Return all files in a folder and its subfolders.
+
+        Args:
+            folder: The folder.
+            skip_unreadable: Leave out subfolders that cannot be read, instead of raising OSError.
+        """
 
     @abstractmethod
     def match(self, pattern: str) -> Listing:

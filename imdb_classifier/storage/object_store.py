@@ -1,7 +1,8 @@
 """Files in an object store: S3 and what is compatible with it, Google Cloud Storage, or Azure.
 
-Files to read are copied to this machine first. Files to write are uploaded in one piece once they
-are complete, because an object store cannot rename.
+Files to score are read as a stream; where a file on this machine is needed, it is copied first.
+Files to write are uploaded in one piece once they are complete, because an object store cannot
+rename.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class ObjectStorage(Storage):
     def absolute(self, path: str) -> str:
         return path
 
-    def find(self, folder: str) -> Listing:
+    def find(self, folder: str, *, skip_unreadable: bool = False) -> Listing:
         return self._listed(key_of(folder), "**")
 
     def match(self, pattern: str) -> Listing:
@@ -119,7 +120,7 @@ class ObjectStorage(Storage):
     @contextmanager
     def lock(self, output: str, side_files: Sequence[str] | None = None) -> Iterator[None]:
         # Object stores have no locks. Every object is complete, whichever run wrote it, and
-        # publishing checks that the same model wrote all of them.
+        # `verify` notices if two runs wrote to one output.
         yield
 
     def _listed(self, key: str, pattern: str, *, may_be_absent: bool = False) -> Listing:
@@ -197,8 +198,9 @@ def _space_needed() -> Iterator[None]:
 @contextmanager
 def _copies() -> Iterator[Path]:
     """Provide a temporary folder, and delete those of processes that no longer run."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_COPIES}[0-9]*-*"):
-        if not _is_running(int(folder.name.split("-")[2])):
+    for folder in Path(tempfile.gettempdir()).glob(f"{_COPIES}*-*"):
+        process_id = folder.name.removeprefix(_COPIES).partition("-")[0]
+        if process_id.isdecimal() and not _is_running(int(process_id)):
             shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f"{_COPIES}{os.getpid()}-") as ours:
         yield Path(ours)

@@ -58,6 +58,7 @@ def test_the_footer_says_what_it_was_made_of(score: Score, scorer: Scorer, tmp_p
     assert footer.pop("package_version")
     for key in ("input_footer", "input_sha256", "added_sha256"):
         assert re.fullmatch("[0-9a-f]{64}", footer.pop(key))
+    assert footer.pop("data_bytes") == FileFooter.read(str(tmp_path / "out.parquet")).begins_at
     assert footer.pop("copied_bytes") == FileFooter.read(str(tmp_path / "in.parquet")).begins_at
     counts = footer.pop("rows")
     assert (counts["all"], counts["without_text"]) == (6, 3)

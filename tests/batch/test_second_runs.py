@@ -16,7 +16,7 @@ from imdb_classifier.batch.outputs.provenance import read_provenance
 from imdb_classifier.batch.results import FileResult, RunResult
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.batch.verification import verify_output
-from imdb_classifier.errors import ConfigurationError, OutputExistsError
+from imdb_classifier.errors import ConfigurationError, OutputExistsError, UnreadableFileError
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.scoring.scorer import Scorer
@@ -201,16 +201,15 @@ def test_a_folder_that_another_program_completed_stays_as_it_was(
         assert {path.name: path.read_text() for path in output.iterdir()} == {name: content}
 
 
-def test_a_foreign_output_is_kept_and_the_folder_is_not_complete(
-    tmp_path: Path, scorer: Scorer
-) -> None:
+def test_a_refused_run_leaves_a_complete_folder_as_it_is(tmp_path: Path, scorer: Scorer) -> None:
     source, output = write(tmp_path / "in", "a.parquet"), tmp_path / "out"
     score_parquet(source, str(output), scorer)
     write(tmp_path / "in", "b.parquet")
     (output / "b.parquet").write_text("mine")
     result = score_parquet(source, str(output), scorer)
     assert (statuses(result), result.exit_code) == (["reused", "failed"], 75)
-    assert not (output / "_SUCCESS").exists()
+    # Nothing was changed, so that readers still find what was complete.
+    assert (output / "_SUCCESS").exists()
     assert (output / "b.parquet").read_text() == "mine"
 
 
@@ -227,3 +226,122 @@ def test_the_footer_of_a_new_output_is_the_one_the_manifest_has(
     provenance = read_provenance(str(output / "a.parquet"))
     assert provenance
     assert provenance["options"]["on_null"] == "skip"
+
+
+def test_outputs_of_another_input_are_never_pruned(tmp_path: Path, scorer: Scorer) -> None:
+    one, other = write(tmp_path / "one", "a.parquet"), write(tmp_path / "other", "b.parquet")
+    output = str(tmp_path / "out")
+    score_parquet(one, output, scorer)
+    result = score_parquet(other, output, scorer, selection=Selection(prune=True))
+    assert (result.orphans, result.pruned) == ((), ())
+    assert (tmp_path / "out" / "a.parquet").exists()
+
+
+def test_a_file_that_was_made_from_an_output_is_not_ours(tmp_path: Path, scorer: Scorer) -> None:
+    """Other programs copy the keys of a footer, ours among them."""
+    source, output = write(tmp_path / "in", "a.parquet", "b.parquet"), tmp_path / "out"
+    score_parquet(source, str(output), scorer)
+    derived = pq.ParquetFile(output / "a.parquet").read().slice(0, 1)
+    assert b"imdb_classifier" in derived.schema.metadata
+    pq.write_table(derived, output / "a.parquet")
+    for selection in (Selection(), Selection(force=True)):
+        result = score_parquet(source, str(output), scorer, selection=selection)
+        assert statuses(result)[0] == "failed"
+        assert "imdb-classifier did not write it" in str(result.files[0].error)
+        assert len(pq.read_table(output / "a.parquet")) == 1
+
+
+def test_an_output_is_pruned_although_others_are_not_up_to_date(
+    tmp_path: Path, scorer: Scorer
+) -> None:
+    source, output = write(tmp_path / "in", "a.parquet", "b.parquet"), tmp_path / "out"
+    score_parquet(source, str(output), scorer)
+    (tmp_path / "in" / "b.parquet").unlink()
+    (tmp_path / "in" / "bad.parquet").write_bytes(b"no parquet")
+    result = score_parquet(source, str(output), scorer, selection=Selection(prune=True))
+    assert (result.exit_code, result.pruned) == (75, ("b.parquet",))
+    assert not (output / "b.parquet").exists()
+
+
+def test_files_that_wait_do_not_complete_a_folder_that_never_was(
+    tmp_path: Path, scorer: Scorer
+) -> None:
+    source, output = write(tmp_path / "in", "a.parquet"), tmp_path / "out"
+    result = score_parquet(source, str(output), scorer, selection=Selection("stale"))
+    assert (statuses(result), result.exit_code, result.is_complete) == (["skipped"], 0, False)
+    assert not output.exists()
+    single = str(tmp_path / "single.parquet")
+    score_parquet(f"{source}/a.parquet", single, scorer, selection=Selection("stale"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_finished_folders_around_and_inside_an_output_are_no_longer_complete(
+    tmp_path: Path, scorer: Scorer
+) -> None:
+    write(tmp_path / "in")
+    source, output = write(tmp_path / "in" / "day=1", "a.parquet"), tmp_path / "out"
+    whole, force = str(tmp_path / "in"), Selection(force=True)
+    score_parquet(whole, str(output), scorer)
+    score_parquet(source, str(output / "day=1"), scorer, selection=force)
+    assert not (output / "_SUCCESS").exists()
+    score_parquet(whole, str(output), scorer, selection=force)
+    assert not (output / "day=1" / "_SUCCESS").exists()
+    file = f"{source}/a.parquet"
+    score_parquet(file, str(output / "day=1" / "a.parquet"), scorer, selection=force)
+    assert not (output / "_SUCCESS").exists()
+
+
+def test_a_run_with_nothing_to_do_writes_nothing(tmp_path: Path) -> None:
+    source, output = write(tmp_path / "in", "a.parquet"), tmp_path / "out"
+    with Scorer(load_bundle(bundled_path())) as bundled:
+        score_parquet(source, str(output), bundled)
+        before = {path.name: path.stat().st_ino for path in output.iterdir()}
+        score_parquet(source, str(output), bundled)
+    assert {path.name: path.stat().st_ino for path in output.iterdir()} == before
+    assert set(before) == {"_SUCCESS", "_MANIFEST.json", "_DRIFT.json", "a.parquet"}
+
+
+@pytest.mark.parametrize("left", [0, 10, 40])
+def test_a_damaged_manifest_is_written_again(tmp_path: Path, scorer: Scorer, left: int) -> None:
+    source, output = write(tmp_path / "in", "a.parquet"), tmp_path / "out"
+    score_parquet(source, str(output), scorer)
+    manifest = (output / "_MANIFEST.json").read_bytes()
+    (output / "_MANIFEST.json").write_bytes(manifest[:left])
+    assert score_parquet(source, str(output), scorer).exit_code == 0
+    assert (output / "_MANIFEST.json").read_bytes() == manifest
+
+
+def test_an_unreadable_input_is_no_outdated_one(tmp_path: Path, scorer: Scorer) -> None:
+    source, output = write(tmp_path / "in", "a.parquet", "b.parquet"), str(tmp_path / "out")
+    score_parquet(source, output, scorer)
+    (tmp_path / "in" / "b.parquet").write_bytes(b"no parquet")
+    options = ScoreOptions(quarantine=True)
+    for only in (None, "new", "stale", "new,stale"):
+        selection = Selection(only)
+        plan = dry_run_parquet(source, output, scorer, selection=selection)
+        result = score_parquet(source, output, scorer, selection=selection)
+        assert (plan.files[1].status, result.files[1].status) == ("failing", "failed")
+        assert plan.files[1].error == result.files[1].error
+        assert "must be a readable Parquet file" in str(result.files[1].error)
+    score_parquet(source, output, scorer, options, selection=Selection("new,stale"))
+    assert (tmp_path / "out" / "_quarantine" / "b.csv").exists()
+
+
+def test_a_single_file_that_fails_is_listed(tmp_path: Path, scorer: Scorer) -> None:
+    (tmp_path / "bad.parquet").write_bytes(b"no parquet")
+    with pytest.raises(UnreadableFileError):
+        score_parquet(
+            str(tmp_path / "bad.parquet"), str(tmp_path / "out.parquet"), scorer,
+            ScoreOptions(quarantine=True),
+        )  # fmt: skip
+    assert "must be a readable Parquet file" in (tmp_path / "_quarantine" / "out.csv").read_text()
+
+
+def test_whatever_is_in_the_way_of_an_output_is_foreign(tmp_path: Path, scorer: Scorer) -> None:
+    source, output = write(tmp_path / "in", "a.parquet", "b.parquet"), tmp_path / "out"
+    (output / "a.parquet").mkdir(parents=True)
+    (output / "b.parquet").symlink_to(tmp_path / "nothing")
+    plan = dry_run_parquet(source, output, scorer)
+    result = score_parquet(source, str(output), scorer)
+    assert [file.error for file in plan.files] == [file.error for file in result.files]
+    assert all("did not write it" in str(file.error) for file in result.files)

@@ -54,7 +54,7 @@ def test_after_a_promotion_only_what_is_asked_for_is_scored(
         # All that was asked for is done, but readers would see rows of two models.
         assert (new.exit_code, new.totals()["outdated"]) == (0, 2)
         assert not (tmp_path / "out" / "_SUCCESS").exists()
-        assert "the output is not marked as complete" in new.notes()[0]
+        assert new.notes()[1] == "The output is not marked as complete."
         stale = score_parquet(folder, output, promoted, selection=Selection("stale"))
         assert statuses(stale) == ["scored", "scored", "reused"]
         assert (tmp_path / "out" / "_SUCCESS").exists()

@@ -50,7 +50,7 @@ def rewrite(output: Path, change: Callable[[pa.Table], pa.Table]) -> None:
     assert provenance
     pq.write_table(change(pq.read_table(file)), file)
     footer = FileFooter.read(str(file))
-    provenance["copied_bytes"] = 0
+    provenance |= {"copied_bytes": 0, "data_bytes": footer.begins_at}
     provenance["added_sha256"] = sha256_of(file, 0, footer.begins_at)
     end = end_with_provenance(footer.tree(), provenance)
     file.write_bytes(file.read_bytes()[: footer.begins_at] + end)

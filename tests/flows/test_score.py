@@ -170,7 +170,7 @@ def test_a_single_file_fails_with_its_own_error(
     with pytest.raises(MissingColumnError, match="Column 'review' is not in"):
         state.result()
     message = server.get(f"/flow_runs/{run}")["state"]["message"]
-    assert message.endswith("Its columns: text, id. Name the text column with text_column.")
+    assert message.endswith("Its columns: text, id. Name the text column with `text_column`.")
 
     state, _ = score(source=str(source), output=str(tmp_path / "one.parquet"))
     assert state.is_completed()

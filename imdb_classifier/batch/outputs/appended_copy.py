@@ -122,6 +122,7 @@ class AppendedCopy:
         complete = {
             **provenance,
             "copied_bytes": self._copied_bytes,
+            "data_bytes": self._copied_bytes + len(columns),
             "input_sha256": self._input_sha256,
             "added_sha256": sha256(columns).hexdigest(),
         }

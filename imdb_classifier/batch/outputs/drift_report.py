@@ -50,7 +50,9 @@ def write_drift(path: str, drift: Drift | None) -> None:
     storage = storage_of(path)
     try:
         if drift is not None:
-            storage.write_text(path, to_json(drift.to_dict()), replaced)
+            text = to_json(drift.to_dict())
+            if replaced == ABSENT or storage.read_text(path) != text:
+                storage.write_text(path, text, replaced)
         elif replaced != ABSENT:
             storage.delete(path)
     except OSError as error:

@@ -56,7 +56,9 @@ def provenance_in(footer: FileFooter) -> dict[str, Any] | None:
         found = json.loads((footer.metadata.metadata or {}).get(FOOTER_KEY, b"null"))
     except ValueError:
         return None
-    return found if isinstance(found, dict) and "added_sha256" in found else None
+    # Other programs copy the keys of a footer to files that they write.
+    is_ours = isinstance(found, dict) and found.get("data_bytes") == footer.begins_at
+    return found if is_ours else None
 
 
 def end_with_provenance(tree: Struct, provenance: Mapping[str, Any]) -> bytes:
@@ -97,7 +99,7 @@ def has_keys(file: pa.NativeFile, keys: Collection[str]) -> bool:
     """Whether a file is a JSON object with certain keys."""
     try:
         found = json.loads(file.read())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.keys() >= set(keys)
 

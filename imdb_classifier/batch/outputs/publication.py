@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Container, Iterable
-from dataclasses import asdict
-from typing import Any, Final
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self
 
-from imdb_classifier.batch.inputs.discovery import quarantine_of
+from imdb_classifier.batch.inputs.discovery import Discovery, quarantine_of
 from imdb_classifier.batch.inputs.file_names import is_hidden, is_parquet
 from imdb_classifier.batch.options import ScoreOptions
-from imdb_classifier.batch.outputs.drift_report import DRIFT_FILE, state_of_report
+from imdb_classifier.batch.outputs.drift_report import DRIFT_FILE, drift_file, state_of_report
 from imdb_classifier.batch.outputs.provenance import (
     foreign,
-    has_keys,
     read_provenance,
-    state_of_own,
 )
 from imdb_classifier.batch.outputs.quarantine import Quarantine
 from imdb_classifier.batch.results import COUNTS, RunResult
 from imdb_classifier.errors import (
     BadDataError,
     NoInputError,
+    OutputExistsError,
     cannot_read,
     cannot_write,
     printable,
@@ -30,43 +30,147 @@ from imdb_classifier.errors import (
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import to_json
+from imdb_classifier.storage.paths import is_remote
 
 RUN_MANIFEST_FILE: Final = "_MANIFEST.json"
 SUCCESS_FILE: Final = "_SUCCESS"
-_MANIFEST_KEYS: Final = ("model_hash", "files")
+_MANIFEST_KEYS: Final = frozenset(
+    (
+        "input",
+        "model_id",
+        "model_hash",
+        "options",
+        "totals",
+        "files",
+        "bad_files",
+        "skipped",
+        "orphans",
+    )
+)
+_MANIFEST_BEGIN: Final = '{\n  "bad_files": ['
 
 
-def check_ours(output: str, names: Container[str]) -> None:
-    """Make sure that no other program has declared a folder complete.
+@dataclass(frozen=True)
+class EarlierRun:
+    """What a folder says about the run that completed it, or did before it was interrupted.
+
+    Attributes:
+        source: The input of that run; None if there was no such run.
+        names: The outputs that it listed.
+        is_complete: Whether the folder is still declared complete.
+    """
+
+    source: str | None = None
+    names: frozenset[str] = frozenset()
+    is_complete: bool = False
+
+    @classmethod
+    def find(cls, discovery: Discovery, output: str, names: Container[str]) -> Self:
+        """Read what an output says, and make sure that no other program has declared it complete.
+
+        Args:
+            discovery: What the input consists of; of a single file, nothing is said.
+            output: The output.
+            names: The files in it, if it is a folder.
+
+        Raises:
+            OutputExistsError: It has a ``_SUCCESS``, ``_MANIFEST.json`` or ``_DRIFT.json`` that
+                imdb-classifier did not write.
+            CannotWriteError: One of them cannot be read.
+        """
+        if discovery.root is None:
+            state_of_report(drift_file(discovery.files[0].target, False))
+            return cls()
+        state_of_report(drift_file(output, True))
+        if RUN_MANIFEST_FILE not in names:
+            # A manifest is written before its _SUCCESS.
+            if SUCCESS_FILE in names:
+                raise foreign(os.path.join(output, SUCCESS_FILE))
+            return cls()
+        manifest = os.path.join(output, RUN_MANIFEST_FILE)
+        try:
+            said = _manifest(manifest)
+        except OSError as error:
+            raise cannot_write(manifest, error) from error
+        is_complete = SUCCESS_FILE in names
+        try:
+            listed = {*(file["name"] for file in said["files"]), *said["orphans"]} if said else ()
+            return cls(said["input"] if said else None, frozenset(listed), is_complete)
+        except (LookupError, TypeError):
+            return cls(is_complete=is_complete)
+
+
+def _manifest(path: str) -> dict[str, Any] | None:
+    """Return a manifest; None if it is damaged.
+
+    Raises:
+        OutputExistsError: Another program wrote it.
+    """
+    content = storage_of(path).read_text(path)
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError):
+        said = None
+    if isinstance(said, dict) and said.keys() >= _MANIFEST_KEYS:
+        return said
+    # A power failure may leave the beginning of it, or zeros.
+    if said is None and _MANIFEST_BEGIN.startswith(content.rstrip("\0")[: len(_MANIFEST_BEGIN)]):
+        return None
+    raise foreign(path)
+
+
+def unpublish(output: str) -> None:
+    """Mark a folder as incomplete, until `publish`; its manifest stays until then.
+
+    Raises:
+        CannotWriteError: The folder cannot be written.
+    """
+    try:
+        for name in (SUCCESS_FILE, DRIFT_FILE):
+            storage_of(output).delete(os.path.join(output, name))
+    except OSError as error:
+        raise cannot_write(output, error) from error
+
+
+def unpublish_within(output: str, names: Iterable[str]) -> None:
+    """Mark the folders in a folder as incomplete that earlier runs completed.
 
     Args:
         output: The folder.
         names: The files in it.
 
     Raises:
-        OutputExistsError: It has a ``_SUCCESS``, ``_MANIFEST.json`` or ``_DRIFT.json`` that
-            imdb-classifier did not write.
-        CannotWriteError: One of them cannot be read.
+        CannotWriteError: One of them cannot be written.
     """
-    state_of_report(os.path.join(output, DRIFT_FILE))
-    manifest = os.path.join(output, RUN_MANIFEST_FILE)
-    state_of_own(manifest, lambda opened: has_keys(opened, _MANIFEST_KEYS))
-    # A manifest is written before its _SUCCESS, and deleted after it.
-    if SUCCESS_FILE in names and RUN_MANIFEST_FILE not in names:
-        raise foreign(os.path.join(output, SUCCESS_FILE))
+    for name in names:
+        if name.endswith(f"/{SUCCESS_FILE}"):
+            _unpublish_ours(os.path.join(output, os.path.dirname(name)))
 
 
-def unpublish(output: str) -> None:
-    """Mark a folder as incomplete, until `publish`.
+def unpublish_around(target: str) -> None:
+    """Mark every folder around an output as incomplete that an earlier run completed.
 
     Raises:
-        CannotWriteError: The folder cannot be written.
+        CannotWriteError: One of them cannot be written.
     """
+    folder = os.path.dirname(storage_of(target).absolute(target).rstrip("/"))
+    while is_remote(folder) == is_remote(target) and os.path.dirname(folder) != folder:
+        _unpublish_ours(folder)
+        folder = os.path.dirname(folder)
+
+
+def _unpublish_ours(folder: str) -> None:
+    """Mark a folder as incomplete if an earlier run completed it, and not another program."""
+    storage = storage_of(folder)
+    success, manifest = (os.path.join(folder, n) for n in (SUCCESS_FILE, RUN_MANIFEST_FILE))
     try:
-        for name in (SUCCESS_FILE, RUN_MANIFEST_FILE, DRIFT_FILE):
-            storage_of(output).delete(os.path.join(output, name))
+        if storage.kind(success) == "file" and storage.kind(manifest) == "file":
+            _manifest(manifest)
+            unpublish(folder)
+    except OutputExistsError:
+        pass
     except OSError as error:
-        raise cannot_write(output, error) from error
+        raise cannot_write(folder, error) from error
 
 
 def publish(
@@ -107,9 +211,14 @@ def publish(
         "skipped": [file.name for file in result.of_status("skipped")],
         "orphans": [name for name in result.orphans if name not in result.pruned],
     }
+    path, text = os.path.join(output, RUN_MANIFEST_FILE), to_json(manifest)
+    success = os.path.join(output, SUCCESS_FILE)
     try:
-        storage.write_text(os.path.join(output, RUN_MANIFEST_FILE), to_json(manifest))
-        storage.write_text(os.path.join(output, SUCCESS_FILE), "")
+        # Programs may wait for a new _SUCCESS, so nothing is written that is there already.
+        if storage.kind(path) != "file" or storage.read_text(path) != text:
+            storage.write_text(path, text)
+        if storage.kind(success) != "file":
+            storage.write_text(success, "")
     except OSError as error:
         raise cannot_write(output, error) from error
 
@@ -127,8 +236,9 @@ def prune(output: str, orphans: Iterable[str]) -> tuple[str, ...]:
     pruned = tuple(orphans)
     try:
         for name in pruned:
-            with Quarantine(quarantine_of(output, name), name):
-                pass  # Without anything to list, an earlier list is deleted.
+            # Without anything to list, an earlier list is deleted; one of others is kept.
+            with suppress(OutputExistsError), Quarantine(quarantine_of(output, name), name):
+                pass
             storage_of(output).delete(os.path.join(output, name))
     except OSError as error:
         raise cannot_write(output, error) from error
@@ -184,13 +294,15 @@ class Publication:
             return None
         manifest = os.path.join(self.output, RUN_MANIFEST_FILE)
         try:
-            said: dict[str, Any] = json.loads(storage.read_text(manifest))
+            said = _manifest(manifest)
+            if said is None:
+                raise ValueError
             self.source = said["input"]
             self.files = {listed["name"]: listed for listed in said["files"]}
             self.orphans = frozenset(said["orphans"])
             bad = (listed["name"] for listed in said["bad_files"])
             self.unscored = frozenset((*bad, *said["skipped"]))
-        except (ValueError, LookupError, TypeError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise BadDataError(
                 f"{manifest} must list the files of a finished run.",
                 "It is damaged.",

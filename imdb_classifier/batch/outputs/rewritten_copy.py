@@ -118,6 +118,7 @@ class RewrittenCopy:
         complete = {
             **provenance,
             "copied_bytes": 0,
+            "data_bytes": written.begins_at,
             "input_sha256": sha256_of(self._source, 0, self._input_bytes),
             "added_sha256": sha256_of(self._path, 0, written.begins_at),
         }

@@ -31,8 +31,8 @@ class LocalStorage(Storage):
     def absolute(self, path: str) -> str:
         return str(Path(path).absolute())
 
-    def find(self, folder: str) -> Listing:
-        return list_files(folder)
+    def find(self, folder: str, *, skip_unreadable: bool = False) -> Listing:
+        return list_files(folder, skip_unreadable=skip_unreadable)
 
     def match(self, pattern: str) -> Listing:
         root = static_part(pattern)

@@ -14,7 +14,7 @@ _NOTHING: Final = "is a symbolic link to nothing"
 _SPECIAL: Final = "is not a regular file"
 
 
-def list_files(root: str, pattern: str = "**") -> Listing:
+def list_files(root: str, pattern: str = "**", *, skip_unreadable: bool = False) -> Listing:
     """List the files below a folder; symbolic links count as what they lead to.
 
     Nothing is opened, because opening a pipe could block forever.
@@ -22,6 +22,7 @@ def list_files(root: str, pattern: str = "**") -> Listing:
     Args:
         root: The folder; empty for the working folder.
         pattern: A glob pattern relative to it. No folder is read that cannot hold a match.
+        skip_unreadable: Leave out subfolders that cannot be read.
 
     Raises:
         OSError: A folder cannot be read.
@@ -38,7 +39,13 @@ def list_files(root: str, pattern: str = "**") -> Listing:
         if inode in above:
             ignored[name] = _LOOP
             continue
-        with os.scandir(folder) as entries:
+        try:
+            found = os.scandir(folder)
+        except PermissionError:
+            if skip_unreadable and name:
+                continue
+            raise
+        with found as entries:
             for entry in entries:
                 inner = os.path.join(name, entry.name)
                 try:

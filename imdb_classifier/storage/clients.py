@@ -12,7 +12,7 @@ from pyarrow import fs
 
 from imdb_classifier.errors import ConfigurationError
 
-_RETRY_TIME: Final = timedelta(seconds=60)
+_RETRY_TIME: Final = timedelta(seconds=20)
 """Google's client would retry for 15 minutes, S3's for some seconds."""
 
 

@@ -15,14 +15,14 @@ from imdb_classifier.errors import (
     first_line,
 )
 
-_CLIENT_FAULTS: Final = ("AWS Error", "Azure Error")
+_CLIENT_FAULTS: Final = ("AWS Error", "Azure Error", "google::cloud::Status")
 
 
 def is_fault(error: BaseException) -> TypeGuard[OSError]:
     """Return whether the system or a server raised an error, and not Arrow over wrong bytes."""
     if not isinstance(error, OSError):
         return False
-    # Arrow raises OSError for wrong bytes, too, but without a number. Its clients of S3 and Azure
+    # Arrow raises OSError for wrong bytes, too, but without a number. Its clients of object stores
     # have no numbers, either.
     return error.errno is not None or any(words in str(error) for words in _CLIENT_FAULTS)
 

@@ -13,14 +13,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from errno import EDQUOT, ENOENT, ENOSPC
+from errno import EDQUOT, EIO, ENOENT, ENOSPC
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 from pyarrow import fs
 
-from imdb_classifier.errors import CannotWriteError
+from imdb_classifier.errors import CannotWriteError, first_line
 from imdb_classifier.storage.base import (
     ABSENT,
     Found,
@@ -47,7 +47,7 @@ class ObjectStorage(Storage):
         self._folders: dict[tuple[object, ...], Path] = {}
 
     def kind(self, path: str) -> Kind | None:
-        found = self.filesystem.get_file_info(key_of(path))
+        found = self._info(path)
         if found.is_file:
             return "file"
         return "folder" if found.type == fs.FileType.Directory else None
@@ -63,7 +63,7 @@ class ObjectStorage(Storage):
         return self._listed(root, os.path.relpath(key_of(pattern), root), may_be_absent=True)
 
     def state(self, path: str) -> State:
-        found = self.filesystem.get_file_info(key_of(path))
+        found = self._info(path)
         return (found.size, found.mtime_ns) if found.is_file else ABSENT
 
     def open(self, path: str) -> pa.NativeFile:
@@ -123,10 +123,15 @@ class ObjectStorage(Storage):
         # `verify` notices if two runs wrote to one output.
         yield
 
+    def _info(self, path: str) -> fs.FileInfo:
+        key = key_of(path)
+        with _asked(key):
+            return self.filesystem.get_file_info(key)
+
     def _listed(self, key: str, pattern: str, *, may_be_absent: bool = False) -> Listing:
         is_deep = "/" in pattern or pattern == "**"
         selector = fs.FileSelector(key, allow_not_found=may_be_absent, recursive=is_deep)
-        with _bucket_named(key):
+        with _asked(key):
             infos = self.filesystem.get_file_info(selector)
             bucket = key.partition("/")[0]
             if not infos and self.filesystem.get_file_info(bucket).type == fs.FileType.NotFound:
@@ -153,7 +158,7 @@ class ObjectStorage(Storage):
         # In a single call: a stream interrupted between two calls would leave a partial object.
         with pa.memory_map(str(copy)) as whole:
             content = whole.read_buffer()
-            with _bucket_named(key), self.filesystem.open_output_stream(key) as stream:
+            with _asked(key), self.filesystem.open_output_stream(key) as stream:
                 stream.write(content)
 
 
@@ -164,10 +169,13 @@ def key_of(location: str) -> str:
 
 
 @contextmanager
-def _bucket_named(key: str) -> Iterator[None]:
-    """Say of a bucket that does not exist that it does not, in the same words for every store."""
+def _asked(key: str) -> Iterator[None]:
+    """Raise OSError for whatever a client raises, in the same words if there is no such bucket."""
     try:
         yield
+    except pa.ArrowException as error:
+        # Azure's client raises it for missing credentials.
+        raise OSError(EIO, first_line(error)) from error
     except OSError as error:
         if not any(words in str(error) for words in _NO_BUCKET):
             raise

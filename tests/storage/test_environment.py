@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +31,7 @@ from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import LocalStorage, is_fault, storage_of
+from imdb_classifier.storage.object_store import ObjectStorage
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -153,6 +155,29 @@ def test_wrong_bytes_are_no_fault_of_the_environment(
         assert not caught.value.may_pass
     assert not is_fault(OSError("Corrupt snappy compressed data."))
     assert not is_fault(pa.ArrowInvalid("Couldn't deserialize thrift"))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        # Azure without credentials, Google without a connection
+        pa.ArrowException("Unknown error: Failed to get token from DefaultAzureCredential."),
+        OSError("google::cloud::Status(UNAVAILABLE: Retry policy exhausted)"),
+    ],
+)
+def test_what_clients_of_other_stores_raise(
+    reviews: str, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    there = ObjectStorage(Mock(get_file_info=Mock(side_effect=fault)))
+    monkeypatch.setattr(storage, "object_storage", lambda *_: there)
+    with pytest.raises(UnavailableError, match=r"DefaultAzureCredential|UNAVAILABLE") as caught:
+        score_parquet("abfs://container/in", tmp_path / "out", scorer)
+    assert_environment(caught.value)
+    with pytest.raises(CannotWriteError, match=r"DefaultAzureCredential|UNAVAILABLE") as refused:
+        score_parquet(reviews, "abfs://container/out.parquet", scorer)
+    assert_environment(refused.value, 73)
+    assert is_fault(OSError(errno.EIO, "x"))
+    assert is_fault(OSError("google::cloud::Status(UNAVAILABLE)"))
 
 
 def test_a_bucket_that_does_not_exist_is_named(

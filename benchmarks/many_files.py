@@ -26,7 +26,7 @@ import typer
 
 from benchmarks.conditions import conditions
 from benchmarks.table import markdown_table, progress
-from imdb_classifier.registry.versions import REGISTRY_VARIABLE
+from imdb_classifier.registry.access import REGISTRY_VARIABLE
 from imdb_classifier.scoring.scorer import available_cores
 
 RESULT: Final = Path("build/many_files.json")

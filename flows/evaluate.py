@@ -26,7 +26,8 @@ def evaluate_imdb(
             'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else the downloaded copy.
         registry: Folder of the model registry, local or in an object store. Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
-        output: Folder for the report. Default: reports/<model id> in the registry.
+        output: Folder for the report. Default: in reports/ of the registry, one folder for each
+            model and test split.
     """
     resolved = tasks.resolve_model(model, registry, allow_unapproved=True)
     tasks.name_run("evaluate", resolved["model_id"])

@@ -24,13 +24,15 @@ def train_imdb(
     batch: str | None = None,
     text_column: str = "text",
     force: bool = False,
+    keep: Annotated[int, Field(ge=0)] | None = None,
 ) -> State[Any]:
     """Train a model, and make it the champion if it passes every promotion check.
 
-    If the model is refused, the run completes as NotPromoted. If a version was already trained on
-    the same reviews with the same recipe and seed, training is skipped, and the run completes as
+    All parameters are checked first. If the model is refused, the run completes as NotPromoted. If
+    a model was already trained on the same reviews with the same recipe and seed, training is
+    skipped: a version that was never decided on is decided on now; otherwise, the run completes as
     NothingToLearn. An interrupted run resumes from its last epoch when it is started again with the
-    same parameters.
+    same parameters; while it is running, another run with these parameters fails.
 
     Args:
         data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or
@@ -45,12 +47,15 @@ def train_imdb(
         batch: Unlabeled Parquet files in which few labels may change.
         text_column: Text column of the files in batch.
         force: Train even if the same data, recipe and seed were already trained.
+        keep: How many of the newest versions to keep; older ones are deleted after the decision,
+            except champion, previous and challenger and versions without a decision. Default: all.
     """
     # Everything that training needs is checked before it starts.
     tasks.check_promotion(data, registry, gates, batch, text_column)
     extra = extra_train or []
     reviews = tasks.load_reviews(data, recipe, seed, extra, registry)
-    if (trained_before := reviews["trained"]) and not force:
+    undecided = reviews["undecided"] and not force
+    if (trained_before := reviews["trained"]) and not undecided and not force:
         return Completed(
             name="NothingToLearn",
             message=f"Training skipped: {trained_before} was trained on the same reviews, with the "
@@ -58,14 +63,20 @@ def train_imdb(
             data={"model_id": trained_before},
         )
     with tasks.training_run(reviews["run"], registry):
-        trained = tasks.train_model(data, recipe, seed, extra, registry)
-        tasks.name_run(f"train with seed {seed}:", trained["model_id"])
-        evaluation = tasks.evaluate_model(trained["path"], data, registry)
-        registered = tasks.register_model(trained["path"], evaluation["report"], registry)
+        model = (
+            tasks.resolve_model(trained_before, registry, allow_unapproved=True)
+            if undecided
+            else tasks.train_model(data, recipe, seed, extra, registry)
+        )
+        tasks.name_run(f"train with seed {seed}:", model["model_id"])
+        evaluation = tasks.evaluate_model(model["path"], data, registry)
+        registered = tasks.register_model(model["path"], evaluation["report"], registry)
         decision = tasks.promote_model(
             registered["model_id"], data, registry, gates, batch, text_column
         )
     result = {**decision, "report": evaluation["report"]}
+    if keep is not None:
+        result |= tasks.prune_models(keep, registry)
     if decision["promote"]:
         return Completed(message=decision["reason"], data=result)
     return Completed(name="NotPromoted", message=decision["reason"], data=result)

@@ -14,10 +14,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 # File and column names come from users, and Rich must not interpret them as markup.
 _PLAIN: Final[Mapping[str, Any]] = {"markup": False, "emoji": False, "highlight": False}
@@ -49,12 +53,17 @@ def with_options(message: str) -> str:
     return re.sub(r"`([a-z_]+)(?:=([^`]+))?`", option, message)
 
 
+class _Log(logging.Handler):
+    """Prints log lines to standard error, above a progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(record.getMessage(), soft_wrap=True)
+
+
 def show_log() -> None:
     """Send the library's log lines to standard error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("imdb_classifier")
-    logger.handlers = [handler]
+    logger.handlers = [_Log()]
     logger.setLevel(logging.INFO)
 
 
@@ -90,6 +99,42 @@ def row_progress(total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("", total=total)
         yield lambda rows: progress.advance(task, rows)
+
+
+class _Rate(ProgressColumn):
+    """What is done in a second, or in a minute if that is less than one."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.speed or 0.0
+        return Text(f"{speed:,.0f} a second" if speed >= 1 else f"{60 * speed:.1f} a minute")
+
+
+@contextmanager
+def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a progress bar for one stage after the other; call what this yields as `loop.Progress`.
+
+    Shown on a terminal only.
+    """
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description},"),
+        _Rate(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        stages: dict[str, TaskID] = {}
+
+        def advanced(what: str, done: int, total: int) -> None:
+            if what not in stages:
+                progress.refresh()
+                for stage in stages.values():
+                    progress.remove_task(stage)
+                stages.clear()
+                stages[what] = progress.add_task(what, total=total, completed=done)
+            progress.update(stages[what], completed=done)
+
+        yield advanced
 
 
 def interval(figure: dict[str, float]) -> str:

@@ -78,7 +78,9 @@ def _show_result(registry: Registry, output: Path) -> None:
         shown.add_row(name, f"{value:.3f}", text)
     out.print(shown)
     challenger = registry.aliases()["challenger"]
-    report = f"{registry.report_folder(challenger)}/report.html"
+    evaluation = registry.load("@challenger").evaluation or {}
+    folder = registry.report_folder(challenger, evaluation["data"]["fingerprint"])
+    report = f"{folder}/report.html"
     out.print(f"Report of {challenger}: {report}", soft_wrap=True)
     out.print(f"Scored files: {output}", soft_wrap=True)
 

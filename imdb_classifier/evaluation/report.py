@@ -7,6 +7,7 @@ whose caller passes the texts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from imdb_classifier.errors import BadDataError, CannotWriteError, MissingExtraError, counted
@@ -124,16 +125,33 @@ def write_report(
     }
     folder = location_of(folder)
     paths = {name: f"{folder}/{name}" for name in contents}
-    try:
+    with _writing(folder):
         for name, content in contents.items():
             storage_of(paths[name]).write_text(paths[name], content)
+    return paths
+
+
+def check_report_folder(folder: StrPath) -> None:
+    """Check that a report can be written to a folder, before the evaluation takes time.
+
+    Raises:
+        CannotWriteError: The folder cannot be written.
+    """
+    folder = location_of(folder)
+    with _writing(folder):
+        storage_of(folder).check_writable(folder)
+
+
+@contextmanager
+def _writing(folder: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise CannotWriteError(
             "The report folder must be writable.",
             f"Writing to {folder} failed: {error.strerror or error}.",
             "Free up space, check your permissions, or choose another folder.",
         ) from error
-    return paths
 
 
 def render(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +22,15 @@ from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.text.batch_profile import BatchProfile
 from imdb_classifier.text.encoding import TokenSequences, encode_reviews
+from imdb_classifier.training.loop import Progress
 
 
 def evaluate_bundle(
-    bundle: Bundle, data: StrPath | None, *, download: bool = False
+    bundle: Bundle,
+    data: StrPath | None,
+    *,
+    download: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[Evaluation, Reviews]:
     """Evaluate a model on the test split.
 
@@ -32,6 +38,7 @@ def evaluate_bundle(
         bundle: The model.
         data: Where the reviews are, see `load.load_reviews`.
         download: Whether they may be downloaded.
+        progress: Called with the number of reviews evaluated.
 
     Returns:
         The evaluation and the test reviews.
@@ -41,7 +48,12 @@ def evaluate_bundle(
         ImdbClassifierError: See `load.load_reviews`.
     """
     reviews = load_reviews(data, "test", download=download)
-    return examine(bundle, reviews).evaluation, reviews
+
+    def scored(done: int) -> None:
+        if progress is not None:
+            progress("test reviews", done, len(reviews))
+
+    return examine(bundle, reviews, scored).evaluation, reviews
 
 
 def worst_texts(evaluation: Evaluation, reviews: Reviews) -> list[str] | None:
@@ -67,17 +79,25 @@ class Examined:
     untruncated: TokenSequences
 
 
-def examine(bundle: Bundle, reviews: Reviews) -> Examined:
+def examine(
+    bundle: Bundle, reviews: Reviews, scored: Callable[[int], None] | None = None
+) -> Examined:
     """Evaluate a model on reviews.
+
+    Args:
+        bundle: The model.
+        reviews: The reviews.
+        scored: Called with the number of reviews that are scored so far, now and then.
 
     Raises:
         ConfigurationError: The reviews are Keras' token ids, and the model was trained on others.
     """
-    _check_token_ids(bundle, reviews)
+    check_token_ids(bundle, reviews)
     encoding = bundle.recipe.encoding
     untruncated = encode_reviews(reviews.table, bundle.vocabulary, encoding.untruncated)
     with Scorer(bundle) as scorer:
-        probabilities = scorer.sequence_probabilities(untruncated.tails(encoding.sequence_length))
+        tails = untruncated.tails(encoding.sequence_length)
+        probabilities = scorer.sequence_probabilities(tails, scored)
         by_kind = _evaluate_sample(bundle, scorer)
     figures = evaluate(
         reviews.labels,
@@ -115,7 +135,12 @@ def _evaluate_sample(bundle: Bundle, scorer: Scorer) -> tuple[KindSlice, ...]:
     return evaluate_kinds(texts[samples.KIND].to_pylist(), texts[LABEL].to_numpy(), probabilities)
 
 
-def _check_token_ids(bundle: Bundle, reviews: Reviews) -> None:
+def check_token_ids(bundle: Bundle, reviews: Reviews) -> None:
+    """Check that a model can score reviews.
+
+    Raises:
+        ConfigurationError: The reviews are Keras' token ids, and the model was trained on others.
+    """
     if reviews.words is not None and bundle.manifest["data"]["source"] != "keras":
         raise ConfigurationError(
             "Keras' token ids can only be scored by a model that was trained on them.",

@@ -14,6 +14,7 @@ from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath
+from imdb_classifier.training.loop import Progress
 
 LARGEST = 20
 """Maximum number of label changes that are listed."""
@@ -36,7 +37,11 @@ def check_batch(source: StrPath, text_column: str) -> None:
 
 
 def find_label_changes(
-    source: StrPath, text_column: str, challenger: Scorer, champion: Scorer
+    source: StrPath,
+    text_column: str,
+    challenger: Scorer,
+    champion: Scorer,
+    progress: Progress | None = None,
 ) -> LabelChanges:
     """Score a batch with two models and compare the labels.
 
@@ -45,6 +50,7 @@ def find_label_changes(
         text_column: The column that holds the text.
         challenger: The new model.
         champion: The old model.
+        progress: Called with the number of files compared.
 
     Raises:
         NoInputError: There is no text to score.
@@ -62,6 +68,8 @@ def find_label_changes(
                 new, old = (p.result().to_numpy(zero_copy_only=False) for p in pending)
                 pieces.append((new, old))
                 rows[number] += len(chunk.texts)
+        if progress is not None:
+            progress("files of the batch compared", number + 1, len(files))
     ours, theirs = (
         np.concatenate([np.empty(0, np.float32), *(piece[model] for piece in pieces)])
         for model in (0, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from imdb_classifier.evaluation.comparison import compare
 from imdb_classifier.evaluation.promotion import Check, Decision, Gates, decide
@@ -11,13 +12,15 @@ from imdb_classifier.evaluation.report import render_json, render_model_card
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.evaluation.slices import slices_of
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.pipeline.evaluate import examine
+from imdb_classifier.pipeline.evaluate import Examined, check_token_ids, examine
 from imdb_classifier.pipeline.label_changes import check_batch, find_label_changes
 from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage.paths import StrPath
+from imdb_classifier.training.loop import Progress
 
 
 def register_bundle(bundle: Bundle, evaluation: Evaluation, registry: Registry) -> Bundle:
@@ -28,8 +31,8 @@ def register_bundle(bundle: Bundle, evaluation: Evaluation, registry: Registry) 
 
 def check_promotion(
     registry: Registry, data: StrPath | None, batch: StrPath | None, text_column: str
-) -> None:
-    """Check that `decide_promotion` will find what it needs, before a model is trained for it.
+) -> tuple[Bundle, Reviews]:
+    """Check what a decision depends on besides the challenger, before a model is trained for it.
 
     Args:
         registry: The registry that has the champion.
@@ -37,14 +40,23 @@ def check_promotion(
         batch: Unlabeled Parquet files, or None.
         text_column: The text column of these files.
 
+    Returns:
+        The champion and the test reviews.
+
     Raises:
         BundleError: The champion is damaged.
+        ConfigurationError: The reviews are Keras' token ids, and the champion was trained on
+            others.
+        CannotWriteError: The registry cannot be written.
         ImdbClassifierError: See `load.load_reviews` and `label_changes.check_batch`.
     """
     if batch is not None:
         check_batch(batch, text_column)
-    registry.load(CHAMPION)
-    load_reviews(data, "test")
+    champion = registry.load(CHAMPION)
+    registry.check_writable()
+    reviews = load_reviews(data, "test")
+    check_token_ids(champion, reviews)
+    return champion, reviews
 
 
 def decide_promotion(
@@ -54,6 +66,8 @@ def decide_promotion(
     gates: Gates | None = None,
     batch: StrPath | None = None,
     text_column: str = TEXT,
+    requested_by: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> Decision:
     """Decide whether a model becomes the champion, store the decision, and promote the model if so.
 
@@ -66,26 +80,32 @@ def decide_promotion(
         batch: Unlabeled Parquet files in which few labels may change, see
             `label_changes.find_label_changes`.
         text_column: The text column of these files.
+        requested_by: Who asked for the decision, see `records.stamped`.
+        progress: Called with the number of reviews, then of files in the batch, compared.
 
     Raises:
         ConfigurationError: The model is not a version of the registry; or the reviews are Keras'
-            token ids, and one of the models was trained on others.
-        CannotWriteError: The registry cannot be written.
-        ImdbClassifierError: See `load.load_reviews` and `label_changes.find_label_changes`.
+            token ids, and the model was trained on others.
+        ImdbClassifierError: See `check_promotion` and `label_changes.find_label_changes`.
     """
     registry.check_version(challenger)
-    if batch is not None:
-        check_batch(batch, text_column)
-    champion = registry.load(CHAMPION)
-    reviews = load_reviews(data, "test")
-    new, old = (examine(bundle, reviews) for bundle in (challenger, champion))
+    champion, reviews = check_promotion(registry, data, batch, text_column)
+
+    def examined(bundle: Bundle, before: int) -> Examined:
+        def scored(done: int) -> None:
+            if progress is not None:
+                progress("comparisons on test reviews", before + done, 2 * len(reviews))
+
+        return examine(bundle, reviews, scored)
+
+    new, old = examined(challenger, 0), examined(champion, len(reviews))
     rows = slices_of(
         new.untruncated, challenger.vocabulary, challenger.recipe.encoding.sequence_length
     )
     changes = None
     if batch is not None:
         with Scorer(challenger) as by_new, Scorer(champion) as by_old:
-            changes = find_label_changes(batch, text_column, by_new, by_old)
+            changes = find_label_changes(batch, text_column, by_new, by_old, progress)
     labels, ours, theirs = reviews.labels, new.probabilities, old.probabilities
     decision = decide(
         new.evaluation,
@@ -96,9 +116,10 @@ def decide_promotion(
         changes,
         (_load_afresh(challenger),),
     )
-    registry.record(challenger.model_id, decision.to_dict())
+    # In this order, an interruption in between does not leave a decision that was not carried out.
     if decision.promote:
         registry.promote(challenger.model_id)
+    registry.record(challenger.model_id, decision.to_dict(), requested_by)
     return decision
 
 

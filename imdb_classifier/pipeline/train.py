@@ -22,12 +22,13 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.model.bundle_writer import write_bundle
-from imdb_classifier.registry.versions import REGISTRY_VARIABLE, Registry
+from imdb_classifier.registry.access import writing
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews, count_overlap
 from imdb_classifier.reviews.load import add_reviews, load_reviews
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath
-from imdb_classifier.training.loop import TrainingObserver, run_key, train
+from imdb_classifier.training.loop import TrainingObserver, check_seed, run_key, train
 
 _UNLABELED: Final = "unlabelled"
 """The key in manifests, spelled as in the bundled model."""
@@ -55,6 +56,16 @@ class TrainingPlan:
     trained: str | None
 
 
+def check_recipe(recipe: str, seed: int) -> Recipe:
+    """Return a recipe by its name, after checking the seed, too.
+
+    Raises:
+        ConfigurationError: The recipe is unknown, or the seed out of range.
+    """
+    check_seed(seed)
+    return named_recipe(recipe)
+
+
 def plan_training(
     data: StrPath | None,
     recipe: str,
@@ -64,7 +75,7 @@ def plan_training(
     extra_train: Sequence[StrPath] = (),
     download: bool = False,
 ) -> TrainingPlan:
-    """Describe the training reviews, and find a model that was already trained on them.
+    """Check the parameters, describe the reviews, and find a model already trained on them.
 
     Args:
         data: Where the reviews are, see `load.load_reviews`.
@@ -75,9 +86,14 @@ def plan_training(
         download: Whether the reviews may be downloaded.
 
     Raises:
+        ConfigurationError: The recipe is unknown, or the seed out of range.
+        CannotWriteError: The registry cannot be written.
+        NoInputError: There is no test split to evaluate the model on.
         ImdbClassifierError: See `load.load_reviews` and `Registry.manifests`.
     """
-    chosen = named_recipe(recipe)
+    chosen = check_recipe(recipe, seed)
+    registry.check_writable()
+    load_reviews(data, "test", download=download)
     _, _, summary = _training_reviews(data, chosen, extra_train, download)
     run = _run_of(chosen, seed, summary)
     return TrainingPlan(summary, run, _trained_in(run, registry))
@@ -172,19 +188,14 @@ def training_run(work: StrPath, run: str) -> Iterator[None]:
     folder = Path(work) / run
     with ExitStack() as held:
         try:
-            held.enter_context(storage_of(str(folder)).lock(str(folder)))
+            with writing(str(folder)):
+                held.enter_context(storage_of(str(folder)).lock(str(folder)))
         except OutputInUseError:
             raise CannotWriteError(
                 "The same reviews, recipe and seed can only be trained by one run at a time.",
                 f"Another run is training {run}.",
                 "Wait until it has finished; its result then counts for this one, too.",
             ) from None
-        except OSError as error:
-            raise CannotWriteError(
-                "The folder for checkpoints must be writable.",
-                f"Writing to {folder} failed: {error.strerror or error}.",
-                f"Check your permissions, or choose another `registry` or set {REGISTRY_VARIABLE}.",
-            ) from error
         yield
         for part in (_BUNDLE, _CHECKPOINTS):
             shutil.rmtree(folder / part, ignore_errors=True)

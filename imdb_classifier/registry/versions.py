@@ -13,8 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -24,10 +23,8 @@ import platformdirs
 
 from imdb_classifier.errors import (
     BundleError,
-    CannotWriteError,
     ConfigurationError,
     UnapprovedModelError,
-    UnavailableError,
     UnknownModelError,
     printable,
 )
@@ -40,15 +37,16 @@ from imdb_classifier.model.bundle import (
     load_bundle,
 )
 from imdb_classifier.model.bundle_writer import with_evaluation
+from imdb_classifier.registry.access import REGISTRY_VARIABLE, reading, writing
+from imdb_classifier.registry.records import stamped
 from imdb_classifier.storage import is_remote, storage_of
 from imdb_classifier.storage.files import to_json
 from imdb_classifier.storage.paths import StrPath, location_of
+from imdb_classifier.version import __version__
 
 Alias = Literal["champion", "challenger", "previous"]
 ALIASES: Final[tuple[Alias, ...]] = ("champion", "challenger", "previous")
 CHAMPION: Final = "@champion"
-REGISTRY_VARIABLE: Final = "IMDB_CLASSIFIER_REGISTRY"
-
 logger = logging.getLogger(__name__)
 
 
@@ -94,9 +92,14 @@ class Registry:
             return platformdirs.user_cache_path("imdb-classifier") / "work"
         return Path(self.root) / "work"
 
-    def report_folder(self, model_id: str) -> str:
-        """Return the folder for the report on a model's evaluation."""
-        return f"{self.root}/reports/{model_id}"
+    def report_folder(self, model_id: str, fingerprint: str) -> str:
+        """Return the folder for the report on a model's evaluation.
+
+        Args:
+            model_id: The model.
+            fingerprint: That of the reviews, so that other reviews get another folder.
+        """
+        return f"{self.root}/reports/{model_id}/{fingerprint[:12]}"
 
     def ids(self) -> list[str]:
         """Return the ids of all versions, sorted; not the bundled model's, unless it was copied.
@@ -105,7 +108,7 @@ class Registry:
             UnavailableError: The registry cannot be reached.
         """
         storage, versions = storage_of(self.root), f"{self.root}/versions"
-        with self._reading():
+        with reading(self.root):
             if storage.kind(versions) is None:
                 return []
             parts = [name.split("/") for name in storage.find(versions).names()]
@@ -139,7 +142,7 @@ class Registry:
         """
         storage = storage_of(self.root)
         files = {alias: f"{self.root}/{alias}" for alias in ALIASES}
-        with self._reading():
+        with reading(self.root):
             return {
                 alias: storage.read_text(file).strip()
                 for alias, file in files.items()
@@ -192,7 +195,7 @@ class Registry:
         if name.startswith("@"):
             name = aliases.get(name[1:], name)
         location = self._version(name) if name in self.ids() else name
-        with self._reading():
+        with reading(self.root):
             if not name.startswith("@") and storage_of(location).kind(location) == "folder":
                 return load_bundle(location)
         bundled = load_bundle(bundled_path())
@@ -242,19 +245,44 @@ class Registry:
     def decision(self, model_id: str) -> dict[str, Any] | None:
         """Return the last decision on a version as a dict, or None if there is none."""
         file = self.decision_file(model_id)
-        with self._reading():
+        with reading(self.root):
             if storage_of(file).kind(file) is None:
                 return None
             decided: dict[str, Any] = json.loads(storage_of(file).read_text(file))
             return decided
 
-    def record(self, model_id: str, decision: Mapping[str, Any]) -> None:
-        """Store the decision on a version next to it.
+    def record(
+        self,
+        model_id: str,
+        decision: Mapping[str, Any],
+        requested_by: Mapping[str, str] | None = None,
+    ) -> None:
+        """Store the decision on a version next to it, see `records.stamped`.
 
         Raises:
             CannotWriteError: The registry cannot be written.
         """
-        self._write(f"versions/{model_id}.decision.json", to_json(decision))
+        record = stamped(decision, requested_by or {})
+        self._write(self.decision_file(model_id), to_json(record))
+
+    def is_undecided(self, model_id: str) -> bool:
+        """Return whether a version still awaits the decision on its promotion."""
+        aliases = self.aliases()
+        return (
+            model_id in self.ids()
+            and model_id not in (aliases.get("champion"), aliases.get("previous"))
+            and self.decision(model_id) is None
+        )
+
+    def check_writable(self) -> None:
+        """Check that versions and reports can be written.
+
+        Raises:
+            CannotWriteError: The registry cannot be written.
+        """
+        with writing(self.root):
+            for folder in ("versions", "reports"):
+                storage_of(self.root).check_writable(f"{self.root}/{folder}")
 
     def register(self, bundle: Bundle, evaluation: str, card: str) -> Bundle:
         """Store a model as a version and make it the challenger.
@@ -274,10 +302,23 @@ class Registry:
         try:
             version = self.load(target)
         except (BundleError, UnknownModelError):
-            self._delete(bundle.model_id)
+            self._delete_bundle(bundle.model_id)
             version = with_evaluation(bundle, evaluation, card, target)
         self._point("challenger", bundle.model_id)
         return version
+
+    def delete(self, model_id: str) -> None:
+        """Delete a version with its decision and reports.
+
+        Raises:
+            CannotWriteError: The registry cannot be written.
+        """
+        storage = storage_of(self.root)
+        with writing(self.root):
+            storage.delete_folder(f"{self.root}/reports/{model_id}")
+            self._delete_bundle(model_id)
+            storage.delete(self.decision_file(model_id))
+            storage.delete(self._rollback_file(model_id))
 
     def promote(self, reference: StrPath) -> str:
         """Make a model the champion, and the former champion ``previous``.
@@ -304,6 +345,24 @@ class Registry:
             self._point("champion", promoted.model_id)
         return promoted.model_id
 
+    def roll_back(self, requested_by: Mapping[str, str] | None = None) -> str:
+        """Make ``previous`` the champion, without checks, and store ``<model id>.rollback.json``.
+
+        Args:
+            requested_by: Who asked for it, see `records.stamped`.
+
+        Returns:
+            The id of the new champion.
+
+        Raises:
+            UnknownModelError: No model has been promoted yet.
+            CannotWriteError: The registry cannot be written.
+        """
+        champion = self.promote("@previous")
+        record = {"champion": champion, "previous": self.aliases()["previous"]}
+        self._write(self._rollback_file(champion), to_json(stamped(record, requested_by or {})))
+        return champion
+
     def _keep_bundled(self, model_ids: Set[str]) -> None:
         """Copy the bundled model to the registry if it is one of these."""
         bundled = load_bundle(bundled_path())
@@ -312,42 +371,26 @@ class Registry:
                 (bundled.path / name).read_text("utf-8") for name in (EVALUATION_FILE, CARD_FILE)
             )
             with_evaluation(bundled, evaluation, card, self._version(bundled.model_id))
+            reason = f"Bundled with imdb-classifier {__version__}."
+            self.record(bundled.model_id, {"promote": True, "reason": reason})
 
-    def _delete(self, model_id: str) -> None:
-        """Delete the folder of a version, or what is left of one, if it exists."""
-        with self._writing():
-            storage_of(self.root).delete_folder(self._version(model_id), SUMS_FILE)
+    def _delete_bundle(self, model_id: str) -> None:
+        """Delete the bundle of a version, or what is left of it, if it exists."""
+        storage, version = storage_of(self.root), self._version(model_id)
+        with writing(self.root):
+            # First, because a version without its checksums does not exist.
+            storage.delete(f"{version}/{SUMS_FILE}")
+            storage.delete_folder(version)
+
+    def _rollback_file(self, model_id: str) -> str:
+        return f"{self._version(model_id)}.rollback.json"
 
     def _version(self, model_id: str) -> str:
         return f"{self.root}/versions/{model_id}"
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise UnavailableError(
-                "The registry must be readable.",
-                f"Reading {self.root} failed: {error.strerror or error}.",
-                "Check your permissions, or choose another one with `registry` or "
-                f"{REGISTRY_VARIABLE}.",
-            ) from error
-
     def _point(self, alias: Alias, model_id: str) -> None:
-        self._write(alias, f"{model_id}\n")
+        self._write(f"{self.root}/{alias}", f"{model_id}\n")
 
-    def _write(self, name: str, text: str) -> None:
-        with self._writing():
-            storage_of(self.root).write_text(f"{self.root}/{name}", text)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise CannotWriteError(
-                "The registry must be writable.",
-                f"Writing to {self.root} failed: {error.strerror or error}.",
-                "Check your permissions, or choose another one with `registry` or "
-                f"{REGISTRY_VARIABLE}.",
-            ) from error
+    def _write(self, file: str, text: str) -> None:
+        with writing(self.root):
+            storage_of(file).write_text(file, text)

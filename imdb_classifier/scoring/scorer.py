@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -138,11 +138,14 @@ class Scorer:
             ]
         )
 
-    def sequence_probabilities(self, sequences: TokenSequences) -> NDArray[np.float32]:
+    def sequence_probabilities(
+        self, sequences: TokenSequences, scored: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
         """Return the probability that each encoded review is positive.
 
         Args:
             sequences: Token ids, encoded and truncated as the model requires.
+            scored: Called with the number of reviews that are scored so far, now and then.
 
         Returns:
             float32, (reviews,), in [0, 1].
@@ -155,8 +158,14 @@ class Scorer:
             sequences.take(rows[start : start + CHUNK_ROWS])
             for start in range(0, len(rows), CHUNK_ROWS)
         ]
-        scored = list(self._pool.map(self.bundle.engine.probabilities, chunks))
-        return np.concatenate(scored) if scored else np.empty(0, np.float32)
+        probabilities = np.empty(len(rows), np.float32)
+        done = 0
+        for chunk in self._pool.map(self.bundle.engine.probabilities, chunks):
+            probabilities[done : done + len(chunk)] = chunk
+            done += len(chunk)
+            if scored is not None:
+                scored(done)
+        return probabilities
 
     def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, BatchProfile]:
         bundle, encoding = self.bundle, self.bundle.recipe.encoding

@@ -18,6 +18,8 @@ from imdb_classifier.errors import OutputExistsError
 
 SUFFIX: Final = ".parquet"
 
+_PROBE: Final = ".writable"
+
 Kind = Literal["file", "folder"]
 
 State = tuple[object, ...]
@@ -148,13 +150,8 @@ class Storage(ABC):
         """Delete a file, if it exists."""
 
     @abstractmethod
-    def delete_folder(self, path: str, first: str) -> None:
-        """Delete a folder with its files, if it exists.
-
-        Args:
-            path: The folder.
-            first: The file to delete first; readers consider the folder incomplete without it.
-        """
+    def delete_folder(self, path: str) -> None:
+        """Delete a folder with everything in it, if it exists."""
 
     @abstractmethod
     def lock(
@@ -182,6 +179,12 @@ class Storage(ABC):
                 "another program wrote it during this run",
                 "Rerun, or choose another `output`.",
             )
+
+    def check_writable(self, folder: str) -> None:
+        """Check that files can be written to a folder, by writing an empty one and deleting it."""
+        probe = f"{folder}/{_PROBE}"
+        self.write_text(probe, "")
+        self.delete(probe)
 
     def write_text(self, path: str, text: str, expected: State | None = None) -> None:
         """Write a text file, as UTF-8, see `writing`."""

@@ -112,8 +112,7 @@ class ObjectStorage(Storage):
         with suppress(FileNotFoundError):
             self.filesystem.delete_file(key_of(path))
 
-    def delete_folder(self, path: str, first: str) -> None:
-        self.delete(f"{path}/{first}")
+    def delete_folder(self, path: str) -> None:
         if self.kind(path) == "folder":
             self.filesystem.delete_dir(key_of(path))
 

@@ -17,6 +17,7 @@ from imdb_classifier.tasks.events import name_run
 from imdb_classifier.tasks.model_tasks import (
     evaluate_model,
     load_reviews,
+    prune_models,
     register_model,
     resolve_model,
     train_model,
@@ -34,6 +35,7 @@ __all__ = [
     "load_reviews",
     "name_run",
     "promote_model",
+    "prune_models",
     "register_model",
     "resolve_model",
     "roll_back",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from prefect import get_run_logger
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect import get_client, get_run_logger
+from prefect.artifacts import update_progress_artifact
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 PROGRESS_SECONDS: Final = 2.0
@@ -50,14 +53,14 @@ def artifact_key(kind: str, output: str) -> str:
 
     Args:
         kind: What the artifact shows, in lower case.
-        output: The output that it is about.
+        output: The output or the deployment that it is about, or an empty string.
     """
     place = re.sub("[^a-z0-9]+", "-", output.lower()).strip("-")[-_KEY_CHARACTERS:]
     return f"{kind}-{place.strip('-')}".strip("-")
 
 
 class Progress:
-    """A progress artifact of a run."""
+    """A progress artifact of a flow run, which shows what is done, the rate, and the time left."""
 
     _quiet_until: ClassVar[float] = 0.0
 
@@ -66,16 +69,14 @@ class Progress:
         self._total = total
         self._what = what
         self._next_update = 0.0
+        self._first: tuple[int, float] | None = None
 
     @classmethod
     def start(cls, total: int, what: str) -> Progress:
         """Create the artifact, with 0 of `total` done."""
         # Without a key, because concurrent runs would overwrite each other's progress under it.
         created = publish(
-            "The progress bar",
-            create_progress_artifact,
-            progress=0.0,
-            description=f"0 of {total:,} {what}",
+            "The progress bar", _create_progress, description=f"0 of {total:,} {what}"
         )
         return cls(None if created is None else str(created), total, what)
 
@@ -87,6 +88,8 @@ class Progress:
             more: Text to append to the description.
         """
         now = time.monotonic()
+        if self._first is None:
+            self._first = done, now  # a resumed run does not start with 0
         if self.artifact is None or now < Progress._quiet_until:
             return
         if now < self._next_update and done < self._total:
@@ -97,7 +100,47 @@ class Progress:
             update_progress_artifact,
             artifact_id=UUID(self.artifact),
             progress=100.0 * min(done / max(self._total, 1), 1.0),
-            description=f"{done:,} of {self._total:,} {self._what}{more}",
+            description=f"{done:,} of {self._total:,} {self._what}{self._pace(done, now)}{more}",
         )
         if updated is None:
             Progress._quiet_until = time.monotonic() + QUIET_SECONDS
+
+    def _pace(self, done: int, now: float) -> str:
+        """Return the rate since the first call, and the time that is left at this rate."""
+        first, since = self._first or (done, now)
+        if done == first or now == since:
+            return ""
+        rate = (done - first) / (now - since)
+        pace = f"{rate:,.0f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
+        left = timedelta(seconds=round((self._total - done) / rate))
+        return f", {pace}, {left} left" if done < self._total else f", {pace}"
+
+
+class Stages:
+    """Progress artifacts of a run, one for each stage; called as `loop.Progress`."""
+
+    def __init__(self) -> None:
+        self._bars: dict[str, Progress] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show that a stage proceeds.
+
+        Args:
+            what: What is counted, in the plural; identifies the stage.
+            done: How many of them are done.
+            total: How many there are.
+        """
+        if what not in self._bars:
+            self._bars[what] = Progress.start(total, what)
+        self._bars[what].show(done)
+
+
+def _create_progress(description: str, *, _sync: bool) -> UUID:
+    """Create a progress artifact of the flow run, where it is seen until the run ends.
+
+    Prefect's own function attaches it to the task run.
+    """
+    artifact = ArtifactCreate(
+        type="progress", flow_run_id=UUID(flow_run.id), description=description, data=0.0
+    )
+    return get_client(sync_client=True).create_artifact(artifact).id

@@ -1,13 +1,19 @@
-"""Events of a flow run, and its name and tags; as with artifacts, failures do not fail the run."""
+"""Events, log lines, name and tags of a flow run; as with artifacts, failures do not fail the run.
+
+Importing this module sends the lines that the library logs in a run to that run's log.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from prefect import get_client, get_run_logger
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
+from prefect.exceptions import MissingContextError
+from prefect.runtime import deployment, flow_run
 
 PREFIX: Final = "imdb-classifier"
 
@@ -36,6 +42,31 @@ def emit(event: str, kind: str, name: str, model_id: str, payload: Mapping[str, 
         )
 
 
+def deployment_name() -> str:
+    """Return the name of the run's deployment; an empty string if there is none, or no answer."""
+    return _known("deployment", lambda: deployment.name)
+
+
+def requested_by() -> dict[str, str]:
+    """Return flow, flow run and deployment, if any, for the records of the registry."""
+    found = {
+        "flow": _known("flow", lambda: flow_run.flow_name),
+        "flow_run": _known("flow run", lambda: flow_run.id),
+        "deployment": deployment_name(),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _known(what: str, ask: Callable[[], str | None]) -> str:
+    try:
+        return ask() or ""
+    except Exception as error:
+        get_run_logger().warning(
+            "The name of the %s was not found (%s); the run continues.", what, type(error).__name__
+        )
+        return ""
+
+
 def name_run(what: str, model_id: str) -> None:
     """Put the model's id into the name and tags of the current flow run.
 
@@ -55,3 +86,27 @@ def name_run(what: str, model_id: str) -> None:
         get_run_logger().warning(
             "The run was not renamed (%s); it continues.", type(error).__name__
         )
+
+
+class _RunLog(logging.Handler):
+    """Sends log lines to the log of the current run, or to the root logger outside of runs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            logger = get_run_logger()
+        except MissingContextError:
+            logging.getLogger().handle(record)
+        else:
+            logger.log(record.levelno, "%s", record.getMessage())
+
+
+def _log_to_runs() -> None:
+    logger = logging.getLogger("imdb_classifier")
+    logger.addHandler(_RunLog())
+    # The log of a run is also printed, so that each line would appear twice.
+    logger.propagate = False
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+
+
+_log_to_runs()

@@ -12,10 +12,11 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier.model.bundle import Bundle, load_bundle
-from imdb_classifier.model.trained import Epoch, epoch_line
+from imdb_classifier.registry.pruning import prune
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.storage import storage_of
-from imdb_classifier.tasks.artifacts import Progress, publish
+from imdb_classifier.tasks.artifacts import Stages, artifact_key, publish
+from imdb_classifier.tasks.events import deployment_name
 from imdb_classifier.tasks.failures import (
     RETRY_DELAY_SECONDS,
     TASK_RETRIES,
@@ -88,17 +89,20 @@ def load_reviews(
 
     Returns:
         source, rows, left_out (rows by reason), fingerprint, overlap_with_test, unlabelled (only
-        with teachers in the recipe); run, for `training_run`; and trained: the id of a model that
-        was trained on the same reviews with the same recipe and seed, or None.
+        with teachers in the recipe); run, for `training_run`; trained: the id of a model that was
+        trained on the same reviews with the same recipe and seed, or None; and undecided: whether
+        it still awaits the decision on its promotion.
 
     Raises:
         ImdbClassifierError: The reviews cannot be loaded.
     """
     from imdb_classifier.pipeline.train import plan_training, reviews_line
 
-    plan = plan_training(data, recipe, seed, Registry.at(registry), extra_train=extra_train)
+    where = Registry.at(registry)
+    plan = plan_training(data, recipe, seed, where, extra_train=extra_train)
     get_run_logger().info("%s", reviews_line(plan.summary))
-    return {**plan.summary, "run": plan.run, "trained": plan.trained}
+    undecided = plan.trained is not None and where.is_undecided(plan.trained)
+    return {**plan.summary, "run": plan.run, "trained": plan.trained, "undecided": undecided}
 
 
 @contextmanager
@@ -149,7 +153,7 @@ def train_model(
 
     work = Registry.at(registry).work
     bundle = train_bundle(
-        data, recipe, seed, work, extra_train=extra_train, observer=_TrainingProgress()
+        data, recipe, seed, work, extra_train=extra_train, observer=TrainingObserver(Stages())
     )
     return _described(bundle)
 
@@ -165,7 +169,8 @@ def evaluate_model(
         path: The bundle's path, as returned by `resolve_model` or `train_model`.
         data: Where the reviews are, see `imdb_classifier.load_reviews`.
         registry: The registry's folder; None as in `Registry.at`.
-        output: Folder for the report; None for ``reports/<model id>`` in the registry.
+        output: Folder for the report; None for a folder in the registry's ``reports``, one for
+            each model and test split.
 
     Returns:
         model_id, accuracy (in [0, 1]), rows, and report (the folder).
@@ -173,23 +178,31 @@ def evaluate_model(
     Raises:
         ImdbClassifierError: The test reviews cannot be loaded, or the report cannot be written.
     """
-    from imdb_classifier.evaluation.report import render_markdown, write_report
+    from imdb_classifier.evaluation.report import check_report_folder, render_markdown, write_report
     from imdb_classifier.pipeline.evaluate import evaluate_bundle
 
+    where = Registry.at(registry)
+    if output is None:
+        where.check_writable()
+    else:
+        check_report_folder(output)
     bundle = load_bundle(path)
-    evaluation, _ = evaluate_bundle(bundle, data)
-    folder = output or Registry.at(registry).report_folder(bundle.model_id)
+    evaluation, _ = evaluate_bundle(bundle, data, progress=Stages())
+    fingerprint = evaluation.data["fingerprint"]
+    folder = output or where.report_folder(bundle.model_id, fingerprint)
     write_report(evaluation, folder)
+    accuracy = evaluation.figures["accuracy"].value
     publish(
         "The evaluation",
         create_markdown_artifact,
-        key=EVALUATION_KEY,
+        key=artifact_key(EVALUATION_KEY, deployment_name()),
         markdown=render_markdown(evaluation),
-        description=f"{bundle.model_id}. Report with plots: {folder}",
+        description=f"{bundle.model_id} labels {accuracy:.1%} of {evaluation.rows:,} test rows "
+        f"correctly. Report with plots: {folder}",
     )
     return {
         "model_id": bundle.model_id,
-        "accuracy": evaluation.figures["accuracy"].value,
+        "accuracy": accuracy,
         "rows": evaluation.rows,
         "report": folder,
     }
@@ -222,26 +235,28 @@ def register_model(path: str, report: str, registry: str | None = None) -> dict[
     return _described(bundle)
 
 
-class _TrainingProgress(TrainingObserver):
-    """Log epochs, and show steps as a progress artifact."""
+@task(name="prune-models", cache_policy=NO_CACHE, persist_result=False)
+@without_texts
+def prune_models(keep: int, registry: str | None = None) -> dict[str, Any]:
+    """Delete old versions with their decisions and reports.
 
-    def __init__(self) -> None:
-        self._logger = get_run_logger()
-        self._steps = self._epochs = 0
-        self._progress: Progress | None = None
+    Versions that an alias points to and versions that await a promotion decision are never deleted.
 
-    def started(self, summary: str, epochs: int, steps: int) -> None:
-        self._logger.info("%s", summary)
-        self._steps, self._epochs = steps, epochs
-        self._progress = Progress.start(epochs * steps, "training steps")
+    Args:
+        keep: How many of the newest versions to keep, at least 0.
+        registry: The registry's folder; None as in `Registry.at`.
 
-    def stepped(self, epoch: int, step: int) -> None:
-        if self._progress is not None:
-            more = f", epoch {epoch} of {self._epochs}"
-            self._progress.show((epoch - 1) * self._steps + step, more)
+    Returns:
+        pruned: the ids of the deleted versions, the oldest first.
 
-    def finished(self, epoch: Epoch, epochs: int) -> None:
-        self._logger.info("%s", epoch_line(epoch, epochs))
+    Raises:
+        ConfigurationError: `keep` is negative.
+        UnavailableError: The registry cannot be reached.
+        CannotWriteError: The registry cannot be written.
+    """
+    pruned = prune(Registry.at(registry), keep)
+    get_run_logger().info("Deleted versions: %s", ", ".join(pruned) or "none")
+    return {"pruned": pruned}
 
 
 def _described(bundle: Bundle) -> dict[str, Any]:

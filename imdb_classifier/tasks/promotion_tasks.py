@@ -11,8 +11,8 @@ from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import TEXT
-from imdb_classifier.tasks.artifacts import publish
-from imdb_classifier.tasks.events import emit
+from imdb_classifier.tasks.artifacts import Stages, artifact_key, publish
+from imdb_classifier.tasks.events import deployment_name, emit, requested_by
 from imdb_classifier.tasks.failures import without_texts
 
 PROMOTION_KEY: Final = "imdb-promotion"
@@ -81,15 +81,24 @@ def promote_model(
 
     where = Registry.at(registry)
     decision = decide_promotion(
-        where.load(model), where, data, Gates.of(gates or {}), batch, text_column
+        where.load(model),
+        where,
+        data,
+        Gates.of(gates or {}),
+        batch,
+        text_column,
+        requested_by(),
+        Stages(),
     )
     get_run_logger().info("%s", decision.reason)
     publish(
         "The promotion decision",
         create_markdown_artifact,
-        key=PROMOTION_KEY,
+        key=artifact_key(PROMOTION_KEY, deployment_name()),
         markdown=render_decision(decision),
-        description=f"Stored in {where.decision_file(decision.challenger)}",
+        description=f"{'promoted' if decision.promote else 'refused'}: "
+        f"{decision.overall.challenger_accuracy:.1%}, {100 * decision.overall.difference:+.1f} "
+        f"points. Stored in {where.decision_file(decision.challenger)}",
     )
     emit(
         _PROMOTED if decision.promote else "model.refused",
@@ -131,14 +140,14 @@ def roll_back(registry: str | None = None) -> dict[str, Any]:
         CannotWriteError: The registry cannot be written.
     """
     where = Registry.at(registry)
-    champion = where.promote("@previous")
+    champion = where.roll_back(requested_by())
     previous = where.aliases()["previous"]
     reason = f"Rolled back: {champion} is the champion again, {previous} the previous one."
     get_run_logger().info("%s", reason)
     publish(
         "The rollback",
         create_markdown_artifact,
-        key=PROMOTION_KEY,
+        key=artifact_key(PROMOTION_KEY, deployment_name()),
         markdown=f"# Rolled back: {champion}\n\n{reason}\n\nNo checks were made.\n",
         description=f"rolled back to {champion}",
     )

@@ -6,7 +6,7 @@ probabilities that the teachers predict for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +118,12 @@ class TrainingData:
 
 
 def prepare_training_data(
-    reviews: Reviews, unlabeled: Reviews | None, recipe: Recipe, seed: int, folder: Path
+    reviews: Reviews,
+    unlabeled: Reviews | None,
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    taught: Callable[[int, int], None] | None = None,
 ) -> TrainingData:
     """Split and encode reviews; in a recipe with teachers, have them label the unlabeled ones.
 
@@ -128,6 +133,7 @@ def prepare_training_data(
         recipe: The recipe to train.
         seed: Determines the split and the teachers' random numbers.
         folder: Folder for the teachers' results, see `teachers.teach`.
+        taught: Called as the teachers proceed, see `teachers.teach`.
 
     Raises:
         ConfigurationError: The validation share leaves no reviews to train on, or a recipe with
@@ -162,6 +168,7 @@ def prepare_training_data(
         recipe.network.ngrams,
         seed,
         folder,
+        taught,
     )
     soft = teaching.probabilities[len(training_rows) :, None]
     targets = np.concatenate([labels[training_rows], soft])

@@ -37,8 +37,27 @@ _SHARES_C = 1e4
 """Practically no regularization: two weights need none."""
 
 
+Progress = Callable[[str, int, int], None]
+"""Called with what is counted, in the plural, how many are done, and how many there are."""
+
+
 class TrainingObserver:
-    """Follows the progress of training. This class logs it; subclass it to show more."""
+    """Follows training: logs the network and its epochs. Subclass it to do more.
+
+    Args:
+        progress: Called with the steps of the teachers, then with those of training.
+    """
+
+    progress: Progress | None = None
+    _epochs = _steps = 0
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.progress = progress
+
+    def taught(self, done: int, steps: int) -> None:
+        """Called as the teachers proceed, in a recipe with teachers; before `started`."""
+        if self.progress is not None:
+            self.progress("steps of the teachers", done, steps)
 
     def started(self, summary: str, epochs: int, steps: int) -> None:
         """Called once, before the first epoch of this run.
@@ -49,9 +68,13 @@ class TrainingObserver:
             steps: Number of batches per epoch.
         """
         logger.info("%s", summary)
+        self._epochs, self._steps = epochs, steps
 
     def stepped(self, epoch: int, step: int) -> None:
         """Called after every batch; both numbers start at 1."""
+        if self.progress is not None:
+            done = (epoch - 1) * self._steps + step
+            self.progress("training steps", done, self._epochs * self._steps)
 
     def finished(self, epoch: Epoch, epochs: int) -> None:
         """Called after every epoch, once its checkpoint is on disk."""
@@ -86,18 +109,15 @@ def train(
             train on, or a recipe with teachers gets no unlabeled reviews with text.
         MissingExtraError: Keras or TensorFlow is not installed.
     """
-    if not 0 <= seed < 2**32:
-        raise ConfigurationError(
-            "The seed must be an integer from 0 to 4294967295.",
-            f"It is {seed}.",
-            "Choose another `seed`.",
-        )
+    check_seed(seed)
     observer = observer or TrainingObserver()
     keras = import_keras()
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()
-    data = prepare_training_data(reviews, unlabeled, recipe, seed, checkpoints / "teachers")
+    data = prepare_training_data(
+        reviews, unlabeled, recipe, seed, checkpoints / "teachers", observer.taught
+    )
     training, validation = data.training, data.validation
     epochs, steps = recipe.training.epochs, -(-len(training) // recipe.training.batch_size)
     accuracy = _accuracy(keras)
@@ -134,6 +154,20 @@ def train(
         ngrams = data.teaching.ngrams
         model = _with_ngrams(checked, data.teaching, validation, recipe)
     return TrainedModel(model, data.vocabulary, recipe, seed, tuple(history), ngrams)
+
+
+def check_seed(seed: int) -> None:
+    """Check the range of a seed.
+
+    Raises:
+        ConfigurationError: The seed is out of range.
+    """
+    if not 0 <= seed < 2**32:
+        raise ConfigurationError(
+            "The seed must be an integer from 0 to 4294967295.",
+            f"It is {seed}.",
+            "Choose another `seed`.",
+        )
 
 
 def run_key(recipe: Recipe, seed: int, data: str, unlabeled: str | None = None) -> str:

@@ -62,6 +62,7 @@ def teach(
     ngrams: int,
     seed: int,
     folder: Path,
+    taught: Callable[[int, int], None] | None = None,
 ) -> Teaching:
     """Train the teachers, and return their predictions for every review that the network learns.
 
@@ -78,8 +79,16 @@ def teach(
         ngrams: Maximum number of n-grams that get a weight.
         seed: Determines the document vectors.
         folder: Folder for the files of this run only, created if missing.
+        taught: Called with the number of finished steps and of all steps.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # Besides the passes: counting, and three teachers.
+    steps = config.vector_passes + 4
+
+    def finished(step: int) -> None:
+        if taught is not None:
+            taught(step, steps)
+
     found, counts = count_ngrams(sequences, learned_rows, config.minimum_reviews)
     once = present(counts)
     logger.info("teachers: %d n-grams in %d reviews", counts.shape[1], counts.shape[0])
@@ -87,16 +96,13 @@ def teach(
     labeled_rows = learned_rows[learned_labels >= 0]
     ratios = log_count_ratios(once, labels, labeled_rows)
 
+    def passed(number: int) -> None:
+        logger.info("teachers: document vectors, pass %d/%d", number, config.vector_passes)
+        finished(3 + number)
+
     def to_vectors() -> NDArray[np.float32]:
         return train_document_vectors(
-            counts[learned_rows],
-            ratios,
-            config.vector_size,
-            config.vector_passes,
-            seed,
-            lambda number: logger.info(
-                "teachers: document vectors, pass %d/%d", number, config.vector_passes
-            ),
+            counts[learned_rows], ratios, config.vector_size, config.vector_passes, seed, passed
         )
 
     def log_accuracy(name: str, log_odds: NDArray[np.float32]) -> None:
@@ -106,14 +112,17 @@ def teach(
             *(name, 100 * share, len(validation_rows)),
         )
 
+    finished(1)
     by_ratios = _cached(
         folder / "log-count-ratios.npy", lambda: log_ratio_log_odds(once, labels, labeled_rows)
     )
     log_accuracy("log count ratios", by_ratios)
+    finished(2)
     by_tf_idf = _cached(
         folder / "tf-idf.npy", lambda: tf_idf_log_odds(counts, labels, labeled_rows)
     )
     log_accuracy("TF-IDF", by_tf_idf)
+    finished(3)
     vectors = _cached(folder / "document-vectors.npy", to_vectors)
     weights = _cached(
         folder / "ngram-weights.npy",
@@ -123,6 +132,7 @@ def teach(
     )
     by_weights = (once @ weights) / np.sqrt(sequences.lengths)
     log_accuracy("n-gram weights", by_weights)
+    finished(steps)
     mean = np.mean([by_ratios, by_tf_idf, by_weights], axis=0)
     log_accuracy("mean of all three", mean)
     temperature = fit_temperature(mean[validation_rows], labels[validation_rows])

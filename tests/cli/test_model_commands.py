@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -31,7 +32,10 @@ def test_what_is_no_gate(run: Run, registry: Registry, gate: str, code: int) -> 
 
 
 @pytest.mark.covers("models promote --gate", "models promote --to")
-def test_promotion_and_roll_back(run: Run, registry: Registry, tiny_bundle: Bundle) -> None:
+def test_promotion_and_roll_back(
+    run: Run, registry: Registry, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ada")
     bundled = registry.load(CHAMPION).model_id
     registry.promote("@challenger")
     # A champion is not worse than itself.
@@ -40,7 +44,12 @@ def test_promotion_and_roll_back(run: Run, registry: Registry, tiny_bundle: Bund
     outcome = run(*promote, *gates, "--json")
     assert outcome.code == 0
     assert outcome.json["champion"] == tiny_bundle.model_id
+    decision = registry.decision(tiny_bundle.model_id)
+    assert decision is not None
+    assert decision["requested_by"] == {"user": "ada"}
     assert run("models", "promote", "--to", "previous", "--json").json["champion"] == bundled
+    record = Path(registry.root, "versions", f"{bundled}.rollback.json")
+    assert json.loads(record.read_bytes())["requested_by"] == {"user": "ada"}
     assert registry.load(CHAMPION).model_id == bundled
     assert registry.aliases()["previous"] == tiny_bundle.model_id
 
@@ -87,3 +96,24 @@ def test_a_damaged_version_is_listed_with_what_is_wrong(run: Run, registry: Regi
     outcome = run("models", "list")
     assert re.search(rf"{damaged.model_id} +. @challenger +. damaged", outcome.out)
     assert f"Warning: {damaged.model_id} is damaged. The files of a model" in outcome.err
+
+
+@pytest.mark.covers(
+    "models prune --keep",
+    "models prune --dry-run",
+    "models prune --registry",
+    "models prune --json",
+)
+def test_old_versions_are_pruned(run: Run, other_registry: Registry) -> None:
+    refused = other_registry.aliases()["champion"]
+    other_registry.record(refused, {"promote": False})
+    for alias in ("champion", "challenger"):
+        (Path(other_registry.root) / alias).unlink()
+    command = ("models", "prune", "--registry", other_registry.root)
+    assert run(*command, "--keep", "2", "--json").json["pruned"] == []
+    assert run(*command, "--keep", "0", "--dry-run", "--json").json["pruned"] == [refused]
+    assert refused in other_registry.ids()
+    shown = run(*command, "--keep", "0")
+    assert "Deleted: 1 version of" in " ".join(shown.out.split())
+    assert refused not in other_registry.ids()
+    assert run(*command).code == run(*command, "--keep", "-1").code == 2

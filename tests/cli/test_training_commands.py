@@ -22,7 +22,7 @@ def test_train_registers_a_challenger_with_its_report(run: Run, tmp_path: Path) 
     registry = Registry.at(tmp_path / "registry")
     assert registry.aliases() == {"challenger": model_id}
     assert Path(outcome.json["report"]["report.html"]).is_file()
-    assert list(registry.work.iterdir()) == []
+    assert not [*registry.work.glob("*")]
 
     listed = run("models", "list", "--json").json["models"]
     assert [(model["recipe"], model["aliases"]) for model in listed] == [
@@ -110,5 +110,15 @@ def test_a_folder_that_cannot_be_written_is_named_before_training(
     outcome = run("train", "--data", FOLDER, "--recipe", "tiny")
     assert outcome.code == 73
     assert "epoch" not in outcome.err
-    assert "choose another --registry or set IMDB_CLASSIFIER_REGISTRY." in outcome.err
+    assert "another one with --registry or IMDB_CLASSIFIER_REGISTRY." in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_a_report_folder_that_cannot_be_written_is_named_before_the_evaluation(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    # The data is not looked at.
+    outcome = run("evaluate", "--data", "nowhere", "--output", tmp_path / "file" / "report")
+    assert outcome.code == 73
+    assert "The report folder must be writable." in outcome.err

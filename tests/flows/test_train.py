@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier import tasks
 from imdb_classifier.model.bundle import load_bundle
+from imdb_classifier.pipeline.train import plan_training, training_run
 from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.samples import FOLDER
 
@@ -61,19 +65,29 @@ def test_the_sample_does_not_beat_the_bundled_model(server: Any, tmp_path: Path)
     assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "NotPromoted")
     assert ": refused (failed: " in seen["state"]["message"]
     assert registry.aliases() == {"challenger": version}
-    assert list((tmp_path / "work").iterdir()) == []
-    report = tmp_path / "reports" / version
+    assert not [*(tmp_path / "work").glob("*")]
+    (report,) = (tmp_path / "reports" / version).iterdir()
     assert sorted(path.name for path in report.iterdir()) == [
         "evaluation.json",
         "report.html",
         "report.md",
     ]
-    assert server.artifact(run, "imdb-evaluation")["data"] == (report / "report.md").read_text()
-    verdict = server.artifact(run, "imdb-promotion")["data"]
-    assert verdict.startswith(f"# Refused: {version}\n")
+    evaluation = server.artifact(run, "imdb-evaluation")
+    assert evaluation["data"] == (report / "report.md").read_text()
     decided = registry.decision(version)
     assert decided is not None
     assert (decided["promote"], decided["overall"]["rows"]) == (False, 86)
+    assert decided["requested_by"] == {"flow": "train-imdb", "flow_run": str(run)}
+    share = f"{decided['overall']['challenger_accuracy']:.1%}"
+    assert evaluation["description"] == (
+        f"{version} labels {share} of 86 test rows correctly. Report with plots: {report}"
+    )
+    promotion = server.artifact(run, "imdb-promotion")
+    change = decided["overall"]["challenger_accuracy"] - decided["overall"]["champion_accuracy"]
+    verdict = f"refused: {share}, {100 * change:+.1f} points. Stored in "
+    assert promotion["description"].startswith(verdict)
+    verdict = promotion["data"]
+    assert verdict.startswith(f"# Refused: {version}\n")
     (event,) = server.events(run, 1)
     assert event["event"] == "imdb-classifier.model.refused"
     assert event["resource"]["prefect.resource.id"] == f"imdb-classifier.model.{version}"
@@ -103,16 +117,24 @@ def test_a_better_model_becomes_champion(server: Any, promoted: tuple[Registry, 
     }
 
 
-def test_epochs_are_log_lines_and_steps_a_progress_artifact(
+def test_every_stage_is_seen_in_the_log_and_as_progress_of_the_flow_run(
     server: Any, promoted: tuple[Registry, Any, Any]
 ) -> None:
     _, _, run = promoted
     messages = [line["message"] for line in server.logs(run)]
     epochs = [message.split("  ")[0] for message in messages if message.startswith("epoch ")]
     assert epochs == ["epoch 1/4", "epoch 2/4", "epoch 3/4", "epoch 4/4"]
-    (progress,) = [a for a in server.artifacts(run) if a["type"] == "progress"]
-    assert (progress["key"], float(progress["data"])) == (None, 100.0)
-    assert progress["description"] == "80 of 80 training steps, epoch 4 of 4"
+    bars = [artifact for artifact in server.artifacts(run) if artifact["type"] == "progress"]
+    assert {bar["description"].split(",")[0] for bar in bars} == {
+        "80 of 80 training steps",
+        "40 of 40 test reviews",
+        "80 of 80 comparisons on test reviews",
+    }
+    assert {(bar["key"], bar["task_run_id"], float(bar["data"])) for bar in bars} == {
+        (None, None, 100.0)
+    }
+    (training,) = [bar for bar in bars if "training" in bar["description"]]
+    assert re.fullmatch(r"80 of 80 training steps, .* a (second|minute)", training["description"])
 
 
 def test_a_worse_model_does_not(
@@ -212,7 +234,74 @@ def test_a_killed_run_goes_on_from_its_checkpoints(
     state, run = server.flow_run(TRAIN, **parameters)
     assert state.is_completed()
     assert not any(line["message"].startswith("epoch ") for line in server.logs(run))
-    assert list((tmp_path / "work").iterdir()) == []
+    assert not [*(tmp_path / "work").glob("*")]
+
+
+def test_a_registry_that_cannot_be_written_is_named_before_training(
+    server: Any, made_up: tuple[str, str]
+) -> None:
+    state, run = server.flow_run(
+        TRAIN, data=made_up[0], recipe="tiny", registry="/proc/nobody/registry"
+    )
+    assert state.is_failed()
+    assert "Writing to /proc/nobody/registry failed" in state.message
+    (checked,) = server.filter("task_runs", flow_runs={"id": {"any_": [str(run)]}})
+    assert checked["name"].startswith("check-promotion")
+
+
+def test_a_version_that_a_killed_run_left_undecided_is_decided(
+    server: Any, made_up: tuple[str, str], tmp_path: Path
+) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from imdb_classifier.pipeline import promote\n"
+        "promote.decide_promotion = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from imdb_classifier.flows.train import train_imdb\n"
+        "train_imdb(sys.argv[1], 'tiny', 3, registry=sys.argv[2])\n"
+    )
+    root = tmp_path / "registry"
+    ran = server.run(["-c", program, made_up[0], str(root)], tmp_path)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    assert (ran.stdout + ran.stderr).count("epoch 1/4") == 1
+    registry = Registry.at(root)
+    (version,) = registry.ids()
+    assert registry.is_undecided(version)
+
+    parameters = {"data": made_up[0], "recipe": "tiny", "seed": 3, "registry": str(root)}
+    state, run = server.flow_run(TRAIN, **parameters)
+    assert state.name == "Completed"
+    assert registry.aliases()["champion"] == version
+    assert not registry.is_undecided(version)
+    assert not any(line["message"].startswith("epoch ") for line in server.logs(run))
+    assert not [*(root / "work").glob("*")]
+    state, _ = server.flow_run(TRAIN, **parameters)
+    assert state.name == "NothingToLearn"
+
+
+@pytest.mark.covers("train-imdb:keep")
+def test_old_versions_are_pruned(server: Any, made_up: tuple[str, str], tmp_path: Path) -> None:
+    parameters = {"data": made_up[1], "recipe": "tiny", "registry": str(tmp_path)}
+    refused = []
+    for seed in (1, 2):
+        state, _ = server.flow_run(TRAIN, **parameters, seed=seed, keep=seed)
+        refused.append(state.result()["challenger"])
+    assert Registry.at(tmp_path).ids() == sorted(refused)
+    state, _ = server.flow_run(TRAIN, **parameters, seed=3, keep=1)
+    assert sorted(state.result()["pruned"]) == sorted(refused)
+    assert Registry.at(tmp_path).ids() == [state.result()["challenger"]]
+
+
+def test_a_second_training_of_the_same_model_is_refused(
+    server: Any, made_up: tuple[str, str], tmp_path: Path
+) -> None:
+    registry = Registry.at(tmp_path)
+    run = plan_training(made_up[0], "tiny", 3, registry).run
+    with training_run(registry.work, run):
+        state, _ = server.flow_run(
+            TRAIN, data=made_up[0], recipe="tiny", seed=3, registry=str(tmp_path)
+        )
+    assert state.is_failed()
+    assert f"Another run is training {run}. Wait until it has finished" in state.message
 
 
 @pytest.mark.covers(
@@ -241,6 +330,18 @@ def test_evaluating_a_version(
     published = server.artifact(run, "imdb-evaluation")["data"]
     assert published == (tmp_path / "report" / "report.md").read_text()
     assert published.startswith(f"# Evaluation of {version}")
+
+
+def test_an_evaluation_on_other_reviews_keeps_the_first_report(
+    server: Any, made_up: tuple[str, str], tmp_path: Path
+) -> None:
+    reports = []
+    for data in (made_up[0], str(FOLDER), made_up[0]):
+        state, _ = server.flow_run(EVALUATE, data=data, registry=str(tmp_path))
+        reports.append(Path(state.result()["report"]))
+    assert reports[0] == reports[2] != reports[1]
+    rows = [json.loads((report / "evaluation.json").read_bytes())["rows"] for report in reports]
+    assert rows == [40, 86, 40]
 
 
 def test_missing_reviews_name_the_way_out(server: Any, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from imdb_classifier.config import PRODUCTION, TeachersConfig
+from imdb_classifier.pipeline.train import plan_training
+from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.training.data import split
@@ -49,3 +51,9 @@ def test_teachers_and_network_learn(tmp_path: Path) -> None:
     last = trained.history[-1]
     assert last.val_accuracy is not None
     assert last.val_accuracy > 0.75
+
+
+def test_the_bundled_model_is_not_trained_again(tmp_path: Path) -> None:
+    registry = Registry.at(tmp_path)
+    plan = plan_training(None, "production", 1, registry)
+    assert plan.trained == registry.load(CHAMPION).model_id

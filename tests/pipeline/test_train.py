@@ -71,11 +71,13 @@ def test_extra_reviews_are_trained_on_and_overlap_is_counted(tmp_path: Path) -> 
     )
 
 
-def test_without_a_test_split_the_overlap_is_unknown(tmp_path: Path) -> None:
+def test_without_a_test_split_a_model_is_trained_but_not_planned(tmp_path: Path) -> None:
     shutil.copy(FOLDER / "train-00000-of-00001.parquet", tmp_path)
-    summary = plan_training(str(tmp_path), "tiny", 7, Registry.at(tmp_path / "registry")).summary
-    assert summary["overlap_with_test"] is None
-    assert reviews_line(summary).endswith("also in the test split: unknown")
+    with pytest.raises(NoInputError, match="test"):
+        plan_training(str(tmp_path), "tiny", 7, Registry.at(tmp_path / "registry"))
+    bundle = train_bundle(str(tmp_path), "tiny", 7, tmp_path / "work")
+    assert bundle.manifest["data"]["overlap_with_test"] is None
+    assert reviews_line(bundle.manifest["data"]).endswith("also in the test split: unknown")
 
 
 def test_there_is_nothing_to_learn_twice(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_a_run_is_alone_until_its_model_is_registered(tmp_path: Path) -> None:
         with training_run(tmp_path, "another"):
             pass
         assert made.exists()
-    assert list(tmp_path.iterdir()) == []
+    assert not [*tmp_path.glob("*")]
 
 
 def test_a_damaged_result_is_trained_again(

@@ -4,6 +4,8 @@ import io
 import json
 import shutil
 import zipfile
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -171,7 +173,9 @@ def test_a_version_scores_once_it_is_approved(registry: Registry, registered: Bu
         Scorer.load(registered.model_id, registry)
     Scorer.load("@challenger", registry, allow_unapproved=True).close()
     registry.record(registered.model_id, {"promote": True})
-    assert registry.decision(registered.model_id) == {"promote": True}
+    decision = registry.decision(registered.model_id)
+    assert decision is not None
+    assert decision["promote"] is True
     assert registry.ids() == [registered.model_id]
     Scorer.load(registered.model_id, registry).close()
 
@@ -225,8 +229,66 @@ def test_a_damaged_version_hides_no_other(
 def test_registering_replaces_a_damaged_version(
     registry: Registry, registered: Bundle, tiny_bundle: Bundle
 ) -> None:
+    report = Path(registry.report_folder(tiny_bundle.model_id, "data"), "report.html")
+    report.parent.mkdir(parents=True)
+    report.touch()
     (registered.path / "SHA256SUMS").unlink()
     assert registry.register(tiny_bundle, "{}", "").path == registered.path
+    assert report.exists()
     (registered.path / "model.onnx").write_bytes(b"")
     registry.register(tiny_bundle, "{}", "")
     assert registry.load("@challenger").model_hash == tiny_bundle.model_hash
+
+
+def test_decisions_say_when_with_what_and_for_whom(registry: Registry, registered: Bundle) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    registry.record(registered.model_id, {"promote": True}, {"user": "ada"})
+    decision = registry.decision(registered.model_id)
+    assert decision is not None
+    assert before <= datetime.fromisoformat(decision["decided_at"]) <= datetime.now(UTC)
+    assert decision["requested_by"] == {"user": "ada"}
+    assert decision["packages"]["onnxruntime"] == version("onnxruntime")
+    assert decision["packages"]["imdb-classifier"] == version("imdb-classifier")
+
+
+def test_a_rollback_is_recorded(registry: Registry, registered: Bundle) -> None:
+    bundled = registry.load(CHAMPION).model_id
+    with pytest.raises(UnknownModelError, match="@previous"):
+        registry.roll_back()
+    registry.promote("@challenger")
+    registry.record(registered.model_id, {"promote": True})
+    assert registry.roll_back({"user": "ada"}) == bundled
+    assert registry.load(CHAMPION).model_id == bundled
+    record = json.loads(Path(registry.root, "versions", f"{bundled}.rollback.json").read_bytes())
+    assert (record["champion"], record["previous"]) == (bundled, registered.model_id)
+    assert record["requested_by"] == {"user": "ada"}
+    assert datetime.fromisoformat(record["decided_at"]).tzinfo == UTC
+    assert sorted(registry.ids()) == sorted([bundled, registered.model_id])
+
+
+def test_a_version_is_undecided_until_a_decision(registry: Registry, registered: Bundle) -> None:
+    bundled = registry.load(CHAMPION).model_id
+    assert registry.is_undecided(registered.model_id)
+    assert not registry.is_undecided(bundled)
+    registry.promote("@challenger")
+    assert not registry.is_undecided(registered.model_id)
+    registry.roll_back()
+    assert not registry.is_undecided(registered.model_id)
+    registry.promote(registered.model_id)
+    registry.promote(registered.model_id)
+    # Also when no alias points to it any more.
+    for alias in ("champion", "previous"):
+        (Path(registry.root) / alias).unlink()
+    assert not registry.is_undecided(bundled)
+    assert registry.is_undecided(registered.model_id)
+    registry.record(registered.model_id, {"promote": False})
+    assert not registry.is_undecided(registered.model_id)
+
+
+def test_a_registry_that_cannot_be_written_is_noticed_at_once(registry: Registry) -> None:
+    registry.check_writable()
+    assert not Path(registry.root).exists()
+    Path(registry.root).mkdir()
+    (Path(registry.root) / "reports").touch()
+    with pytest.raises(CannotWriteError, match=r"The registry must be writable\. Writing to"):
+        registry.check_writable()

@@ -236,6 +236,23 @@ def test_what_an_observer_is_told(reviews: Reviews, tmp_path: Path) -> None:
     assert trained.history[2].loss < trained.history[0].loss
 
 
+def test_steps_of_teachers_and_of_training_are_counted(
+    reviews: Reviews, unlabeled: Reviews, tmp_path: Path
+) -> None:
+    calls: list[tuple[str, int, int]] = []
+
+    def progress(*call: Any) -> None:
+        calls.append(call)
+
+    train(reviews, TAUGHT, 5, tmp_path, TrainingObserver(progress), unlabeled)
+    steps = TAUGHT.training.epochs * -(-(round(0.8 * len(reviews)) + len(unlabeled)) // 16)
+    # Three passes over the document vectors, and four steps besides.
+    assert [call for call in calls if "teachers" in call[0]] == [
+        ("steps of the teachers", step, 7) for step in range(1, 8)
+    ]
+    assert calls[7:] == [("training steps", step, steps) for step in range(1, steps + 1)]
+
+
 def test_seed_splits_train_as_the_tutorial_does() -> None:
     training_rows, validation_rows = split(25_000, SEED, 1)
     assert (len(training_rows), len(validation_rows)) == (16_750, 8_250)

@@ -1,19 +1,21 @@
-"""The commands `models list`, `models show` and `models promote`."""
+"""The commands `models list`, `show`, `promote` and `prune`."""
 
 from __future__ import annotations
 
+import getpass
 from typing import Annotated, Any, Literal
 
 import typer
 
 from imdb_classifier.cli.commands.shared_options import AsJson, Data, RegistryOption, named_limit
-from imdb_classifier.cli.console import err, interval, show, table
-from imdb_classifier.errors import EXIT_REFUSED
+from imdb_classifier.cli.console import err, interval, show, stage_progress, table
+from imdb_classifier.errors import EXIT_REFUSED, counted
 from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.registry.pruning import prune
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import TEXT
 
-models_app = typer.Typer(no_args_is_help=True, help="List, show and promote models.")
+models_app = typer.Typer(no_args_is_help=True, help="List, show, promote and prune models.")
 
 
 @models_app.command("list")
@@ -103,7 +105,7 @@ def promote(
     if (model is None) == (to is None):
         raise typer.BadParameter("Give either MODEL or --to previous.")
     if model is None:
-        promoted = where.promote("@previous")
+        promoted = where.roll_back(_requested_by())
         shown = table("Rolled back", "champion", "previous")
         shown.add_row(promoted, where.aliases()["previous"])
         show(as_json, {"promote": True, "champion": promoted}, shown)
@@ -112,12 +114,45 @@ def promote(
     from imdb_classifier.pipeline.promote import decide_promotion
 
     gates = Gates.of(dict(map(named_limit, gate or ())))
-    decision = decide_promotion(where.load(model), where, data, gates, batch, text_column)
+    with stage_progress() as progress:
+        decision = decide_promotion(
+            where.load(model), where, data, gates, batch, text_column, _requested_by(), progress
+        )
     shown = table(decision.reason, "check", "passed", "result")
     for check in decision.checks:
         shown.add_row(check.name, "yes" if check.passed else "NO", check.found)
     show(as_json, decision.to_dict(), shown)
     raise typer.Exit(0 if decision.promote else EXIT_REFUSED)
+
+
+@models_app.command("prune")
+def prune_models(
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest versions to keep.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be deleted, and delete nothing.")
+    ] = False,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete old versions, with their decisions and reports.
+
+    Champion, previous, challenger and versions without a promotion decision are always kept.
+    """
+    where = Registry.at(registry)
+    pruned = prune(where, keep, dry_run=dry_run)
+    what = "Would be deleted" if dry_run else "Deleted"
+    shown = table(f"{what}: {counted(len(pruned), 'version')} of {where.root}", "id")
+    for name in pruned:
+        shown.add_row(name)
+    show(as_json, {"registry": where.root, "pruned": pruned}, shown)
+
+
+def _requested_by() -> dict[str, str]:
+    """Return the user's login name for the records of the registry, if there is one."""
+    try:
+        return {"user": getpass.getuser()}
+    except (KeyError, OSError):
+        return {}
 
 
 def _minute(moment: str) -> str:

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from imdb_classifier.cli.commands.shared_options import AsJson, Data, ModelOption, RegistryOption
-from imdb_classifier.cli.console import err, interval, show, table
+from imdb_classifier.cli.console import err, interval, show, stage_progress, table
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.model.trained import Epoch, epoch_line
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.training.loop import TrainingObserver
 
@@ -62,20 +51,20 @@ def train(
         )
         _show_figures(as_json, bundle, bundle.evaluation or {}, {})
         return
-    with training_run(where.work, plan.run):
-        with _TrainingBar() if err.is_terminal else nullcontext() as observer:
-            trained = train_bundle(
-                data,
-                recipe,
-                seed,
-                where.work,
-                extra_train=extra,
-                download=download,
-                observer=observer,
-            )
-        evaluation, _ = evaluate_bundle(trained, data)
+    with training_run(where.work, plan.run), stage_progress() as progress:
+        trained = train_bundle(
+            data,
+            recipe,
+            seed,
+            where.work,
+            extra_train=extra,
+            download=download,
+            observer=TrainingObserver(progress),
+        )
+        evaluation, _ = evaluate_bundle(trained, data, progress=progress)
         bundle = register_bundle(trained, evaluation, where)
-        report = write_report(evaluation, where.report_folder(bundle.model_id))
+        folder = where.report_folder(bundle.model_id, evaluation.data["fingerprint"])
+        report = write_report(evaluation, folder)
     err.print(
         f"Registered as @challenger. To score with it: "
         f"imdb-classifier models promote {bundle.model_id}",
@@ -96,11 +85,16 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a model on the IMDB test split."""
-    from imdb_classifier.evaluation.report import write_report
+    from imdb_classifier.evaluation.report import check_report_folder, write_report
     from imdb_classifier.pipeline.evaluate import evaluate_bundle, worst_texts
 
+    if output is not None:
+        check_report_folder(output)
     bundle = Registry.at(registry).load(model)
-    evaluation, reviews = evaluate_bundle(bundle, data, download=data is not None)
+    with stage_progress() as progress:
+        evaluation, reviews = evaluate_bundle(
+            bundle, data, download=data is not None, progress=progress
+        )
     report = {}
     if output is not None:
         texts = worst_texts(evaluation, reviews) if with_texts else None
@@ -117,43 +111,3 @@ def _show_figures(
     show(as_json, {"model_id": bundle.model_id, "evaluation": evaluation, "report": report}, shown)
     if "report.html" in report:
         err.print(f"Report: {report['report.html']}", soft_wrap=True)
-
-
-class _TrainingBar(TrainingObserver):
-    """Progress bar of an epoch's steps; the figures of finished epochs stay as lines."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=err,
-            transient=True,
-        )
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> _TrainingBar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._progress.stop()
-
-    def started(self, summary: str, epochs: int, steps: int) -> None:
-        """See `TrainingObserver`."""
-        self._progress.console.print(summary)
-        self._task = self._progress.add_task("", total=steps, epoch=1, epochs=epochs)
-
-    def stepped(self, epoch: int, step: int) -> None:
-        """See `TrainingObserver`."""
-        if self._task is not None:
-            self._progress.update(self._task, completed=step, epoch=epoch)
-
-    def finished(self, epoch: Epoch, epochs: int) -> None:
-        """See `TrainingObserver`."""
-        self._progress.console.print(epoch_line(epoch, epochs))
-        if self._task is not None and epoch.epoch < epochs:
-            self._progress.reset(self._task, epoch=epoch.epoch + 1, epochs=epochs)

@@ -107,10 +107,16 @@ class LocalStorage(Storage):
     def delete(self, path: str) -> None:
         Path(path).unlink(missing_ok=True)
 
-    def delete_folder(self, path: str, first: str) -> None:
-        self.delete(f"{path}/{first}")
+    def delete_folder(self, path: str) -> None:
         with suppress(FileNotFoundError):
             shutil.rmtree(path)
+
+    def check_writable(self, folder: str) -> None:
+        missing = [path for path in (Path(folder), *Path(folder).parents) if not path.exists()]
+        super().check_writable(folder)
+        for path in missing:
+            with suppress(OSError):  # in use meanwhile
+                path.rmdir()
 
     def lock(
         self, output: str, side_files: Sequence[str] | None = None

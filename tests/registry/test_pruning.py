@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.registry.pruning import prune
+from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.storage import storage_of
+
+Populate = Callable[[str], Registry]
+
+
+@pytest.fixture
+def populate(tiny_bundle: Bundle) -> Populate:
+    """Fills a registry with refused versions a to f, from the oldest to the newest."""
+
+    def populate(root: str) -> Registry:
+        registry = Registry.at(root)
+        storage = storage_of(root)
+        for day, name in enumerate("abcdef", 1):
+            manifest = {
+                "model_id": name,
+                "created_at": f"2026-01-{day:02}T03:00:00+00:00",
+            }
+            for file, text in (("manifest.json", json.dumps(manifest)), ("SHA256SUMS", "")):
+                storage.write_text(f"{root}/versions/{name}/{file}", text)
+            storage.write_text(f"{root}/reports/{name}/data/report.html", "")
+            registry.record(name, {"promote": False})
+        return registry
+
+    return populate
+
+
+def test_the_newest_and_those_in_use_are_kept(populate: Populate, tmp_path: Path) -> None:
+    registry = populate(str(tmp_path))
+    for alias, name in (("champion", "a"), ("previous", "b"), ("challenger", "c")):
+        (tmp_path / alias).write_text(name)
+    (tmp_path / "versions" / "d.decision.json").unlink()
+    assert prune(registry, 1, dry_run=True) == ["e"]
+    assert registry.ids() == [*"abcdef"]
+    assert prune(registry, 1) == ["e"]
+    assert registry.ids() == [*"abcdf"]
+    assert prune(registry, 1) == []
+    (tmp_path / "versions" / "d.decision.json").write_text("{}")
+    (tmp_path / "challenger").write_text("f")
+    assert prune(registry, 0) == ["c", "d"]
+    assert registry.ids() == [*"abf"]
+
+
+def test_nothing_of_a_pruned_version_is_left(populate: Populate, tmp_path: Path) -> None:
+    registry = populate(str(tmp_path))
+    assert prune(registry, 5) == ["a"]
+    assert not [path for path in tmp_path.rglob("*") if path.name.split(".")[0] == "a"]
+
+
+def test_a_damaged_version_counts_as_the_oldest(populate: Populate, tmp_path: Path) -> None:
+    registry = populate(str(tmp_path))
+    (tmp_path / "versions" / "f" / "manifest.json").write_text("{")
+    assert prune(registry, 5) == ["f"]
+
+
+def test_versions_in_an_object_store_are_pruned(populate: Populate, bucket: str) -> None:
+    registry = populate(f"{bucket}/models")
+    assert prune(registry, 2) == [*"abcd"]
+    assert registry.ids() == [*"ef"]
+    left = storage_of(registry.root).find(registry.root).names()
+    assert {name.split("/")[1].split(".")[0] for name in left} == {"e", "f"}
+
+
+def test_the_bundled_model_survives_its_pruned_copy(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    registry = Registry.at(tmp_path / "registry")
+    bundled = registry.load(CHAMPION).model_id
+    registry.register(tiny_bundle, "{}", "")
+    registry.promote("@challenger")
+    (tmp_path / "registry" / "previous").unlink()
+    assert prune(registry, 0) == [bundled]
+    assert registry.load(bundled).model_id == bundled
+
+
+def test_a_negative_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"at least 0\. It is -1\."):
+        prune(Registry.at(tmp_path), -1)

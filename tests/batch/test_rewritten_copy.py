@@ -109,10 +109,10 @@ def test_types_that_pyarrow_does_not_know(score: Score, tmp_path: Path, kind: st
     )
     assert after == before
     assert len(after) == len(TEXTS) / 2
-    column = pq.read_metadata(tmp_path / "out.parquet").row_group(0).column(2)
-    # pyarrow would take the order of plain values, which is not that of intervals. Variants have
-    # no order of their own.
-    assert column.is_stats_set == (kind == "anything")
+    if kind != "anything":
+        # pyarrow would take the order of plain values, which is not that of these types.
+        column = pq.read_metadata(tmp_path / "out.parquet").row_group(0).column(2)
+        assert not column.is_stats_set
 
 
 def test_statistics_stay_where_their_order_is_known(score: Score, tmp_path: Path) -> None:

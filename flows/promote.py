@@ -39,9 +39,9 @@ def promote_model(
         text_column: Text column of the files in batch.
     """
     if action == "rollback":
-        result = tasks.roll_back(registry)
-        tasks.name_run("rollback to", result["champion"])
-        return Completed(message=result["reason"], data=result)
+        back = tasks.roll_back(registry)
+        tasks.name_run("rollback to", back["champion"])
+        return Completed(message=back["reason"], data=back)
     version = tasks.resolve_model(model, registry, allow_unapproved=True)["model_id"]
     tasks.name_run("promote", version)
     result = tasks.promote_model(version, data, registry, gates, batch, text_column)

@@ -6,6 +6,12 @@ cannot be published, a warning is logged and the run continues.
 """
 
 from imdb_classifier.errors import MissingExtraError
+from imdb_classifier.pipeline.outcomes import (
+    EvaluatedModel,
+    PromotionOutcome,
+    ResolvedModel,
+    RollbackOutcome,
+)
 
 try:
     import prefect as _prefect  # noqa: F401
@@ -28,6 +34,10 @@ from imdb_classifier.tasks.runners import RunnerName, task_runner
 from imdb_classifier.tasks.score_tasks import score_batch
 
 __all__ = [
+    "EvaluatedModel",
+    "PromotionOutcome",
+    "ResolvedModel",
+    "RollbackOutcome",
     "RunnerName",
     "call_flow",
     "check_promotion",

@@ -12,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier.model.bundle import Bundle, load_bundle
+from imdb_classifier.pipeline.outcomes import EvaluatedModel, ResolvedModel
 from imdb_classifier.registry.pruning import prune
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.storage import storage_of
@@ -39,7 +40,7 @@ EVALUATION_KEY: Final = "imdb-evaluation"
 @without_texts
 def resolve_model(
     model: str = "@champion", registry: str | None = None, allow_unapproved: bool = False
-) -> dict[str, Any]:
+) -> ResolvedModel:
     """Resolve a model reference; later tasks of the run take the result, not the reference.
 
     Args:
@@ -133,7 +134,7 @@ def train_model(
     seed: int,
     extra_train: Sequence[str] = (),
     registry: str | None = None,
-) -> dict[str, Any]:
+) -> ResolvedModel:
     """Train a model in the registry's ``work`` folder; an interrupted run resumes.
 
     Args:
@@ -162,7 +163,7 @@ def train_model(
 @without_texts
 def evaluate_model(
     path: str, data: str | None, registry: str | None = None, output: str | None = None
-) -> dict[str, Any]:
+) -> EvaluatedModel:
     """Evaluate a model on the test split, and write and publish the report.
 
     Args:
@@ -210,7 +211,7 @@ def evaluate_model(
 
 @task(name="register-model", cache_policy=NO_CACHE, persist_result=False)
 @without_texts
-def register_model(path: str, report: str, registry: str | None = None) -> dict[str, Any]:
+def register_model(path: str, report: str, registry: str | None = None) -> ResolvedModel:
     """Store an evaluated model as a version of the registry and make it the challenger.
 
     Args:
@@ -259,7 +260,7 @@ def prune_models(keep: int, registry: str | None = None) -> dict[str, Any]:
     return {"pruned": pruned}
 
 
-def _described(bundle: Bundle) -> dict[str, Any]:
+def _described(bundle: Bundle) -> ResolvedModel:
     return {
         "model_id": bundle.model_id,
         "model_hash": bundle.model_hash,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from imdb_classifier.pipeline.outcomes import PromotionOutcome, RollbackOutcome
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.tasks.artifacts import Stages, artifact_key, publish
@@ -57,7 +58,7 @@ def promote_model(
     gates: Mapping[str, float] | None = None,
     batch: str | None = None,
     text_column: str = TEXT,
-) -> dict[str, Any]:
+) -> PromotionOutcome:
     """Make a model the champion if it passes every check, and publish the decision.
 
     Args:
@@ -126,14 +127,14 @@ def promote_model(
 
 @task(name="roll-back", cache_policy=NO_CACHE, persist_result=False)
 @without_texts
-def roll_back(registry: str | None = None) -> dict[str, Any]:
+def roll_back(registry: str | None = None) -> RollbackOutcome:
     """Make the previous champion the champion again, without checks, and publish the change.
 
     Args:
         registry: The registry's folder; None as in `Registry.at`.
 
     Returns:
-        promote (True), reason, and champion and previous (ids, after the change).
+        reason, and champion and previous (ids, after the change).
 
     Raises:
         UnknownModelError: There is no previous champion.
@@ -152,4 +153,4 @@ def roll_back(registry: str | None = None) -> dict[str, Any]:
         description=f"rolled back to {champion}",
     )
     emit(_PROMOTED, "model", champion, champion, {"champion": previous, "rolled_back": True})
-    return {"promote": True, "reason": reason, "champion": champion, "previous": previous}
+    return {"reason": reason, "champion": champion, "previous": previous}

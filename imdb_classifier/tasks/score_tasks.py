@@ -24,6 +24,7 @@ from imdb_classifier.errors import EXIT_DONE, BundleError, PartlyScoredError, co
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.monitoring.drift import DriftLimits
 from imdb_classifier.monitoring.drift_page import render_drift
+from imdb_classifier.pipeline.outcomes import ResolvedModel
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks.artifacts import Progress, artifact_key, publish
@@ -54,7 +55,7 @@ _FIRST: Final = ("failed", "pending", "scored", "outdated", "skipped", "reused")
 def score_batch(
     source: str,
     output: str,
-    model: dict[str, Any],
+    model: ResolvedModel,
     pool: TaskRunner[Any] | None = None,
     options: ScoreOptions | None = None,
     *,
@@ -109,7 +110,7 @@ def score_batch(
     return result
 
 
-def _score(run: BatchRun, model: dict[str, Any], pool: TaskRunner[Any]) -> list[UnitResult]:
+def _score(run: BatchRun, model: ResolvedModel, pool: TaskRunner[Any]) -> list[UnitResult]:
     """Score the files of a run in units, each in a task run of `score_files`."""
     units = run.units(MAXIMUM_UNITS, UNIT_ROWS)
     total = sum(unit.rows for unit in units)
@@ -126,7 +127,8 @@ def _score(run: BatchRun, model: dict[str, Any], pool: TaskRunner[Any]) -> list[
     if not (here or isinstance(pool, ProcessPoolTaskRunner)):
         # Cluster workers have other working folders.
         units = [_absolute(unit) for unit in units]
-        model = {**model, "path": storage_of(model["path"]).absolute(model["path"])}
+        model = model.copy()
+        model["path"] = storage_of(model["path"]).absolute(model["path"])
     threads = 1 if isinstance(pool, ProcessPoolTaskRunner) else None
     results: list[UnitResult] = []
     done = 0
@@ -171,7 +173,7 @@ def _score(run: BatchRun, model: dict[str, Any], pool: TaskRunner[Any]) -> list[
 def score_files(
     number: int,
     unit: dict[str, Any],
-    model: dict[str, Any],
+    model: ResolvedModel,
     threads: int | None,
     progress: tuple[str | None, int, int] | None,
 ) -> dict[str, Any]:

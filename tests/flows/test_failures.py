@@ -81,7 +81,7 @@ def unit(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Uni
 
 
 def scored(unit: Unit) -> list[tuple[str, int]]:
-    model = {"path": "", "model_hash": ""}
+    model = tasks.ResolvedModel(model_id="", model_hash="", path="")
     result = UnitResult.from_dict(score_tasks.score_files.fn(1, unit.to_dict(), model, 1, None))
     assert result.profile.rows == sum(file.rows for file in result.files)
     return [(file.status, file.exit_code) for file in result.files]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ import pytest
 
 from imdb_classifier.batch.dry_run import dry_run_parquet
 from imdb_classifier.batch.options import OnNull, ScoreOptions, Selection
-from imdb_classifier.batch.parquet_footer.compact_protocol import I64
-from imdb_classifier.batch.parquet_footer.file_footer import end_of_file
+from imdb_classifier.batch.parquet_footer.compact_protocol import BINARY, I64
+from imdb_classifier.batch.parquet_footer.file_footer import FileFooter, end_of_file
 from imdb_classifier.batch.parquet_footer.file_metadata import (
     GROUP_CHUNKS,
     METADATA_COMPRESSED_BYTES,
@@ -31,6 +32,7 @@ from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.batch.verification import verify_output
 from imdb_classifier.errors import (
     AmbiguousColumnError,
+    BadDataError,
     ColumnExistsError,
     ConfigurationError,
     ImdbClassifierError,
@@ -314,3 +316,26 @@ def test_options_are_the_same_once_stored_as_json() -> None:
     chosen = ScoreOptions(columns=("id", "stars"))
     assert json.loads(json.dumps(asdict(chosen))) == asdict(chosen)
     assert ScoreOptions(**asdict(chosen)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("writer", "is_refused"),
+    [("parquet-mr version 1.2.8 (build 1)", True), ("parquet-mr version 1.12.3", False)],
+)
+def test_columns_whose_length_is_not_told_are_refused(
+    tmp_path: Path, scorer: Scorer, writer: str, is_refused: bool
+) -> None:
+    source, output = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    pq.write_table(pa.table({"id": [1], "text": ["A fine film."]}), source)
+    footer = FileFooter.read(str(source))
+    tree = footer.tree()
+    tree.set(6, BINARY, writer.encode())
+    source.write_bytes(source.read_bytes()[: footer.begins_at] + end_of_file(tree))
+    options = ScoreOptions(columns=["id"])
+    with (
+        pytest.raises(BadDataError, match=r"written by parquet-mr version 1\.2\.8")
+        if (is_refused)
+        else nullcontext()
+    ):
+        score_parquet(source, output, scorer, options)
+    assert output.exists() != is_refused

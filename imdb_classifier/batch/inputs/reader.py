@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,12 +21,14 @@ from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.parquet_footer.plain_columns import PlainColumns
 from imdb_classifier.errors import (
     AmbiguousColumnError,
+    BadDataError,
     ColumnExistsError,
     MissingColumnError,
     TextTypeError,
     UnreadableFileError,
     cannot_read,
     first_line,
+    printable,
 )
 from imdb_classifier.schema import scored_fields
 from imdb_classifier.scoring.scorer import CHUNK_ROWS
@@ -219,7 +222,8 @@ def check_input(footer: FileFooter, name: str, options: ScoreOptions) -> Checked
             other files.
         BadDataError: It lacks the text column or another that is asked for, has no text in it, has
             a column or a Hive partition that an output column would overwrite, or, where rows are
-            left out, one that cannot be rewritten as it is.
+            left out, one that cannot be rewritten as it is; or columns are left out, and their
+            lengths are wrong.
     """
     path = text_path(footer, options.text_column)
     written = footer.schema.names
@@ -233,6 +237,8 @@ def check_input(footer: FileFooter, name: str, options: ScoreOptions) -> Checked
         raise ColumnExistsError(taken, footer.name)
     tree = extendable(footer)
     is_rewritten = options.on_null == "skip"
+    if options.columns is not None and not is_rewritten:
+        _check_lengths(footer)
     plain = PlainColumns.of(footer, options.columns) if is_rewritten else None
     return CheckedInput(footer, tree, path, plain)
 
@@ -246,6 +252,18 @@ def _check_columns(columns: Sequence[str], footer: FileFooter) -> None:
             raise MissingColumnError(column, footer.name, names, way_out)
         if names.count(column) > 1:
             raise AmbiguousColumnError(column, footer.name, names.count(column), "`columns`")
+
+
+def _check_lengths(footer: FileFooter) -> None:
+    """Make sure that a footer tells the length of each column chunk."""
+    writer = footer.metadata.created_by or ""
+    # These leave out the header of the dictionary page (PARQUET-816).
+    if re.match(r"parquet-mr version (0|1\.[01]|1\.2\.[0-8])\b", writer):
+        raise BadDataError(
+            "`columns` needs a file whose footer tells the length of its columns.",
+            f"{footer.name} was written by {printable(writer)}, whose lengths are too short.",
+            "Keep all columns, or rewrite the file first.",
+        )
 
 
 def text_path(footer: FileFooter, column: str) -> list[str]:

@@ -120,9 +120,9 @@ def _held(lock: str, output: str, place: str) -> Iterator[None]:
     """
     try:
         # Without flock, filelock would fall back to a lock that outlives a killed process. The mode
-        # lets every user see whether it is held.
+        # lets every user see whether it is held, and take one that a killed run left behind.
         held = FileLock(
-            lock, timeout=0, mode=0o644, thread_local=False, fallback_to_soft=False
+            lock, timeout=0, mode=0o666, thread_local=False, fallback_to_soft=False
         ).acquire()
     except Timeout:
         raise OutputInUseError(output, place) from None

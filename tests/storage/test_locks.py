@@ -194,6 +194,7 @@ def test_new_folders_that_stayed_empty_are_removed(tmp_path: Path) -> None:
             (tmp_path / name).mkdir()
         (tmp_path / "kept" / "a.parquet").touch()
         (tmp_path / "new" / "deeper" / ".a.parquet.0011aabb.unfinished").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "old"]
 
 
 def test_every_user_can_take_a_lock_that_a_killed_run_left(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks import memory, scoring, startup
+from benchmarks import memory, scoring, startup, wide
 from benchmarks.conditions import conditions
 from benchmarks.table import markdown_table
 from imdb_classifier.registry.access import REGISTRY_VARIABLE
@@ -42,6 +42,7 @@ def _measure(rounds: int, sizes: bool) -> dict[str, Any]:
         "measured": conditions(),
         "scoring": scoring.measure(rounds),
         "start_up": startup.measure(5),
+        "wide": wide.measure(rounds),
     }
     if sizes:
         results["memory"] = memory.measure(SIZES)
@@ -49,7 +50,7 @@ def _measure(rounds: int, sizes: bool) -> dict[str, Any]:
 
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
-    """Return the results as Markdown tables, by name: contenders, parts, start_up and memory."""
+    """Return the results as Markdown tables, by name: contenders, parts, start_up, wide, memory."""
     figures = results["scoring"]
     contenders = [
         {
@@ -68,6 +69,8 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     rows = {"contenders": contenders, "parts": parts, "start_up": results["start_up"]}
     if "memory" in results:
         rows["memory"] = results["memory"]
+    if "wide" in results:
+        rows["wide"] = results["wide"]["tables"]
     return {name: markdown_table(table) for name, table in rows.items()}
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import many_files, scoring
+from benchmarks import __main__ as bench
+from benchmarks import many_files, scoring, wide
 from benchmarks.conditions import conditions
 from benchmarks.contenders import CONTENDERS
 from benchmarks.reviews import reviews, write_reviews
@@ -70,3 +72,19 @@ def test_many_files_are_measured_beside_bare_system_calls(
     assert len(list((tmp_path / "files" / "out").glob("*.parquet"))) == 5
     assert len(list((tmp_path / "files" / "bare").iterdir())) == 5
     assert "| 5 | first run | " in many_files.table({"steps": steps})
+
+
+def test_wide_tables_are_compared_with_their_text_and_with_a_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wide, "reviews", lambda split: reviews(split).slice(0, 1_000))
+    figures = wide.measure(1, wide_rows=1_000)
+    assert [row["table"] for row in figures["tables"]] == [
+        wide.TEXT_ALONE, wide.COLUMNS, wide.WIDE, wide.COPY,
+    ]  # fmt: skip
+    by_name = {row["table"]: row for row in figures["tables"]}
+    assert by_name[wide.WIDE]["file, MB"] == by_name[wide.COPY]["file, MB"] >= 100
+    assert by_name[wide.WIDE]["peak memory, MiB"] < 700
+    assert figures["of_text_alone"] > 0 < figures["of_copy"]
+    results = json.loads(Path(bench.__file__).with_name("results.json").read_text("utf-8"))
+    assert wide.COLUMNS in bench.tables(results | {"wide": figures})["wide"]

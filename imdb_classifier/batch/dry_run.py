@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -16,7 +17,12 @@ from imdb_classifier import samples
 from imdb_classifier.batch.assessment import Assessment, Assessor, ExistingOutputs, Verdict
 from imdb_classifier.batch.inputs.discovery import discover_files
 from imdb_classifier.batch.inputs.file_names import IgnoredFile
-from imdb_classifier.batch.inputs.reader import CHUNK_BYTES, CheckedInput, check_input
+from imdb_classifier.batch.inputs.reader import (
+    CHUNK_BYTES,
+    READ_ROWS,
+    CheckedInput,
+    check_input,
+)
 from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.publication import EarlierRun
 from imdb_classifier.batch.outputs.rewritten_copy import ROW_GROUP_BYTES
@@ -27,10 +33,14 @@ from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer, scorer_for
 from imdb_classifier.storage.paths import StrPath, location_of
+from imdb_classifier.text.encoding import ENCODED_BYTES
 
 TRIAL_SECONDS: Final = 0.3
 COPIES: Final = 2
 """Number of copies of a row in memory at a time: one as read, and one as written."""
+ENCODED_TIMES: Final = 8
+"""How much memory the encoding of text takes, in the size of the text."""
+_STATUS: Final = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -153,15 +163,27 @@ def _dry_run(
         orphans=outputs.orphans(discovery, source, earlier),
         seconds=sum(size.text for size in sizes) / _text_bytes_a_second(scorer),
         memory_bytes=_peak_memory()
-        + COPIES * at_once * max((size.held for size in sizes), default=0),
+        + COPIES * at_once * max((size.held for size in sizes), default=0)
+        + ENCODED_TIMES
+        * min(
+            sum(size.text for size in sizes),
+            scorer.threads * max((size.piece for size in sizes), default=0),
+        ),
     )
 
 
 @dataclass(frozen=True)
 class _Size:
-    """Bytes of text in a file, and bytes that are in memory at once while it is scored."""
+    """Bytes of a file.
+
+    Attributes:
+        text: Its text.
+        piece: Text that a thread encodes at a time.
+        held: Columns that are in memory at once.
+    """
 
     text: int
+    piece: int
     held: int
 
 
@@ -170,7 +192,7 @@ def _forecast(found: Assessment, options: ScoreOptions) -> tuple[FileForecast, _
     name, error = found.file.name, found.error
     if found.is_scored and found.footer is not None:
         try:
-            size = _size(check_input(found.footer, name, options), options)
+            size = _size(check_input(found.footer, name, options))
             return FileForecast(name, found.rows, found.verdict), size
         except ImdbClassifierError as refused:
             error = refused
@@ -179,15 +201,15 @@ def _forecast(found: Assessment, options: ScoreOptions) -> tuple[FileForecast, _
     return FileForecast(name, found.rows, found.verdict), None
 
 
-def _size(checked: CheckedInput, options: ScoreOptions) -> _Size:
-    metadata = checked.footer.metadata
+def _size(checked: CheckedInput) -> _Size:
     text = text_bytes(checked.tree, checked.path)
-    ahead = (CHUNKS_AHEAD + 1) * CHUNK_ROWS / max(metadata.num_rows, 1)
-    held = min(int(text * min(ahead, 1)), BYTES_AHEAD + CHUNK_BYTES)
-    if options.on_null == "skip":
-        groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
-        held += min(sum(group.total_byte_size for group in groups), ROW_GROUP_BYTES)
-    return _Size(text, held)
+    decoded = text if checked.plain is None else checked.plain.decoded_bytes
+    of_row, of_text = (size // max(checked.footer.metadata.num_rows, 1) for size in (decoded, text))
+    chunk = min(CHUNK_ROWS * of_row, CHUNK_BYTES + READ_ROWS * of_row)
+    held = min((CHUNKS_AHEAD + 1) * chunk, BYTES_AHEAD + chunk, decoded)
+    if checked.plain is not None:
+        held += min(decoded, ROW_GROUP_BYTES)
+    return _Size(text, min(text, max(ENCODED_BYTES, of_text)), held)
 
 
 def _text_bytes_a_second(scorer: Scorer) -> float:
@@ -207,5 +229,9 @@ def _text_bytes_a_second(scorer: Scorer) -> float:
 
 def _peak_memory() -> int:
     """Return the peak memory of this process in bytes, with the model loaded."""
+    if _STATUS.exists():
+        # On Linux, getrusage gives the peak of the process that started this one, if it is higher.
+        fields = (line.split() for line in _STATUS.read_text("utf-8").splitlines())
+        return next(int(values[0]) for name, *values in fields if name == "VmHWM:") * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -68,7 +68,7 @@ class Selection:
     Attributes:
         only: ``new``, ``stale`` or ``new,stale``: files without an output; files whose model, input
             or options changed. Default: new files, and an error for stale ones.
-        force: Re-score every file, whatever only says. Never replaces files that imdb-classifier
+        force: Re-score every file, regardless of only. Never replaces files that imdb-classifier
             did not write.
         prune: Delete outputs whose input no longer exists. Never deletes files that
             imdb-classifier did not write.

@@ -7,9 +7,10 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from imdb_classifier.cli.commands.batch_commands import plan, score, verify
 from imdb_classifier.cli.commands.data_commands import data_app
@@ -32,8 +33,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class _FromInputToOutput(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.allow_extra_args = True
+        if extra := super().parse_args(ctx, args):
+            ctx.fail(
+                f"Expected one INPUT and one OUTPUT, but received {2 + len(extra)} arguments. "
+                "Quote a pattern such as '*.parquet', so that the shell does not expand it."
+            )
+        return extra
+
+
 for command in (train, evaluate, score, plan, verify):
-    app.command()(command)
+    app.command(cls=_FromInputToOutput if command in (score, plan) else None)(command)
 app.add_typer(models_app, name="models")
 app.add_typer(data_app, name="data")
 

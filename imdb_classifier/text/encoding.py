@@ -33,6 +33,8 @@ FILTER: Final = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
 """Keras' punctuation filter (``keras.preprocessing.text.Tokenizer``), without the apostrophe."""
 
 ENCODED_ROWS: Final = 2_048
+ENCODED_BYTES: Final = 1 << 22
+"""Text that is encoded at a time, unless one is longer: the working arrays take 8 times as much."""
 
 _IN_WORD: Final = bytes(chr(byte) not in f"{FILTER} " for byte in range(256))
 """For each byte of UTF-8 text, 1 if it belongs to a word, else 0."""
@@ -190,10 +192,19 @@ def _chunks(texts: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
     """Return the texts in slices, so that the working arrays fit in the CPU's caches."""
     arrays = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
     return [
-        array.slice(start, ENCODED_ROWS)
+        piece
         for array in arrays
         for start in range(0, len(array), ENCODED_ROWS)
+        for piece in _halves(array.slice(start, ENCODED_ROWS))
     ]
+
+
+def _halves(texts: pa.Array) -> list[pa.Array]:
+    """Return texts, cut where they are longer than `ENCODED_BYTES` together."""
+    half = len(texts) // 2
+    if half == 0 or texts.nbytes <= ENCODED_BYTES:
+        return [texts]
+    return _halves(texts.slice(0, half)) + _halves(texts.slice(half))
 
 
 def _split(texts: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:

@@ -192,8 +192,8 @@ def test_a_struct_is_chosen_as_a_whole(score: Score, tmp_path: Path) -> None:
         (["id", "star"], MissingColumnError, "'star' is not in .*Its columns: id, text"),
         (["review.stars"], MissingColumnError, "a field of a struct cannot be listed"),
         (["ID"], MissingColumnError, "'ID' is not in"),
-        (["twice"], AmbiguousColumnError, "2 columns named 'twice'.*--columns"),
-        (["sentiment_label"], ColumnExistsError, "sentiment_label.*--prefix"),
+        (["twice"], AmbiguousColumnError, "2 columns named 'twice'.*`columns`"),
+        (["sentiment_label"], ColumnExistsError, "sentiment_label.*`prefix`"),
         (["Sentiment_Label"], MissingColumnError, "is not in"),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -12,12 +14,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from imdb_classifier.batch.dry_run import dry_run_parquet
+from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.run import score_parquet
+from imdb_classifier.errors import UnreadableFileError
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.scoring.scorer import Scorer
 
 SMALL, TIMES = 40_000, 20
+MEBIBYTE = 1 << 20
+LONG = 60_000_000
+TIMES_A_TEXT = 11
+"""How much memory a text takes, in its own size, as docs/explanation/limits.md says."""
 STATUS = Path("/proc/self/status")
+
+pytestmark = pytest.mark.skipif(
+    not STATUS.exists(), reason="peaks of memory are read as Linux has them"
+)
 
 
 def write(path: Path, rows: int) -> int:
@@ -34,33 +47,108 @@ def write(path: Path, rows: int) -> int:
     return int(texts.nbytes)
 
 
-def score_in_a_process(bundle: str, source: str, output: str, peak: Connection) -> None:
+def long_texts(path: Path) -> None:
+    """Write a small file of much text: 100 kB in each row, stored once in a dictionary."""
+    text = pa.array(["A fine, slow film. " * 5_264]).dictionary_encode()
+    texts = text.take(pa.array(np.zeros(2_000, np.int32)))
+    pq.write_table(pa.table({"text": texts}), path)
+    assert path.stat().st_size < 200_000
+
+
+def one_text(path: Path) -> None:
+    """Write a text of 60 MB."""
+    words = np.random.default_rng(0).integers(5_000, size=LONG // 9)
+    pq.write_table(pa.table({"text": [" ".join(f"word{number:04}" for number in words)]}), path)
+
+
+def wide_rows(path: Path) -> None:
+    """Write rows of 100 kB beside short texts."""
+    block = np.random.default_rng(0).bytes(100_000)
+    schema = pa.schema([("text", pa.string()), ("wide", pa.binary())])
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as writer:
+        for _ in range(6):
+            writer.write_table(pa.table([["Good."] * 1_000, [block] * 1_000], schema))
+
+
+def many_columns(path: Path) -> None:
+    """Write a table of 3,000 columns."""
+    numbers = {f"n{column}": np.arange(500.0) for column in range(3_000)}
+    pq.write_table(pa.table({**numbers, "text": ["Good."] * 500}), path)
+
+
+def damaged_at_the_end(path: Path) -> None:
+    """Write a large row group whose last page is damaged."""
+    texts = [f"{'A fine, slow film. ' * 50} {row}" for row in range(200_000)]
+    pq.write_table(
+        pa.table({"text": texts}), path, compression="none", use_dictionary=False,
+        write_page_checksum=True, row_group_size=len(texts),
+    )  # fmt: skip
+    chunk = pq.read_metadata(path).row_group(0).column(0)
+    with path.open("r+b") as file:
+        file.seek(chunk.data_page_offset + chunk.total_compressed_size - 100)
+        file.write(bytes(10))
+
+
+def score_in_a_process(
+    bundle: str, source: str, output: str, options: ScoreOptions, memory: Connection
+) -> None:
     with Scorer(load_bundle(bundle), threads=2) as scorer:
-        score_parquet(source, output, scorer)
+        planned = dry_run_parquet(source, output, scorer, options).memory_bytes
+        with suppress(UnreadableFileError):
+            score_parquet(source, output, scorer, options)
     # What getrusage gives begins with the peak of the process that this one was forked from.
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-    peak.send(int(line.split()[1]) * 1024)
+    memory.send((int(line.split()[1]) * 1024, planned))
 
 
-@pytest.mark.skipif(not STATUS.exists(), reason="peaks of memory are read as Linux has them")
+def peak_and_plan(
+    bundle: Bundle, source: Path, options: ScoreOptions | None = None
+) -> tuple[int, int]:
+    """Score a file in a process of its own, and return its peak memory and the estimate."""
+    processes = multiprocessing.get_context("spawn")
+    receiving, sending = processes.Pipe(duplex=False)
+    output = source.with_suffix(".out.parquet")
+    arguments = (str(bundle.path), str(source), str(output), options or ScoreOptions(), sending)
+    process = processes.Process(target=score_in_a_process, args=arguments)
+    process.start()
+    sending.close()  # so that nobody waits for what a dead process will not send
+    peak, planned = receiving.recv()
+    process.join()
+    return peak, planned
+
+
 def test_a_file_twenty_times_as_large_takes_no_more_memory(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    processes = multiprocessing.get_context("spawn")
     sizes, peaks = [], []
     for rows in (SMALL, TIMES * SMALL):
         source = tmp_path / f"{rows}.parquet"
         sizes.append(write(source, rows))
-        receiving, sending = processes.Pipe(duplex=False)
-        arguments = (
-            str(tiny_bundle.path),
-            str(source),
-            str(tmp_path / f"out{rows}.parquet"),
-            sending,
-        )
-        process = processes.Process(target=score_in_a_process, args=arguments)
-        process.start()
-        sending.close()  # so that nobody waits for what a dead process will not send
-        peaks.append(receiving.recv())
-        process.join()
+        peaks.append(peak_and_plan(tiny_bundle, source)[0])
     assert peaks[1] - peaks[0] < (sizes[1] - sizes[0]) / 4
+
+
+@pytest.mark.parametrize(
+    ("write_file", "most", "options"),
+    [
+        (long_texts, 900 * MEBIBYTE, ScoreOptions()),
+        (one_text, 320 * MEBIBYTE + TIMES_A_TEXT * LONG, ScoreOptions()),
+        (wide_rows, 500 * MEBIBYTE, ScoreOptions()),
+        (wide_rows, 500 * MEBIBYTE, ScoreOptions(columns=["wide"])),
+        (wide_rows, 900 * MEBIBYTE, ScoreOptions(on_null="skip")),
+        (many_columns, 500 * MEBIBYTE, ScoreOptions()),
+        (damaged_at_the_end, 600 * MEBIBYTE, ScoreOptions()),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else None,
+)
+def test_memory_is_bounded_and_planned(
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    write_file: Callable[[Path], None],
+    most: int,
+    options: ScoreOptions,
+) -> None:
+    write_file(tmp_path / "in.parquet")
+    peak, planned = peak_and_plan(tiny_bundle, tmp_path / "in.parquet", options)
+    assert peak < most
+    assert 1 / 1.5 < peak / planned < 1.5

@@ -62,6 +62,14 @@ def test_limits_of_drift(run: Run, tmp_path: Path) -> None:
     assert run("score", FOLDER, tmp_path / "scored", "--drift-limit", "scores").code == 2
 
 
+@pytest.mark.parametrize("command", ["score", "plan"])
+def test_a_pattern_that_the_shell_expanded(run: Run, command: str) -> None:
+    done = run(command, "a.parquet", "b.parquet", "c.parquet", "scored")
+    assert done.code == 2
+    message = " ".join(done.err.replace("│", "").split())
+    assert "received 4 arguments. Quote a pattern such as '*.parquet'" in message
+
+
 @pytest.mark.covers("score --text-column", "score --prefix")
 def test_score_takes_column_and_prefix(run: Run, tmp_path: Path) -> None:
     source = tmp_path / "in.parquet"

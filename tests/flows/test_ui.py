@@ -80,3 +80,23 @@ def test_the_block_is_in_the_catalog(look: Callable[..., None]) -> None:
     look(catalog, "block-catalog", ["Sentiment Model"])
     look(f"{catalog}/sentiment-model", "block", ["Label review text", "SentimentModel.load"])
     look(f"{catalog}/sentiment-model/create", "block-form", ["If empty: IMDB_CLASSIFIER_REGISTRY"])
+
+
+def test_choices_are_drop_downs(
+    server: Any, look: Callable[..., None], page: Page, tmp_path: Path
+) -> None:
+    program = "from imdb_classifier import flows\nfor name in flows.__all__:\n"
+    program += "    getattr(flows, name).to_deployment('form').apply()"
+    made = server.run(["-c", program], tmp_path)
+    assert made.returncode == 0, made.stderr
+    page.set_viewport_size({"width": 1280, "height": 2700})
+    for name, choices in (
+        ("score-parquet", ["label", "local"]),
+        ("train-imdb", ["production"]),
+        ("promote-model", ["promote"]),
+    ):
+        deployment = server.deployment(f"{name}/form")["id"]
+        look(f"/deployments/deployment/{deployment}/run", f"form-{name}", choices)
+        for choice in choices:
+            page.locator("[class*=select]").get_by_text(choice, exact=True).first.wait_for()
+    server.delete("deployments", "form")

@@ -39,7 +39,7 @@ READ_BUFFER_BYTES: Final = 1 << 20
 READ_ROWS: Final = 128
 """Rows that are decoded at a time. How long their texts are shows only then."""
 CHUNK_BYTES: Final = 1 << 25
-"""Text of a chunk at the most, but for the last rows that were decoded: 32 MiB."""
+"""Columns of a chunk at the most, but for the last rows that were decoded: 32 MiB."""
 PIECE_BYTES: Final = 1 << 30
 """Of decoded rows that become one Arrow array of strings, at the most, unless one row is larger."""
 
@@ -75,6 +75,11 @@ class TextChunk:
     texts: pa.Array
     batches: Sequence[pa.RecordBatch]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes in memory, about."""
+        return int(self.texts.nbytes + sum(batch.nbytes for batch in self.batches))
+
 
 class RowReader:
     """A Parquet file whose rows are read in order.
@@ -107,17 +112,17 @@ class RowReader:
         columns = None if others is None else [".".join(path), *others]
         texts: list[pa.Array] = []
         batches: list[pa.RecordBatch] = []
-        read = rows = text_bytes = 0
+        read = rows = held_bytes = 0
         for batch in self._pieces(columns):
             texts.append(self._texts(batch, path, read))
             # Without other columns the text is all there is, and is held already.
             batches += [batch] if others != () else []
             read += len(batch)
             rows += len(batch)
-            text_bytes += texts[-1].nbytes
-            if rows > CHUNK_ROWS - READ_ROWS or text_bytes >= CHUNK_BYTES:
+            held_bytes += texts[-1].nbytes if others == () else batch.nbytes
+            if rows > CHUNK_ROWS - READ_ROWS or held_bytes >= CHUNK_BYTES:
                 yield TextChunk(read - rows, pa.concat_arrays(texts), batches)
-                texts, batches, rows, text_bytes = [], [], 0, 0
+                texts, batches, rows, held_bytes = [], [], 0, 0
         if rows:
             yield TextChunk(read - rows, pa.concat_arrays(texts), batches)
         if read != self.rows:

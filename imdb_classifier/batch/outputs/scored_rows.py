@@ -17,7 +17,7 @@ from imdb_classifier.text.batch_profile import BatchProfile
 CHUNKS_AHEAD: Final = 16
 """Chunks read ahead of the one that is written, at the least, so that no thread waits for it."""
 BYTES_AHEAD: Final = 1 << 26
-"""Text read ahead at the most, unless one chunk is larger: 64 MiB."""
+"""Columns read ahead at the most, unless one chunk is larger: 64 MiB."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ def score_rows(
     """
     most_chunks = max(CHUNKS_AHEAD, 2 * scorer.threads)
     begun: deque[tuple[TextChunk, PendingProbabilities]] = deque()
-    text_bytes = 0
+    held_bytes = 0
     for chunk in reader.chunks(path, others):
         begun.append((chunk, scorer.start(chunk.texts)))
-        text_bytes += chunk.texts.nbytes
-        while len(begun) > most_chunks or (len(begun) > 1 and text_bytes > BYTES_AHEAD):
-            text_bytes -= begun[0][0].texts.nbytes
+        held_bytes += chunk.nbytes
+        while len(begun) > most_chunks or (len(begun) > 1 and held_bytes > BYTES_AHEAD):
+            held_bytes -= begun[0][0].nbytes
             yield _finished(*begun.popleft())
     while begun:
         yield _finished(*begun.popleft())

@@ -23,6 +23,7 @@ from imdb_classifier.batch.parquet_footer.file_metadata import (
     CHUNK_COLUMN_INDEX,
     ELEMENT_CHILDREN,
     ELEMENT_TYPE,
+    GROUP_BYTES,
     GROUP_CHUNKS,
     KEY_VALUES,
     METADATA_PATH,
@@ -113,6 +114,11 @@ class PlainColumns:
                 "Keep all rows with `on_null=label`, or leave such columns out with `columns`.",
             )
         return cls(metadata, schema, tree, is_plain)
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of the columns in the file, uncompressed."""
+        return sum(group.integer(GROUP_BYTES) for group in structs(self._tree, ROW_GROUPS))
 
     def restore(self, written: Struct, fields: Sequence[pa.Field]) -> None:
         """Give the columns of a written file the types of those that were read.

@@ -167,7 +167,7 @@ def as_json(frame: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("timestamps", "options"),
     [
-        ("INT96", ScoreOptions()),
+        ("INT96", ScoreOptions(quarantine=True)),
         ("TIMESTAMP_MICROS", ScoreOptions()),
         ("INT96", ScoreOptions(on_null="skip")),
         ("INT96", ScoreOptions(columns=["id", "far", "lists", "anything"])),
@@ -219,12 +219,14 @@ def test_hugging_face_datasets_see_both_columns_in_their_own_files(
     source.mkdir()
     name = "train-00000-of-00001.parquet"
     datasets.Dataset.from_dict(columns, features=features).to_parquet(source / name)
-    score_parquet(source, output, scorer)
+    score_parquet(source, output, scorer, ScoreOptions(quarantine=True))
+    assert {*output.iterdir()} > {output / "_MANIFEST.json", output / "_quarantine"}
     cache_dir = str(tmp_path / "cache")
     for found in (
+        # It takes the file for a split by its name.
         datasets.load_dataset(str(output), split="train", cache_dir=cache_dir),
         datasets.load_dataset(
-            "parquet", data_files=str(output / name), split="train", cache_dir=cache_dir
+            "parquet", data_files=f"{output}/**/*.parquet", split="train", cache_dir=cache_dir
         ),
         datasets.Dataset.from_parquet(str(output / name), cache_dir=cache_dir),
     ):

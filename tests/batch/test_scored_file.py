@@ -266,11 +266,11 @@ def test_no_rows(score: Score, tmp_path: Path, groups: int) -> None:
 
 def test_columns_that_are_missing_taken_or_twice(score: Score, tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": [1], "body": ["x"]}), tmp_path / "in.parquet")
-    assert_refused(score, MissingColumnError, r"Its columns: id, body\..*--text-column")
+    assert_refused(score, MissingColumnError, r"Its columns: id, body\..*`text_column`")
     pq.write_table(pa.table({"text": ["x"], "sentiment_label": ["x"]}), tmp_path / "in.parquet")
-    assert_refused(score, ColumnExistsError, r"sentiment_label.*--prefix")
+    assert_refused(score, ColumnExistsError, r"sentiment_label.*`prefix`")
     pq.write_table(pa.table({"text": ["x"], "Sentiment_LABEL": ["x"]}), tmp_path / "in.parquet")
-    assert_refused(score, ColumnExistsError, r"sentiment_label.*--prefix")
+    assert_refused(score, ColumnExistsError, r"sentiment_label.*`prefix`")
     pq.write_table(pa.Table.from_arrays([["x"], ["y"]], ["text", "text"]), tmp_path / "in.parquet")
     assert_refused(score, AmbiguousColumnError, "2 columns named 'text'")
     pq.write_table(pa.table({}), tmp_path / "in.parquet")

@@ -99,7 +99,6 @@ def test_a_damaged_version_is_listed_with_what_is_wrong(run: Run, registry: Regi
 
 
 @pytest.mark.covers(
-    "models prune --keep",
     "models prune --dry-run",
     "models prune --registry",
     "models prune --json",

@@ -67,12 +67,12 @@ def show_log() -> None:
     logger.setLevel(logging.INFO)
 
 
-def show(as_json: bool, values: Mapping[str, Any], table: Table) -> None:
-    """Print a command's result to standard output, as one JSON object or as a table."""
+def show(as_json: bool, values: Mapping[str, Any], shown: Table | str) -> None:
+    """Print a command's result to standard output, as one JSON object or as people read it."""
     if as_json:
         print(json.dumps(values, ensure_ascii=False, allow_nan=False))
     else:
-        out.print(table)
+        out.print(shown)
 
 
 def table(title: str, *columns: str) -> Table:

@@ -238,11 +238,11 @@ def verify(
         output, model, source=source, rows_again=rows, registry=Registry.at(registry)
     )
     verdict = "differences found" if found.problems else "no differences"
-    shown = table(
+    title = (
         f"{counted(found.files, 'file')} with {counted(found.rows, 'row')}, "
-        f"{found.scored_again:,} of them scored again by {found.model_id}: {verdict}",
-        *("file", "#row", "problem"),
+        f"{found.scored_again:,} of them scored again by {found.model_id}: {verdict}"
     )
+    shown = table(title, *("file", "#row", "problem"))
     if found.without_text:
         files = counted(len(found.without_text), "file")
         err.print(f"Scores not checked: {files} without the text column. Name the input: --input.")
@@ -252,5 +252,5 @@ def verify(
             "" if problem.row is None else f"{problem.row:,}",
             with_options(problem.what),
         )
-    show(as_json, found.to_dict(), shown)
+    show(as_json, found.to_dict(), shown if found.problems else title)
     raise typer.Exit(found.exit_code)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, get_ident
 from typing import Any
@@ -15,7 +16,7 @@ from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.scored_file import score_file
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.results import FileResult, RunResult
-from imdb_classifier.batch.run import score_parquet
+from imdb_classifier.batch.run import BatchRun, score_parquet
 from imdb_classifier.batch.units import FileToScore, Unit
 from imdb_classifier.errors import CannotWriteError, MissingColumnError, NoInputError
 from imdb_classifier.scoring.scorer import Scorer
@@ -233,3 +234,19 @@ def test_exit_codes() -> None:
     assert RunResult("m", (good,)).exit_code == 0
     assert RunResult("m", (good, bad)).exit_code == 75
     assert RunResult("m", (bad, bad)).exit_code == 73
+
+
+def test_a_unit_that_is_scored_again_takes_what_its_first_worker_finished(
+    tree: Path, tmp_path: Path, scorer: Scorer
+) -> None:
+    """A Dask worker may die after it has finished some files of its unit."""
+    with BatchRun.open(tree, tmp_path / "out", scorer.bundle.model_hash) as run:
+        (unit,) = run.units()
+        first = file_pool.score_files(replace(unit, files=unit.files[:1]), scorer)
+        state = (tmp_path / "out" / "day=1" / "part.parquet").stat()
+        done: list[int] = []
+        again = file_pool.score_files(unit, scorer, done.append)
+        assert again.files[0] == first.files[0]
+        assert sum(done) == again.profile.rows == 5
+        assert (tmp_path / "out" / "day=1" / "part.parquet").stat() == state
+        assert run.finish([again], scorer.bundle).is_complete

@@ -16,7 +16,13 @@ from imdb_classifier.batch.inputs.discovery import DiscoveredFile
 from imdb_classifier.batch.inputs.reader import CheckedInput, RowReader, check_input, open_rows
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.appended_copy import AppendedCopy
-from imdb_classifier.batch.outputs.provenance import foreign, origin, read_provenance
+from imdb_classifier.batch.outputs.provenance import (
+    changes,
+    foreign,
+    origin,
+    provenance_in,
+    read_provenance,
+)
 from imdb_classifier.batch.outputs.quarantine import Quarantine
 from imdb_classifier.batch.outputs.rewritten_copy import RewrittenCopy
 from imdb_classifier.batch.outputs.scored_rows import ScoredRows, score_rows
@@ -26,6 +32,7 @@ from imdb_classifier.batch.units import FileToScore
 from imdb_classifier.errors import (
     BadDataError,
     NoInputError,
+    UnreadableFileError,
     cannot_read,
     cannot_write,
     first_line,
@@ -78,7 +85,16 @@ def score_file(
         raise NoInputError("An input file must exist.", f"{source} does not.", "Check the path.")
     footer = FileFooter.read(source)
     checked = check_input(footer, file.file.name, options)
-    replaced = _state_of_output(target) if file.replaces else ABSENT
+    made_from = origin(footer, scorer.bundle.model_hash, options)
+    replaced = ABSENT
+    if file.replaces:
+        replaced = _state_of_output(target)
+    elif (there := _own_output(target)) is not None and not changes(there[0], made_from):
+        # A worker that died wrote it before this run's unit was given to another one.
+        provenance, digest = there
+        on_rows(provenance["rows"]["all"])
+        result = result_of_output(file.file, "scored", provenance, digest)
+        return result, BatchProfile.from_dict(provenance["profile"])
     quarantine = Quarantine(file.file.quarantine, file.file.name) if options.quarantine else None
     try:
         with (
@@ -93,7 +109,7 @@ def score_file(
                     copy.write(rows)
                 provenance = copy.finish(
                     {
-                        **origin(footer, scorer.bundle.model_hash, options),
+                        **made_from,
                         "model_id": scorer.bundle.model_id,
                         "package_version": __version__,
                         "rows": tally.counts,
@@ -151,6 +167,16 @@ def _state_of_output(target: str) -> State:
     if state != ABSENT and read_provenance(target) is None:
         raise foreign(target)
     return state
+
+
+def _own_output(target: str) -> tuple[dict[str, Any], str] | None:
+    """Return an existing output's provenance and the digest of its footer; None if not ours."""
+    try:
+        footer = FileFooter.read(target)
+        provenance = provenance_in(footer)
+    except (NoInputError, UnreadableFileError):
+        return None
+    return None if provenance is None else (provenance, footer.digest)
 
 
 @contextmanager

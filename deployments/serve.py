@@ -25,7 +25,7 @@ from imdb_classifier.errors import ConfigurationError, ImdbClassifierError
 from imdb_classifier.storage import absolute_location
 
 HERE: Final = Path(__file__).resolve().parent
-RUNS_AT_ONCE: Final = 2
+RUNS_AT_ONCE: Final = 4
 """One per deployment; without a limit, all late runs after a long pause would start together."""
 
 

@@ -39,7 +39,8 @@ def score_parquet(
     """Add a sentiment label and a probability to every review in Parquet files.
 
     Outputs that are up to date are kept. If some files cannot be scored, the others are, and the
-    run fails; rerun it to continue. Two runs never write to the same output: the later one fails.
+    run fails; rerun it to continue. If another run is writing to the same output, the run fails; in
+    object stores, this is not detected.
 
     Args:
         source: A Parquet file, folder or glob pattern; local or in an object store.
@@ -62,7 +63,7 @@ def score_parquet(
         prune: Delete outputs whose input no longer exists. Never deletes files that
             imdb-classifier did not write.
         deadline: Time budget, e.g. 45m or 1h30m. Finished files are kept; rerun to continue.
-        max_bad_files: Stop once more files than this have failed.
+        max_bad_files: Stop once more than this many files have failed; in flows, per unit of work.
         accept_bad_files: Complete the run even if up to this many files are unreadable or unfit;
             the manifest names them.
         allow_unapproved: Score with a version that has not passed the promotion checks.

@@ -108,7 +108,7 @@ class Limits:
 
     Attributes:
         deadline: Time budget, e.g. 45m or 1h30m. Finished files are kept; rerun to continue.
-        max_bad_files: Stop once more files than this have failed.
+        max_bad_files: Stop once more than this many files have failed; in flows, per unit of work.
         accept_bad_files: Complete the run even if up to this many files are unreadable or unfit;
             the manifest names them.
 

@@ -186,7 +186,10 @@ class RunResult:
             notes.append(f"{skipped} without an output skipped: only stale files were selected.")
         if totals["outdated"]:
             kept = counted(totals["outdated"], "output")
-            notes.append(f"{kept} kept that another model, input or other options gave.")
+            notes.append(
+                f"{kept} kept although outdated (model, input or options changed). Re-score with "
+                "`only=new,stale`."
+            )
         if not self.is_complete and self.exit_code == EXIT_DONE and len(self.files) > 1:
             notes.append("The output is not marked as complete.")
         if self.ignored:

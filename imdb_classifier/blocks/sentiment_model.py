@@ -32,7 +32,7 @@ class SentimentModel(Block):
     """Label review text as positive or negative, with a probability.
 
     Set which model scores, where it is registered, and which columns it reads and writes.
-    The bundled model is made for English film reviews, of which it reads up to 3,000 tokens.
+    The bundled model is made for English film reviews, of which it reads the last 3,000 tokens.
     """
 
     # Prefect's UI shows the docstring's text, with each line as a paragraph.
@@ -155,7 +155,8 @@ class SentimentModel(Block):
             selection: Which files to score, depending on existing outputs; by default new ones.
 
         Returns:
-            What happened to each file. Its ``exit_code`` is 0 if all of them are scored.
+            What happened to each file. Its ``exit_code`` is 0 if everything that was asked
+            for is done.
 
         Raises:
             ImdbClassifierError: As for `imdb_classifier.score_parquet`.

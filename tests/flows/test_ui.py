@@ -65,7 +65,8 @@ def test_runs_progress_reports_and_tables_are_seen(
     look(f"/runs/flow-run/{train}", "train", [names[train], "NotPromoted", version])
     look(f"/runs/flow-run/{score}", "score", [names[score], "264 rows in 2 files: 2 scored"])
     look(f"/runs/flow-run/{score}", "progress", ["264 of 264 rows"], tab="Artifacts")
-    look("/artifacts/key/scored-files", "history", [names[score]])
+    key = server.artifact(score, "scored-files")["key"]
+    look(f"/artifacts/key/{key}", "history", [names[score]])
     for run, key, words in (
         (train, "imdb-evaluation", [f"Evaluation of {version}", "Calibration error"]),
         (train, "imdb-promotion", [f"Refused: {version}", "golden scores"]),

@@ -52,7 +52,7 @@ class Case:
         texts: The values of the text column, if the file is legal.
         refused: The class of the error, if it is not legal.
         match: A pattern for that error, which must name the file as well.
-        text_column: The value of ``--text-column``.
+        text_column: The value of ``text_column``.
     """
 
     file: str
@@ -230,7 +230,7 @@ FIELDS: Final = [
       for kind in (pa.string(), pa.large_string())],
     Case("a dot.parquet", arrow({"review.body": TEXTS}), TEXTS, text_column="review.body"),
     Case("another field.parquet", arrow({"review": [{"title": "Good"}]}), None,
-         errors.MissingColumnError, "'review.body'.*--text-column", "review.body"),
+         errors.MissingColumnError, "'review.body'.*`text_column`", "review.body"),
     Case("int64.parquet", arrow({"review": [{"body": 1}]}), None,
          errors.TextTypeError, "'review.body'.* must contain text", "review.body"),
 ]  # fmt: skip
@@ -242,11 +242,11 @@ SHAPES: Final = [
            arrow({"n": range(rows), "text": [*PLAIN, *[None] * (rows - 3)]}, row_group_size=most),
            [*PLAIN, *[None] * (rows - 3)])
       for rows, most in ((10_000, 1), (300_000, 300_000))],
-    *_refused("shape", errors.MissingColumnError, "'text'.*columns: (none|body).*--text-column", {
+    *_refused("shape", errors.MissingColumnError, "'text'.*columns: (none|body).*`text_column`", {
         "no columns": arrow({}), "other columns": arrow({"body": ["Good"]})}),
-    *_refused("shape", errors.AmbiguousColumnError, "2 columns named 'text'.*--text-column", {
+    *_refused("shape", errors.AmbiguousColumnError, "2 columns named 'text'.*`text_column`", {
         "text twice": raw(parquet(pa.table([["a"], ["b"]], ["text", "text"])))}),
-    *_refused("shape", errors.ColumnExistsError, "sentiment_label.*--prefix", {
+    *_refused("shape", errors.ColumnExistsError, "sentiment_label.*`prefix`", {
         "ours already": arrow({"text": ["Good"], "sentiment_label": ["x"]})}),
 ]  # fmt: skip
 COLUMNS: Final = [

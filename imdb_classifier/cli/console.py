@@ -67,6 +67,12 @@ def show_log() -> None:
     logger.setLevel(logging.INFO)
 
 
+def hide_log() -> None:
+    """Leave the library's log lines to Prefect, which also prints those of its runs."""
+    logger = logging.getLogger("imdb_classifier")
+    logger.handlers = [handler for handler in logger.handlers if not isinstance(handler, _Log)]
+
+
 def show(as_json: bool, values: Mapping[str, Any], shown: Table | str) -> None:
     """Print a command's result to standard output, as one JSON object or as people read it."""
     if as_json:

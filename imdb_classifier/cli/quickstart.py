@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imdb_classifier.cli.console import err, out, table
+from imdb_classifier.cli.console import err, hide_log, out, table
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.samples import FOLDER as SAMPLES
@@ -57,6 +57,7 @@ def run(folder: Path) -> None:
         )
         for name, source in inputs.items()
     ]
+    hide_log()
     for flow, parameters in runs:
         state = tasks.call_flow(flow, registry=str(registry), **parameters)
         if not state.is_completed():

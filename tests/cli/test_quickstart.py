@@ -35,6 +35,8 @@ def test_without_reviews_the_gate_refuses_tiny_and_the_bundled_model_scores(
     assert ran.returncode == 0, ran.stderr
     assert "IMDB_CLASSIFIER_DATA is not set" in ran.stderr
     assert "NotPromoted" in ran.stderr
+    # Prefect and the command line do not print the same lines twice.
+    assert ran.stderr.count("epoch 1/") == 1
 
     registry = Registry.at(folder / "registry")
     assert list(registry.aliases()) == ["challenger"]

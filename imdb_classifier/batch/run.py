@@ -273,7 +273,7 @@ def score_parquet(
     Args:
         source: A Parquet file; a folder, including its subfolders (Hive partitions such as
             ``day=2026-11-01`` are kept); or a glob pattern such as ``reviews/**/*.parquet``; on
-            this machine or in an object store. Hidden names are ignored, see `discover_files`.
+            this machine or in an object store. Hidden names are ignored, as in Spark.
         output: For a file, the file to write, or a folder if the name does not end in ``.parquet``;
             otherwise a folder.
         model: ``@champion``, a version's id, the path of a bundle, or a `Scorer`. A model named by

@@ -62,8 +62,9 @@ class _Log(logging.Handler):
 
 def show_log() -> None:
     """Send the library's log lines to standard error."""
+    hide_log()
     logger = logging.getLogger("imdb_classifier")
-    logger.handlers = [_Log()]
+    logger.addHandler(_Log())
     logger.setLevel(logging.INFO)
 
 

@@ -80,7 +80,7 @@ def decide_promotion(
         batch: Unlabeled Parquet files in which few labels may change, see
             `label_changes.find_label_changes`.
         text_column: The text column of these files.
-        requested_by: Who asked for the decision, see `records.stamped`.
+        requested_by: Who asked for the decision, see ``registry/records.py``.
         progress: Called with the number of reviews, then of files in the batch, compared.
 
     Raises:

@@ -257,7 +257,7 @@ class Registry:
         decision: Mapping[str, Any],
         requested_by: Mapping[str, str] | None = None,
     ) -> None:
-        """Store the decision on a version next to it, see `records.stamped`.
+        """Store the decision on a version next to it, see ``registry/records.py``.
 
         Raises:
             CannotWriteError: The registry cannot be written.
@@ -349,7 +349,7 @@ class Registry:
         """Make ``previous`` the champion, without checks, and store ``<model id>.rollback.json``.
 
         Args:
-            requested_by: Who asked for it, see `records.stamped`.
+            requested_by: Who asked for it, see ``registry/records.py``.
 
         Returns:
             The id of the new champion.

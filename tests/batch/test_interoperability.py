@@ -184,7 +184,8 @@ def test_spark_sees_both_columns_in_its_own_folders(
     assert score_parquet(source, output, scorer, options).exit_code == 0
     before, after = (systems.spark.read.parquet(path) for path in (source, output))
     keys = ["_shard", "date"]
-    old = options.columns or [column for column in before.columns if column not in keys]
+    chosen = options.columns or set(before.columns) - set(keys)
+    old = [column for column in before.columns if column in chosen]
     ours = [("sentiment_label", "string"), (PROBABILITY, "float")]
     assert after.dtypes == [*before.select(*old).dtypes, *ours, *before.select(*keys).dtypes]
     kept = before.where("text IS NOT NULL") if options.on_null == "skip" else before

@@ -36,7 +36,7 @@ def test_a_scheduler_needs_dask(run_flow: Run, reviews: Path, tmp_path: Path) ->
     options = ("--runner", "process", "--scheduler", "tcp://[::1]:1")
     outcome = run_flow("score", reviews, tmp_path / "scored", *options)
     assert outcome.code == 78
-    assert "Add --runner dask, or remove --scheduler" in outcome.err
+    assert "Set --runner dask, or leave out --scheduler" in outcome.err
 
 
 @pytest.mark.covers("quickstart --folder")

@@ -21,7 +21,7 @@ def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> list[str]:
         The ids of the deleted versions, the oldest first; damaged versions count as the oldest.
 
     Raises:
-        ConfigurationError: `keep` is negative.
+        ConfigurationError: ``keep`` is negative.
         UnavailableError: The registry cannot be reached.
         CannotWriteError: The registry cannot be written.
     """

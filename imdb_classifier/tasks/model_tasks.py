@@ -251,7 +251,7 @@ def prune_models(keep: int, registry: str | None = None) -> dict[str, Any]:
         pruned: the ids of the deleted versions, the oldest first.
 
     Raises:
-        ConfigurationError: `keep` is negative.
+        ConfigurationError: ``keep`` is negative.
         UnavailableError: The registry cannot be reached.
         CannotWriteError: The registry cannot be written.
     """

@@ -10,7 +10,13 @@ from typing import Any, Final, Literal, Self, TypeVar
 
 from imdb_classifier.batch.inputs.discovery import DiscoveredFile, Discovery
 from imdb_classifier.batch.options import ScoreOptions, Selection
-from imdb_classifier.batch.outputs.provenance import changes, foreign, origin, provenance_in
+from imdb_classifier.batch.outputs.provenance import (
+    changes,
+    foreign,
+    origin,
+    provenance_in,
+    read_provenance,
+)
 from imdb_classifier.batch.outputs.publication import EarlierRun
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.errors import (
@@ -100,12 +106,15 @@ class ExistingOutputs:
         occupied = {os.path.join(output, name) for name in taken}
         return cls(names, frozenset(occupied.intersection(paths)))
 
-    def orphans(self, discovery: Discovery, source: str, earlier: EarlierRun) -> tuple[str, ...]:
+    def orphans(
+        self, discovery: Discovery, source: str, output: str, earlier: EarlierRun
+    ) -> tuple[str, ...]:
         """Return the names of outputs whose input no longer exists, sorted.
 
         Args:
             discovery: What the input consists of.
             source: The input.
+            output: The folder.
             earlier: The run that completed the folder. Outputs of another input have no input
                 here, and are no orphans.
         """
@@ -113,7 +122,11 @@ class ExistingOutputs:
             return ()
         names = {printable(name): name for name in self.names}
         gone = earlier.names - {file.name for file in discovery.files}
-        return tuple(sorted(names[name] for name in gone if name in names))
+        there = sorted(names[name] for name in gone if name in names)
+        # Another program may have written a file of that name since.
+        return tuple(
+            name for name in there if read_provenance(os.path.join(output, name)) is not None
+        )
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def _dry_run(
         model_id=scorer.bundle.model_id,
         files=tuple(forecast for forecast, _ in forecasts),
         ignored=discovery.ignored,
-        orphans=outputs.orphans(discovery, source, earlier),
+        orphans=outputs.orphans(discovery, source, output, earlier),
         seconds=sum(size.text for size in sizes) / _text_bytes_a_second(scorer),
         memory_bytes=_peak_memory()
         + COPIES * at_once * max((size.held for size in sizes), default=0)

@@ -108,7 +108,7 @@ class BatchRun:
                 assessed=assessed,
                 reused=reused,
                 earlier=earlier,
-                orphans=outputs.orphans(discovery, source, earlier),
+                orphans=outputs.orphans(discovery, source, output, earlier),
                 options=options,
                 selection=selection,
                 limits=limits,

@@ -345,3 +345,21 @@ def test_whatever_is_in_the_way_of_an_output_is_foreign(tmp_path: Path, scorer: 
     result = score_parquet(source, str(output), scorer)
     assert [file.error for file in plan.files] == [file.error for file in result.files]
     assert all("did not write it" in str(file.error) for file in result.files)
+
+
+def test_a_file_that_took_the_place_of_an_orphan_is_kept(tmp_path: Path, scorer: Scorer) -> None:
+    source, output = write(tmp_path / "in", "a.parquet", "b.parquet"), tmp_path / "out"
+    score_parquet(source, str(output), scorer)
+    (tmp_path / "in" / "b.parquet").unlink()
+    pq.write_table(pa.table({"mine": [1]}), output / "b.parquet")
+    result = score_parquet(source, str(output), scorer, selection=Selection(prune=True))
+    assert (result.orphans, result.pruned) == ((), ())
+    assert pq.read_schema(output / "b.parquet").names == ["mine"]
+
+
+def test_a_manifest_of_other_bytes_is_foreign(tmp_path: Path, scorer: Scorer) -> None:
+    source, output = write(tmp_path / "in", "a.parquet"), tmp_path / "out"
+    output.mkdir()
+    (output / "_MANIFEST.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(OutputExistsError, match="did not write"):
+        score_parquet(source, str(output), scorer)

@@ -106,7 +106,10 @@ def _manifest(path: str) -> dict[str, Any] | None:
     Raises:
         OutputExistsError: Another program wrote it.
     """
-    content = storage_of(path).read_text(path)
+    try:
+        content = storage_of(path).read_text(path)
+    except UnicodeDecodeError:
+        raise foreign(path) from None
     try:
         said = json.loads(content)
     except (ValueError, RecursionError):

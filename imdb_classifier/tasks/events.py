@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from prefect import get_client, get_run_logger
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
-from prefect.exceptions import MissingContextError
+from prefect.logging.handlers import APILogHandler
 from prefect.runtime import deployment, flow_run
 
 PREFIX: Final = "imdb-classifier"
@@ -88,23 +88,17 @@ def name_run(what: str, model_id: str) -> None:
         )
 
 
-class _RunLog(logging.Handler):
-    """Sends log lines to the log of the current run, or to the root logger outside of runs."""
+class _RunLog(APILogHandler):
+    """Sends log lines to the log of the current run, if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            logger = get_run_logger()
-        except MissingContextError:
-            logging.getLogger().handle(record)
-        else:
-            logger.log(record.levelno, "%s", record.getMessage())
+        if FlowRunContext.get() or TaskRunContext.get():
+            super().emit(record)
 
 
 def _log_to_runs() -> None:
     logger = logging.getLogger("imdb_classifier")
     logger.addHandler(_RunLog())
-    # The log of a run is also printed, so that each line would appear twice.
-    logger.propagate = False
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)
 

@@ -100,7 +100,7 @@ class ExistingOutputs:
             listing = storage.find(output, skip_unreadable=True)
         except OSError as error:
             raise cannot_write(output, error) from error
-        names = frozenset(listing.names())
+        names = frozenset(listing.names)
         taken = names.union(listing.folders, listing.ignored)
         paths = (file.target for file in discovery.files)
         occupied = {os.path.join(output, name) for name in taken}

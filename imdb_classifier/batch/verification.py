@@ -18,7 +18,7 @@ from imdb_classifier.batch.inputs.discovery import find_files
 from imdb_classifier.batch.inputs.reader import ScoredTexts, open_rows, text_path
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.appended_copy import copied_bytes
-from imdb_classifier.batch.outputs.provenance import read_provenance
+from imdb_classifier.batch.outputs.provenance import provenance_in
 from imdb_classifier.batch.outputs.publication import Publication
 from imdb_classifier.batch.parquet_footer.added_columns import extendable
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
@@ -204,27 +204,23 @@ class _FileCheck:
         self._path = path
         self._scorer = scorer
         self._rows_again = rows_again
-        self._footer = read_provenance(path)
-
-    @property
-    def _is_rewritten(self) -> bool:
-        return self._footer is not None and self._footer["options"]["on_null"] == "skip"
+        self._footer: dict[str, Any] | None = None
 
     def problems(self, listed: Mapping[str, Any]) -> Iterator[Problem]:
         """Those of the file itself; `listed` is what the manifest says of it, or empty."""
-        if self._footer is None:
-            yield Problem(
-                self.name, None, "Not written by imdb-classifier, or its footer is unreadable."
-            )
-            return
-        if self._footer["model_hash"] != self._scorer.bundle.model_hash:
-            yield Problem(self.name, None, f"Another model scored it: {self._footer['model_id']}.")
-            return
         try:
             with storage_of(self._path).reading(self._path) as copy:
-                footer = FileFooter.read(copy, self.name)
-                yield from self._problems_of_bytes(copy, footer, listed, self._footer)
-                yield from self._problems_of_rows(copy, footer, self._footer)
+                end = FileFooter.read(copy, self.name)
+                self._footer = provenance_in(end)
+                if self._footer is None:
+                    what = "Not written by imdb-classifier, or its footer is unreadable."
+                    yield Problem(self.name, None, what)
+                elif self._footer["model_hash"] != self._scorer.bundle.model_hash:
+                    what = f"Another model scored it: {self._footer['model_id']}."
+                    yield Problem(self.name, None, what)
+                else:
+                    yield from self._problems_of_bytes(copy, end, listed, self._footer)
+                    yield from self._problems_of_rows(copy, end, self._footer)
         except BadDataError as error:
             yield Problem(self.name, None, str(error))
         except OSError as error:
@@ -328,7 +324,8 @@ class _FileCheck:
             yield Problem(self.name, None, "Its input is gone.")
         elif self._footer is not None:
             path = self._source
-            columns = None if self._is_rewritten else self._footer["options"]["columns"]
+            is_rewritten = self._footer["options"]["on_null"] == "skip"
+            columns = None if is_rewritten else self._footer["options"]["columns"]
             try:
                 with storage_of(path).open(path) as stream:
                     footer = FileFooter.of(stream, path)
@@ -341,7 +338,7 @@ class _FileCheck:
                     or digest.hexdigest() != self._footer["input_sha256"]
                 ):
                     yield Problem(self.name, None, "Its input is no longer what was scored.")
-                elif copied != self._footer["copied_bytes"] and not self._is_rewritten:
+                elif copied != self._footer["copied_bytes"] and not is_rewritten:
                     yield Problem(self.name, None, "It does not begin with the bytes of its input.")
             except UnreadableFileError as error:
                 yield Problem(self.name, None, str(error))

@@ -111,7 +111,7 @@ class Registry:
         with reading(self.root):
             if storage.kind(versions) is None:
                 return []
-            parts = [name.split("/") for name in storage.find(versions).names()]
+            parts = [name.split("/") for name in storage.find(versions).names]
         return sorted(name for name, *file in parts if file == [SUMS_FILE] and name[0] != ".")
 
     def manifests(self) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from pyarrow import fs
 from imdb_classifier.storage.base import (
     ABSENT,
     SUFFIX,
-    Found,
     Kind,
     Listing,
     State,
@@ -31,7 +30,6 @@ from imdb_classifier.storage.paths import StrPath, is_remote, location_of
 __all__ = [
     "ABSENT",
     "SUFFIX",
-    "Found",
     "Kind",
     "Listing",
     "LocalStorage",

@@ -30,49 +30,29 @@ ABSENT: Final[State] = ()
 
 
 @dataclass(frozen=True)
-class Found:
-    """A file in a listing.
-
-    Attributes:
-        name: Its path relative to the folder that was listed.
-        size: Its length in bytes.
-        modified: When it was last written, in nanoseconds since 1970.
-    """
-
-    name: str
-    size: int
-    modified: int
-
-
-@dataclass(frozen=True)
 class Listing:
     """What is below a folder.
 
     Attributes:
-        files: The files, sorted by name.
+        names: The files, sorted, as paths relative to the folder.
         ignored: Names that cannot be used, sorted, each with the reason, as the end of a sentence
             that begins with the name.
         folders: The folders, whether or not there are files for the listing in them.
     """
 
-    files: tuple[Found, ...]
+    names: tuple[str, ...]
     ignored: Mapping[str, str]
     folders: frozenset[str]
 
     @classmethod
     def of(
         cls,
-        files: Iterable[Found] = (),
+        names: Iterable[str] = (),
         ignored: Mapping[str, str] | None = None,
         folders: Iterable[str] = (),
     ) -> Self:
         """Return a sorted listing."""
-        by_name = sorted(files, key=lambda file: file.name)
-        return cls(tuple(by_name), dict(sorted((ignored or {}).items())), frozenset(folders))
-
-    def names(self) -> list[str]:
-        """Return the names of the files."""
-        return [file.name for file in self.files]
+        return cls(tuple(sorted(names)), dict(sorted((ignored or {}).items())), frozenset(folders))
 
 
 class Storage(ABC):

@@ -23,7 +23,6 @@ from pyarrow import fs
 from imdb_classifier.errors import CannotWriteError, first_line
 from imdb_classifier.storage.base import (
     ABSENT,
-    Found,
     Kind,
     Listing,
     State,
@@ -136,11 +135,11 @@ class ObjectStorage(Storage):
             if not infos and self.filesystem.get_file_info(bucket).type == fs.FileType.NotFound:
                 raise _no_bucket(bucket)
         # Not relpath, which would turn an odd name into that of another object.
-        named = [(info.path.removeprefix(f"{key}/"), info) for info in infos if info.is_file]
-        wanted = [(name, info) for name, info in named if matches(name, pattern)]
-        odd = {name for name, _ in wanted if {"", ".", ".."} & set(name.split("/"))}
+        named = (info.path.removeprefix(f"{key}/") for info in infos if info.is_file)
+        wanted = [name for name in named if matches(name, pattern)]
+        odd = {name for name in wanted if {"", ".", ".."} & set(name.split("/"))}
         return Listing.of(
-            (Found(name, i.size, i.mtime_ns) for name, i in wanted if name not in odd),
+            (name for name in wanted if name not in odd),
             dict.fromkeys(odd, _ODD_KEY),
             (i.path.removeprefix(f"{key}/") for i in infos if not i.is_file),
         )

@@ -36,6 +36,10 @@ ENCODED_ROWS: Final = 2_048
 ENCODED_BYTES: Final = 1 << 22
 """Text that is encoded at a time, unless one is longer: the working arrays take 8 times as much."""
 
+_WORDS_PER_LOOKUP: Final = 16
+"""Arrow makes a hash table of the vocabulary at each call. Meanwhile, one of Python that is made
+once finds at least a 16th as many words as are in it."""
+
 _IN_WORD: Final = bytes(chr(byte) not in f"{FILTER} " for byte in range(256))
 """For each byte of UTF-8 text, 1 if it belongs to a word, else 0."""
 
@@ -103,6 +107,23 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
+    def positions(self, words: pa.Array) -> NDArray[np.int32]:
+        """Return the position of each word, or -1 where it is unknown: int32, (words,).
+
+        Args:
+            words: string, (words,), valid UTF-8 without nulls.
+        """
+        if len(words) < len(self) // _WORDS_PER_LOOKUP:
+            position_of = self._position_of
+            found = (position_of.get(word, -1) for word in words.to_pylist())
+            return np.fromiter(found, np.int32, len(words))
+        indices = pc.fill_null(pc.index_in(words, value_set=self.words), -1)
+        return np.asarray(indices, np.int32)
+
+    @cached_property
+    def _position_of(self) -> dict[str, int]:
+        return {word: position for position, word in enumerate(self.words.to_pylist())}
+
     def head(self, size: int) -> Vocabulary:
         """Return the `size` most frequent words, or all if there are fewer."""
         return Vocabulary(self.words[:size])
@@ -145,12 +166,9 @@ def encode(
     encoded = []
     for chunk in _chunks(texts):
         pieces, words_of_row = _split(chunk)
-        found = pc.index_in(pieces, value_set=vocabulary.words)
-        # Where `found` is null, its values are arbitrary.
-        positions = np.frombuffer(found.buffers()[1] or b"", np.int32)[found.offset :][: len(found)]
-        known = found.is_valid().to_numpy(zero_copy_only=False)
-        known &= positions < config.vocabulary_words
-        word_ids = np.where(known[::2], positions[::2] + np.int32(INDEX_FROM + 1), UNKNOWN)
+        positions = vocabulary.positions(pieces)[::2]
+        known = (positions >= 0) & (positions < config.vocabulary_words)
+        word_ids = np.where(known, positions + np.int32(INDEX_FROM + 1), UNKNOWN)
         encoded.append(_with_start(word_ids, words_of_row).tails(config.sequence_length))
     return TokenSequences(
         np.concatenate([part.ids for part in encoded] or [np.empty(0, np.int32)]),

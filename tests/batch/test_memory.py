@@ -23,7 +23,7 @@ from imdb_classifier.scoring.scorer import Scorer
 
 SMALL, TIMES = 40_000, 20
 MEBIBYTE = 1 << 20
-LONG = 60_000_000
+LONG = 300_000_000
 TIMES_A_TEXT = 11
 """How much memory a text takes, in its own size, as docs/explanation/limits.md says."""
 STATUS = Path("/proc/self/status")
@@ -33,32 +33,32 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def random_texts(rows: int, words: int) -> pa.Array:
+    """Return texts that do not compress well, of so many words each."""
+    vocabulary = pa.array([f"word{number:04}" for number in range(5_000)])
+    drawn = np.random.default_rng(0).integers(5_000, size=rows * words)
+    ends = pa.array(np.arange(0, rows * words + 1, words), pa.int32())
+    return pc.binary_join(pa.ListArray.from_arrays(ends, vocabulary.take(pa.array(drawn))), " ")
+
+
 def write(path: Path, rows: int) -> int:
-    """Write one row group of texts that do not compress well; return their size in bytes."""
-    generator = np.random.default_rng(0)
-    with pq.ParquetWriter(path, pa.schema([("text", pa.string())])) as writer:
-        words = pa.array([f"word{number}" for number in range(5_000)])
-        taken = words.take(pa.array(generator.integers(5_000, size=50 * rows)))
-        lists = pa.ListArray.from_arrays(
-            pa.array(np.arange(0, 50 * rows + 1, 50), pa.int32()), taken
-        )
-        texts = pc.binary_join(lists, " ")
-        writer.write_table(pa.table({"text": texts}), row_group_size=rows)
+    """Write one row group of texts; return their size in bytes."""
+    texts = random_texts(rows, words=50)
+    pq.write_table(pa.table({"text": texts}), path, row_group_size=rows)
     return int(texts.nbytes)
 
 
 def long_texts(path: Path) -> None:
-    """Write a small file of much text: 100 kB in each row, stored once in a dictionary."""
+    """Write a small file of 2 GB of text: 100 kB in each row, stored once in a dictionary."""
     text = pa.array(["A fine, slow film. " * 5_264]).dictionary_encode()
-    texts = text.take(pa.array(np.zeros(2_000, np.int32)))
+    texts = text.take(pa.array(np.zeros(20_000, np.int32)))
     pq.write_table(pa.table({"text": texts}), path)
     assert path.stat().st_size < 200_000
 
 
 def one_text(path: Path) -> None:
-    """Write a text of 60 MB."""
-    words = np.random.default_rng(0).integers(5_000, size=LONG // 9)
-    pq.write_table(pa.table({"text": [" ".join(f"word{number:04}" for number in words)]}), path)
+    """Write a text of 300 MB."""
+    pq.write_table(pa.table({"text": random_texts(1, LONG // 9)}), path)
 
 
 def wide_rows(path: Path) -> None:

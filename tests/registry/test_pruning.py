@@ -68,7 +68,7 @@ def test_versions_in_an_object_store_are_pruned(populate: Populate, bucket: str)
     registry = populate(f"{bucket}/models")
     assert prune(registry, 2) == [*"abcd"]
     assert registry.ids() == [*"ef"]
-    left = storage_of(registry.root).find(registry.root).names()
+    left = storage_of(registry.root).find(registry.root).names
     assert {name.split("/")[1].split(".")[0] for name in left} == {"e", "f"}
 
 

@@ -90,8 +90,8 @@ def test_a_tree_in_a_cloud(cloud: str, tmp_path: Path, scorer: Scorer) -> None:
     assert [file.status for file in second.files] == ["reused"] * 3
     score_parquet(f"{cloud}/in", tmp_path / "out", scorer, options)
     where = storage.absolute_location(f"{cloud}/out")
-    there = storage_of(where).find(where).names()
-    assert there == storage_of(str(tmp_path)).find(str(tmp_path / "out")).names()
+    there = storage_of(where).find(where).names
+    assert there == storage_of(str(tmp_path)).find(str(tmp_path / "out")).names
     for name in set(there) - {"_MANIFEST.json"}:
         with storage_of(where).reading(f"{where}/{name}") as copy:
             assert Path(copy).read_bytes() == (tmp_path / "out" / name).read_bytes()
@@ -100,7 +100,7 @@ def test_a_tree_in_a_cloud(cloud: str, tmp_path: Path, scorer: Scorer) -> None:
     assert [file.name for file in some.files] == ["day=1/b c.parquet", "day=2/ü.parquet"]
     storage_of(where).delete(f"{where}/a.parquet")
     storage_of(where).delete(f"{where}/a.parquet")
-    assert "a.parquet" not in storage_of(where).find(where).names()
+    assert "a.parquet" not in storage_of(where).find(where).names
 
 
 def test_models_and_reviews_in_a_cloud(cloud: str, tiny_bundle: Bundle) -> None:

@@ -67,7 +67,7 @@ def test_every_path_may_be_an_object_s(
     assert run("models", "show", by_path, "--json").json["path"] == by_path
     report_to = ("--output", f"{bucket}/report")
     assert run("evaluate", *data, "--model", "@challenger", *report_to).code == 0
-    assert len(storage_of(bucket).find(f"{bucket}/report").files) == 3
+    assert len(storage_of(bucket).find(f"{bucket}/report").names) == 3
     places = (f"{bucket}/imdb/test-*.parquet", f"{bucket}/scored")
     unapproved = ("--model", "@challenger", "--allow-unapproved")
     assert run("plan", *places, *unapproved, "--json").json["totals"]["files_to_score"] == 1
@@ -162,7 +162,7 @@ def test_killed_while_it_writes_objects(
 
     def written() -> dict[str, bytes]:
         there = storage_of(output)
-        names = there.find(output).names() if there.kind(output) else []
+        names = there.find(output).names if there.kind(output) else []
         return {name: there.open(f"{output}/{name}").read() for name in names}
 
     began = time.perf_counter()

@@ -62,7 +62,7 @@ def tree(bucket: str) -> str:
 
 
 def names(folder: str) -> list[str]:
-    return storage_of(folder).find(folder).names()
+    return list(storage_of(folder).find(folder).names)
 
 
 SCORED = ["_MANIFEST.json", "_SUCCESS", "a.parquet", "day=1/b c.parquet", "day=2/ü.parquet"]

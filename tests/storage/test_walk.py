@@ -43,10 +43,7 @@ def tree(tmp_path: Path) -> Path:
 def test_symbolic_links_are_followed(tree: Path, pattern: str | None) -> None:
     found = listed(tree, pattern)
     names = ["2024/a.parquet", "2025/a.parquet", "b.parquet", "latest/a.parquet"]
-    assert (found.names(), found.ignored) == (names, {})
-    for file in found.files:
-        status = (tree / file.name).stat()
-        assert (file.size, file.modified) == (status.st_size, status.st_mtime_ns)
+    assert (list(found.names), found.ignored) == (names, {})
 
 
 @pytest.mark.parametrize("pattern", [None, "**/*"])
@@ -55,7 +52,7 @@ def test_links_that_lead_back_are_named_and_left(tree: Path, pattern: str | None
     (tree / "2024" / "itself.parquet").symlink_to("itself.parquet")
     (tree / "gone.parquet").symlink_to("nothing")
     found = listed(tree, pattern)
-    assert found.names() == ["2024/a.parquet", "2025/a.parquet", "b.parquet", "latest/a.parquet"]
+    assert list(found.names) == ["2024/a.parquet", "2025/a.parquet", "b.parquet", "latest/a.parquet"]
     assert found.ignored == {
         "2024/itself.parquet": LOOP,
         "2024/up": LOOP,
@@ -91,7 +88,7 @@ def test_a_folder_that_cannot_be_read_is_an_error(
     with pytest.raises(PermissionError, match="2024"):
         listed(tree, pattern)
     # Other folders can still be read.
-    assert listed(tree, "2025/*.parquet").names() == ["a.parquet"]
+    assert list(listed(tree, "2025/*.parquet").names) == ["a.parquet"]
 
 
 @pytest.mark.parametrize("name", ["pipe.parquet", "/dev/zero"])
@@ -119,16 +116,16 @@ def test_only_folders_that_can_hold_a_match_are_read(
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", noted)
-    assert listed(tree, "*/a.parquet").names() == [
+    assert list(listed(tree, "*/a.parquet").names) == [
         "2024/a.parquet",
         "2025/a.parquet",
         "latest/a.parquet",
     ]
     assert len(read) == 4
     read.clear()
-    assert listed(tree, "*.parquet").names() == ["b.parquet"]
+    assert list(listed(tree, "*.parquet").names) == ["b.parquet"]
     assert read == [str(tree)]
-    assert listed(tree, "nothing/*/a.parquet").names() == []
+    assert list(listed(tree, "nothing/*/a.parquet").names) == []
 
 
 def test_keys_that_no_path_can_name_are_listed_with_the_reason(

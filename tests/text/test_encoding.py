@@ -159,6 +159,15 @@ def test_equals_keras_own_steps(texts: list[str]) -> None:
     )
 
 
+def test_few_words_get_the_ids_that_many_get() -> None:
+    vocabulary = Vocabulary([f"élan{rank}" for rank in range(200)])
+    config = EncodingConfig(num_words=150, sequence_length=500)
+    texts = [f"ÉLAN{number} film, élan{number + 1}!" for number in range(0, 200, 7)]
+    together = ids_of(encode(pa.array(texts), vocabulary, config))
+    assert together[1] == [1, 11, 2, 12]
+    assert together == [ids_of(encode(pa.array([text]), vocabulary, config))[0] for text in texts]
+
+
 def test_vocabulary_is_counted_by_frequency_then_appearance() -> None:
     texts = pa.chunked_array([["b a b", "c, A!"], ["d b"]])
     assert Vocabulary.count(texts).words.to_pylist() == ["b", "a", "c", "d"]

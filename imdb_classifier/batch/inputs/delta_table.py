@@ -94,7 +94,7 @@ def _copy_log(table: str, copy: Path) -> None:
     """Copy the part of the log that decides the current state: from its last checkpoint on."""
     storage = storage_of(table)
     log = os.path.join(table, DELTA_LOG)
-    names = storage.find(log).names()
+    names = storage.find(log).names
     first = 0
     if _LAST_CHECKPOINT in names:
         with suppress(ValueError, LookupError, TypeError):

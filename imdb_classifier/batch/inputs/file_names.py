@@ -71,7 +71,7 @@ def choose_files(
     other_suffix = f"does not end in {_SUFFIXES}; the pattern '{pattern}' reads any name"
     chosen: list[str] = []
     reasons = {name: why for name, why in listing.ignored.items() if not is_hidden(name)}
-    for name in listing.names():
+    for name in listing.names:
         if is_hidden(name):
             # Other hidden files are what programs note for themselves.
             if is_parquet(name) and not name.startswith(f"{QUARANTINE}/"):

@@ -131,7 +131,9 @@ class RowReader:
 
     def _pieces(self, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         try:
-            for batch in self._file.iter_batches(batch_size=READ_ROWS, columns=columns):
+            for batch in self._file.iter_batches(
+                READ_ROWS, columns=columns, use_threads=self.rows > CHUNK_ROWS
+            ):
                 yield from _halves(batch)
         except (OSError, pa.ArrowException) as error:
             if is_fault(error):
@@ -336,7 +338,7 @@ def open_rows(
                 metadata=metadata or footer.metadata,
                 page_checksum_verification=True,
                 pre_buffer=False,
-                buffer_size=READ_BUFFER_BYTES,
+                buffer_size=min(READ_BUFFER_BYTES, footer.file_bytes),
             )
             reader = RowReader(file, footer.name)
         yield reader

@@ -78,4 +78,4 @@ def _tables_around(root: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_iceberg(log: str) -> bool:
-    return any(name.endswith(".metadata.json") for name in storage_of(log).find(log).names())
+    return any(name.endswith(".metadata.json") for name in storage_of(log).find(log).names)

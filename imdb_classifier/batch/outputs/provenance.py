@@ -47,14 +47,10 @@ def read_provenance(path: str) -> dict[str, Any] | None:
 
 
 def provenance_in(footer: FileFooter) -> dict[str, Any] | None:
-    """What scoring wrote into a footer, or None where it did not write it.
-
-    Raises:
-        UnreadableFileError: The file is not Parquet, or its footer is damaged.
-    """
+    """What scoring wrote into a footer, or None where it did not write it."""
     try:
         found = json.loads((footer.metadata.metadata or {}).get(FOOTER_KEY, b"null"))
-    except ValueError:
+    except (UnreadableFileError, ValueError):
         return None
     # Other programs copy the keys of a footer to files that they write.
     is_ours = isinstance(found, dict) and found.get("data_bytes") == footer.begins_at

@@ -288,11 +288,12 @@ class Publication:
 
     def _said(self) -> dict[str, Any] | None:
         storage = storage_of(self.output)
+        self._found: tuple[str, ...]
         if storage.kind(self.output) != "folder":
-            self._root, self._found = os.path.dirname(self.output), [os.path.basename(self.output)]
+            self._root, self._found = os.path.dirname(self.output), (os.path.basename(self.output),)
             self.files = {printable(name): {} for name in self._found}
             return read_provenance(self.output)
-        self._root, self._found = self.output, storage.find(self.output).names()
+        self._root, self._found = self.output, storage.find(self.output).names
         if SUCCESS_FILE not in self._found:
             return None
         manifest = os.path.join(self.output, RUN_MANIFEST_FILE)

@@ -272,7 +272,7 @@ def _check_rows(
                 stream, metadata=footer.metadata, page_checksum_verification=True, pre_buffer=False
             ) as file,
         ):
-            for batch in file.iter_batches(columns=names):
+            for batch in file.iter_batches(columns=names, use_threads=False):
                 labels, probabilities = (batch.column(name) for name in names)
                 positive = pc.sum(pc.equal(labels, POSITIVE)).as_py() or 0
                 written["positive"] += positive

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 from errno import ELOOP
 from typing import Final
 
-from imdb_classifier.storage.base import Found, Listing, leads_to, matches
+from imdb_classifier.storage.base import Listing, leads_to, matches
 
 _LOOP: Final = "is a symbolic link that leads back to itself or to a folder around it"
 _NOTHING: Final = "is a symbolic link to nothing"
@@ -27,7 +26,7 @@ def list_files(root: str, pattern: str = "**", *, skip_unreadable: bool = False)
     Raises:
         OSError: A folder cannot be read.
     """
-    files: list[Found] = []
+    names: list[str] = []
     ignored: dict[str, str] = {}
     folders: list[str] = []
     pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
@@ -49,23 +48,21 @@ def list_files(root: str, pattern: str = "**", *, skip_unreadable: bool = False)
             for entry in entries:
                 inner = os.path.join(name, entry.name)
                 try:
-                    is_folder = entry.is_dir()
-                    folders += [inner] if is_folder else []
-                    if not (leads_to if is_folder else matches)(inner, pattern):
-                        continue
-                    status = entry.stat()
+                    is_folder, is_file = entry.is_dir(), entry.is_file()
                 except OSError as error:
-                    if isinstance(error, FileNotFoundError) and entry.is_symlink():
-                        ignored[inner] = _NOTHING
-                    elif error.errno == ELOOP:
-                        ignored[inner] = _LOOP
-                    elif not isinstance(error, FileNotFoundError):  # deleted meanwhile
+                    if error.errno != ELOOP:
                         raise
+                    ignored[inner] = _LOOP
+                    continue
+                folders += [inner] if is_folder else []
+                if not (leads_to if is_folder else matches)(inner, pattern):
                     continue
                 if is_folder:
                     pending.append((inner, above | {inode}))
-                elif stat.S_ISREG(status.st_mode):
-                    files.append(Found(inner, status.st_size, status.st_mtime_ns))
-                else:
+                elif is_file:
+                    names.append(inner)
+                elif os.path.exists(entry.path):
                     ignored[inner] = _SPECIAL
-    return Listing.of(files, ignored, folders)
+                elif entry.is_symlink():  # else deleted meanwhile
+                    ignored[inner] = _NOTHING
+    return Listing.of(names, ignored, folders)

@@ -38,8 +38,8 @@ from imdb_classifier.storage import is_fault, readable, storage_of
 READ_BUFFER_BYTES: Final = 1 << 20
 READ_ROWS: Final = 128
 """Rows that are decoded at a time. How long their texts are shows only then."""
-CHUNK_BYTES: Final = 1 << 25
-"""Columns of a chunk at the most, but for the last rows that were decoded: 32 MiB."""
+CHUNK_BYTES: Final = 1 << 23
+"""Columns of a chunk at the most, but for the last rows that were decoded: 8 MiB."""
 PIECE_BYTES: Final = 1 << 30
 """Of decoded rows that become one Arrow array of strings, at the most, unless one row is larger."""
 

@@ -16,8 +16,8 @@ from imdb_classifier.text.batch_profile import BatchProfile
 
 CHUNKS_AHEAD: Final = 16
 """Chunks read ahead of the one that is written, at the least, so that no thread waits for it."""
-BYTES_AHEAD: Final = 1 << 26
-"""Columns read ahead at the most, unless one chunk is larger: 64 MiB."""
+BYTES_AHEAD: Final = 1 << 25
+"""Columns read ahead at the most, unless one chunk is larger: 32 MiB."""
 
 
 @dataclass(frozen=True)

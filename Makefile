@@ -8,6 +8,7 @@ PYTEST := python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reor
 # hardly depend on the versions of Python and packages.
 WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --ignore tests/ui \
   --ignore tests/test_benchmarks.py --ignore-glob 'tests/flows/test_deploy*' \
+  --ignore tests/flows/test_containers.py --ignore tests/flows/test_guides.py \
   --ignore tests/flows/test_outages.py --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py
 # Packages of JavaScript, for tests.
 NODE := build/node

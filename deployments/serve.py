@@ -1,13 +1,14 @@
 """Run the deployments of ``prefect.yaml`` from one process, without a work pool or worker.
 
-Stopping the process leaves the
-schedules active: runs that fall due meanwhile start late, once it runs again.
+Stopping the process leaves the schedules active: runs that fall due meanwhile start late, once it
+runs again.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,25 +30,52 @@ RUNS_AT_ONCE: Final = 4
 """One per deployment; without a limit, all late runs after a long pause would start together."""
 
 
-def configured_deployments(parameters: dict[str, dict[str, str]]) -> list[RunnerDeployment]:
-    """Return the deployments of ``prefect.yaml``.
+def configured_deployments(
+    parameters: dict[str, str], cron: str | None = None
+) -> list[RunnerDeployment]:
+    """Return the deployments of ``prefect.yaml`` that the installed packages can run.
 
     Args:
-        parameters: Flow parameters by deployment; they override those in the file.
+        parameters: Flow parameters of ``nightly``; they override those in the file.
+        cron: Schedule of ``nightly``, in UTC; None for that in the file.
+
+    Raises:
+        ConfigurationError: `cron` is not a cron expression.
     """
-    configured = yaml.safe_load((HERE / "prefect.yaml").read_text("utf-8"))
-    return [
-        _deployment(entry, parameters.get(entry["name"], {})) for entry in configured["deployments"]
-    ]
+    configured = yaml.safe_load((HERE / "prefect.yaml").read_text("utf-8"))["deployments"]
+    (nightly,) = (entry for entry in configured if entry["name"] == "nightly")
+    nightly["parameters"] |= parameters
+    if cron is not None:
+        _check_cron(cron)
+        nightly["schedules"] = [{"cron": cron, "timezone": "UTC", "slug": "nightly"}]
+    if find_spec("tensorflow") is None:
+        print(
+            "Nothing will be trained or evaluated, because TensorFlow is not installed. "
+            "Install it with: pip install 'imdb-classifier[train]'",
+            file=sys.stderr,
+        )
+        configured = [e for e in configured if not {"train", "evaluate"} & {*e["tags"]}]
+    return [_deployment(entry) for entry in configured]
 
 
-def _deployment(entry: dict[str, Any], parameters: dict[str, str]) -> RunnerDeployment:
+def _check_cron(cron: str) -> None:
+    try:
+        Schedule(cron=cron)
+    except ValueError as error:
+        raise ConfigurationError(
+            "--cron must be a cron expression.",
+            f"It is '{cron}'.",
+            'Give minute, hour, day, month and weekday, such as "0 4 * * *" for 4:00 every night.',
+        ) from error
+
+
+def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
     flow: Any = load_flow_from_entrypoint(entry["entrypoint"])
     deployment: RunnerDeployment = flow.to_deployment(
         name=entry["name"],
         description=entry["description"],
         tags=entry["tags"],
-        parameters=entry["parameters"] | parameters,
+        parameters=entry["parameters"],
         schedules=[Schedule(**schedule) for schedule in entry.get("schedules", [])],
         triggers=[DeploymentEventTrigger(**trigger) for trigger in entry.get("triggers", [])],
         concurrency_limit=ConcurrencyLimitConfig(**entry["concurrency_limit"]),
@@ -82,13 +110,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run the deployments from this process.")
     parser.add_argument("--source", help="Parquet files to score. Default: as in prefect.yaml.")
     parser.add_argument("--output", help="Folder for scored files. Default: as in prefect.yaml.")
+    parser.add_argument("--cron", help="When to score, in UTC. Default: as in prefect.yaml.")
     arguments = vars(parser.parse_args())
+    cron = arguments.pop("cron")
     try:
         # Absolute, because this may be started in another folder next time.
         given = {
             name: absolute_location(value) for name, value in arguments.items() if value is not None
         }
-        deployments = configured_deployments({"nightly": given})
+        deployments = configured_deployments(given, cron)
         check_not_in_a_pool(deployments)
     except ImdbClassifierError as error:
         print(f"Error: {error}", file=sys.stderr)

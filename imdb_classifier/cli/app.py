@@ -115,8 +115,14 @@ def serve(
     output: Annotated[
         str | None, typer.Option(help="Folder for the scored files. Default: as in prefect.yaml.")
     ] = None,
+    cron: Annotated[
+        str | None,
+        typer.Option(
+            help='When to score, in UTC, e.g. "30 1 * * *" for 1:30. Default: as in prefect.yaml.'
+        ),
+    ] = None,
 ) -> None:
     """Retrain every week and score every night until stopped."""
     from imdb_classifier.cli.commands.flow_commands import serve as serve_deployments
 
-    serve_deployments(source, output)
+    serve_deployments(source, output, cron)

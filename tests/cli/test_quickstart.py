@@ -59,7 +59,7 @@ def test_prefect_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     for call in (
         lambda: quickstart.run(tmp_path / "quickstart"),
-        lambda: flow_commands.serve(None, None),
+        lambda: flow_commands.serve(None, None, None),
         lambda: flow_commands.score_by_flow(source="in", output="out"),
     ):
         with pytest.raises(MissingExtraError, match=r"pip install 'imdb-classifier\[flows\]'"):

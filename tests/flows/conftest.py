@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -43,6 +44,13 @@ SCORE_PROGRAM = [
     "score_parquet(*sys.argv[1:3], registry='none')",
 ]
 """Runs the flow; its arguments are input and output."""
+
+
+def commands(guide: str) -> list[str]:
+    """Every line of a guide's blocks of shell commands, without its comment."""
+    page = (CHECKOUT / "docs" / "guides" / guide).read_text("utf-8")
+    lines = "".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).splitlines()
+    return [re.sub(r"\s+# .*", "", line) for line in lines]
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -55,7 +55,9 @@ def deployed(server: Any) -> Iterator[None]:
 
 def test_prefect_knows_every_key(server: Any, prefect_yaml: dict[str, Any]) -> None:
     # Prefect ignores unknown keys silently.
-    assert set(prefect_yaml) <= set(PrefectYamlModel.model_fields)
+    assert set(prefect_yaml) - {"definitions"} <= set(PrefectYamlModel.model_fields)
+    for pool in prefect_yaml["definitions"].values():
+        assert set(pool) <= set(WorkPoolConfig.model_fields)
     for entry in prefect_yaml["deployments"]:
         assert set(entry) <= set(DeploymentConfig.model_fields)
         assert set(entry["concurrency_limit"]) <= set(ConcurrencyLimitSpec.model_fields)

@@ -80,9 +80,9 @@ def test_a_schedule_runs(server: Any, serve: str, reviews: Path, tmp_path: Path)
     assert scored["sentiment_label"].to_pylist() == ["positive", None, "negative"]
 
 
-@pytest.mark.covers("serve --source", "serve --output")
+@pytest.mark.covers("serve --source", "serve --output", "serve --cron")
 @pytest.mark.parametrize(("remote", "local"), [("source", "output"), ("output", "source")])
-def test_uris_stay_and_local_paths_become_absolute(
+def test_the_command_says_what_is_scored_and_when(
     server: Any, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: str, local: str
 ) -> None:
     became: list[str] = []
@@ -92,13 +92,24 @@ def test_uris_stay_and_local_paths_become_absolute(
         sys.exit(0)
 
     monkeypatch.setattr(os, "execv", execv)
-    run("serve", f"--{remote}", "s3://bucket/reviews", f"--{local}", "films/reviews")
+    paths = (f"--{remote}", "s3://bucket/reviews", f"--{local}", "films/reviews")
+    run("serve", *paths, "--cron", "30 1 * * *")
 
     def served() -> bool:
         return bool(server.is_deployed("score-parquet/nightly"))
 
     with server.running(became[1:], tmp_path, "the deployment was there", served):
-        parameters = server.deployment("score-parquet/nightly")["parameters"]
+        nightly = server.deployment("score-parquet/nightly")
     server.delete("deployments")
+    (schedule,) = nightly["schedules"]
+    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("30 1 * * *", "UTC")
+    parameters = nightly["parameters"]
+    # URIs stay as they are, and local paths become absolute.
     assert parameters[remote] == "s3://bucket/reviews"
     assert parameters[local] == str(tmp_path / "films" / "reviews")
+
+
+def test_a_schedule_is_a_cron_expression(server: Any, serve: str, tmp_path: Path) -> None:
+    done = server.run([serve, "--cron", "every night"], tmp_path)
+    assert done.returncode == 78
+    assert "--cron must be a cron expression. It is 'every night'." in done.stderr

@@ -39,12 +39,13 @@ def score_by_flow(**parameters: Any) -> RunResult:
     return result
 
 
-def serve(source: str | None, output: str | None) -> NoReturn:
+def serve(source: str | None, output: str | None, cron: str | None) -> NoReturn:
     """Replace this process with one that runs the scheduled deployments until it is stopped.
 
     Args:
         source: Parquet files to score every night; None for those in ``prefect.yaml``.
         output: Folder for the scored files; None for the one in ``prefect.yaml``.
+        cron: When to score, in UTC; None for the schedule in ``prefect.yaml``.
 
     Raises:
         MissingExtraError: Prefect is not installed.
@@ -61,7 +62,7 @@ def serve(source: str | None, output: str | None) -> NoReturn:
             "It was not found in the package or next to it.",
             "Reinstall imdb-classifier.",
         )
-    options = {"--source": source, "--output": output}
+    options = {"--source": source, "--output": output, "--cron": cron}
     given = [part for name, value in options.items() if value for part in (name, value)]
     command = [sys.executable, str(program), *given]
     # Replaces this process, so that stopping it by its id stops the server as well.

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from imdb_classifier.evaluation.promotion import Gates
     from imdb_classifier.model.bundle import Bundle, load_bundle
     from imdb_classifier.monitoring.drift import Drift, DriftLimits
+    from imdb_classifier.registry.access import ChampionChangedError
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.reviews.dataset import Reviews
     from imdb_classifier.reviews.download import DownloadError
@@ -72,6 +73,7 @@ __all__ = [
     "Bundle",
     "BundleError",
     "CannotWriteError",
+    "ChampionChangedError",
     "ChecksumError",
     "ColumnExistsError",
     "ConfigurationError",
@@ -134,6 +136,7 @@ _MODULE_OF = {
         "evaluation.promotion": ["Gates"],
         "model.bundle": ["Bundle", "load_bundle"],
         "monitoring.drift": ["Drift", "DriftLimits"],
+        "registry.access": ["ChampionChangedError"],
         "registry.versions": ["Registry"],
         "reviews.dataset": ["Reviews"],
         "reviews.download": ["DownloadError"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
@@ -68,7 +68,7 @@ class Decision:
 
     Attributes:
         promote: Whether the model is promoted.
-        reason: The decision as one sentence.
+        reason: The decision as one sentence, and what was unusual about it.
         challenger: The new model's id.
         champion: The id of the champion that it was compared with.
         checks: The results of all checks.
@@ -103,6 +103,7 @@ def decide(
     gates: Gates,
     label_changes: LabelChanges | None = None,
     further: tuple[Check, ...] = (),
+    notes: Sequence[str] = (),
 ) -> Decision:
     """Decide whether a model is promoted: it must pass every check.
 
@@ -114,6 +115,7 @@ def decide(
         gates: Limits that the model must meet.
         label_changes: What would change in an unlabeled batch, if there is one.
         further: Results of checks made elsewhere.
+        notes: What was unusual about the comparison, as sentences.
     """
     checks = (
         *_absolute(challenger, gates),
@@ -133,7 +135,7 @@ def decide(
     )
     return Decision(
         promote=not failed,
-        reason=f"{comparison}: {verdict}.",
+        reason=" ".join([f"{comparison}: {verdict}.", *notes]),
         challenger=ours,
         champion=theirs,
         checks=checks,

@@ -39,22 +39,37 @@ class PromotionOutcome(TypedDict):
     """The decision on a model.
 
     Attributes:
-        promote: Whether it was promoted.
-        reason: The decision as one sentence.
+        promote: Whether the model is the champion now.
+        reason: The decision as one sentence, and what was unusual about it.
         challenger: The model's id.
-        champion: The id of the champion that it was compared with.
-        challenger_accuracy: Share of the test rows that the model labels correctly, in [0, 1].
-        champion_accuracy: The same of the champion.
-        rows: Number of test rows.
+        champion: The id of the model that it was compared with; its own if it was the champion
+            already, and nothing was decided.
+        challenger_accuracy: Share of the test rows that the model labels correctly, in [0, 1]; None
+            if nothing was decided.
+        champion_accuracy: The same of the model that it was compared with.
+        rows: Number of test rows; 0 if nothing was decided.
     """
 
     promote: bool
     reason: str
     challenger: str
     champion: str
-    challenger_accuracy: float
-    champion_accuracy: float
+    challenger_accuracy: float | None
+    champion_accuracy: float | None
     rows: int
+
+
+def already_champion(model_id: str) -> PromotionOutcome:
+    """Return the outcome for a model that is the champion already."""
+    return {
+        "promote": True,
+        "reason": f"{model_id} is the champion already; nothing was decided.",
+        "challenger": model_id,
+        "champion": model_id,
+        "challenger_accuracy": None,
+        "champion_accuracy": None,
+        "rows": 0,
+    }
 
 
 class RollbackOutcome(TypedDict):

@@ -1,49 +1,61 @@
-"""Errors for a registry that cannot be read or written."""
+"""Errors for a registry that cannot be read or written, or that another run has changed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
-from imdb_classifier.errors import CannotWriteError, UnavailableError
+from imdb_classifier.errors import CannotWriteError, ImdbClassifierError, UnavailableError
 
 REGISTRY_VARIABLE: Final = "IMDB_CLASSIFIER_REGISTRY"
 
-_WAY_OUT: Final = (
-    f"Check your permissions, or choose another one with `registry` or {REGISTRY_VARIABLE}."
-)
+
+class ChampionChangedError(CannotWriteError):
+    """Another run has changed the champion, which this one was about to replace.
+
+    Attributes:
+        expected: The id of the champion before.
+        found: The id of the champion now.
+    """
+
+    may_pass = True
+
+    def __init__(self, expected: str, found: str) -> None:
+        self.expected, self.found = expected, found
+        super().__init__(
+            "A champion is only replaced while it is the one that was found at the start.",
+            f"It was {expected}; another run has made it {found}.",
+            "List the models with `imdb-classifier models list`, and try again.",
+        )
 
 
-@contextmanager
-def reading(folder: str) -> Iterator[None]:
+def reading(folder: str) -> AbstractContextManager[None]:
     """Raise an error that names the folder if reading fails.
 
     Raises:
         UnavailableError: The registry cannot be read.
     """
-    try:
-        yield
-    except OSError as error:
-        raise UnavailableError(
-            "The registry must be readable.",
-            f"Reading {folder} failed: {error.strerror or error}.",
-            _WAY_OUT,
-        ) from error
+    return _named(UnavailableError, "readable", f"Reading {folder}")
 
 
-@contextmanager
-def writing(folder: str) -> Iterator[None]:
+def writing(folder: str) -> AbstractContextManager[None]:
     """Raise an error that names the folder if writing fails.
 
     Raises:
         CannotWriteError: The registry cannot be written.
     """
+    return _named(CannotWriteError, "writable", f"Writing to {folder}")
+
+
+@contextmanager
+def _named(kind: type[ImdbClassifierError], able: str, attempt: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CannotWriteError(
-            "The registry must be writable.",
-            f"Writing to {folder} failed: {error.strerror or error}.",
-            _WAY_OUT,
+        raise kind(
+            f"The registry must be {able}.",
+            f"{attempt} failed: {error.strerror or error}.",
+            "Check your permissions, or choose another one with `registry` or "
+            f"{REGISTRY_VARIABLE}.",
         ) from error

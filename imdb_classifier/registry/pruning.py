@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.registry.versions import Registry
 
@@ -23,7 +25,7 @@ def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> list[str]:
     Raises:
         ConfigurationError: ``keep`` is negative.
         UnavailableError: The registry cannot be reached.
-        CannotWriteError: The registry cannot be written.
+        CannotWriteError: The registry cannot be written, or another run is changing it.
     """
     if keep < 0:
         raise ConfigurationError(
@@ -31,15 +33,18 @@ def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> list[str]:
             f"It is {keep}.",
             "Choose another `keep`.",
         )
-    created = {manifest["model_id"]: manifest["created_at"] for manifest in registry.manifests()}
-    versions = sorted(registry.ids(), key=lambda name: (created.get(name, ""), name))
-    aliased = registry.aliases().values()
-    pruned = [
-        name
-        for name in versions[: max(len(versions) - keep, 0)]
-        if name not in aliased and not registry.is_undecided(name)
-    ]
-    if not dry_run:
-        for name in pruned:
-            registry.delete(name)
+    # Locked, so that no version becomes the champion while it is deleted.
+    with nullcontext() if dry_run else registry.changing():
+        manifests = registry.manifests()
+        created = {manifest["model_id"]: manifest["created_at"] for manifest in manifests}
+        versions = sorted(registry.ids(), key=lambda name: (created.get(name, ""), name))
+        aliased = registry.aliases().values()
+        pruned = [
+            name
+            for name in versions[: max(len(versions) - keep, 0)]
+            if name not in aliased and not registry.is_undecided(name)
+        ]
+        if not dry_run:
+            for name in pruned:
+                registry.delete(name)
     return pruned

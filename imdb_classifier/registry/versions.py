@@ -17,7 +17,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import platformdirs
 
@@ -37,15 +37,17 @@ from imdb_classifier.model.bundle import (
     load_bundle,
 )
 from imdb_classifier.model.bundle_writer import with_evaluation
-from imdb_classifier.registry.access import REGISTRY_VARIABLE, reading, writing
-from imdb_classifier.registry.records import stamped
+from imdb_classifier.registry.access import (
+    REGISTRY_VARIABLE,
+    ChampionChangedError,
+    reading,
+    writing,
+)
+from imdb_classifier.registry.records import ALIASES, Records
 from imdb_classifier.storage import is_remote, storage_of
-from imdb_classifier.storage.files import to_json
 from imdb_classifier.storage.paths import StrPath, location_of
 from imdb_classifier.version import __version__
 
-Alias = Literal["champion", "challenger", "previous"]
-ALIASES: Final[tuple[Alias, ...]] = ("champion", "challenger", "previous")
 CHAMPION: Final = "@champion"
 logger = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ def bundled_path() -> Path:
 
 
 @dataclass(frozen=True)
-class Registry:
+class Registry(Records):
     """A folder of versions and aliases; it does not have to exist to be read.
 
     Attributes:
@@ -70,8 +72,6 @@ class Registry:
         >>> registry.load("@champion").recipe.name  # the bundled model, until another is promoted
         'production'
     """
-
-    root: str
 
     @classmethod
     def at(cls, root: StrPath | None = None) -> Registry:
@@ -134,26 +134,17 @@ class Registry:
                 found.append(manifest)
         return found
 
-    def aliases(self) -> dict[str, str]:
-        """Return the aliases that are set, with the id that each points to.
+    def champion_id(self) -> str:
+        """Return the id of the champion, also if its version is damaged or missing.
 
         Raises:
             UnavailableError: The registry cannot be reached.
         """
-        storage = storage_of(self.root)
-        files = {alias: f"{self.root}/{alias}" for alias in ALIASES}
-        with reading(self.root):
-            return {
-                alias: storage.read_text(file).strip()
-                for alias, file in files.items()
-                if storage.kind(file) == "file"
-            }
+        return self.aliases().get("champion") or load_bundle(bundled_path()).model_id
 
     def aliases_of(self, model_id: str) -> list[str]:
         """Return the aliases that point to a version or to the bundled model."""
-        aliases = self.aliases()
-        if "champion" not in aliases:
-            aliases["champion"] = self.load(CHAMPION).model_id
+        aliases = {"champion": self.champion_id(), **self.aliases()}
         return [alias for alias in ALIASES if aliases.get(alias) == model_id]
 
     def bundles(self) -> tuple[list[Bundle], dict[str, str]]:
@@ -185,27 +176,28 @@ class Registry:
 
         Raises:
             UnknownModelError: There is no such model.
-            BundleError: The model is damaged.
+            BundleError: The model is damaged, or an alias names a version that is missing.
             UnavailableError: The registry or the bundle cannot be reached.
         """
         name = location_of(reference)
-        aliases: Mapping[str, str] = self.aliases()
+        aliases, ids = self.aliases(), self.ids()
         if name == CHAMPION and "champion" not in aliases:
             return load_bundle(bundled_path())
-        if name.startswith("@"):
-            name = aliases.get(name[1:], name)
-        location = self._version(name) if name in self.ids() else name
+        model_id = aliases.get(name[1:], name) if name.startswith("@") else name
+        location = self._version(model_id) if model_id in ids else name
         with reading(self.root):
-            if not name.startswith("@") and storage_of(location).kind(location) == "folder":
+            if not location.startswith("@") and storage_of(location).kind(location) == "folder":
                 return load_bundle(location)
         bundled = load_bundle(bundled_path())
-        if name == bundled.model_id:
+        if model_id == bundled.model_id:
             return bundled
-        known = [
-            CHAMPION,
-            *(f"@{alias}" for alias in aliases if alias != "champion"),
-            *self.ids(),
-        ]
+        if model_id != name:
+            raise BundleError(
+                "An alias must name a version of the registry.",
+                f"{name} names '{model_id}', which {self.root} does not have.",
+                "Restore it, or promote another version with `imdb-classifier models promote`.",
+            )
+        known = [CHAMPION, *(f"@{alias}" for alias in aliases if alias != "champion"), *ids]
         raise UnknownModelError(os.fspath(reference), [*known, bundled.model_id])
 
     def check_version(self, bundle: Bundle) -> None:
@@ -238,32 +230,15 @@ class Registry:
         ):
             raise UnapprovedModelError(bundle.model_id)
 
-    def decision_file(self, model_id: str) -> str:
-        """Return the path of the file for the decision on a version."""
-        return f"{self._version(model_id)}.decision.json"
-
-    def decision(self, model_id: str) -> dict[str, Any] | None:
-        """Return the last decision on a version as a dict, or None if there is none."""
-        file = self.decision_file(model_id)
-        with reading(self.root):
-            if storage_of(file).kind(file) is None:
-                return None
-            decided: dict[str, Any] = json.loads(storage_of(file).read_text(file))
-            return decided
-
-    def record(
-        self,
-        model_id: str,
-        decision: Mapping[str, Any],
-        requested_by: Mapping[str, str] | None = None,
-    ) -> None:
-        """Store the decision on a version next to it, see ``registry/records.py``.
+    def check_champion(self, expected: str) -> None:
+        """Check that a model is still the champion.
 
         Raises:
-            CannotWriteError: The registry cannot be written.
+            ChampionChangedError: Another one is.
         """
-        record = stamped(decision, requested_by or {})
-        self._write(self.decision_file(model_id), to_json(record))
+        champion = self.champion_id()
+        if champion != expected:
+            raise ChampionChangedError(expected, champion)
 
     def is_undecided(self, model_id: str) -> bool:
         """Return whether a version still awaits the decision on its promotion."""
@@ -320,48 +295,61 @@ class Registry:
             storage.delete(self.decision_file(model_id))
             storage.delete(self._rollback_file(model_id))
 
-    def promote(self, reference: StrPath) -> str:
+    def promote(
+        self, reference: StrPath, *, champion: str | None = None, previous: str | None = None
+    ) -> str:
         """Make a model the champion, and the former champion ``previous``.
 
         Args:
             reference: A version or the bundled model, as in `load`.
+            champion: The id of the champion that may be replaced; by default whichever it is.
+            previous: The id of the model that becomes ``previous`` instead of the champion,
+                because that is damaged.
 
         Returns:
             The id of the new champion.
 
         Raises:
+            ChampionChangedError: Another run has changed the champion; nothing is promoted.
             UnknownModelError: There is no such model.
+            BundleError: The model is damaged.
             ConfigurationError: The model is neither a version of this registry nor the bundled one.
             CannotWriteError: The registry cannot be written.
         """
-        promoted = self.load(reference)
-        self.check_version(promoted)
-        # Without loading the champion: one that is damaged or missing can still be replaced.
-        champion = self.aliases().get("champion") or load_bundle(bundled_path()).model_id
-        if champion != promoted.model_id:
-            self._keep_bundled({champion, promoted.model_id})
-            # In this order, an interruption in between leaves the old champion in place.
-            self._point("previous", champion)
-            self._point("champion", promoted.model_id)
+        with self.changing():
+            promoted = self.load(reference)
+            self.check_version(promoted)
+            # Not loaded: a champion that is damaged or missing can still be replaced.
+            former = self.champion_id()
+            self.check_champion(champion or former)
+            if former != promoted.model_id:
+                former = previous or former
+                self._keep_bundled({former, promoted.model_id})
+                # In this order, an interruption in between leaves the old champion in place.
+                self._point("previous", former)
+                self._point("champion", promoted.model_id)
         return promoted.model_id
 
-    def roll_back(self, requested_by: Mapping[str, str] | None = None) -> str:
+    def roll_back(self, requested_by: Mapping[str, str] | None = None) -> tuple[str, str]:
         """Make ``previous`` the champion, without checks, and store ``<model id>.rollback.json``.
 
         Args:
-            requested_by: Who asked for it, see ``registry/records.py``.
+            requested_by: Who asked for it, see `record`.
 
         Returns:
-            The id of the new champion.
+            The ids of the new champion, and of the one that it replaced.
 
         Raises:
             UnknownModelError: No model has been promoted yet.
+            BundleError: The previous champion is damaged.
+            ChampionChangedError: Another run has changed the champion meanwhile; nothing is done.
             CannotWriteError: The registry cannot be written.
         """
-        champion = self.promote("@previous")
-        record = {"champion": champion, "previous": self.aliases()["previous"]}
-        self._write(self._rollback_file(champion), to_json(stamped(record, requested_by or {})))
-        return champion
+        replaced = self.champion_id()
+        # By its id, so that it does not become another one while this run waits.
+        champion = self.promote(self.load("@previous").model_id, champion=replaced)
+        self._record_rollback(champion, replaced, requested_by)
+        return champion, replaced
 
     def _keep_bundled(self, model_ids: Set[str]) -> None:
         """Copy the bundled model to the registry if it is one of these."""
@@ -381,16 +369,3 @@ class Registry:
             # First, because a version without its checksums does not exist.
             storage.delete(f"{version}/{SUMS_FILE}")
             storage.delete_folder(version)
-
-    def _rollback_file(self, model_id: str) -> str:
-        return f"{self._version(model_id)}.rollback.json"
-
-    def _version(self, model_id: str) -> str:
-        return f"{self.root}/versions/{model_id}"
-
-    def _point(self, alias: Alias, model_id: str) -> None:
-        self._write(f"{self.root}/{alias}", f"{model_id}\n")
-
-    def _write(self, file: str, text: str) -> None:
-        with writing(self.root):
-            storage_of(file).write_text(file, text)

@@ -9,7 +9,11 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from imdb_classifier.pipeline.outcomes import PromotionOutcome, RollbackOutcome
+from imdb_classifier.pipeline.outcomes import (
+    PromotionOutcome,
+    RollbackOutcome,
+    already_champion,
+)
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.tasks.artifacts import Stages, artifact_key, publish
@@ -73,6 +77,8 @@ def promote_model(
 ) -> PromotionOutcome:
     """Make a model the champion if it passes every check, and publish the decision.
 
+    If it is the champion already, nothing is decided, published or changed.
+
     Args:
         model: A version's id or ``@challenger``.
         data: Where the test reviews are, see `imdb_classifier.load_reviews`.
@@ -82,10 +88,11 @@ def promote_model(
         text_column: The text column of these files.
 
     Returns:
-        promote (whether it was promoted), reason, challenger and champion (ids),
+        promote (whether it is the champion now), reason, challenger and champion (ids),
         challenger_accuracy and champion_accuracy (on the test rows, in [0, 1]), and rows.
 
     Raises:
+        ChampionChangedError: Other runs kept changing the champion; nothing was decided.
         ImdbClassifierError: The test reviews or the batch cannot be loaded.
     """
     from imdb_classifier.evaluation.promotion import Gates
@@ -93,8 +100,9 @@ def promote_model(
     from imdb_classifier.pipeline.promote import decide_promotion
 
     where = Registry.at(registry)
+    challenger = where.load(model)
     decision = decide_promotion(
-        where.load(model),
+        challenger,
         where,
         data,
         Gates.of(gates or {}),
@@ -103,6 +111,10 @@ def promote_model(
         requested_by(),
         Stages(),
     )
+    if decision is None:
+        outcome = already_champion(challenger.model_id)
+        get_run_logger().info("%s", outcome["reason"])
+        return outcome
     get_run_logger().info("%s", decision.reason)
     publish(
         "The promotion decision",
@@ -150,11 +162,12 @@ def roll_back(registry: str | None = None) -> RollbackOutcome:
 
     Raises:
         UnknownModelError: There is no previous champion.
+        BundleError: The previous champion is damaged.
+        ChampionChangedError: Another run has changed the champion meanwhile; nothing is done.
         CannotWriteError: The registry cannot be written.
     """
     where = Registry.at(registry)
-    champion = where.roll_back(requested_by())
-    previous = where.aliases()["previous"]
+    champion, previous = where.roll_back(requested_by())
     reason = f"Rolled back: {champion} is the champion again, {previous} the previous one."
     get_run_logger().info("%s", reason)
     publish(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 from tests.command_line import Run, write_reviews
 
@@ -33,24 +33,34 @@ def test_what_is_no_gate(run: Run, registry: Registry, gate: str, code: int) -> 
 
 @pytest.mark.covers("models promote --gate", "models promote --to")
 def test_promotion_and_roll_back(
-    run: Run, registry: Registry, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    registry: Registry,
+    tiny_bundle: Bundle,
+    twins: list[Bundle],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
-    bundled = registry.load(CHAMPION).model_id
-    registry.promote("@challenger")
-    # A champion is not worse than itself.
+    twin = registry.register(twins[0], "{}", "").model_id
+    registry.promote(twin)
     gates = [f"--gate={name}" for name in ("accuracy=0.5", "log_loss=1", "calibration_error=1")]
     promote = ("models", "promote", tiny_bundle.model_id, "--data", FOLDER)
     outcome = run(*promote, *gates, "--json")
     assert outcome.code == 0
-    assert outcome.json["champion"] == tiny_bundle.model_id
+    assert outcome.json["champion"] == twin
     decision = registry.decision(tiny_bundle.model_id)
     assert decision is not None
     assert decision["requested_by"] == {"user": "ada"}
-    assert run("models", "promote", "--to", "previous", "--json").json["champion"] == bundled
-    record = Path(registry.root, "versions", f"{bundled}.rollback.json")
+    again = run(*promote, "--gate=accuracy=1", "--json")
+    assert again.code == 0
+    assert again.json["reason"] == (
+        f"{tiny_bundle.model_id} is the champion already; nothing was decided."
+    )
+    assert registry.decision(tiny_bundle.model_id) == decision
+    back = run("models", "promote", "--to", "previous", "--json")
+    assert back.json == {"promote": True, "champion": twin, "previous": tiny_bundle.model_id}
+    record = Path(registry.root, "versions", f"{twin}.rollback.json")
     assert json.loads(record.read_bytes())["requested_by"] == {"user": "ada"}
-    assert registry.load(CHAMPION).model_id == bundled
+    assert registry.champion_id() == twin
     assert registry.aliases()["previous"] == tiny_bundle.model_id
 
 

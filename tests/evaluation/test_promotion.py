@@ -192,5 +192,5 @@ def test_a_decision_reads_like_a_verdict() -> None:
     assert text.startswith("# Refused: new\n\nChallenger new labels 90.00% of 1,000 test rows")
     assert "| nega\\|tion | **no** | 1,000 | 87.0 % | 90.0 % | -3.00 |" in text
     assert "| all test rows | yes | 1,000 | 90.0 % | 89.5 % | +0.50 |" in text
-    assert "Champion, unchanged: old." in text
+    assert "Compared with old." in text
     assert "# Promoted: new\n" in render_decision(decision(comparison(5, 0)))

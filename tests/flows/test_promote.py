@@ -48,6 +48,26 @@ def test_a_version_is_promoted(server: Any, registry: Registry) -> None:
     assert event["payload"]["champion"] == aliases["champion"]
 
 
+def test_the_champion_itself_is_left_alone(
+    server: Any, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emitted: list[str] = []
+    monkeypatch.setattr(
+        "imdb_classifier.tasks.promotion_tasks.emit", lambda event, *_: emitted.append(event)
+    )
+    champion = registry.champion_id()
+    registry.record(champion, {"promote": True, "reason": "Better."})
+    before = registry.decision(champion), registry.aliases()
+    state, run = server.flow_run(
+        PROMOTE, model="@champion", data=str(FOLDER), registry=registry.root
+    )
+    assert state.name == "Completed"
+    assert state.message == f"{champion} is the champion already; nothing was decided."
+    assert (registry.decision(champion), registry.aliases()) == before
+    assert server.artifacts(run) == []
+    assert emitted == []
+
+
 @pytest.mark.covers(
     "promote-model:batch",
     "promote-model:data",

@@ -3,25 +3,59 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.errors import (
-    BundleError,
     ConfigurationError,
     MissingColumnError,
     NoInputError,
     UnreadableFileError,
 )
 from imdb_classifier.evaluation.promotion import Check, Gates
-from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.pipeline import promote
-from imdb_classifier.pipeline.evaluate import evaluate_bundle
-from imdb_classifier.pipeline.promote import decide_promotion, register_bundle
-from imdb_classifier.registry.versions import Registry
+from imdb_classifier.pipeline.evaluate import evaluate_bundle, examine
+from imdb_classifier.pipeline.promote import check_promotion, decide_promotion, register_bundle
+from imdb_classifier.registry.access import ChampionChangedError
+from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.samples import FOLDER
+
+LENIENT = Gates(accuracy=0, log_loss=9, calibration_error=1)
+
+
+@pytest.fixture
+def contest(twins: list[Bundle], tmp_path: Path) -> tuple[Registry, list[Bundle]]:
+    """A registry of three models that score alike, the first of which is the champion."""
+    registry = Registry.at(tmp_path)
+    versions = [registry.register(twin, "{}", "") for twin in twins]
+    registry.promote(versions[0].model_id)
+    return registry, versions
+
+
+def _overtaken(
+    monkeypatch: pytest.MonkeyPatch, registry: Registry, by: Callable[[str], Bundle]
+) -> None:
+    """Another run promotes a model while the champion is compared."""
+
+    def overtaken(bundle: Bundle, *rest: Any) -> Any:
+        champion = registry.champion_id()
+        if bundle.model_id == champion:
+            registry.promote(by(champion).model_id)
+        return examine(bundle, *rest)
+
+    monkeypatch.setattr(promote, "examine", overtaken)
+
+
+def _break(version: Bundle, harm: str) -> None:
+    if harm == "missing":
+        shutil.rmtree(version.path)
+    else:
+        (version.path / "model.onnx").write_bytes(b"")
 
 
 def test_a_worse_model_is_refused_and_the_decision_says_why(
@@ -35,6 +69,7 @@ def test_a_worse_model_is_refused_and_the_decision_says_why(
     decision = decide_promotion(
         registered, registry, str(FOLDER), batch=batch, requested_by={"user": "ada"}
     )
+    assert decision is not None
     assert not decision.promote
     assert decision.overall.rows == 86
     assert decision.overall.challenger_accuracy == evaluation.figures["accuracy"].value
@@ -52,33 +87,27 @@ def test_a_worse_model_is_refused_and_the_decision_says_why(
     assert not any(text[:40] in kept.read_text("utf-8") for text in texts)
 
 
-def test_a_model_is_no_worse_than_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    registry = Registry.at(tmp_path)
-    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
-    registered = register_bundle(tiny_bundle, evaluation, registry)
-    registry.promote("@challenger")
-    gates = Gates(accuracy=0, log_loss=9, calibration_error=1)
-    decision = decide_promotion(registered, registry, str(FOLDER), gates)
+def test_a_model_is_no_worse_than_one_that_scores_alike(
+    contest: tuple[Registry, list[Bundle]],
+) -> None:
+    registry, (champion, _, challenger) = contest
+    decision = decide_promotion(challenger, registry, str(FOLDER), LENIENT)
+    assert decision is not None
     assert decision.promote
-    assert decision.challenger == decision.champion == tiny_bundle.model_id
+    assert (decision.challenger, decision.champion) == (challenger.model_id, champion.model_id)
     assert decision.overall.difference == 0
+    assert decision.reason.endswith(": promoted.")
 
 
 def test_a_model_that_another_process_cannot_load_is_refused(
-    tiny_bundle: Bundle, tmp_path: Path
+    contest: tuple[Registry, list[Bundle]],
 ) -> None:
-    registry = Registry.at(tmp_path)
-    evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
-    registered = register_bundle(tiny_bundle, evaluation, registry)
-    registry.promote("@challenger")
-    (registered.path / "model.onnx").write_bytes(b"damaged")
-    with pytest.raises(BundleError, match=r"model\.onnx does not match its SHA-256 checksum"):
-        decide_promotion(registered, registry, str(FOLDER))
-    shutil.copy(tiny_bundle.path / "model.onnx", registered.path)
+    registry, (_, _, challenger) = contest
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "executable", shutil.which("false"))
-        decision = decide_promotion(registered, registry, str(FOLDER))
-    assert "golden scores" in [check.name for check in decision.checks if not check.passed]
+        decision = decide_promotion(challenger, registry, str(FOLDER), LENIENT)
+    assert decision is not None
+    assert [check.name for check in decision.checks if not check.passed] == ["golden scores"]
 
 
 def test_only_a_version_of_the_registry_is_decided(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -116,7 +145,7 @@ def test_a_decision_is_carried_out_before_it_is_recorded(
     registered = register_bundle(tiny_bundle, evaluation, registry)
     lenient = Gates(accuracy=0, log_loss=9, calibration_error=1, accuracy_lost=1)
 
-    def killed(registry: Registry, model_id: str, *_: object) -> None:
+    def killed(registry: Registry, model_id: str, *_: object, **__: object) -> None:
         if model_id == tiny_bundle.model_id:  # not when the bundled model is copied
             raise KeyboardInterrupt
 
@@ -128,3 +157,117 @@ def test_a_decision_is_carried_out_before_it_is_recorded(
                 decide_promotion(registered, registry, str(FOLDER), lenient)
         assert (registry.aliases().get("champion") == tiny_bundle.model_id) == promoted
         assert registry.is_undecided(tiny_bundle.model_id) != promoted
+
+
+def test_the_champion_that_is_replaced_is_the_one_compared(
+    contest: tuple[Registry, list[Bundle]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    registry, (first, second, challenger) = contest
+    _overtaken(monkeypatch, registry, lambda champion: second)
+    decision = decide_promotion(challenger, registry, str(FOLDER), LENIENT)
+    assert decision is not None
+    assert decision.promote
+    assert decision.champion == second.model_id
+    assert registry.aliases()["champion"] == challenger.model_id
+    assert registry.aliases()["previous"] == second.model_id
+    note = (
+        f"The champion changed from {first.model_id} to {second.model_id} during the comparison, "
+        "so the decision was made again."
+    )
+    assert decision.reason.endswith(f": promoted. {note}")
+    assert note in caplog.text
+    record = registry.decision(challenger.model_id)
+    assert record is not None
+    assert (record["champion"], record["reason"]) == (second.model_id, decision.reason)
+
+
+def test_a_refusal_names_the_champion_of_its_time(
+    contest: tuple[Registry, list[Bundle]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, (_, second, challenger) = contest
+    _overtaken(monkeypatch, registry, lambda champion: second)
+    decision = decide_promotion(challenger, registry, str(FOLDER), Gates(accuracy=1))
+    assert decision is not None
+    assert not decision.promote
+    assert decision.champion == second.model_id == registry.aliases()["champion"]
+
+
+def test_a_champion_that_keeps_changing_leaves_a_version_undecided(
+    contest: tuple[Registry, list[Bundle]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, (first, second, challenger) = contest
+    _overtaken(
+        monkeypatch, registry, lambda champion: first if champion == second.model_id else second
+    )
+    with pytest.raises(ChampionChangedError, match=f"It was {first.model_id}; .*models list"):
+        decide_promotion(challenger, registry, str(FOLDER), LENIENT)
+    assert registry.aliases()["champion"] == second.model_id
+    assert registry.is_undecided(challenger.model_id)
+
+
+def test_a_model_that_another_run_promotes_meanwhile_is_not_decided_on_again(
+    contest: tuple[Registry, list[Bundle]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, (first, _, challenger) = contest
+    _overtaken(monkeypatch, registry, lambda champion: challenger)
+    assert decide_promotion(challenger, registry, str(FOLDER), LENIENT) is None
+    assert registry.aliases()["previous"] == first.model_id
+
+
+def test_the_champion_itself_is_not_decided_on(contest: tuple[Registry, list[Bundle]]) -> None:
+    registry, (champion, *_) = contest
+    registry.record(champion.model_id, {"promote": True, "reason": "Better."})
+    before = registry.decision(champion.model_id), registry.aliases()
+    # Not even the reviews are looked at.
+    assert decide_promotion(champion, registry, "nowhere") is None
+    assert (registry.decision(champion.model_id), registry.aliases()) == before
+
+
+@pytest.mark.parametrize("harm", ["damaged", "missing"])
+@pytest.mark.parametrize("gates", [LENIENT, Gates(accuracy=1)], ids=["promoted", "refused"])
+def test_the_model_before_stands_in_for_a_broken_champion(
+    contest: tuple[Registry, list[Bundle]], harm: str, gates: Gates
+) -> None:
+    registry, (first, second, challenger) = contest
+    registry.promote(second.model_id)
+    _break(second, harm)
+    check_promotion(registry, str(FOLDER), None, "text")
+    decision = decide_promotion(challenger, registry, str(FOLDER), gates)
+    assert decision is not None
+    assert decision.champion == first.model_id
+    assert decision.reason.endswith(
+        f". {first.model_id} stood in for the champion {second.model_id}, which is damaged or "
+        "missing."
+    )
+    aliases = registry.aliases()
+    if decision.promote:
+        # The way back leads to a model that scores.
+        assert (aliases["champion"], aliases["previous"]) == (challenger.model_id, first.model_id)
+    else:
+        assert aliases["champion"] == second.model_id
+    assert decision.promote == (gates is LENIENT)
+
+
+def test_the_bundled_model_stands_in_if_the_model_before_is_broken_too(
+    contest: tuple[Registry, list[Bundle]],
+) -> None:
+    registry, (first, second, challenger) = contest
+    registry.promote(second.model_id)
+    _break(first, "missing")
+    _break(second, "damaged")
+    decision = decide_promotion(challenger, registry, str(FOLDER), LENIENT)
+    assert decision is not None
+    assert decision.champion == load_bundle(bundled_path()).model_id
+
+
+def test_a_challenger_does_not_stand_in_for_the_champion(
+    contest: tuple[Registry, list[Bundle]],
+) -> None:
+    registry, (first, second, _) = contest
+    registry.promote(second.model_id)
+    _break(second, "damaged")
+    decision = decide_promotion(first, registry, str(FOLDER), LENIENT)
+    assert decision is not None
+    assert decision.champion == load_bundle(bundled_path()).model_id

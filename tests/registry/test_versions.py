@@ -4,6 +4,8 @@ import io
 import json
 import shutil
 import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,14 +16,18 @@ from imdb_classifier.errors import (
     BundleError,
     CannotWriteError,
     ConfigurationError,
+    OutputInUseError,
     UnapprovedModelError,
     UnknownModelError,
 )
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.model.bundle_writer import with_evaluation
+from imdb_classifier.registry import records
+from imdb_classifier.registry.access import ChampionChangedError
+from imdb_classifier.registry.pruning import prune
 from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
 from imdb_classifier.scoring.scorer import Scorer
-from imdb_classifier.storage import LocalStorage
+from imdb_classifier.storage import LocalStorage, storage_of
 
 
 @pytest.fixture
@@ -257,7 +263,7 @@ def test_a_rollback_is_recorded(registry: Registry, registered: Bundle) -> None:
         registry.roll_back()
     registry.promote("@challenger")
     registry.record(registered.model_id, {"promote": True})
-    assert registry.roll_back({"user": "ada"}) == bundled
+    assert registry.roll_back({"user": "ada"}) == (bundled, registered.model_id)
     assert registry.load(CHAMPION).model_id == bundled
     record = json.loads(Path(registry.root, "versions", f"{bundled}.rollback.json").read_bytes())
     assert (record["champion"], record["previous"]) == (bundled, registered.model_id)
@@ -292,3 +298,88 @@ def test_a_registry_that_cannot_be_written_is_noticed_at_once(registry: Registry
     (Path(registry.root) / "reports").touch()
     with pytest.raises(CannotWriteError, match=r"The registry must be writable\. Writing to"):
         registry.check_writable()
+
+
+def test_only_the_champion_that_was_found_is_replaced(
+    registry: Registry, twins: list[Bundle]
+) -> None:
+    first, second, third = (registry.register(twin, "{}", "").model_id for twin in twins)
+    bundled = registry.champion_id()
+    registry.promote(first, champion=bundled)
+    before = registry.aliases()
+    message = f"It was {bundled}; another run has made it {first}"
+    with pytest.raises(ChampionChangedError, match=message):
+        registry.promote(second, champion=bundled)
+    with pytest.raises(ChampionChangedError, match=message):
+        registry.check_champion(bundled)
+    assert registry.aliases() == before
+    registry.promote(second, champion=first)
+    registry.promote(third, champion=second, previous=first)
+    assert registry.champion_id() == third
+    assert registry.aliases()["previous"] == first
+
+
+def test_a_promotion_excludes_others_until_it_is_done(
+    registry: Registry, registered: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_PATIENCE_SECONDS", 0)
+    held = []
+    point = Registry._point
+
+    def watched(registry: Registry, alias: records.Alias, model_id: str) -> None:
+        lock = storage_of(registry.root).lock(f"{registry.root}/champion", [])
+        with pytest.raises(OutputInUseError):
+            lock.__enter__()
+        for change in (lambda: registry.promote("@challenger"), lambda: prune(registry, 0)):
+            with pytest.raises(CannotWriteError, match="Only one run at a time can promote, roll"):
+                change()
+        held.append(alias)
+        point(registry, alias, model_id)
+
+    monkeypatch.setattr(Registry, "_point", watched)
+    registry.promote("@challenger")
+    assert held == ["previous", "champion"]
+    assert registry.champion_id() == registered.model_id
+    prune(registry, 0)
+
+
+def test_a_promotion_waits_for_another(
+    registry: Registry, registered: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as another:
+        another.enter_context(registry.changing())
+        monkeypatch.setattr("time.sleep", lambda _: another.close())
+        assert registry.promote("@challenger") == registered.model_id
+
+
+def test_a_rollback_does_not_undo_what_another_run_did_meanwhile(
+    registry: Registry, twins: list[Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (registry.register(twin, "{}", "").model_id for twin in twins)
+    registry.promote(first)
+    registry.promote(second)
+    changing = Registry.changing
+
+    @contextmanager
+    def late(registry: Registry) -> Iterator[None]:
+        monkeypatch.setattr(Registry, "changing", changing)
+        registry.promote(third)
+        with changing(registry):
+            yield
+
+    monkeypatch.setattr(Registry, "changing", late)
+    with pytest.raises(ChampionChangedError, match=f"It was {second}; .* made it {third}"):
+        registry.roll_back()
+    assert registry.champion_id() == third
+    assert registry.roll_back() == (second, third)
+
+
+@pytest.mark.parametrize("content", ["", "tiny-000000000000"])
+def test_an_alias_of_no_version_is_named(
+    registry: Registry, registered: Bundle, content: str
+) -> None:
+    (Path(registry.root) / "champion").write_text(content)
+    with pytest.raises(BundleError, match=f"@champion names '{content}', which .* does not have"):
+        registry.load(CHAMPION)
+    assert registry.aliases_of(registered.model_id) == ["challenger"]
+    assert registry.promote("@challenger") == registered.model_id

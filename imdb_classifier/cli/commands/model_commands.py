@@ -11,6 +11,7 @@ from imdb_classifier.cli.commands.shared_options import AsJson, Data, RegistryOp
 from imdb_classifier.cli.console import err, interval, show, stage_progress, table
 from imdb_classifier.errors import EXIT_REFUSED, counted
 from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.pipeline.outcomes import already_champion
 from imdb_classifier.registry.pruning import prune
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import TEXT
@@ -105,19 +106,24 @@ def promote(
     if (model is None) == (to is None):
         raise typer.BadParameter("Give either MODEL or --to previous.")
     if model is None:
-        promoted = where.roll_back(_requested_by())
+        champion, previous = where.roll_back(_requested_by())
         shown = table("Rolled back", "champion", "previous")
-        shown.add_row(promoted, where.aliases()["previous"])
-        show(as_json, {"promote": True, "champion": promoted}, shown)
+        shown.add_row(champion, previous)
+        show(as_json, {"promote": True, "champion": champion, "previous": previous}, shown)
         return
     from imdb_classifier.evaluation.promotion import Gates
     from imdb_classifier.pipeline.promote import decide_promotion
 
     gates = Gates.of(dict(map(named_limit, gate or ())))
+    challenger = where.load(model)
     with stage_progress() as progress:
         decision = decide_promotion(
-            where.load(model), where, data, gates, batch, text_column, _requested_by(), progress
+            challenger, where, data, gates, batch, text_column, _requested_by(), progress
         )
+    if decision is None:
+        outcome = already_champion(challenger.model_id)
+        show(as_json, outcome, outcome["reason"])
+        return
     shown = table(decision.reason, "check", "passed", "result")
     for check in decision.checks:
         shown.add_row(check.name, "yes" if check.passed else "NO", check.found)

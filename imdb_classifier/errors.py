@@ -229,13 +229,8 @@ class TextTypeError(BadDataError):
 class UnsupportedDataError(BadDataError):
     """The data to score is not a frame, table, array or sequence of texts."""
 
-    def __init__(self, received: str, way_out: str) -> None:
-        super().__init__(
-            "score_dataframe takes a pandas or Polars DataFrame or Series, an Arrow table, record "
-            "batch or array, a one-dimensional NumPy array, or a sequence of strings.",
-            f"It received {received}.",
-            way_out,
-        )
+    def __init__(self, rule: str, received: str, way_out: str) -> None:
+        super().__init__(rule, f"It received {received}.", way_out)
 
 
 class ColumnExistsError(BadDataError):

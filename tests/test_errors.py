@@ -42,6 +42,7 @@ from imdb_classifier.errors import (
     counted,
     printable,
 )
+from imdb_classifier.registry.access import ChampionChangedError
 from imdb_classifier.reviews.download import DownloadError
 from imdb_classifier.reviews.sources import NoReviewsError
 from imdb_classifier.storage.paths import UnknownSchemeError, UnsetVariableError
@@ -137,6 +138,13 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "Not all files were scored: 3 of 5 pending. Rerun to continue; finished files are kept.",
     ),
     (
+        ChampionChangedError("tiny-1", "tiny-2"),
+        73,
+        "A champion is only replaced while it is the one that was found at the start. "
+        "It was tiny-1; another run has made it tiny-2. "
+        "List the models with `imdb-classifier models list`, and try again.",
+    ),
+    (
         TextTypeError("id", "reviews.parquet", "of type int64"),
         65,
         "Column 'id' of reviews.parquet must contain text: strings or UTF-8 bytes. "
@@ -149,11 +157,9 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "It is of type int64. Cast it to text first.",
     ),
     (
-        UnsupportedDataError("a single text", "Pass a list of texts."),
+        UnsupportedDataError("Texts must be in a list.", "a single text", "Pass a list of texts."),
         65,
-        "score_dataframe takes a pandas or Polars DataFrame or Series, an Arrow table, record "
-        "batch or array, a one-dimensional NumPy array, or a sequence of strings. "
-        "It received a single text. Pass a list of texts.",
+        "Texts must be in a list. It received a single text. Pass a list of texts.",
     ),
     (
         ColumnExistsError(["sentiment_label"], "reviews.parquet"),

@@ -9,6 +9,7 @@ from prefect.blocks.core import Block
 from pydantic import Field, HttpUrl
 
 from imdb_classifier.batch.options import OnNull, ScoreOptions, Selection
+from imdb_classifier.errors import UnsupportedDataError
 
 if TYPE_CHECKING:
     from imdb_classifier.batch.results import RunResult
@@ -112,12 +113,19 @@ class SentimentModel(Block):
             A label and a probability for each text, in order.
 
         Raises:
+            UnsupportedDataError: The texts are a single text, or no iterable.
             TextTypeError: Some of the texts are not text.
             ImdbClassifierError: The model cannot be loaded, see `open_scorer`.
         """
         from imdb_classifier.scoring.frame_kinds import to_text
         from imdb_classifier.scoring.text_columns import labels
 
+        if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+            raise UnsupportedDataError(
+                "SentimentModel.score takes an iterable of texts.",
+                f"a {type(texts).__module__}.{type(texts).__qualname__}",
+                "Pass a list of texts.",
+            )
         column = to_text(list(texts), None)
         with self.open_scorer() as scorer:
             probabilities = scorer.probabilities(column)

@@ -12,12 +12,17 @@ import pandas as pd
 import pyarrow as pa
 
 from imdb_classifier.errors import TextTypeError, UnsupportedDataError
-from imdb_classifier.scoring.text_columns import as_text
+from imdb_classifier.scoring.text_columns import as_text, holds_text, type_name
 
 if TYPE_CHECKING:
     import polars as pl
 
 PIECE_ROWS: Final = 65_536
+
+_FRAMES: Final = (
+    "score_dataframe takes a pandas or Polars DataFrame or Series, an Arrow table, record batch or "
+    "array, a one-dimensional NumPy array, or a sequence of strings."
+)
 
 
 class Frame(ABC):
@@ -114,16 +119,16 @@ def open_data(data: object) -> tuple[Frame, object | None]:
     if polars and isinstance(data, polars.Series):
         return PolarsFrame(polars.DataFrame()), data
     if isinstance(data, str | bytes):
-        raise UnsupportedDataError("a single text", "Pass a list of texts.")
+        raise UnsupportedDataError(_FRAMES, "a single text", "Pass a list of texts.")
     if polars and isinstance(data, polars.LazyFrame):
-        raise UnsupportedDataError("a Polars LazyFrame", "Call its collect() first.")
+        raise UnsupportedDataError(_FRAMES, "a Polars LazyFrame", "Call its collect() first.")
     if isinstance(data, np.ndarray) and data.ndim != 1:
         received = f"a NumPy array of {data.ndim} dimensions"
-        raise UnsupportedDataError(received, "Pass an array of one dimension.")
+        raise UnsupportedDataError(_FRAMES, received, "Pass an array of one dimension.")
     if isinstance(data, Sequence | np.ndarray | pd.Index | pd.api.extensions.ExtensionArray):
         return PandasFrame(pd.DataFrame(index=pd.RangeIndex(len(data)))), data
     kind = f"{type(data).__module__}.{type(data).__qualname__}"
-    raise UnsupportedDataError(f"a {kind}", "Convert it to one of these.")
+    raise UnsupportedDataError(_FRAMES, f"a {kind}", "Convert it to one of these.")
 
 
 def to_text(texts: Any, name: str | None) -> pa.ChunkedArray:
@@ -145,16 +150,31 @@ def to_text(texts: Any, name: str | None) -> pa.ChunkedArray:
     except UnicodeEncodeError:
         reason = "not valid Unicode"
     else:
-        chunks: Iterable[pa.Array] = getattr(column, "chunks", [column])
-        # In slices, because an array of plain Arrow strings holds at most 2 GiB.
-        pieces = [
-            chunk.slice(start, PIECE_ROWS)
-            for chunk in chunks
-            for start in range(0, len(chunk), PIECE_ROWS)
-        ]
-        return as_text(pa.chunked_array(pieces, column.type), name, "the data")
+        if holds_text(column.type):
+            chunks: Iterable[pa.Array] = getattr(column, "chunks", [column])
+            # In slices, because an array of plain Arrow strings holds at most 2 GiB.
+            pieces = [
+                chunk.slice(start, PIECE_ROWS)
+                for chunk in chunks
+                for start in range(0, len(chunk), PIECE_ROWS)
+            ]
+            return as_text(pa.chunked_array(pieces, column.type), name, "the data")
+        reason = f"of type {type_name(column.type)}"
     # Raised outside the handlers: a chained exception might quote a value.
-    raise TextTypeError(name, "the data", reason)
+    raise TextTypeError(name, "the data", f"{reason}{_first_other(texts)}")
+
+
+def _first_other(texts: Any) -> str:
+    """Say where the first of some Python values is that is not text, without quoting it."""
+    is_arrow = isinstance(texts, pa.Array | pa.ChunkedArray) or hasattr(texts, "to_arrow")
+    if is_arrow or getattr(texts, "dtype", None) not in (None, np.dtype(object)):
+        return ""
+    for position, value in enumerate(texts):
+        if not isinstance(value, str | bytes) and not (
+            pd.api.types.is_scalar(value) and pd.isna(value)
+        ):
+            return f"; position {position} holds a value of type {type(value).__name__}"
+    return ""
 
 
 def _to_arrow(texts: Any) -> pa.Array | pa.ChunkedArray:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from imdb_classifier.errors import UnsupportedDataError
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.scoring.text_columns import as_text, has_text
@@ -112,9 +113,11 @@ class Scorer:
             bits for any number of threads.
 
         Raises:
+            UnsupportedDataError: The texts are not an Arrow array.
             TextTypeError: The texts are of another type, or not valid UTF-8.
             RuntimeError: The scorer is closed.
         """
+        _check_arrow(texts)
         if texts.type != pa.string():
             texts = as_text(texts, None, "the texts")
         return self.start(texts).result()
@@ -129,8 +132,10 @@ class Scorer:
             The pending probabilities and profile of the texts.
 
         Raises:
+            UnsupportedDataError: The texts are not an Arrow array.
             RuntimeError: The scorer is closed.
         """
+        _check_arrow(texts)
         return PendingProbabilities(
             [
                 self._pool.submit(self._score_chunk, texts.slice(start, CHUNK_ROWS))
@@ -177,6 +182,15 @@ class Scorer:
         without_text = len(texts) - len(whole)
         profile = BatchProfile.of(whole, probabilities, encoding.sequence_length, without_text)
         return pa.array(result, mask=~scorable), profile
+
+
+def _check_arrow(texts: object) -> None:
+    if not isinstance(texts, pa.Array | pa.ChunkedArray):
+        raise UnsupportedDataError(
+            "A Scorer takes texts as an Arrow array.",
+            f"a {type(texts).__module__}.{type(texts).__qualname__}",
+            "Convert a list of texts with pyarrow.array, or use score_dataframe.",
+        )
 
 
 @contextmanager

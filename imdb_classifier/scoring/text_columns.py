@@ -47,6 +47,14 @@ def holds_text(kind: pa.DataType) -> bool:
     )
 
 
+def type_name(kind: pa.DataType) -> str:
+    """Return the name of a type without a nested type's field names.
+
+    If a frame contains dicts, their keys are data.
+    """
+    return str(kind).partition("<")[0]
+
+
 def as_text(
     column: pa.ChunkedArray | pa.Array, name: str | None, source: str
 ) -> pa.ChunkedArray | pa.Array:
@@ -61,8 +69,7 @@ def as_text(
         TextTypeError: It has another type, is not valid UTF-8, or is larger than 2 GiB.
     """
     if not holds_text(column.type):
-        # Without a nested type's field names: if a frame contains dicts, their keys are data.
-        raise TextTypeError(name, source, f"of type {str(column.type).partition('<')[0]}")
+        raise TextTypeError(name, source, f"of type {type_name(column.type)}")
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.cast(column.type.storage_type)
     try:

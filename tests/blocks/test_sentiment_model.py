@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ from prefect.testing.standard_test_suites import blocks
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.blocks import Sentiment, SentimentModel
 from imdb_classifier.cli.commands.shared_options import help_of
-from imdb_classifier.errors import TextTypeError, UnapprovedModelError
+from imdb_classifier.errors import TextTypeError, UnapprovedModelError, UnsupportedDataError
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.scoring.frames import score_dataframe
 
@@ -92,8 +93,29 @@ def test_texts(empty_caches: None) -> None:
     assert (good.label, bad.label) == ("positive", "negative")
     assert good.probability is not None
     assert 0.5 <= good.probability <= 1
-    with pytest.raises(TextTypeError, match="a mixture of text and other values"):
-        SentimentModel().score(["x", 1])  # type: ignore[list-item]
+    one_more = SentimentModel().score(text for text in TEXTS)
+    assert one_more == [good, none, bad]
+
+
+@pytest.mark.parametrize("texts", ["A warm canary.", b"A warm canary.", 1, None])
+def test_what_is_no_list_of_texts_is_refused(texts: Any) -> None:
+    with pytest.raises(UnsupportedDataError, match=r"takes an iterable of texts\. .* a list") as no:
+        SentimentModel().score(texts)
+    assert "canary" not in str(no.value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["canary", 1], "a mixture of text and other values; position 1 holds a value of type int"),
+        ([None, 3], "of type int64; position 1 holds a value of type int"),
+        ([None, float("nan"), "canary", ["canary"]], "position 3 holds a value of type list"),
+    ],
+)
+def test_a_value_that_is_no_text_is_named_by_its_position(texts: Any, message: str) -> None:
+    with pytest.raises(TextTypeError, match=re.escape(f"{message}. Cast")) as no:
+        SentimentModel().score(texts)
+    assert "canary" not in str(no.value)
 
 
 def test_a_frame_gets_columns_of_the_chosen_prefix() -> None:

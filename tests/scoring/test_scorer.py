@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imdb_classifier.errors import TextTypeError, UnknownModelError
+from imdb_classifier.errors import TextTypeError, UnknownModelError, UnsupportedDataError
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.reviews.load import load_reviews
@@ -64,6 +65,16 @@ def test_text_of_any_type_gets_the_same_probabilities(scorer: Scorer, kind: pa.D
     texts = pa.array([TEXTS[0], None, TEXTS[1]])
     converted = texts.dictionary_encode() if pa.types.is_dictionary(kind) else texts.cast(kind)
     assert scorer.probabilities(converted).equals(scorer.probabilities(texts))
+
+
+@pytest.mark.parametrize("texts", ["A canary.", ["A canary."], None], ids=["str", "list", "None"])
+def test_what_is_no_arrow_array_is_refused(scorer: Scorer, texts: Any) -> None:
+    for score in (scorer.probabilities, scorer.start):
+        with pytest.raises(
+            UnsupportedDataError, match=r"as an Arrow array\. .* pyarrow\.array"
+        ) as no:
+            score(texts)
+        assert "canary" not in str(no.value)
 
 
 def test_what_is_no_text_gets_no_probability(scorer: Scorer) -> None:

@@ -75,8 +75,14 @@ def train_imdb(
             registered["model_id"], data, registry, gates, batch, text_column
         )
     result = {**decision, "report": evaluation["report"]}
+    message = decision["reason"]
     if keep is not None:
-        result |= tasks.prune_models(keep, registry)
-    if decision["promote"]:
-        return Completed(message=decision["reason"], data=result)
-    return Completed(name="NotPromoted", message=decision["reason"], data=result)
+        pruning = tasks.prune_models(keep, registry, return_state=True)
+        pruned: Any = pruning.result(raise_on_failure=False)
+        # The decision stands, whatever becomes of old versions.
+        if pruning.is_completed():
+            result |= pruned
+        else:
+            message += f" Old versions were not all deleted: {pruned}"
+    name = "Completed" if decision["promote"] else "NotPromoted"
+    return Completed(name=name, message=message, data=result)

@@ -13,6 +13,7 @@ from prefect import Task
 from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier import tasks
+from imdb_classifier.errors import CannotWriteError
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.pipeline.train import plan_training, training_run
 from imdb_classifier.registry.versions import Registry, bundled_path
@@ -289,6 +290,25 @@ def test_old_versions_are_pruned(server: Any, made_up: tuple[str, str], tmp_path
     state, _ = server.flow_run(TRAIN, **parameters, seed=3, keep=1)
     assert sorted(state.result()["pruned"]) == sorted(refused)
     assert Registry.at(tmp_path).ids() == [state.result()["challenger"]]
+
+
+def test_a_model_stays_promoted_if_old_versions_cannot_be_deleted(
+    server: Any, made_up: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise CannotWriteError("The registry must be writable.", "It is not.", "Change that.")
+
+    monkeypatch.setattr("imdb_classifier.tasks.model_tasks.prune", refused)
+    state, _ = server.flow_run(
+        TRAIN, data=made_up[0], recipe="tiny", registry=str(tmp_path), keep=1
+    )
+    assert (state.type.value, state.name) == ("COMPLETED", "Completed")
+    assert state.message.startswith("Challenger ")
+    assert state.message.endswith(
+        ": promoted. Old versions were not all deleted: The registry must be writable. It is not. "
+        "Change that."
+    )
+    assert Registry.at(tmp_path).champion_id() == state.result()["challenger"]
 
 
 def test_a_second_training_of_the_same_model_is_refused(

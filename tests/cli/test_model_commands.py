@@ -64,6 +64,21 @@ def test_promotion_and_roll_back(
     assert registry.aliases()["previous"] == tiny_bundle.model_id
 
 
+@pytest.mark.parametrize(
+    "option", ["--gate=accuracy=0.9", "--batch=b", "--text-column=body", "--data=keras"]
+)
+def test_a_roll_back_takes_no_options_of_a_check(
+    run: Run, other_registry: Registry, option: str
+) -> None:
+    before = other_registry.aliases()
+    outcome = run(
+        *("models", "promote", "--to", "previous", option, "--registry", other_registry.root)
+    )
+    assert outcome.code == 2
+    assert "--to previous makes no checks" in " ".join(outcome.err.split())
+    assert other_registry.aliases() == before
+
+
 @pytest.mark.covers("models list --registry", "models list --json")
 def test_the_versions_of_another_registry(run: Run, other_registry: Registry) -> None:
     listed = run("models", "list", "--registry", other_registry.root, "--json").json

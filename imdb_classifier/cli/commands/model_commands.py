@@ -106,6 +106,10 @@ def promote(
     if (model is None) == (to is None):
         raise typer.BadParameter("Give either MODEL or --to previous.")
     if model is None:
+        if gate or batch or data or text_column != TEXT:
+            raise typer.BadParameter(
+                "--to previous makes no checks: leave out --gate, --batch, --text-column, --data."
+            )
         champion, previous = where.roll_back(_requested_by())
         shown = table("Rolled back", "champion", "previous")
         shown.add_row(champion, previous)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imdb_classifier.batch.inputs.discovery import find_files
@@ -12,6 +13,7 @@ from imdb_classifier.errors import NoInputError
 from imdb_classifier.evaluation.comparison import LabelChange, LabelChanges
 from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.scoring.text_columns import has_text
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.training.loop import Progress
@@ -22,18 +24,23 @@ MOVE_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 
 def check_batch(source: StrPath, text_column: str) -> None:
-    """Check that the files of a batch are readable and have the text column.
+    """Check that the files of a batch are readable, and have the text column with some text in it.
 
     Args:
         source: A Parquet file, folder or glob pattern, see `discovery.discover_files`.
         text_column: The column that holds the text.
 
     Raises:
-        NoInputError: There is no such file or folder, or no Parquet file in it.
+        NoInputError: There is no such file or folder, no Parquet file in it, or no text to score.
         BadDataError: A file cannot be read or lacks the column.
     """
-    for path, _ in find_files(source):
-        text_path(FileFooter.read(path), text_column)
+    footers = [(path, FileFooter.read(path)) for path, _ in find_files(source)]
+    columns = [text_path(footer, text_column) for _, footer in footers]
+    for (path, footer), column in zip(footers, columns, strict=True):
+        with storage_of(path).reading(path) as copy, open_rows(copy, footer) as reader:
+            if any(pc.any(has_text(chunk.texts)).as_py() for chunk in reader.chunks(column)):
+                return
+    raise _no_text_in(source)
 
 
 def find_label_changes(
@@ -76,11 +83,7 @@ def find_label_changes(
     )
     scored = np.flatnonzero(~np.isnan(ours))
     if not len(scored):
-        raise NoInputError(
-            "The batch that models are compared on must contain text.",
-            f"{source} has none.",
-            "Choose another `batch`.",
-        )
+        raise _no_text_in(source)
     moves = np.abs(ours[scored].astype(np.float64) - theirs[scored])
     positive, was_positive = ours[scored] >= THRESHOLD, theirs[scored] >= THRESHOLD
     changed = np.flatnonzero(positive != was_positive)
@@ -100,4 +103,12 @@ def find_label_changes(
             LabelChange(files[file][1], int(at - begins[file]), float(ours[at]), float(theirs[at]))
             for at, file in zip(largest, np.searchsorted(begins, largest, "right") - 1, strict=True)
         ),
+    )
+
+
+def _no_text_in(source: StrPath) -> NoInputError:
+    return NoInputError(
+        "The batch that models are compared on must contain text.",
+        f"{source} has none.",
+        "Choose another `batch`.",
     )

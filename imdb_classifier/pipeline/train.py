@@ -28,6 +28,7 @@ from imdb_classifier.reviews.dataset import Reviews, count_overlap
 from imdb_classifier.reviews.load import add_reviews, load_reviews
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath
+from imdb_classifier.training.data import no_unlabeled
 from imdb_classifier.training.loop import TrainingObserver, check_seed, run_key, train
 
 _UNLABELED: Final = "unlabelled"
@@ -144,8 +145,10 @@ def _training_reviews(
     except NoInputError:
         test = None
     summary = {"source": reviews.source, **_summarize(reviews, test)}
-    if recipe.teachers is None or reviews.source == "keras":
+    if recipe.teachers is None:
         return reviews, None, summary
+    if reviews.words is not None:
+        raise no_unlabeled(recipe, reviews.source)
     unlabeled = load_reviews(data, "unsupervised")
     summary[_UNLABELED] = _summarize(unlabeled, test)
     return reviews, unlabeled, summary

@@ -150,11 +150,7 @@ def prepare_training_data(
         )
         return TrainingData(vocabulary, training, validation)
     if unlabeled is None or TEXT not in reviews.table.column_names:
-        raise ConfigurationError(
-            f"The recipe '{recipe.name}' needs labeled and unlabeled reviews with their text.",
-            f"The {reviews.source} reviews have no unsupervised split with text.",
-            "Choose other reviews with `data`, or another `recipe`.",
-        )
+        raise no_unlabeled(recipe, reviews.source)
     texts = pa.concat_tables([reviews.table, unlabeled.table])[TEXT]
     vocabulary = Vocabulary.count(texts).head(recipe.encoding.vocabulary_words)
     sequences = encode(texts, vocabulary, recipe.encoding)
@@ -177,6 +173,15 @@ def prepare_training_data(
         Dataset(sequences.take(learned_rows), (targets, teaching.vectors), recipe),
         Dataset(sequences.take(validation_rows), (labels[validation_rows],), recipe),
         teaching,
+    )
+
+
+def no_unlabeled(recipe: Recipe, source: str) -> ConfigurationError:
+    """Return the error for a recipe with teachers whose reviews have no unsupervised split."""
+    return ConfigurationError(
+        f"The recipe '{recipe.name}' needs labeled and unlabeled reviews with their text.",
+        f"The {source} reviews have no unsupervised split with text.",
+        "Choose other reviews with `data`, or another `recipe`.",
     )
 
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.errors import MissingColumnError, NoInputError
-from imdb_classifier.pipeline.label_changes import LARGEST, find_label_changes
+from imdb_classifier.pipeline.label_changes import LARGEST, check_batch, find_label_changes
 from imdb_classifier.registry.versions import CHAMPION
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
@@ -50,6 +50,17 @@ def test_labels_that_change_are_counted_and_named(scorer: Scorer, tmp_path: Path
 def test_a_batch_must_hold_text(scorer: Scorer, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": [None, " "]}), tmp_path / "a.parquet")
     with pytest.raises(NoInputError, match=r"must contain text.*`batch`"):
+        check_batch(str(tmp_path), "text")
+    with pytest.raises(NoInputError, match=r"must contain text.*`batch`"):
         find_label_changes(str(tmp_path), "text", scorer, scorer)
     with pytest.raises(MissingColumnError, match="Column 'body' is not in"):
         find_label_changes(str(tmp_path), "body", scorer, scorer)
+
+
+def test_some_text_in_a_batch_is_enough(tmp_path: Path) -> None:
+    empty = pa.table({"text": pa.array([], pa.string())})
+    pq.write_table(empty, tmp_path / "a.parquet")
+    with pytest.raises(NoInputError, match=r"must contain text.*`batch`"):
+        check_batch(str(tmp_path), "text")
+    pq.write_table(pa.table({"text": [None] * 2000 + ["A film."]}), tmp_path / "b.parquet")
+    check_batch(str(tmp_path), "text")

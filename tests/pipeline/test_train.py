@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.config import PRODUCTION, TeachersConfig
-from imdb_classifier.errors import CannotWriteError, NoInputError
+from imdb_classifier.errors import CannotWriteError, ConfigurationError, NoInputError
 from imdb_classifier.model.bundle import NGRAMS_FILE, Bundle
 from imdb_classifier.model.trained import Epoch
 from imdb_classifier.pipeline.evaluate import evaluate_bundle
@@ -25,6 +25,7 @@ from imdb_classifier.pipeline.train import (
     training_run,
 )
 from imdb_classifier.registry.versions import Registry
+from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.training.loop import TrainingObserver
 
@@ -191,3 +192,18 @@ def test_the_bundled_model_counts_as_trained(
     registry = Registry.at(tmp_path / "registry")
     assert plan_training(str(FOLDER), "tiny", 7, registry).trained == tiny_bundle.model_id
     assert plan_training(str(FOLDER), "tiny", 8, registry).trained is None
+
+
+def test_a_recipe_with_teachers_is_refused_without_text_before_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"ids": [[1, 4], [1, 5]], "label": pa.array([0, 1], pa.int8())})
+
+    def keras(data: object, split: str, **_: object) -> Reviews:
+        return Reviews("keras", split, table, ("the", "a"), {}, split)
+
+    monkeypatch.setattr("imdb_classifier.pipeline.train.load_reviews", keras)
+    monkeypatch.setattr("imdb_classifier.pipeline.train.count_overlap", lambda *_: 0)
+    with pytest.raises(ConfigurationError, match=r"'production' needs .* keras reviews have no"):
+        plan_training("keras", "production", 1, Registry.at(tmp_path))
+    assert plan_training("keras", "seed", 1, Registry.at(tmp_path)).trained is None

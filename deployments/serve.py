@@ -27,7 +27,7 @@ from imdb_classifier.storage import absolute_location
 
 HERE: Final = Path(__file__).resolve().parent
 RUNS_AT_ONCE: Final = 4
-"""One per deployment; without a limit, all late runs after a long pause would start together."""
+"""Without a limit, all late runs after a long pause would start together."""
 
 
 def configured_deployments(
@@ -71,6 +71,7 @@ def _check_cron(cron: str) -> None:
 
 def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
     flow: Any = load_flow_from_entrypoint(entry["entrypoint"])
+    limit = entry.get("concurrency_limit")
     deployment: RunnerDeployment = flow.to_deployment(
         name=entry["name"],
         description=entry["description"],
@@ -78,7 +79,7 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
         parameters=entry["parameters"],
         schedules=[Schedule(**schedule) for schedule in entry.get("schedules", [])],
         triggers=[DeploymentEventTrigger(**trigger) for trigger in entry.get("triggers", [])],
-        concurrency_limit=ConcurrencyLimitConfig(**entry["concurrency_limit"]),
+        concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return deployment
@@ -101,7 +102,7 @@ def check_not_in_a_pool(deployments: list[RunnerDeployment]) -> None:
             raise ConfigurationError(
                 "A deployment cannot be both served and run by a worker.",
                 f"{name} belongs to the work pool {pool}.",
-                f"Start a worker instead, or first run: prefect deployment delete {name}",
+                "Start a worker instead, or first run: imdb-classifier undeploy",
             )
 
 

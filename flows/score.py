@@ -6,11 +6,11 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
 from imdb_classifier import tasks
 from imdb_classifier.batch.options import Limits, Only, OnNull, ScoreOptions, Selection
-from imdb_classifier.errors import counted
+from imdb_classifier.errors import OutputInUseError, counted
 from imdb_classifier.monitoring.drift import DriftLimits
 
 
@@ -39,8 +39,8 @@ def score_parquet(
     """Add a sentiment label and a probability to every review in Parquet files.
 
     Outputs that are up to date are kept. If some files cannot be scored, the others are, and the
-    run fails; rerun it to continue. If another run is writing to the same output, the run fails; in
-    object stores, this is not detected.
+    run fails; rerun it to continue. If another run is writing to the same output, the run is
+    canceled as OutputInUse and changes nothing; in object stores, this is not detected.
 
     Args:
         source: A Parquet file, folder or glob pattern; local or in an object store.
@@ -81,16 +81,19 @@ def score_parquet(
     pool = tasks.task_runner(runner, scheduler)
     resolved = tasks.resolve_model(model, registry, allow_unapproved)
     tasks.name_run(f"score {source} with", resolved["model_id"])
-    result = tasks.score_batch(
-        source,
-        output,
-        resolved,
-        pool,
-        options,
-        selection=selection,
-        limits=limits,
-        drift_limits=limits_of_drift,
-    )
+    try:
+        result = tasks.score_batch(
+            source,
+            output,
+            resolved,
+            pool,
+            options,
+            selection=selection,
+            limits=limits,
+            drift_limits=limits_of_drift,
+        )
+    except OutputInUseError as error:
+        return Cancelled(name="OutputInUse", message=str(error), data=error)
     totals = result.totals()
     message = (
         f"{result.summary} All outputs: {counted(totals['rows'], 'row')}, "

@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 from imdb_classifier.cli.commands.batch_commands import plan, score, verify
 from imdb_classifier.cli.commands.data_commands import data_app
 from imdb_classifier.cli.commands.model_commands import models_app
+from imdb_classifier.cli.commands.server_commands import automate, serve, undeploy
 from imdb_classifier.cli.commands.training_commands import evaluate, train
 from imdb_classifier.cli.console import err, show_log, with_options
 from imdb_classifier.errors import (
@@ -46,7 +47,7 @@ class _FromInputToOutput(TyperCommand):
         return extra
 
 
-for command in (train, evaluate, score, plan, verify):
+for command in (train, evaluate, score, plan, verify, serve, automate, undeploy):
     app.command(cls=_FromInputToOutput if command in (score, plan) else None)(command)
 app.add_typer(models_app, name="models")
 app.add_typer(data_app, name="data")
@@ -104,25 +105,3 @@ def run_quickstart(
     from imdb_classifier.cli.quickstart import run
 
     run(folder)
-
-
-@app.command()
-def serve(
-    source: Annotated[
-        str | None,
-        typer.Option(help="Parquet files to score every night. Default: as in prefect.yaml."),
-    ] = None,
-    output: Annotated[
-        str | None, typer.Option(help="Folder for the scored files. Default: as in prefect.yaml.")
-    ] = None,
-    cron: Annotated[
-        str | None,
-        typer.Option(
-            help='When to score, in UTC, e.g. "30 1 * * *" for 1:30. Default: as in prefect.yaml.'
-        ),
-    ] = None,
-) -> None:
-    """Retrain every week and score every night until stopped."""
-    from imdb_classifier.cli.commands.flow_commands import serve as serve_deployments
-
-    serve_deployments(source, output, cron)

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pyarrow as pa
@@ -84,6 +85,26 @@ class Server:
 
     def post(self, path: str, **content: Any) -> Any:
         return self._request("POST", path, json=content).json()
+
+    def patch(self, path: str, **content: Any) -> None:
+        self._request("PATCH", path, json=content)
+
+    def heartbeat(self, run: str, flow: str) -> None:
+        """Send what a run of a flow sends while it lives."""
+        event = {
+            "id": str(uuid4()),
+            "occurred": datetime.now(UTC).isoformat(),
+            "event": "prefect.flow-run.heartbeat",
+            "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
+            "related": [
+                {
+                    "prefect.resource.id": f"prefect.flow.{flow}",
+                    "prefect.resource.role": "flow",
+                    "prefect.resource.name": flow,
+                }
+            ],
+        }
+        self._request("POST", "/events", json=[event])
 
     def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
         """A call that is repeated while SQLite is locked, as Prefect's own client does."""

@@ -21,16 +21,16 @@ from prefect.cli.deploy._models import (
     RawScheduleConfig,
     WorkPoolConfig,
 )
-from prefect.events import emit_event
 from prefect.flows import load_flow_from_entrypoint
 
+from imdb_classifier.batch.run import locked
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.tasks.events import emit
 from tests.flows.conftest import write_many
 
 POOL = "imdb-classifier"
-WORKER = ["-m", "prefect", "worker", "start", "--pool", POOL]
+WORKER = ["-m", "prefect", "worker", "start", "--pool", POOL, "--limit", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_prefect_knows_every_key(server: Any, prefect_yaml: dict[str, Any]) -> N
         assert set(pool) <= set(WorkPoolConfig.model_fields)
     for entry in prefect_yaml["deployments"]:
         assert set(entry) <= set(DeploymentConfig.model_fields)
-        assert set(entry["concurrency_limit"]) <= set(ConcurrencyLimitSpec.model_fields)
+        assert set(entry.get("concurrency_limit", ())) <= set(ConcurrencyLimitSpec.model_fields)
         assert set(entry["work_pool"]) <= set(WorkPoolConfig.model_fields)
         for schedule in entry.get("schedules", []):
             assert set(schedule) <= set(RawScheduleConfig.model_fields)
@@ -70,19 +70,23 @@ def test_prefect_knows_every_key(server: Any, prefect_yaml: dict[str, Any]) -> N
 
 @pytest.mark.usefixtures("deployed")
 @pytest.mark.parametrize(
-    ("name", "cron", "slug", "tag"),
+    ("name", "cron", "slug", "tag", "limit"),
     [
-        ("train-imdb/weekly", "0 2 * * 0", "weekly", "train"),
-        ("score-parquet/nightly", "0 4 * * *", "nightly", "score"),
+        ("train-imdb/weekly", "0 2 * * 0", "weekly", "train", 1),
+        ("score-parquet/nightly", "0 4 * * *", "nightly", "score", None),
     ],
 )
-def test_schedules_and_limits(server: Any, name: str, cron: str, slug: str, tag: str) -> None:
+def test_schedules_and_limits(
+    server: Any, name: str, cron: str, slug: str, tag: str, limit: int | None
+) -> None:
     deployment = server.deployment(name)
     (schedule,) = deployment["schedules"]
     assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == (cron, "UTC")
     assert (schedule["active"], schedule["slug"]) == (True, slug)
-    assert deployment["global_concurrency_limit"]["limit"] == 1
-    assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert (deployment["global_concurrency_limit"] or {}).get("limit") == limit
+    if limit is not None:
+        assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert str(server.checkout) not in str(deployment)
     assert (deployment["tags"], deployment["work_pool_name"]) == ([tag], POOL)
     assert deployment["description"]
 
@@ -101,6 +105,12 @@ def test_a_worker_scores(server: Any, reviews: Path, tmp_path: Path) -> None:
     run = server.post(f"/deployments/{nightly['id']}/create_flow_run", parameters=parameters)["id"]
     with server.running(WORKER, tmp_path, "the run ended", lambda: server.has_ended(run)):
         seen = server.get(f"/flow_runs/{run}")
+        # As in the form of the UI, which is filled in with only=new,stale.
+        path = f"/deployments/{nightly['id']}/create_flow_run"
+        forced = server.post(path, parameters={**parameters, "force": True})["id"]
+        server.wait_for("end of the forced run", lambda: server.has_ended(forced))
+    assert server.get(f"/flow_runs/{forced}")["parameters"]["only"] == "new,stale"
+    assert [row["status"] for row in server.table(forced, "scored-files")] == ["scored"]
     assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "Completed")
     assert seen["state"]["message"].startswith("3 rows in 1 file scored by production-")
     bundled = load_bundle(bundled_path()).model_id
@@ -153,18 +163,15 @@ def watched(server: Any, folder: Path) -> Iterator[None]:
     Runs that live send a heartbeat every half minute at most, so none may be under way.
     """
     text = (server.checkout / "deployments" / "automations.yaml").read_text("utf-8")
-    assert "within: 600" in text
-    hasty = text.replace("within: 600", "within: 10")
-    (folder / "hasty.yaml").write_text(hasty, "utf-8")
+    dead_runs, *_ = yaml.safe_load(text)["automations"]
+    assert dead_runs["trigger"]["within"] == 600
+    dead_runs["trigger"]["within"] = 10
+    (folder / "hasty.yaml").write_text(yaml.safe_dump(dead_runs), "utf-8")
     server.prefect(folder, "automation", "create", "--from-file", "hasty.yaml")
     try:
         yield
     finally:
-        server.delete("automations", "imdb-classifier runs that died")
-
-
-def emit_heartbeat(run: str) -> None:
-    emit_event("prefect.flow-run.heartbeat", {"prefect.resource.id": f"prefect.flow-run.{run}"})
+        server.delete("automations", dead_runs["name"])
 
 
 @pytest.mark.usefixtures("deployed")
@@ -183,7 +190,7 @@ def test_a_run_that_died_is_marked_as_crashed_and_frees_its_slot(
     server.post(f"/flow_runs/{dead}/set_state", state={"type": "RUNNING", "name": "Running"})
     assert begin()[1] == "CANCELLED"
     with watched(server, tmp_path):
-        emit_heartbeat(dead)
+        server.heartbeat(dead, "train-imdb")
         server.wait_for("end of the dead run", lambda: server.has_ended(dead))
     assert server.get(f"/flow_runs/{dead}")["state_type"] == "CRASHED"
     assert begin()[1] == "PENDING"
@@ -211,7 +218,7 @@ def test_after_a_worker_was_killed_the_next_run_takes_over(server: Any, tmp_path
         "heartbeat of the run", lambda: server.post("/events/filter", filter=heartbeat)["events"]
     )
     with watched(server, tmp_path):
-        emit_heartbeat(first)
+        server.heartbeat(first, "score-parquet")
         server.wait_for("end of the dead run", lambda: server.has_ended(first))
     assert server.get(f"/flow_runs/{first}")["state_type"] == "CRASHED"
     assert not (output / "_SUCCESS").exists()
@@ -248,3 +255,39 @@ def test_a_worker_scores_on_schedule(server: Any, every_five_seconds: Path, tmp_
     with server.running(WORKER, tmp_path, "a scheduled run completed", server.scored_on_schedule):
         scored = pq.read_table(every_five_seconds / "a.parquet")
     assert scored["sentiment_label"].to_pylist() == ["positive", None, "negative"]
+
+
+def scheduled(server: Any) -> list[dict[str, Any]]:
+    """The runs of the nightly deployment that the scheduler made and that have ended."""
+    ended = {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}}
+    nightly = {"name": {"any_": ["nightly"]}}
+    found = server.filter("flow_runs", deployments=nightly, flow_runs=ended, sort="END_TIME_DESC")
+    return [run for run in found if run["auto_scheduled"]]
+
+
+def test_a_run_on_another_folder_does_not_cancel_the_nights(
+    server: Any, every_five_seconds: Path, tmp_path: Path
+) -> None:
+    nightly = server.deployment("score-parquet/nightly")["id"]
+    other = {"output": str(tmp_path / "elsewhere")}
+    run = server.post(f"/deployments/{nightly}/create_flow_run", parameters=other)["id"]
+    for state in ("PENDING", "RUNNING"):
+        server.post(f"/flow_runs/{run}/set_state", state={"type": state, "name": state.title()})
+    assert server.get(f"/flow_runs/{run}")["state_type"] == "RUNNING"
+    with server.running(WORKER, tmp_path, "a scheduled run ended", lambda: scheduled(server)):
+        assert {ended["state_name"] for ended in scheduled(server)} == {"Completed"}
+    assert (every_five_seconds / "_SUCCESS").exists()
+
+
+def test_a_scheduled_run_that_overlaps_another_says_so(
+    server: Any, every_five_seconds: Path, tmp_path: Path
+) -> None:
+    with (
+        locked(str(every_five_seconds)),
+        server.running(WORKER, tmp_path, "a scheduled run ended", lambda: scheduled(server)),
+    ):
+        run, *_ = scheduled(server)
+        assert (run["state_type"], run["state_name"]) == ("CANCELLED", "OutputInUse")
+        message = f"Another run is writing to {every_five_seconds}."
+        assert message in run["state"]["message"]
+        assert not list(every_five_seconds.glob("[!.]*"))

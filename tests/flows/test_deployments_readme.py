@@ -137,6 +137,7 @@ def terminals(reviews: Path, tmp_path: Path) -> Iterator[Terminals]:
         text = text.replace(old, new)
     deployments.write_text(text, "utf-8")
     places = {
+        "https://hooks.example.com": "http://127.0.0.1:9",
         "/path/to/reviews": source,
         "/path/to/scored": output,
         "/path/to/imdb": str(FOLDER),
@@ -155,7 +156,7 @@ def test_the_page_can_be_followed(terminals: Terminals, tmp_path: Path) -> None:
     for command in commands():
         if command.startswith(SET_UP):
             continue
-        if command.startswith("prefect --no-prompt deployment delete"):
+        if command == "imdb-classifier undeploy":
             # The page has it that what registered them is stopped before.
             stop(terminals.going_on["imdb-classifier serve"])
         if command.endswith("--to previous"):
@@ -168,6 +169,7 @@ def test_the_page_can_be_followed(terminals: Terminals, tmp_path: Path) -> None:
                 assert terminals.ask(f"/deployments/name/{name}")["schedules"]
         elif command.startswith("prefect work-pool"):
             assert terminals.ask("/deployments/filter") == []
+            assert terminals.ask("/automations/filter") == []
         elif "deployment run" in command:
             # The recipe `tiny` loses to the bundled model.
             state = "NotPromoted" if "train-imdb" in command else "Completed"

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from prefect.client.schemas.objects import StateType
 
 from imdb_classifier import tasks
 from imdb_classifier.batch.outputs import scored_file
@@ -137,6 +138,7 @@ def test_a_deadline_and_another_run_leave_files_for_the_next_one(
 
     with locked(output):
         state, _ = score(**parameters)
+        assert (state.type, state.name) == (StateType.CANCELLED, "OutputInUse")
         with pytest.raises(OutputInUseError, match="Another run is writing"):
             state.result()
 

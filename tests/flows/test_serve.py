@@ -45,10 +45,12 @@ def test_all_deployments_are_served(server: Any, serve: str, reviews: Path, tmp_
             assert [schedule["cron"] for schedule in schedules] == crons
             assert {schedule["timezone"] for schedule in schedules} <= {"UTC"}
             assert deployment["entrypoint"].startswith("imdb_classifier.flows.")
-            assert deployment["global_concurrency_limit"]["limit"] == 1
-        for name in ("train-imdb/weekly", "score-parquet/nightly"):
-            options = server.deployment(name)["concurrency_options"]
-            assert options["collision_strategy"] == "CANCEL_NEW"
+            assert str(server.checkout) not in str(deployment)
+            limit = deployment["global_concurrency_limit"]
+            assert (limit is None) == (name == "score-parquet/nightly")
+        weekly = server.deployment("train-imdb/weekly")
+        assert weekly["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+        assert weekly["parameters"]["keep"] == 10
         assert {found["name"]: found["enabled"] for found in server.filter("automations")} == {
             "imdb-classifier retrains on drift": False,
             "imdb-classifier scores again after a promotion": True,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from imdb_classifier.batch.results import RunResult
-from imdb_classifier.errors import ConfigurationError, PartlyScoredError
-
-_PACKAGE: Final = Path(__file__).resolve().parents[2]
+from imdb_classifier.errors import PartlyScoredError
+from imdb_classifier.operations.configured import deployments_file
 
 
 def score_by_flow(**parameters: Any) -> RunResult:
@@ -53,17 +51,8 @@ def serve(source: str | None, output: str | None, cron: str | None) -> NoReturn:
     """
     import imdb_classifier.tasks  # noqa: F401 - its error names the missing package
 
-    # A wheel has the folder inside the package, a checkout beside it.
-    places = (_PACKAGE / "_deployments" / "serve.py", _PACKAGE.parent / "deployments" / "serve.py")
-    program = next((place for place in places if place.is_file()), None)
-    if program is None:
-        raise ConfigurationError(
-            "imdb-classifier serve needs deployments/serve.py, which comes with the package.",
-            "It was not found in the package or next to it.",
-            "Reinstall imdb-classifier.",
-        )
     options = {"--source": source, "--output": output, "--cron": cron}
     given = [part for name, value in options.items() if value for part in (name, value)]
-    command = [sys.executable, str(program), *given]
+    command = [sys.executable, str(deployments_file("serve.py")), *given]
     # Replaces this process, so that stopping it by its id stops the server as well.
     os.execv(command[0], command)

@@ -1,0 +1,44 @@
+"""Connections to the Prefect server that is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from imdb_classifier.errors import ConfigurationError, UnavailableError, first_line
+from imdb_classifier.tasks.artifacts import CALL_RETRIES
+
+
+@contextmanager
+def prefect_server() -> Iterator[SyncPrefectClient]:
+    """Provide a client of the configured server.
+
+    Raises:
+        ConfigurationError: No server is configured.
+        UnavailableError: The server does not answer, or refuses a request.
+    """
+    address = PREFECT_API_URL.value()
+    if address is None:
+        # Prefect would start a temporary server.
+        raise ConfigurationError(
+            "This command needs a Prefect server.",
+            "PREFECT_API_URL is not set.",
+            "Run: prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api",
+        )
+    try:
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: CALL_RETRIES}),
+            get_client(sync_client=True) as client,
+        ):
+            yield client
+    except httpx.HTTPError as error:
+        raise UnavailableError(
+            "The Prefect server must be reachable.",
+            f"A request to {address} failed: {first_line(error)}.",
+            "Check that the server is running and that PREFECT_API_URL is its address.",
+        ) from error

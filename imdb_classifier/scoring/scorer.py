@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
+from weakref import WeakSet
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 
 from imdb_classifier.errors import UnsupportedDataError
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
+from imdb_classifier.scoring.kept_bundles import kept_bundle
 from imdb_classifier.scoring.text_columns import as_text, has_text
+from imdb_classifier.storage import absolute_location
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.text.batch_profile import BatchProfile
 from imdb_classifier.text.encoding import TokenSequences, encode
@@ -31,7 +34,9 @@ chunks, so which reviews share a batch depends on the input alone, not on the nu
 class Scorer:
     """A loaded model that scores texts, by default on every core.
 
-    Use it as a context manager, or call `close`. Several threads may share a scorer.
+    Use it as a context manager, or call `close`. Several threads may share a scorer. Other
+    processes may, too: a forked one starts threads of its own, and pickling sends the location and
+    the hash of the model, which each process loads once.
 
     Args:
         bundle: The model.
@@ -56,7 +61,10 @@ class Scorer:
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         self.bundle = bundle
         self.threads = threads or available_cores()
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="scorer")
+        self._chosen_threads = threads
+        self._is_closed = False
+        self._start_threads()
+        _SCORERS.add(self)
 
     @classmethod
     def load(
@@ -97,9 +105,21 @@ class Scorer:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        location = self.bundle.location
+        # Another machine may have installed the package elsewhere.
+        where = None if location == str(bundled_path()) else absolute_location(location)
+        return _unpickled, (where, self.bundle.model_hash, self._chosen_threads)
+
     def close(self) -> None:
         """Stop the threads; texts that are still queued are not scored."""
+        self._is_closed = True
         self._pool.shutdown(cancel_futures=True)
+
+    def _start_threads(self) -> None:
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="scorer")
+        if self._is_closed:
+            self._pool.shutdown()
 
     def probabilities(self, texts: pa.ChunkedArray | pa.Array) -> pa.Array:
         """Return the probability that each text is positive.
@@ -191,6 +211,24 @@ def _check_arrow(texts: object) -> None:
             f"a {type(texts).__module__}.{type(texts).__qualname__}",
             "Convert a list of texts with pyarrow.array, or use score_dataframe.",
         )
+
+
+_SCORERS: Final[WeakSet[Scorer]] = WeakSet()
+"""The scorers of this process."""
+
+
+def _after_fork() -> None:
+    """Give the scorers of a forked process threads, which do not survive a fork."""
+    for scorer in _SCORERS:
+        scorer._start_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _unpickled(location: str | None, model_hash: str, threads: int | None) -> Scorer:
+    return Scorer(kept_bundle(location or str(bundled_path()), model_hash), threads)
 
 
 @contextmanager

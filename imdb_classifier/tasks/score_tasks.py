@@ -20,11 +20,11 @@ from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
 from imdb_classifier.batch.results import FileResult, RunResult, UnitResult
 from imdb_classifier.batch.run import BatchRun
 from imdb_classifier.batch.units import Unit
-from imdb_classifier.errors import EXIT_DONE, BundleError, PartlyScoredError, counted, printable
-from imdb_classifier.model.bundle import Bundle, load_bundle
+from imdb_classifier.errors import EXIT_DONE, PartlyScoredError, counted, printable
 from imdb_classifier.monitoring.drift import DriftLimits
 from imdb_classifier.monitoring.drift_page import render_drift
 from imdb_classifier.pipeline.outcomes import ResolvedModel
+from imdb_classifier.scoring.kept_bundles import kept_bundle
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks.artifacts import Progress, artifact_key, publish
@@ -96,7 +96,7 @@ def score_batch(
             )
         )
         units = _score(run, model, pool or task_runner("local"))
-        bundle = _bundle(model["path"], model["model_hash"])
+        bundle = kept_bundle(model["path"], model["model_hash"])
         result = patiently(lambda: run.finish(units, bundle))
     _report(result, output)
     if result.exit_code != EXIT_DONE:
@@ -298,19 +298,7 @@ def _report(result: RunResult, output: str) -> None:
         emit("drift.detected", *batch, {"rows": drift.rows, "changes": changes})
 
 
-def _bundle(path: str, model_hash: str) -> Bundle:
-    """Load the bundle of a model, and check that it is the one that was resolved."""
-    bundle = load_bundle(path)
-    if bundle.model_hash != model_hash:
-        raise BundleError(
-            "A run must use the same model throughout.",
-            f"{path} changed from {model_hash[:12]} to {bundle.model_hash[:12]}.",
-            "Rerun to score with the new model.",
-        )
-    return bundle
-
-
 @lru_cache(maxsize=1)
 def _scorer(path: str, model_hash: str, threads: int | None) -> Scorer:
     """Return a model's scorer, loaded once per process and shared by all units scored in it."""
-    return Scorer(_bundle(path, model_hash), threads)
+    return Scorer(kept_bundle(path, model_hash), threads)

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from imdb_classifier.reviews.load import load_reviews
     from imdb_classifier.reviews.sources import NoReviewsError
     from imdb_classifier.scoring.frames import score_dataframe
+    from imdb_classifier.scoring.kept_bundles import release_model
     from imdb_classifier.scoring.scorer import Scorer
     from imdb_classifier.storage.paths import UnknownSchemeError, UnsetVariableError
 
@@ -118,6 +119,7 @@ __all__ = [
     "dry_run_parquet",
     "load_bundle",
     "load_reviews",
+    "release_model",
     "score_dataframe",
     "score_parquet",
     "verify_output",
@@ -143,6 +145,7 @@ _MODULE_OF = {
         "reviews.load": ["load_reviews"],
         "reviews.sources": ["NoReviewsError"],
         "scoring.frames": ["score_dataframe"],
+        "scoring.kept_bundles": ["release_model"],
         "scoring.scorer": ["Scorer"],
         "storage.paths": ["UnknownSchemeError", "UnsetVariableError"],
     }.items()

@@ -144,6 +144,18 @@ def load_bundle(location: StrPath) -> Bundle:
     return bundle
 
 
+def manifest_of(location: str) -> dict[str, Any]:
+    """Return the manifest of a bundle, unchecked.
+
+    Raises:
+        OSError: The location cannot be reached, or there is no manifest.
+        ValueError: The manifest is damaged.
+    """
+    text = storage_of(location).read_text(f"{location}/{MANIFEST_FILE}")
+    manifest: dict[str, Any] = json.loads(text)
+    return manifest
+
+
 def model_files(recipe: Recipe) -> frozenset[str]:
     """Return the names of the files that every bundle of this recipe has, evaluated or not."""
     return _REQUIRED | {NGRAMS_FILE} if recipe.network.ngrams else _REQUIRED

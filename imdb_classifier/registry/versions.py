@@ -10,7 +10,6 @@ it, in ``versions/<model id>.decision.json``.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Set
@@ -31,10 +30,10 @@ from imdb_classifier.errors import (
 from imdb_classifier.model.bundle import (
     CARD_FILE,
     EVALUATION_FILE,
-    MANIFEST_FILE,
     SUMS_FILE,
     Bundle,
     load_bundle,
+    manifest_of,
 )
 from imdb_classifier.model.bundle_writer import with_evaluation
 from imdb_classifier.registry.access import (
@@ -125,7 +124,7 @@ class Registry(Records):
         found = []
         for folder in (*map(self._version, self.ids()), str(bundled_path())):
             try:
-                manifest = json.loads(storage_of(folder).read_text(f"{folder}/{MANIFEST_FILE}"))
+                manifest = manifest_of(folder)
             except (OSError, ValueError) as error:
                 logger.warning(
                     "%s is skipped: its manifest is damaged (%s)", folder, type(error).__name__
@@ -179,18 +178,30 @@ class Registry(Records):
             BundleError: The model is damaged, or an alias names a version that is missing.
             UnavailableError: The registry or the bundle cannot be reached.
         """
+        location = self.locate(reference)
+        with reading(self.root):
+            return load_bundle(location)
+
+    def locate(self, reference: StrPath) -> str:
+        """Return the location of the bundle that a reference names, see `load`.
+
+        Raises:
+            UnknownModelError: There is no such model.
+            BundleError: An alias names a version that is missing.
+            UnavailableError: The registry or the bundle cannot be reached.
+        """
         name = location_of(reference)
         aliases, ids = self.aliases(), self.ids()
         if name == CHAMPION and "champion" not in aliases:
-            return load_bundle(bundled_path())
+            return str(bundled_path())
         model_id = aliases.get(name[1:], name) if name.startswith("@") else name
         location = self._version(model_id) if model_id in ids else name
         with reading(self.root):
             if not location.startswith("@") and storage_of(location).kind(location) == "folder":
-                return load_bundle(location)
-        bundled = load_bundle(bundled_path())
-        if model_id == bundled.model_id:
-            return bundled
+                return location
+        bundled_id = manifest_of(str(bundled_path()))["model_id"]
+        if model_id == bundled_id:
+            return str(bundled_path())
         if model_id != name:
             raise BundleError(
                 "An alias must name a version of the registry.",
@@ -198,7 +209,7 @@ class Registry(Records):
                 "Restore it, or promote another version with `imdb-classifier models promote`.",
             )
         known = [CHAMPION, *(f"@{alias}" for alias in aliases if alias != "champion"), *ids]
-        raise UnknownModelError(os.fspath(reference), [*known, bundled.model_id])
+        raise UnknownModelError(os.fspath(reference), [*known, bundled_id])
 
     def check_version(self, bundle: Bundle) -> None:
         """Check that a model can be promoted.

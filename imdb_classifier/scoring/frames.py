@@ -13,7 +13,7 @@ from imdb_classifier.errors import AmbiguousColumnError, ColumnExistsError, Miss
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, scored_fields
 from imdb_classifier.scoring.frame_kinds import open_data, to_text
-from imdb_classifier.scoring.scorer import Scorer, scorer_for
+from imdb_classifier.scoring.scorer import Scorer, kept_scorer_for
 from imdb_classifier.scoring.text_columns import labels
 from imdb_classifier.storage.paths import StrPath
 
@@ -67,7 +67,8 @@ def score_dataframe(
             bytes, pandas' object, string and category, and those of Polars and Arrow.
         text_column: The column of a frame or table that holds the text.
         model: ``@champion``, a version's id, the path of a bundle, or a `Scorer`. A model named by
-            reference is loaded for this call; a `Scorer` stays open.
+            reference is kept in memory for the next call, until `release_model`; a `Scorer` stays
+            open.
         prefix: Prefix for the names of the two new columns.
         registry: Where a reference is looked up; by default `Registry.at()`.
 
@@ -113,7 +114,7 @@ def score_dataframe(
         # An unnamed Series has the name None in pandas, and an empty name in Polars.
         name = getattr(texts, "name", None)
         column = to_text(texts, None if name in (None, "") else str(name))
-    with scorer_for(model, registry) as scorer:
+    with kept_scorer_for(model, registry) as scorer:
         probabilities = scorer.probabilities(column)
     new_columns = dict(zip(new_names, (labels(probabilities), probabilities), strict=True))
     return frame.with_columns(new_columns)

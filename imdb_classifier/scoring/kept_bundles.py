@@ -5,7 +5,37 @@ from __future__ import annotations
 from functools import lru_cache
 
 from imdb_classifier.errors import BundleError
-from imdb_classifier.model.bundle import Bundle, load_bundle
+from imdb_classifier.model.bundle import Bundle, load_bundle, manifest_of
+
+
+def bundle_at(location: str) -> Bundle:
+    """Load the bundle at a location, unless this process holds the model that is there now.
+
+    Args:
+        location: Its folder, on this machine or in an object store.
+
+    Raises:
+        BundleError: It is damaged.
+        OSError: The location cannot be reached.
+    """
+    try:
+        model_hash = str(manifest_of(location)["model_hash"])
+    except (OSError, LookupError, ValueError):
+        return load_bundle(location)  # which says what is wrong
+    return kept_bundle(location, model_hash)
+
+
+def release_model() -> None:
+    """Let go of the model that this process keeps in memory.
+
+    `score_dataframe` keeps the model that it used last, so that the next call does not load it.
+
+    Example:
+        >>> from imdb_classifier import release_model, score_dataframe
+        >>> scored = score_dataframe(["A warm and funny film."])
+        >>> release_model()
+    """
+    kept_bundle.cache_clear()
 
 
 @lru_cache(maxsize=1)

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from imdb_classifier.errors import UnsupportedDataError
 from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.registry.access import reading
 from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
-from imdb_classifier.scoring.kept_bundles import kept_bundle
+from imdb_classifier.scoring.kept_bundles import bundle_at, kept_bundle
 from imdb_classifier.scoring.text_columns import as_text, has_text
 from imdb_classifier.storage import absolute_location
 from imdb_classifier.storage.paths import StrPath
@@ -229,6 +230,29 @@ if hasattr(os, "register_at_fork"):
 
 def _unpickled(location: str | None, model_hash: str, threads: int | None) -> Scorer:
     return Scorer(kept_bundle(location or str(bundled_path()), model_hash), threads)
+
+
+@contextmanager
+def kept_scorer_for(model: StrPath | Scorer, registry: Registry | None = None) -> Iterator[Scorer]:
+    """Provide a scorer as `scorer_for`, whose model this process keeps for the next call.
+
+    Args:
+        model: A scorer, or a reference as `Scorer.load` takes it.
+        registry: As for `Scorer.load`.
+
+    Raises:
+        ImdbClassifierError: The model cannot be loaded, see `Scorer.load`.
+    """
+    if isinstance(model, Scorer):
+        yield model
+        return
+    registry = registry or Registry.at()
+    location = registry.locate(model)
+    with reading(registry.root):
+        bundle = bundle_at(location)
+    registry.check_approved(bundle)
+    with Scorer(bundle) as scorer:
+        yield scorer
 
 
 @contextmanager

@@ -40,7 +40,8 @@ def score_parquet(
 
     Outputs that are up to date are kept. If some files cannot be scored, the others are, and the
     run fails; rerun it to continue. If another run is writing to the same output, the run is
-    canceled as OutputInUse and changes nothing; in object stores, this is not detected.
+    canceled as OutputInUse and changes nothing; in object stores, only flow runs of the same
+    Prefect server are detected.
 
     Args:
         source: A Parquet file, folder or glob pattern; local or in an object store.

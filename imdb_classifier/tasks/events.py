@@ -1,4 +1,6 @@
-"""Events, log lines, name and tags of a flow run; as with artifacts, failures do not fail the run.
+"""What a flow run shows the server: events, log lines, name, tags, and the output it writes to.
+
+As with artifacts, failures do not fail the run.
 
 Importing this module sends the lines that the library logs in a run to that run's log.
 """
@@ -6,16 +8,37 @@ Importing this module sends the lines that the library logs in a run to that run
 from __future__ import annotations
 
 import logging
+import random
+import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from prefect import get_client, get_run_logger
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
 from prefect.logging.handlers import APILogHandler
 from prefect.runtime import deployment, flow_run
 
+from imdb_classifier.errors import OutputInUseError
+
 PREFIX: Final = "imdb-classifier"
+CLAIM_ATTEMPTS: Final = 3
+CLAIM_PAUSE_SECONDS: Final = (1.0, 10.0)
+"""Shortest and longest pause between them; at random, so that of two runs that begin together, one
+gets the output."""
+_ALIVE: Final = timedelta(minutes=10)
+"""Time from its last heartbeat until a run counts as dead; heartbeats come every three minutes."""
 
 
 def emit(event: str, kind: str, name: str, model_id: str, payload: Mapping[str, Any]) -> None:
@@ -86,6 +109,60 @@ def name_run(what: str, model_id: str) -> None:
         get_run_logger().warning(
             "The run was not renamed (%s); it continues.", type(error).__name__
         )
+
+
+def claim(output: str) -> None:
+    """Check that no other flow run of the server writes to an output.
+
+    For object stores, which have no locks. The current run is tagged with the output, and other
+    runs find it by that tag until it ends.
+
+    Raises:
+        OutputInUseError: Another run is writing to the output.
+    """
+    run, tag = UUID(flow_run.id), f"output:{output}"
+    try:
+        client = get_client(sync_client=True)
+        tags = {*client.read_flow_run(run).tags}
+        for attempts_left in reversed(range(CLAIM_ATTEMPTS)):
+            # Tagged before it looks: of two runs, at least one sees the other.
+            client.update_flow_run(run, tags=tags | {tag})
+            if not _is_claimed(client, tag, run):
+                return
+            client.update_flow_run(run, tags=tags)
+            if attempts_left:
+                time.sleep(random.uniform(*CLAIM_PAUSE_SECONDS))
+    except Exception as error:
+        get_run_logger().warning(
+            "It is unknown whether another run is writing to the output (%s); the run continues.",
+            type(error).__name__,
+        )
+        return
+    raise OutputInUseError(output, output)
+
+
+def _is_claimed(client: SyncPrefectClient, tag: str, run: UUID) -> bool:
+    """Return whether a run with a tag is alive, other than this one."""
+    states = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
+    others = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            id=FlowRunFilterId(not_any_=[run]),
+            tags=FlowRunFilterTags(all_=[tag]),
+            state=FlowRunFilterState(type=states),
+        )
+    )
+    since = datetime.now(UTC) - _ALIVE
+    if any(other.start_time and other.start_time > since for other in others):
+        return True
+    heartbeats = {
+        "event": {"name": ["prefect.flow-run.heartbeat"]},
+        "resource": {"id": [f"prefect.flow-run.{other.id}" for other in others]},
+        "occurred": {"since": since.isoformat()},
+    }
+    # Without ids, it would find the heartbeats of every run.
+    return bool(others) and bool(
+        client.request("POST", "/events/filter", json={"filter": heartbeats}).json()["events"]
+    )
 
 
 class _RunLog(APILogHandler):

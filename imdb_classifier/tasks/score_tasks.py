@@ -26,9 +26,10 @@ from imdb_classifier.monitoring.drift_page import render_drift
 from imdb_classifier.pipeline.outcomes import ResolvedModel
 from imdb_classifier.scoring.kept_bundles import kept_bundle
 from imdb_classifier.scoring.scorer import Scorer
-from imdb_classifier.storage import storage_of
+from imdb_classifier.storage import is_remote, storage_of
+from imdb_classifier.storage.paths import location_of
 from imdb_classifier.tasks.artifacts import Progress, artifact_key, publish
-from imdb_classifier.tasks.events import emit
+from imdb_classifier.tasks.events import claim, emit
 from imdb_classifier.tasks.failures import (
     RETRY_DELAY_SECONDS,
     TASK_RETRIES,
@@ -81,6 +82,8 @@ def score_batch(
         PartlyScoredError: Not every file was scored. Finished files are kept.
         ImdbClassifierError: As for `score_parquet`.
     """
+    if is_remote(place := location_of(output)):
+        claim(place.rstrip("/"))
     with ExitStack() as opened:
         run = patiently(
             lambda: opened.enter_context(

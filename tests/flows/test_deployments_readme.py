@@ -176,6 +176,13 @@ def test_the_page_can_be_followed(terminals: Terminals, tmp_path: Path) -> None:
             assert said.rstrip().endswith(f"Flow run finished successfully in '{state}'."), said
         elif "--to previous" in command:
             assert registry.load(CHAMPION).model_id == bundled
+    keys = {found["key"] for found in terminals.ask("/artifacts/latest/filter")}
+    of_models = {key for key in keys if key.startswith("imdb-")}
+    assert of_models == {
+        f"imdb-{what}-{deployment}"
+        for what in ("evaluation", "promotion")
+        for deployment in ("weekly", "on-demand")
+    }
     # The rollback in the UI's words came after that of the command, and undid it.
     assert registry.load(CHAMPION).model_id != bundled
     assert pq.read_table(tmp_path / "scored")["sentiment_label"].to_pylist() == [

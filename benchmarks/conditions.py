@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imdb_classifier import __version__
-from imdb_classifier.scoring.scorer import available_cores
+from imdb_classifier.scoring.cores import available_cores
 
 PACKAGES = ("keras", "llvmlite", "numpy", "onnxruntime", "pyarrow", "scikit-learn", "tensorflow")
 _CPU_INFO = Path("/proc/cpuinfo")

@@ -32,7 +32,7 @@ from imdb_classifier.config import SEED
 from imdb_classifier.model.bundle import KERAS_FILE, ONNX_FILE, Bundle
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import LABEL, TEXT
-from imdb_classifier.scoring.scorer import available_cores
+from imdb_classifier.scoring.cores import available_cores
 
 BATCH_SIZES = (50, 125, 250, 500, 1_000)
 """Divisors of 25,000, so all batches have the same shape and `jit_compile` compiles only once."""

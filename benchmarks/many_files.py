@@ -27,7 +27,7 @@ import typer
 from benchmarks.conditions import conditions
 from benchmarks.table import markdown_table, progress
 from imdb_classifier.registry.access import REGISTRY_VARIABLE
-from imdb_classifier.scoring.scorer import available_cores
+from imdb_classifier.scoring.cores import available_cores
 
 RESULT: Final = Path("build/many_files.json")
 NUMBERS: Final = (10_000, 100_000)

@@ -26,7 +26,8 @@ from imdb_classifier.batch.outputs.appended_copy import WRITER_OPTIONS
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
-from imdb_classifier.scoring.scorer import CHUNK_ROWS, available_cores
+from imdb_classifier.scoring.cores import available_cores
+from imdb_classifier.scoring.scorer import CHUNK_ROWS
 from imdb_classifier.text.encoding import TokenSequences, encode
 
 MATRIX_ROWS = (16, 32, 64, 128, 256, 512)

@@ -20,6 +20,7 @@ from imdb_classifier.errors import UnsupportedDataError
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.access import reading
 from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
+from imdb_classifier.scoring.cores import available_cores
 from imdb_classifier.scoring.kept_bundles import bundle_at, kept_bundle
 from imdb_classifier.scoring.text_columns import as_text, has_text
 from imdb_classifier.storage import absolute_location
@@ -42,7 +43,7 @@ class Scorer:
     Args:
         bundle: The model.
         threads: Number of threads, at least 1; by default one for each core that this process
-            may use.
+            may use, see `cores.available_cores`.
 
     Attributes:
         bundle: The model.
@@ -290,10 +291,3 @@ class PendingProbabilities:
     def profile(self) -> BatchProfile:
         """Wait for the texts' profile: counts of lengths, unknown words and probabilities."""
         return sum((chunk.result()[1] for chunk in self._chunks), BatchProfile())
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from imdb_classifier.errors import ConfigurationError, MissingExtraError
-from imdb_classifier.scoring.scorer import available_cores
+from imdb_classifier.scoring.cores import available_cores
 
 RunnerName = Literal["local", "process", "dask"]
 

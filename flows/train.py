@@ -47,14 +47,15 @@ def train_imdb(
         batch: Unlabeled Parquet files in which few labels may change.
         text_column: Text column of the files in batch.
         force: Train even if the same data, recipe and seed were already trained.
-        keep: How many of the newest versions to keep; older ones are deleted after the decision,
-            except champion, previous and challenger and versions without a decision. Default: all.
+        keep: How many of the newest versions, and of the newest interrupted trainings, to keep;
+            older ones are deleted after the decision, except champion, previous and challenger and
+            versions without a decision. Default: all.
     """
     # Everything that training needs is checked before it starts.
     tasks.check_promotion(data, registry, gates, batch, text_column)
     extra = extra_train or []
     reviews = tasks.load_reviews(data, recipe, seed, extra, registry)
-    undecided = reviews["undecided"] and not force
+    undecided = reviews["trained"] if reviews["undecided"] and not force else None
     if (trained_before := reviews["trained"]) and not undecided and not force:
         return Completed(
             name="NothingToLearn",
@@ -64,7 +65,7 @@ def train_imdb(
         )
     with tasks.training_run(reviews["run"], registry):
         model = (
-            tasks.resolve_model(trained_before, registry, allow_unapproved=True)
+            tasks.resolve_model(undecided, registry, allow_unapproved=True)
             if undecided
             else tasks.train_model(data, recipe, seed, extra, registry)
         )

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from imdb_classifier import samples
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.evaluation.metrics import evaluate, evaluate_kinds
+from imdb_classifier.evaluation.report import check_report_folder, write_report
 from imdb_classifier.evaluation.result import Evaluation, KindSlice
 from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.schema import LABEL, TEXT
@@ -54,6 +56,42 @@ def evaluate_bundle(
             progress("test reviews", done, len(reviews))
 
     return examine(bundle, reviews, scored).evaluation, reviews
+
+
+def evaluate_with_report(
+    bundle: Bundle,
+    data: StrPath | None,
+    registry: Registry,
+    output: StrPath | None = None,
+    *,
+    progress: Progress | None = None,
+) -> tuple[Evaluation, dict[str, str]]:
+    """Evaluate a model on the test split, and write the report.
+
+    A model is registered only once its report is there, so that no version lacks one.
+
+    Args:
+        bundle: The model.
+        data: Where the reviews are, see `load.load_reviews`.
+        registry: The registry that keeps the report.
+        output: Another folder for the report; None for `Registry.report_folder`.
+        progress: Called with the number of reviews evaluated.
+
+    Returns:
+        The evaluation, and the paths of the report by file name.
+
+    Raises:
+        ConfigurationError: The reviews are Keras' token ids, and the model was trained on others.
+        CannotWriteError: The folder cannot be written.
+        ImdbClassifierError: See `load.load_reviews`.
+    """
+    if output is None:
+        registry.check_writable()
+    else:
+        check_report_folder(output)
+    evaluation, _ = evaluate_bundle(bundle, data, progress=progress)
+    folder = output or registry.report_folder(bundle.model_id, evaluation.data["fingerprint"])
+    return evaluation, write_report(evaluation, folder)
 
 
 def worst_texts(evaluation: Evaluation, reviews: Reviews) -> list[str] | None:

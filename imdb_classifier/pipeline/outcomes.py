@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class ResolvedModel(TypedDict):
@@ -17,6 +17,24 @@ class ResolvedModel(TypedDict):
     model_id: str
     model_hash: str
     path: str
+
+
+class PlannedModel(TypedDict):
+    """What a model is going to be trained on, and whether it has been.
+
+    Attributes:
+        reviews: The reviews: source, rows, left_out (rows by reason), fingerprint, and
+            overlap_with_test; for a recipe with teachers, the same for the unlabeled ones.
+        run: The name of the training run.
+        trained: The id of a model trained on the same reviews with the same recipe and seed, or
+            None.
+        undecided: Whether that model still awaits the decision on its promotion.
+    """
+
+    reviews: dict[str, Any]
+    run: str
+    trained: str | None
+    undecided: bool
 
 
 class EvaluatedModel(TypedDict):
@@ -84,3 +102,15 @@ class RollbackOutcome(TypedDict):
     reason: str
     champion: str
     previous: str
+
+
+class PruneOutcome(TypedDict):
+    """What was deleted of a registry, the oldest first.
+
+    Attributes:
+        pruned: The ids of versions.
+        trainings: The names of interrupted trainings.
+    """
+
+    pruned: list[str]
+    trainings: list[str]

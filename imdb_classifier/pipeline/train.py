@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,19 +13,15 @@ from imdb_classifier.config import Recipe
 from imdb_classifier.config import recipe as named_recipe
 from imdb_classifier.errors import (
     BundleError,
-    CannotWriteError,
     ConfigurationError,
     NoInputError,
-    OutputInUseError,
     counted,
 )
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.model.bundle_writer import write_bundle
-from imdb_classifier.registry.access import writing
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews, count_overlap
 from imdb_classifier.reviews.load import add_reviews, load_reviews
-from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.training.data import no_unlabeled
 from imdb_classifier.training.loop import TrainingObserver, check_seed, run_key, train
@@ -174,38 +169,6 @@ def reviews_line(summary: Mapping[str, Any]) -> str:
     )
 
 
-@contextmanager
-def training_run(work: StrPath, run: str) -> Iterator[None]:
-    """Lock a training run until its model is registered, then delete its files.
-
-    After an exception, the files are kept, and a rerun resumes from them. The lock excludes runs on
-    this machine, and on others that share `work`; it ends with this process, even if it is killed.
-
-    Args:
-        work: The folder of all runs, see `Registry.work`; created if missing.
-        run: The name of the run, see `TrainingPlan`.
-
-    Raises:
-        CannotWriteError: Another run of this name is in progress, or the folder cannot be written.
-    """
-    folder = Path(work) / run
-    with ExitStack() as held:
-        try:
-            with writing(str(folder)):
-                held.enter_context(storage_of(str(folder)).lock(str(folder)))
-        except OutputInUseError:
-            raise CannotWriteError(
-                "The same reviews, recipe and seed can only be trained by one run at a time.",
-                f"Another run is training {run}.",
-                "Wait until it has finished; its result then counts for this one, too.",
-            ) from None
-        yield
-        for part in (_BUNDLE, _CHECKPOINTS):
-            shutil.rmtree(folder / part, ignore_errors=True)
-    with suppress(OSError):  # gone already, or in use again
-        folder.rmdir()
-
-
 def train_bundle(
     data: StrPath | None,
     recipe: str,
@@ -218,9 +181,9 @@ def train_bundle(
 ) -> Bundle:
     """Train a model and write its bundle.
 
-    Checkpoints and bundle are in a folder named by reviews, recipe and seed; `training_run` keeps
-    other runs out of it. An interrupted run resumes from its last checkpoint; a model whose bundle
-    already exists is not trained again.
+    Checkpoints and bundle are in a folder named by reviews, recipe and seed, which
+    `training_runs.training_run` locks. An interrupted run resumes from its last checkpoint; a model
+    whose bundle already exists is not trained again.
 
     Args:
         data: Where the reviews are, see `load.load_reviews`.

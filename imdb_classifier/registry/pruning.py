@@ -1,31 +1,44 @@
-"""Deletion of old versions."""
+"""Deletion of old versions, and of what interrupted trainings left."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.registry.training_runs import delete_interrupted
 from imdb_classifier.registry.versions import Registry
 
 
-def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> list[str]:
-    """Delete old versions with their decisions and reports.
+@dataclass(frozen=True)
+class Pruned:
+    """What was deleted, the oldest first.
 
-    Versions that an alias points to and versions that await a promotion decision are never deleted.
+    Attributes:
+        versions: The ids of versions; damaged ones count as the oldest.
+        trainings: The names of interrupted trainings.
+    """
+
+    versions: list[str]
+    trainings: list[str]
+
+
+def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> Pruned:
+    """Delete old versions with their decisions and reports, and what interrupted trainings left.
+
+    Versions that an alias points to and versions that await a promotion decision are never deleted,
+    nor are trainings that are in progress.
 
     Args:
         registry: The registry.
-        keep: How many of the newest versions to keep, at least 0; others that are never deleted
-            are kept besides.
+        keep: How many of the newest versions, and of the newest interrupted trainings on this
+            machine, to keep, at least 0; those that are never deleted are kept besides.
         dry_run: Only return what would be deleted.
-
-    Returns:
-        The ids of the deleted versions, the oldest first; damaged versions count as the oldest.
 
     Raises:
         ConfigurationError: ``keep`` is negative.
         UnavailableError: The registry cannot be reached.
-        CannotWriteError: The registry cannot be written, or another run is changing it.
+        CannotWriteError: The registry cannot be written, or another run holds its lock.
     """
     if keep < 0:
         raise ConfigurationError(
@@ -47,4 +60,4 @@ def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> list[str]:
         if not dry_run:
             for name in pruned:
                 registry.delete(name)
-    return pruned
+    return Pruned(pruned, delete_interrupted(registry.work, keep, dry_run=dry_run))

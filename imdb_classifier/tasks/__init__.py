@@ -8,7 +8,9 @@ cannot be published, a warning is logged and the run continues.
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.pipeline.outcomes import (
     EvaluatedModel,
+    PlannedModel,
     PromotionOutcome,
+    PruneOutcome,
     ResolvedModel,
     RollbackOutcome,
 )
@@ -35,7 +37,9 @@ from imdb_classifier.tasks.score_tasks import score_batch
 
 __all__ = [
     "EvaluatedModel",
+    "PlannedModel",
     "PromotionOutcome",
+    "PruneOutcome",
     "ResolvedModel",
     "RollbackOutcome",
     "RunnerName",

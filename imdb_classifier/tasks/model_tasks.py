@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier.model.bundle import Bundle, load_bundle
-from imdb_classifier.pipeline.outcomes import EvaluatedModel, ResolvedModel
+from imdb_classifier.pipeline.outcomes import (
+    EvaluatedModel,
+    PlannedModel,
+    PruneOutcome,
+    ResolvedModel,
+)
+from imdb_classifier.registry import training_runs
 from imdb_classifier.registry.pruning import prune
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.storage import storage_of
@@ -78,7 +84,7 @@ def load_reviews(
     seed: int,
     extra_train: Sequence[str] = (),
     registry: str | None = None,
-) -> dict[str, Any]:
+) -> PlannedModel:
     """Load and describe the training reviews, and find a model already trained on them.
 
     Args:
@@ -89,10 +95,9 @@ def load_reviews(
         registry: The registry's folder; None as in `Registry.at`.
 
     Returns:
-        source, rows, left_out (rows by reason), fingerprint, overlap_with_test, unlabelled (only
-        with teachers in the recipe); run, for `training_run`; trained: the id of a model that was
-        trained on the same reviews with the same recipe and seed, or None; and undecided: whether
-        it still awaits the decision on its promotion.
+        reviews (a description of them), run (for `training_run`), trained (the id of a model that
+        was trained on the same reviews with the same recipe and seed, or None), and undecided
+        (whether it still awaits the decision on its promotion).
 
     Raises:
         ImdbClassifierError: The reviews cannot be loaded.
@@ -103,7 +108,12 @@ def load_reviews(
     plan = plan_training(data, recipe, seed, where, extra_train=extra_train)
     get_run_logger().info("%s", reviews_line(plan.summary))
     undecided = plan.trained is not None and where.is_undecided(plan.trained)
-    return {**plan.summary, "run": plan.run, "trained": plan.trained, "undecided": undecided}
+    return {
+        "reviews": dict(plan.summary),
+        "run": plan.run,
+        "trained": plan.trained,
+        "undecided": undecided,
+    }
 
 
 @contextmanager
@@ -120,9 +130,7 @@ def training_run(run: str, registry: str | None = None) -> Iterator[None]:
     Raises:
         CannotWriteError: Another run is training the same model, or the registry cannot be written.
     """
-    from imdb_classifier.pipeline.train import training_run as locked
-
-    with locked(Registry.at(registry).work, run):
+    with training_runs.training_run(Registry.at(registry).work, run):
         yield
 
 
@@ -179,19 +187,13 @@ def evaluate_model(
     Raises:
         ImdbClassifierError: The test reviews cannot be loaded, or the report cannot be written.
     """
-    from imdb_classifier.evaluation.report import check_report_folder, render_markdown, write_report
-    from imdb_classifier.pipeline.evaluate import evaluate_bundle
+    from imdb_classifier.evaluation.report import render_markdown
+    from imdb_classifier.pipeline.evaluate import evaluate_with_report
 
-    where = Registry.at(registry)
-    if output is None:
-        where.check_writable()
-    else:
-        check_report_folder(output)
     bundle = load_bundle(path)
-    evaluation, _ = evaluate_bundle(bundle, data, progress=Stages())
-    fingerprint = evaluation.data["fingerprint"]
-    folder = output or where.report_folder(bundle.model_id, fingerprint)
-    write_report(evaluation, folder)
+    where = Registry.at(registry)
+    evaluation, report = evaluate_with_report(bundle, data, where, output, progress=Stages())
+    folder = report["report.html"].rpartition("/")[0]
     accuracy = evaluation.figures["accuracy"].value
     publish(
         "The evaluation",
@@ -238,17 +240,20 @@ def register_model(path: str, report: str, registry: str | None = None) -> Resol
 
 @task(name="prune-models", cache_policy=NO_CACHE, persist_result=False)
 @without_texts
-def prune_models(keep: int, registry: str | None = None) -> dict[str, Any]:
-    """Delete old versions with their decisions and reports.
+def prune_models(keep: int, registry: str | None = None) -> PruneOutcome:
+    """Delete old versions with their decisions and reports, and what interrupted trainings left.
 
-    Versions that an alias points to and versions that await a promotion decision are never deleted.
+    Versions that an alias points to and versions that await a promotion decision are never deleted,
+    nor are trainings that are in progress.
 
     Args:
-        keep: How many of the newest versions to keep, at least 0.
+        keep: How many of the newest versions, and of the newest interrupted trainings on this
+            machine, to keep, at least 0.
         registry: The registry's folder; None as in `Registry.at`.
 
     Returns:
-        pruned: the ids of the deleted versions, the oldest first.
+        pruned (ids of the deleted versions) and trainings (names of the deleted runs), the oldest
+        first.
 
     Raises:
         ConfigurationError: ``keep`` is negative.
@@ -256,8 +261,9 @@ def prune_models(keep: int, registry: str | None = None) -> dict[str, Any]:
         CannotWriteError: The registry cannot be written.
     """
     pruned = prune(Registry.at(registry), keep)
-    get_run_logger().info("Deleted versions: %s", ", ".join(pruned) or "none")
-    return {"pruned": pruned}
+    for what, names in (("versions", pruned.versions), ("trainings", pruned.trainings)):
+        get_run_logger().info("Deleted %s: %s", what, ", ".join(names) or "none")
+    return {"pruned": pruned.versions, "trainings": pruned.trainings}
 
 
 def _described(bundle: Bundle) -> ResolvedModel:

@@ -133,11 +133,13 @@ def test_old_versions_are_pruned(run: Run, other_registry: Registry) -> None:
     other_registry.record(refused, {"promote": False})
     for alias in ("champion", "challenger"):
         (Path(other_registry.root) / alias).unlink()
+    (other_registry.work / "tiny-1-abandoned" / "checkpoints").mkdir(parents=True)
     command = ("models", "prune", "--registry", other_registry.root)
     assert run(*command, "--keep", "2", "--json").json["pruned"] == []
     assert run(*command, "--keep", "0", "--dry-run", "--json").json["pruned"] == [refused]
     assert refused in other_registry.ids()
     shown = run(*command, "--keep", "0")
-    assert "Deleted: 1 version of" in " ".join(shown.out.split())
+    assert "Deleted: 1 version, 1 training of" in " ".join(shown.out.split())
+    assert re.search(r"tiny-1-abandoned +. interrupted training", shown.out)
     assert refused not in other_registry.ids()
     assert run(*command).code == run(*command, "--keep", "-1").code == 2

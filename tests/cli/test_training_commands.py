@@ -6,7 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.pipeline.train import plan_training, training_run
+from imdb_classifier.errors import CannotWriteError
+from imdb_classifier.pipeline.train import plan_training
+from imdb_classifier.registry.training_runs import training_run
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 from tests.command_line import SAMPLE, Run
@@ -122,3 +124,24 @@ def test_a_report_folder_that_cannot_be_written_is_named_before_the_evaluation(
     outcome = run("evaluate", "--data", "nowhere", "--output", tmp_path / "file" / "report")
     assert outcome.code == 73
     assert "The report folder must be writable." in outcome.err
+
+
+def test_a_version_has_its_report_from_the_start(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise CannotWriteError("The report folder must be writable.", "It is full.", "Free it.")
+
+    monkeypatch.setattr("imdb_classifier.evaluation.report.write_report", full)
+    monkeypatch.setattr("imdb_classifier.pipeline.evaluate.write_report", full)
+    registry = Registry.at(tmp_path / "registry")
+    assert run("train", "--data", FOLDER, "--recipe", "tiny", "--seed", "7").code == 73
+    assert registry.ids() == []
+    # Nothing is trained again.
+    monkeypatch.undo()
+    monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", registry.root)
+    outcome = run("train", "--data", FOLDER, "--recipe", "tiny", "--seed", "7")
+    assert outcome.code == 0
+    assert "epoch" not in outcome.err
+    (version,) = registry.ids()
+    assert [*Path(registry.root).glob(f"reports/{version}/*/report.html")]

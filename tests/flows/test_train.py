@@ -15,7 +15,8 @@ from prefect.cache_policies import NO_CACHE
 from imdb_classifier import tasks
 from imdb_classifier.errors import CannotWriteError
 from imdb_classifier.model.bundle import load_bundle
-from imdb_classifier.pipeline.train import plan_training, training_run
+from imdb_classifier.pipeline.train import plan_training
+from imdb_classifier.registry.training_runs import training_run
 from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.samples import FOLDER
 

@@ -22,8 +22,8 @@ from imdb_classifier.pipeline.train import (
     plan_training,
     reviews_line,
     train_bundle,
-    training_run,
 )
+from imdb_classifier.registry.training_runs import training_run
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.samples import FOLDER

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.pruning import prune
+from imdb_classifier.registry.training_runs import training_run
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.storage import storage_of
 
@@ -41,32 +43,32 @@ def test_the_newest_and_those_in_use_are_kept(populate: Populate, tmp_path: Path
     for alias, name in (("champion", "a"), ("previous", "b"), ("challenger", "c")):
         (tmp_path / alias).write_text(name)
     (tmp_path / "versions" / "d.decision.json").unlink()
-    assert prune(registry, 1, dry_run=True) == ["e"]
+    assert prune(registry, 1, dry_run=True).versions == ["e"]
     assert registry.ids() == [*"abcdef"]
-    assert prune(registry, 1) == ["e"]
+    assert prune(registry, 1).versions == ["e"]
     assert registry.ids() == [*"abcdf"]
-    assert prune(registry, 1) == []
+    assert prune(registry, 1).versions == []
     (tmp_path / "versions" / "d.decision.json").write_text("{}")
     (tmp_path / "challenger").write_text("f")
-    assert prune(registry, 0) == ["c", "d"]
+    assert prune(registry, 0).versions == ["c", "d"]
     assert registry.ids() == [*"abf"]
 
 
 def test_nothing_of_a_pruned_version_is_left(populate: Populate, tmp_path: Path) -> None:
     registry = populate(str(tmp_path))
-    assert prune(registry, 5) == ["a"]
+    assert prune(registry, 5).versions == ["a"]
     assert not [path for path in tmp_path.rglob("*") if path.name.split(".")[0] == "a"]
 
 
 def test_a_damaged_version_counts_as_the_oldest(populate: Populate, tmp_path: Path) -> None:
     registry = populate(str(tmp_path))
     (tmp_path / "versions" / "f" / "manifest.json").write_text("{")
-    assert prune(registry, 5) == ["f"]
+    assert prune(registry, 5).versions == ["f"]
 
 
 def test_versions_in_an_object_store_are_pruned(populate: Populate, bucket: str) -> None:
     registry = populate(f"{bucket}/models")
-    assert prune(registry, 2) == [*"abcd"]
+    assert prune(registry, 2).versions == [*"abcd"]
     assert registry.ids() == [*"ef"]
     left = storage_of(registry.root).find(registry.root).names
     assert {name.split("/")[1].split(".")[0] for name in left} == {"e", "f"}
@@ -78,10 +80,29 @@ def test_the_bundled_model_survives_its_pruned_copy(tiny_bundle: Bundle, tmp_pat
     registry.register(tiny_bundle, "{}", "")
     registry.promote("@challenger")
     (tmp_path / "registry" / "previous").unlink()
-    assert prune(registry, 0) == [bundled]
+    assert prune(registry, 0).versions == [bundled]
     assert registry.load(bundled).model_id == bundled
 
 
 def test_a_negative_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"at least 0\. It is -1\."):
         prune(Registry.at(tmp_path), -1)
+
+
+def test_what_interrupted_trainings_left_is_deleted(tmp_path: Path) -> None:
+    registry = Registry.at(tmp_path)
+    for day, name in enumerate(("tiny-1-old", "tiny-2-busy", "tiny-3-older", "tiny-4-new")):
+        written = registry.work / name / "checkpoints" / "epoch-1" / "model.keras"
+        written.parent.mkdir(parents=True)
+        written.touch()
+        os.utime(written, ns=(0, -1 if name == "tiny-3-older" else day))
+    with training_run(registry.work, "tiny-2-busy"):
+        assert prune(registry, 2, dry_run=True).trainings == ["tiny-3-older", "tiny-1-old"]
+        assert len([*registry.work.iterdir()]) == 4
+        assert prune(registry, 2).trainings == ["tiny-3-older", "tiny-1-old"]
+        left = sorted(path.name for path in registry.work.iterdir())
+        assert left == ["tiny-2-busy", "tiny-4-new"]
+        assert [*registry.work.glob("tiny-2-busy/checkpoints/*/model.keras")]
+        assert prune(registry, 0).trainings == ["tiny-4-new"]
+    assert prune(registry, 0).trainings == []
+    assert not [*registry.work.glob("*")]

@@ -137,24 +137,35 @@ def promote(
 
 @models_app.command("prune")
 def prune_models(
-    keep: Annotated[int, typer.Option(min=0, help="How many of the newest versions to keep.")],
+    keep: Annotated[
+        int,
+        typer.Option(
+            min=0, help="How many of the newest versions and interrupted trainings to keep."
+        ),
+    ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be deleted, and delete nothing.")
     ] = False,
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete old versions, with their decisions and reports.
+    """Delete old versions, with their decisions and reports, and what interrupted trainings left.
 
-    Champion, previous, challenger and versions without a promotion decision are always kept.
+    Champion, previous, challenger and versions without a promotion decision are always kept, and so
+    are trainings in progress.
     """
     where = Registry.at(registry)
     pruned = prune(where, keep, dry_run=dry_run)
     what = "Would be deleted" if dry_run else "Deleted"
-    shown = table(f"{what}: {counted(len(pruned), 'version')} of {where.root}", "id")
-    for name in pruned:
-        shown.add_row(name)
-    show(as_json, {"registry": where.root, "pruned": pruned}, shown)
+    versions, trainings = pruned.versions, pruned.trainings
+    counts = f"{counted(len(versions), 'version')}, {counted(len(trainings), 'training')}"
+    shown = table(f"{what}: {counts} of {where.root}", "id", "kind")
+    for name in versions:
+        shown.add_row(name, "version")
+    for name in trainings:
+        shown.add_row(name, "interrupted training")
+    values = {"registry": where.root, "pruned": versions, "trainings": trainings}
+    show(as_json, values, shown)
 
 
 def _requested_by() -> dict[str, str]:

@@ -10,6 +10,7 @@ import typer
 from imdb_classifier.cli.commands.shared_options import AsJson, Data, ModelOption, RegistryOption
 from imdb_classifier.cli.console import err, interval, show, stage_progress, table
 from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.registry.training_runs import training_run
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.training.loop import TrainingObserver
 
@@ -36,10 +37,9 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model, evaluate it on the IMDB test split, and register it as @challenger."""
-    from imdb_classifier.evaluation.report import write_report
-    from imdb_classifier.pipeline.evaluate import evaluate_bundle
+    from imdb_classifier.pipeline.evaluate import evaluate_with_report
     from imdb_classifier.pipeline.promote import register_bundle
-    from imdb_classifier.pipeline.train import plan_training, train_bundle, training_run
+    from imdb_classifier.pipeline.train import plan_training, train_bundle
 
     where, extra, download = Registry.at(registry), extra_train or (), data is not None
     plan = plan_training(data, recipe, seed, where, extra_train=extra, download=download)
@@ -61,10 +61,8 @@ def train(
             download=download,
             observer=TrainingObserver(progress),
         )
-        evaluation, _ = evaluate_bundle(trained, data, progress=progress)
+        evaluation, report = evaluate_with_report(trained, data, where, progress=progress)
         bundle = register_bundle(trained, evaluation, where)
-        folder = where.report_folder(bundle.model_id, evaluation.data["fingerprint"])
-        report = write_report(evaluation, folder)
     err.print(
         f"Registered as @challenger. To score with it: "
         f"imdb-classifier models promote {bundle.model_id}",

@@ -14,6 +14,16 @@ from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).parents[1]
 NAME = "imdb-classifier"
+PROGRAM = """\
+#!/usr/bin/env python
+import sys
+
+from {module} import {name}
+
+if __name__ == "__main__":
+    sys.exit({name}())
+"""
+"""What pip makes of an entry point."""
 WITHOUT_INDEX = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
 
 
@@ -45,10 +55,7 @@ def link_requirements(folder: Path, *requirements: str) -> dict[str, str]:
                 link.symlink_to(str(found.locate_file(top)))
         for entry in found.entry_points.select(group="console_scripts"):
             program = programs / entry.name
-            call = (
-                f"import sys\nfrom {entry.module} import {entry.attr}\nsys.exit({entry.attr}())\n"
-            )
-            program.write_text(f"#!/usr/bin/env python\n{call}", "utf-8")
+            program.write_text(PROGRAM.format(module=entry.module, name=entry.attr), "utf-8")
             program.chmod(0o755)
     return {
         "PYTHONPATH": str(packages),

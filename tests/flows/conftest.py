@@ -47,9 +47,16 @@ SCORE_PROGRAM = [
 """Runs the flow; its arguments are input and output."""
 
 
-def commands(guide: str) -> list[str]:
-    """Every line of a guide's blocks of shell commands, without its comment."""
+def commands(guide: str, section: str | None = None) -> list[str]:
+    """Every line of a guide's blocks of shell commands, without its comment.
+
+    Args:
+        guide: Name of the page.
+        section: Heading of the only section to look at.
+    """
     page = (CHECKOUT / "docs" / "guides" / guide).read_text("utf-8")
+    if section is not None:
+        page = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     lines = "".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL)).splitlines()
     return [re.sub(r"\s+# .*", "", line) for line in lines]
 

@@ -45,6 +45,9 @@ CARD_FILE: Final = "README.md"
 SUMS_FILE: Final = "SHA256SUMS"
 
 _REQUIRED: Final = frozenset({KERAS_FILE, ONNX_FILE, VOCABULARY_FILE, MANIFEST_FILE})
+_KEYS: Final = frozenset(
+    {"created_at", "data", "golden", "history", "model_hash", "model_id", "recipe", "seed"}
+)
 _EVALUATED: Final = frozenset({EVALUATION_FILE, CARD_FILE})
 
 
@@ -112,7 +115,7 @@ def load_bundle(location: StrPath) -> Bundle:
     location = location_of(location)
     path = storage_of(location).reading_folder(location)
     names = _check_sums(path)
-    manifest = json.loads((path / MANIFEST_FILE).read_bytes())
+    manifest = _read_manifest(path)
     if manifest["format_version"] != FORMAT_VERSION:
         raise BundleError(
             f"This release reads model bundles of format version {FORMAT_VERSION}.",
@@ -120,6 +123,8 @@ def load_bundle(location: StrPath) -> Bundle:
             "Install the release of imdb-classifier that wrote it "
             f"({manifest.get('package_version', 'unknown')}).",
         )
+    if missing := _KEYS - manifest.keys():
+        raise _damaged(path, f"{MANIFEST_FILE} lacks {', '.join(sorted(missing))}")
     recipe = Recipe.from_dict(manifest["recipe"])
     if not model_files(recipe) <= names <= model_files(recipe) | _EVALUATED:
         raise _damaged(path, f"{SUMS_FILE} lists {', '.join(sorted(names))}")
@@ -198,6 +203,16 @@ def _check_sums(path: Path) -> set[str]:
         if sha256_of(file) != sums[name]:
             raise _damaged(path, f"{name} does not match its SHA-256 checksum")
     return names
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / MANIFEST_FILE).read_bytes())
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or "format_version" not in manifest:
+        raise _damaged(path, f"{MANIFEST_FILE} is not that of a model")
+    return manifest
 
 
 def _check_scores(bundle: Bundle) -> None:

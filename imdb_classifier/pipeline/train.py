@@ -102,8 +102,8 @@ def _trained_in(run: str, registry: Registry) -> str | None:
             known = _run_of(
                 Recipe.from_dict(manifest["recipe"]), manifest["seed"], manifest["data"]
             )
-        except ConfigurationError:
-            continue  # a recipe of another release
+        except (ConfigurationError, KeyError, TypeError):
+            continue  # a recipe of another release, or a damaged manifest
         if known == run:
             model_id = str(manifest["model_id"])
             try:

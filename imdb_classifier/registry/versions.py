@@ -125,12 +125,12 @@ class Registry(Records):
         for folder in (*map(self._version, self.ids()), str(bundled_path())):
             try:
                 manifest = manifest_of(folder)
-            except (OSError, ValueError) as error:
-                logger.warning(
-                    "%s is skipped: its manifest is damaged (%s)", folder, type(error).__name__
-                )
-            else:
+            except (OSError, ValueError):
+                manifest = None
+            if isinstance(manifest, dict) and {"model_id", "created_at"} <= manifest.keys():
                 found.append(manifest)
+            else:
+                logger.warning("%s is skipped: its manifest is damaged", folder)
         return found
 
     def champion_id(self) -> str:

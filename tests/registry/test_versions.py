@@ -22,12 +22,15 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.model.bundle_writer import with_evaluation
+from imdb_classifier.pipeline.train import plan_training
 from imdb_classifier.registry import records
 from imdb_classifier.registry.access import ChampionChangedError
 from imdb_classifier.registry.pruning import prune
 from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
+from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import LocalStorage, storage_of
+from imdb_classifier.storage.files import sha256_of
 
 
 @pytest.fixture
@@ -383,3 +386,19 @@ def test_an_alias_of_no_version_is_named(
         registry.load(CHAMPION)
     assert registry.aliases_of(registered.model_id) == ["challenger"]
     assert registry.promote("@challenger") == registered.model_id
+
+
+@pytest.mark.parametrize("manifest", ["{", "{}", "[1]", '{"format_version": 1, "model_id": "odd"}'])
+def test_a_manifest_that_is_none_stops_nothing(
+    registry: Registry, registered: Bundle, manifest: str
+) -> None:
+    odd = Path(registry.root, "versions", "odd")
+    shutil.copytree(registered.path, odd)
+    (odd / "manifest.json").write_text(manifest)
+    names = sorted({path.name for path in odd.iterdir()} - {"SHA256SUMS"})
+    sums = "".join(f"{sha256_of(odd / name)}  {name}\n" for name in names)
+    (odd / "SHA256SUMS").write_text(sums)
+    assert registry.bundles()[1].keys() == {"odd"}
+    assert plan_training(str(FOLDER), "tiny", 7, registry).trained == registered.model_id
+    registry.record("odd", {"promote": False})
+    assert prune(registry, 1).versions == ["odd"]

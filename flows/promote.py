@@ -45,5 +45,7 @@ def promote_model(
     version = tasks.resolve_model(model, registry, allow_unapproved=True)["model_id"]
     tasks.name_run("promote", version)
     result = tasks.promote_model(version, data, registry, gates, batch, text_column)
+    if not result["promote"]:
+        tasks.name_run("promote (refused)", version)
     name = "Completed" if result["promote"] else "NotPromoted"
     return Completed(name=name, message=result["reason"], data=result)

@@ -75,6 +75,9 @@ def train_imdb(
         decision = tasks.promote_model(
             registered["model_id"], data, registry, gates, batch, text_column
         )
+        # The history of decisions in the UI lists runs by name.
+        verdict = "promoted" if decision["promote"] else "refused"
+        tasks.name_run(f"train with seed {seed} ({verdict}):", model["model_id"])
     result = {**decision, "report": evaluation["report"]}
     message = decision["reason"]
     if keep is not None:

@@ -113,7 +113,7 @@ def decide_promotion(
     def examined(bundle: Bundle, before: int) -> Examined:
         def scored(done: int) -> None:
             if progress is not None:
-                progress("comparisons on test reviews", before + done, 2 * len(reviews))
+                progress("reviews compared", before + done, 2 * len(reviews))
 
         return examine(bundle, reviews, scored)
 
@@ -213,8 +213,8 @@ def _load_afresh(bundle: Bundle) -> Check:
     command = [sys.executable, "-c", program, bundle.location]
     loaded = subprocess.run(command, capture_output=True, check=False).returncode == 0
     found = (
-        "A new process loaded the exported model and reproduced its golden scores."
+        "The exported model loads in a new process, with the same golden scores."
         if loaded
-        else "A new process could not load the exported model or reproduce its golden scores."
+        else "In a new process, the exported model does not load or has other golden scores."
     )
     return Check("golden scores", loaded, found)

@@ -261,12 +261,13 @@ def _report(result: RunResult, output: str) -> None:
             {
                 "name": file.name,
                 "status": file.status,
+                # Before the counts, which a narrow page cuts off.
+                **({"error": file.error or ""} if result.failed else {}),
                 "rows": file.rows,
                 "positive": file.positive,
                 "negative": file.negative,
                 "without text": file.without_text,
                 "truncated": file.truncated,
-                "error": file.error or "",
             }
             for file in shown[:TABLE_ROWS]
         ],

@@ -90,6 +90,7 @@ def test_limits_of_ones_own_and_a_batch(server: Any, registry: Registry, tmp_pat
     )
     assert state.name == "NotPromoted"
     assert state.message.endswith(": refused (failed: accuracy).")
+    assert server.get(f"/flow_runs/{run}")["name"] == f"promote (refused) {aliases['previous']}"
     assert registry.aliases() == aliases
     decision = registry.decision(aliases["previous"])
     assert decision is not None

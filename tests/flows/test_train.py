@@ -62,7 +62,7 @@ def test_the_sample_does_not_beat_the_bundled_model(server: Any, tmp_path: Path)
     seen = server.get(f"/flow_runs/{run}")
     registry = Registry.at(tmp_path)
     (version,) = registry.ids()
-    assert seen["name"] == f"train with seed 1: {version}"
+    assert seen["name"] == f"train with seed 1 (refused): {version}"
     assert sorted(seen["tags"]) == [version, "train"]
     assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "NotPromoted")
     assert ": refused (failed: " in seen["state"]["message"]
@@ -130,7 +130,7 @@ def test_every_stage_is_seen_in_the_log_and_as_progress_of_the_flow_run(
     assert {bar["description"].split(",")[0] for bar in bars} == {
         "80 of 80 training steps",
         "40 of 40 test reviews",
-        "80 of 80 comparisons on test reviews",
+        "80 of 80 reviews compared",
     }
     assert {(bar["key"], bar["task_run_id"], float(bar["data"])) for bar in bars} == {
         (None, None, 100.0)

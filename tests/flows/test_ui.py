@@ -67,6 +67,8 @@ def test_runs_progress_reports_and_tables_are_seen(
     look(f"/runs/flow-run/{score}", "progress", ["264 of 264 rows"], tab="Artifacts")
     key = server.artifact(score, "scored-files")["key"]
     look(f"/artifacts/key/{key}", "history", [names[score]])
+    key = server.artifact(train, "imdb-promotion")["key"]
+    look(f"/artifacts/key/{key}", "promotions", [f"(refused): {version}"])
     for run, key, words in (
         (train, "imdb-evaluation", [f"Evaluation of {version}", "Calibration error"]),
         (train, "imdb-promotion", [f"Refused: {version}", "golden scores"]),

@@ -1,0 +1,79 @@
+"""Pictures of the Prefect UI for the documentation: ``python -m docs.pictures URL``.
+
+URL is the address of a Prefect server on which a year was played
+(``python -m benchmarks.year --folder FOLDER``, then ``prefect server start`` with its
+``PREFECT_HOME`` in FOLDER). The pictures are written to this folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import httpx
+import typer
+
+from tests.browser import chromium
+from tests.waiting import PATIENCE_SECONDS
+
+HERE: Final = Path(__file__).parent
+WIDTH: Final = 1280
+MARGIN: Final = 16
+
+
+def main(url: Annotated[str, typer.Argument(help="Address of a Prefect server.")]) -> None:
+    """Take pictures of the pages that the documentation shows."""
+    with chromium() as browser:
+        page = browser.new_context(viewport={"width": WIDTH, "height": 1000}).new_page()
+        page.set_default_timeout(1000 * PATIENCE_SECONDS)
+
+        def open_page(path: str, words: str, height: int) -> None:
+            page.set_viewport_size({"width": WIDTH, "height": height})
+            page.goto(f"{url}{path}")
+            page.get_by_text(words).first.wait_for()
+
+        def take(name: str) -> None:
+            page.wait_for_timeout(3000)  # until charts have stopped moving
+            page.screenshot(path=HERE / f"prefect-{name}.png")
+
+        open_page("/dashboard", "Flow Runs", 560)
+        page.get_by_text("Past day").click()
+        page.get_by_text("Past hour").click()
+        take("dashboard")
+        for name, deployment, height in (("ui", "weekly", 1100), ("scoring", "nightly", 900)):
+            open_page(f"/runs/flow-run/{_last(url, deployment)}", "Task Runs", height)
+            page.get_by_text("Artifacts", exact=True).last.click()
+            take(name)
+        open_page("/artifacts/key/imdb-promotion-weekly", "Created", 700)
+        take("promotions")
+        open_page("/blocks/catalog/sentiment-model/create", "If empty", 870)
+        page.locator("form input").first.fill("film-reviews")
+        page.wait_for_timeout(1500)
+        form = page.locator("form").first.bounding_box()
+        assert form is not None
+        page.screenshot(
+            path=HERE / "prefect-block.png",
+            clip={
+                "x": form["x"] - MARGIN,
+                "y": form["y"] - MARGIN,
+                "width": form["width"] + 2 * MARGIN,
+                "height": form["height"] + 2 * MARGIN,
+            },
+        )
+
+
+def _last(url: str, deployment: str) -> str:
+    """Return the id of the last run of a deployment that ended as Completed."""
+    query: dict[str, Any] = {
+        "deployments": {"name": {"any_": [deployment]}},
+        "flow_runs": {"state": {"name": {"any_": ["Completed"]}}},
+        "sort": "END_TIME_DESC",
+        "limit": 1,
+    }
+    (run,) = httpx.post(f"{url}/api/flow_runs/filter", json=query).raise_for_status().json()
+    found: str = run["id"]
+    return found
+
+
+if __name__ == "__main__":
+    typer.run(main)

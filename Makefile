@@ -9,7 +9,8 @@ PYTEST := python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reor
 WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --ignore tests/ui \
   --ignore tests/test_benchmarks.py --ignore-glob 'tests/flows/test_deploy*' \
   --ignore tests/flows/test_containers.py --ignore tests/flows/test_guides.py \
-  --ignore tests/flows/test_outages.py --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py
+  --ignore tests/flows/test_outages.py --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py \
+  --ignore tests/flows/test_year.py
 # Packages of JavaScript, for tests.
 NODE := build/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt

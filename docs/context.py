@@ -13,7 +13,7 @@ from typing import Any
 
 import imdb_classifier
 from benchmarks import __main__ as bench
-from benchmarks import ablation, cluster, many_files, seeds
+from benchmarks import ablation, cluster, many_files, seeds, year
 from imdb_classifier import tasks
 from imdb_classifier.evaluation.promotion import Gates
 from imdb_classifier.monitoring.drift import DriftLimits
@@ -38,6 +38,7 @@ def context() -> dict[str, Any]:
             "many_files": many_files.table(figures["many_files"])
             if "many_files" in figures
             else "",
+            "year": year.table(figures["year"]) if "year" in figures else "",
             # Measured separately, because it takes an idle machine a quarter of an hour.
             "seeds": seeds.table(figures["seeds"]) if "seeds" in figures else "",
         },

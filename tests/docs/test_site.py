@@ -18,7 +18,7 @@ import typer
 
 import imdb_classifier
 from benchmarks import __main__ as bench
-from benchmarks import ablation, cluster, seeds
+from benchmarks import ablation, cluster, seeds, year
 from imdb_classifier import tasks
 from imdb_classifier.cli.app import app
 from tests.docs.conftest import CHECKOUT
@@ -103,10 +103,12 @@ def test_the_pages_show_the_measured_figures(site: Path) -> None:
         for file in (CHECKOUT / "benchmarks").glob("*.json")
     }
     of_seeds = [seeds.table(figures["seeds"])] if "seeds" in figures else []
+    of_year = [year.table(figures["year"])] if "year" in figures else []
     tables = {
         "benchmarks": list(bench.tables(figures["results"]).values()),
         "scale": list(cluster.tables(figures["cluster"]).values()),
         "models": [ablation.table(figures["ablation"]), *of_seeds],
+        "year": of_year,
     }
     for page, expected in tables.items():
         for table in expected:

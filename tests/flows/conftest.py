@@ -243,14 +243,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def prefect_server(home: Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+def prefect_server(
+    home: Path, settings: Mapping[str, str] | None = None, port: int | None = None
+) -> Iterator[Server]:
     """A Prefect server of one's own on 127.0.0.1, stopped in the end if it still runs.
 
     Args:
         home: Its folder.
         settings: More environment variables, for it and for what talks to it.
+        port: Its port; None for a free one.
     """
-    port = free_port()
+    port = port or free_port()
     api = f"http://127.0.0.1:{port}/api"
     inherited = {
         name: value

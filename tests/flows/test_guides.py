@@ -162,7 +162,7 @@ class Machine:
             "imdb-classifier serve": lambda: has_said("are being served"),
             "prefect worker start": lambda: has_said("started!"),
             "dask scheduler": lambda: has_said("Scheduler at:"),
-            "dask worker": lambda: has_said("Register worker addr:"),
+            "dask worker": lambda: has_said("Registered to:"),
         }
 
 

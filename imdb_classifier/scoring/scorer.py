@@ -43,7 +43,7 @@ class Scorer:
     Args:
         bundle: The model.
         threads: Number of threads, at least 1; by default one for each core that this process
-            may use, see `cores.available_cores`.
+            may use by its affinity and CPU quota, unless IMDB_CLASSIFIER_THREADS is set.
 
     Attributes:
         bundle: The model.

@@ -23,7 +23,7 @@ def test_a_worse_challenger_is_refused(run: Run, registry: Registry) -> None:
     shown = run("models", "promote", "@challenger", "--data", FOLDER)
     assert shown.code == 3
     assert "refused (failed:" in " ".join(shown.out.split())
-    assert re.search(r"golden scores +. yes +. A new process loaded", shown.out)
+    assert re.search(r"golden scores +. yes +. The exported model loads", shown.out)
 
 
 @pytest.mark.parametrize(("gate", "code"), [("speed=1", 78), ("accuracy", 2), ("accuracy=x", 2)])

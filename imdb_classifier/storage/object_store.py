@@ -108,8 +108,10 @@ class ObjectStorage(Storage):
                 self._send(folder / name, f"{key_of(path)}/{name}")
 
     def delete(self, path: str) -> None:
-        with suppress(FileNotFoundError):
-            self.filesystem.delete_file(key_of(path))
+        # In Azure, Arrow takes a lease first, and an absent file fails there in several ways.
+        if self._info(path).is_file:
+            with suppress(FileNotFoundError):
+                self.filesystem.delete_file(key_of(path))
 
     def delete_folder(self, path: str) -> None:
         if self.kind(path) == "folder":

@@ -36,9 +36,9 @@ ENCODED_ROWS: Final = 2_048
 ENCODED_BYTES: Final = 1 << 22
 """Text that is encoded at a time, unless one is longer: the working arrays take 8 times as much."""
 
-_WORDS_PER_LOOKUP: Final = 16
-"""Arrow makes a hash table of the vocabulary at each call. Meanwhile, one of Python that is made
-once finds at least a 16th as many words as are in it."""
+_FEW: Final = 16
+"""Words are few if the vocabulary is so many times as large. Arrow makes a hash table of it at each
+call, which costs more than finding few words in one of Python that is kept."""
 
 _IN_WORD: Final = bytes(chr(byte) not in f"{FILTER} " for byte in range(256))
 """For each byte of UTF-8 text, 1 if it belongs to a word, else 0."""
@@ -113,7 +113,7 @@ class Vocabulary:
         Args:
             words: string, (words,), valid UTF-8 without nulls.
         """
-        if len(words) < len(self) // _WORDS_PER_LOOKUP:
+        if len(words) < len(self) // _FEW:
             position_of = self._position_of
             found = (position_of.get(word, -1) for word in words.to_pylist())
             return np.fromiter(found, np.int32, len(words))

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections import UserList, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -16,19 +14,17 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from imdb_classifier import release_model, score_dataframe
+from imdb_classifier import score_dataframe
 from imdb_classifier.errors import (
     AmbiguousColumnError,
-    BundleError,
     ColumnExistsError,
     MissingColumnError,
     TextTypeError,
     UnknownModelError,
     UnsupportedDataError,
 )
-from imdb_classifier.model.bundle import Bundle, load_bundle
-from imdb_classifier.registry.versions import Registry, bundled_path
-from imdb_classifier.scoring import kept_bundles
+from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.scoring.frame_kinds import PIECE_ROWS
 from imdb_classifier.scoring.scorer import Scorer
 
@@ -60,30 +56,6 @@ def test_it_can_be_piped_and_takes_references(tiny_bundle: Bundle, scorer: Score
     by_scorer = score_dataframe(frame, text_column="body", model=scorer, prefix="m_")
     pd.testing.assert_frame_equal(by_path, by_scorer)
     assert list(by_path.columns) == ["body", "m_label", "m_probability"]
-
-
-def test_the_model_used_last_is_kept_until_another_is_at_its_place_or_it_is_released(
-    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loads = Mock(wraps=load_bundle)
-    monkeypatch.setattr(kept_bundles, "load_bundle", loads)
-    release_model()
-    place = tmp_path / "model"
-    shutil.copytree(tiny_bundle.path, place)
-    first = score_dataframe([GOOD], model=place)
-    pd.testing.assert_frame_equal(score_dataframe([GOOD], model=place), first)
-    assert loads.call_count == 1
-    shutil.rmtree(place)
-    shutil.copytree(bundled_path(), place)
-    assert not score_dataframe([GOOD], model=place).equals(first)
-    assert loads.call_count == 2
-    release_model()
-    score_dataframe([GOOD], model=place)
-    assert loads.call_count == 3
-    (place / "manifest.json").write_text("{")
-    with pytest.raises(BundleError, match=r"manifest\.json"):
-        score_dataframe([GOOD], model=place)
-    release_model()
 
 
 MISSING = [None, np.nan, pd.NA, pd.NaT]

@@ -105,12 +105,14 @@ class RollbackOutcome(TypedDict):
 
 
 class PruneOutcome(TypedDict):
-    """What was deleted of a registry, the oldest first.
+    """What was deleted of a registry, the oldest versions and trainings first.
 
     Attributes:
         pruned: The ids of versions.
         trainings: The names of interrupted trainings.
+        leftovers: The names of incomplete versions, and of records of versions that are gone.
     """
 
     pruned: list[str]
     trainings: list[str]
+    leftovers: list[str]

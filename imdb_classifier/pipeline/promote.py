@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from imdb_classifier.errors import BundleError, UnknownModelError
+from imdb_classifier.errors import (
+    EXIT_BAD_DATA,
+    EXIT_DONE,
+    BundleError,
+    CannotWriteError,
+    UnavailableError,
+    UnknownModelError,
+)
 from imdb_classifier.evaluation.comparison import compare
 from imdb_classifier.evaluation.promotion import Check, Decision, Gates, decide
 from imdb_classifier.evaluation.report import render_json, render_model_card
@@ -29,6 +36,18 @@ from imdb_classifier.training.loop import Progress
 
 _COMPARISONS: Final = 3
 """How many champions a model is compared with at most, if other runs keep changing it."""
+
+_LOAD: Final = f"""
+import sys
+from imdb_classifier.errors import BundleError
+from imdb_classifier.model.bundle import load_bundle
+try:
+    load_bundle(sys.argv[1])
+except BundleError as error:
+    print(error, file=sys.stderr)
+    sys.exit({EXIT_BAD_DATA})
+"""
+_LOAD_SECONDS: Final = 600
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +122,9 @@ def decide_promotion(
         ConfigurationError: The model is not a version of the registry; or the reviews are Keras'
             token ids, and the model was trained on others.
         ChampionChangedError: Other runs kept changing the champion; nothing was decided.
+        UnavailableError: There was no memory or time for a second process to load the model;
+            nothing was decided.
+        CannotWriteError: The champion cannot be changed, or the refusal cannot be stored.
         ImdbClassifierError: See `check_promotion` and `label_changes.find_label_changes`.
     """
     registry.check_version(challenger)
@@ -163,7 +185,15 @@ def decide_promotion(
         else:
             # In this order, an interruption in between does not leave a decision that was not
             # carried out.
-            registry.record(challenger.model_id, decision.to_dict(), requested_by)
+            try:
+                registry.record(challenger.model_id, decision.to_dict(), requested_by)
+            except CannotWriteError as error:
+                if not decision.promote:
+                    raise
+                logger.warning(
+                    "%s is the champion, but the decision could not be stored: %s",
+                    *(challenger.model_id, error),
+                )
             return decision
 
 
@@ -206,15 +236,35 @@ def _opponent_in(registry: Registry, challenger: str | None = None) -> _Opponent
 
 
 def _load_afresh(bundle: Bundle) -> Check:
-    """Check that a new process can load a model, which includes scoring its golden texts."""
-    program = (
-        "import sys; from imdb_classifier.model.bundle import load_bundle; load_bundle(sys.argv[1])"
+    """Check that a new process can load a model, which includes scoring its golden texts.
+
+    Raises:
+        UnavailableError: The process failed before it could tell.
+    """
+    # From this machine: what an object store does meanwhile says nothing about the model.
+    command = [sys.executable, "-c", _LOAD, str(bundle.path)]
+    try:
+        ran = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_LOAD_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        fault = f"has not finished within {_LOAD_SECONDS} seconds"
+    else:
+        last = (ran.stderr.splitlines() or ["no message"])[-1]
+        if ran.returncode == EXIT_DONE:
+            found = "The exported model loads in a new process, with the same golden scores."
+            return Check("golden scores", True, found)
+        if ran.returncode == EXIT_BAD_DATA:
+            found = f"The exported model does not load in a new process: {last}"
+            return Check("golden scores", False, found)
+        fault = f"ended with exit code {ran.returncode}: {last.rstrip('.')}"
+    raise UnavailableError(
+        "A new process must be able to load the exported model.",
+        f"The process {fault}.",
+        "Make sure that there is memory for a second process, and try again; nothing was decided.",
     )
-    command = [sys.executable, "-c", program, bundle.location]
-    loaded = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    found = (
-        "The exported model loads in a new process, with the same golden scores."
-        if loaded
-        else "In a new process, the exported model does not load or has other golden scores."
-    )
-    return Check("golden scores", loaded, found)

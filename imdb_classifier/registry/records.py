@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Literal
 
-from imdb_classifier.errors import CannotWriteError, OutputInUseError
+from imdb_classifier.errors import BadDataError, CannotWriteError, OutputInUseError
 from imdb_classifier.registry.access import reading, writing
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import to_json
@@ -64,6 +64,16 @@ class Records:
                 time.sleep(_PAUSE_SECONDS)
             yield
 
+    def check_writable(self) -> None:
+        """Check that versions and reports can be written.
+
+        Raises:
+            CannotWriteError: The registry cannot be written.
+        """
+        with writing(self.root):
+            for folder in ("versions", "reports"):
+                storage_of(self.root).check_writable(f"{self.root}/{folder}")
+
     def aliases(self) -> dict[str, str]:
         """Return the aliases that are set, with the id that each points to.
 
@@ -84,13 +94,34 @@ class Records:
         return f"{self._version(model_id)}.decision.json"
 
     def decision(self, model_id: str) -> dict[str, Any] | None:
-        """Return the last decision on a version as a dict, or None if there is none."""
+        """Return the last decision on a version as a dict, or None if there is none.
+
+        Raises:
+            BadDataError: The decision is damaged.
+            UnavailableError: The registry cannot be reached.
+        """
         file = self.decision_file(model_id)
         with reading(self.root):
             if storage_of(file).kind(file) is None:
                 return None
-            decided: dict[str, Any] = json.loads(storage_of(file).read_text(file))
-            return decided
+            try:
+                decided = json.loads(storage_of(file).read_text(file))
+            except ValueError:
+                decided = None
+        if not isinstance(decided, dict):
+            raise BadDataError(
+                "The decision on a version must be a JSON object.",
+                f"{file} is damaged.",
+                f"Decide again with `imdb-classifier models promote {model_id}`.",
+            )
+        return decided
+
+    def is_decided(self, model_id: str) -> bool:
+        """Return whether there is a decision on a version that is not damaged."""
+        try:
+            return self.decision(model_id) is not None
+        except BadDataError:
+            return False
 
     def record(
         self,

@@ -22,7 +22,9 @@ import platformdirs
 
 from imdb_classifier.errors import (
     BundleError,
+    CannotWriteError,
     ConfigurationError,
+    NoInputError,
     UnapprovedModelError,
     UnknownModelError,
     printable,
@@ -123,10 +125,11 @@ class Registry(Records):
         """
         found = []
         for folder in (*map(self._version, self.ids()), str(bundled_path())):
-            try:
-                manifest = manifest_of(folder)
-            except (OSError, ValueError):
-                manifest = None
+            with reading(folder):
+                try:
+                    manifest = manifest_of(folder)
+                except (FileNotFoundError, ValueError):
+                    manifest = None
             if isinstance(manifest, dict) and {"model_id", "created_at"} <= manifest.keys():
                 found.append(manifest)
             else:
@@ -157,10 +160,11 @@ class Registry(Records):
         """
         intact, damaged = [], {}
         for name in self.ids():
-            try:
-                intact.append(load_bundle(self._version(name)))
-            except (BundleError, OSError) as error:
-                damaged[name] = printable(str(error))
+            with reading(self._version(name)):
+                try:
+                    intact.append(load_bundle(self._version(name)))
+                except (BundleError, FileNotFoundError) as error:
+                    damaged[name] = printable(str(error))
         bundled = load_bundle(bundled_path())
         if bundled.model_id not in {bundle.model_id for bundle in intact}:
             intact.append(bundled)
@@ -231,6 +235,7 @@ class Registry(Records):
 
         Raises:
             UnapprovedModelError: The version has not passed the promotion checks.
+            BadDataError: The decision on it is damaged.
         """
         aliases = self.aliases()
         if (
@@ -252,23 +257,13 @@ class Registry(Records):
             raise ChampionChangedError(expected, champion)
 
     def is_undecided(self, model_id: str) -> bool:
-        """Return whether a version still awaits the decision on its promotion."""
+        """Return whether a version awaits a decision on its promotion, or has a damaged one."""
         aliases = self.aliases()
         return (
             model_id in self.ids()
             and model_id not in (aliases.get("champion"), aliases.get("previous"))
-            and self.decision(model_id) is None
+            and not self.is_decided(model_id)
         )
-
-    def check_writable(self) -> None:
-        """Check that versions and reports can be written.
-
-        Raises:
-            CannotWriteError: The registry cannot be written.
-        """
-        with writing(self.root):
-            for folder in ("versions", "reports"):
-                storage_of(self.root).check_writable(f"{self.root}/{folder}")
 
     def register(self, bundle: Bundle, evaluation: str, card: str) -> Bundle:
         """Store a model as a version and make it the challenger.
@@ -336,6 +331,9 @@ class Registry(Records):
             if former != promoted.model_id:
                 former = previous or former
                 self._keep_bundled({former, promoted.model_id})
+                if former in self.ids() and not self.is_decided(former):
+                    # Its own promotion was interrupted before the decision was stored.
+                    self.record(former, {"promote": True, "reason": "It was the champion."})
                 # In this order, an interruption in between leaves the old champion in place.
                 self._point("previous", former)
                 self._point("champion", promoted.model_id)
@@ -352,14 +350,26 @@ class Registry(Records):
 
         Raises:
             UnknownModelError: No model has been promoted yet.
+            NoInputError: The champion is the previous one, too, as a promotion was interrupted.
             BundleError: The previous champion is damaged.
             ChampionChangedError: Another run has changed the champion meanwhile; nothing is done.
             CannotWriteError: The registry cannot be written.
         """
         replaced = self.champion_id()
         # By its id, so that it does not become another one while this run waits.
-        champion = self.promote(self.load("@previous").model_id, champion=replaced)
-        self._record_rollback(champion, replaced, requested_by)
+        previous = self.load("@previous").model_id
+        if previous == replaced:
+            raise NoInputError(
+                "A rollback needs a previous champion.",
+                f"{replaced} is both champion and previous, because a promotion was interrupted.",
+                "Choose a version from `imdb-classifier models list`, and promote it by its id.",
+            )
+        champion = self.promote(previous, champion=replaced)
+        try:
+            self._record_rollback(champion, replaced, requested_by)
+        except CannotWriteError as error:
+            # The rollback stands; a second one would undo it.
+            logger.warning("the rollback to %s could not be recorded: %s", champion, error)
         return champion, replaced
 
     def _keep_bundled(self, model_ids: Set[str]) -> None:

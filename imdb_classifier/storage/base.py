@@ -87,6 +87,13 @@ class Storage(ABC):
         """Return values that change when a file is rewritten; `ABSENT` if there is no file."""
 
     @abstractmethod
+    def last_written(self, path: str) -> int:
+        """Return when a file was written, or files were added to a folder.
+
+        In nanoseconds since 1970; 0 for a folder in an object store, and if there is nothing.
+        """
+
+    @abstractmethod
     def open(self, path: str) -> pa.NativeFile:
         """Open a file for random access."""
 

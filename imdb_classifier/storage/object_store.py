@@ -65,6 +65,9 @@ class ObjectStorage(Storage):
         found = self._info(path)
         return (found.size, found.mtime_ns) if found.is_file else ABSENT
 
+    def last_written(self, path: str) -> int:
+        return self._info(path).mtime_ns or 0
+
     def open(self, path: str) -> pa.NativeFile:
         return self.filesystem.open_input_file(key_of(path))
 

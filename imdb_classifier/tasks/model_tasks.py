@@ -241,10 +241,10 @@ def register_model(path: str, report: str, registry: str | None = None) -> Resol
 @task(name="prune-models", cache_policy=NO_CACHE, persist_result=False)
 @without_texts
 def prune_models(keep: int, registry: str | None = None) -> PruneOutcome:
-    """Delete old versions with their decisions and reports, and what interrupted trainings left.
+    """Delete old versions with their decisions and reports, and what killed runs left.
 
     Versions that an alias points to and versions that await a promotion decision are never deleted,
-    nor are trainings that are in progress.
+    nor are trainings that are in progress. Incomplete versions are deleted after a day.
 
     Args:
         keep: How many of the newest versions, and of the newest interrupted trainings on this
@@ -253,7 +253,7 @@ def prune_models(keep: int, registry: str | None = None) -> PruneOutcome:
 
     Returns:
         pruned (ids of the deleted versions) and trainings (names of the deleted runs), the oldest
-        first.
+        first; and leftovers (names of deleted parts of versions).
 
     Raises:
         ConfigurationError: ``keep`` is negative.
@@ -261,9 +261,13 @@ def prune_models(keep: int, registry: str | None = None) -> PruneOutcome:
         CannotWriteError: The registry cannot be written.
     """
     pruned = prune(Registry.at(registry), keep)
-    for what, names in (("versions", pruned.versions), ("trainings", pruned.trainings)):
+    for what, names in vars(pruned).items():
         get_run_logger().info("Deleted %s: %s", what, ", ".join(names) or "none")
-    return {"pruned": pruned.versions, "trainings": pruned.trainings}
+    return {
+        "pruned": pruned.versions,
+        "trainings": pruned.trainings,
+        "leftovers": pruned.leftovers,
+    }
 
 
 def _described(bundle: Bundle) -> ResolvedModel:

@@ -161,7 +161,7 @@ def roll_back(registry: str | None = None) -> RollbackOutcome:
         reason, and champion and previous (ids, after the change).
 
     Raises:
-        UnknownModelError: There is no previous champion.
+        NoInputError: There is no previous champion.
         BundleError: The previous champion is damaged.
         ChampionChangedError: Another run has changed the champion meanwhile; nothing is done.
         CannotWriteError: The registry cannot be written.

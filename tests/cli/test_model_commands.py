@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -89,6 +90,17 @@ def test_the_versions_of_another_registry(run: Run, other_registry: Registry) ->
     }
 
 
+def test_versions_without_a_decision_are_named(run: Run, registry: Registry) -> None:
+    version = registry.aliases()["challenger"]
+    assert [model["undecided"] for model in run("models", "list", "--json").json["models"]].count(
+        True
+    ) == 1
+    said = f"Without a promotion decision: {version}. Decide with `imdb-classifier models promote"
+    assert said in run("models", "list").err
+    registry.record(version, {"promote": False})
+    assert "promotion decision" not in run("models", "list").err
+
+
 @pytest.mark.covers("models show --registry", "models show --json")
 def test_a_version_of_another_registry(run: Run, other_registry: Registry) -> None:
     shown = run("models", "show", "@champion", "--registry", other_registry.root, "--json").json
@@ -134,12 +146,17 @@ def test_old_versions_are_pruned(run: Run, other_registry: Registry) -> None:
     for alias in ("champion", "challenger"):
         (Path(other_registry.root) / alias).unlink()
     (other_registry.work / "tiny-1-abandoned" / "checkpoints").mkdir(parents=True)
+    left = Path(other_registry.root, "versions", ".tiny-0123456789ab.7.unfinished")
+    left.mkdir()
+    os.utime(left, ns=(0, 0))
     command = ("models", "prune", "--registry", other_registry.root)
-    assert run(*command, "--keep", "2", "--json").json["pruned"] == []
-    assert run(*command, "--keep", "0", "--dry-run", "--json").json["pruned"] == [refused]
+    assert run(*command, "--keep", "2", "--dry-run", "--json").json["pruned"] == []
+    would = run(*command, "--keep", "0", "--dry-run", "--json").json
+    assert (would["pruned"], would["leftovers"]) == ([refused], [left.name])
     assert refused in other_registry.ids()
     shown = run(*command, "--keep", "0")
-    assert "Deleted: 1 version, 1 training of" in " ".join(shown.out.split())
-    assert re.search(r"tiny-1-abandoned +. interrupted training", shown.out)
+    assert "Deleted: 1 version, 1 training, 1 leftover of" in " ".join(shown.out.split())
+    assert re.search(r"tiny-1-abandoned +. training", shown.out)
     assert refused not in other_registry.ids()
+    assert not left.exists()
     assert run(*command).code == run(*command, "--keep", "-1").code == 2

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.errors import (
+    CannotWriteError,
     ConfigurationError,
     MissingColumnError,
     NoInputError,
+    UnavailableError,
     UnreadableFileError,
 )
 from imdb_classifier.evaluation.promotion import Check, Gates
@@ -24,6 +26,7 @@ from imdb_classifier.pipeline.promote import check_promotion, decide_promotion, 
 from imdb_classifier.registry.access import ChampionChangedError
 from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.samples import FOLDER
+from imdb_classifier.storage import LocalStorage
 
 LENIENT = Gates(accuracy=0, log_loss=9, calibration_error=1)
 
@@ -103,11 +106,73 @@ def test_a_model_that_another_process_cannot_load_is_refused(
     contest: tuple[Registry, list[Bundle]],
 ) -> None:
     registry, (_, _, challenger) = contest
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "executable", shutil.which("false"))
+    _break(challenger, "damaged")
+    decision = decide_promotion(challenger, registry, str(FOLDER), LENIENT)
+    assert decision is not None
+    (failed,) = (check for check in decision.checks if not check.passed)
+    assert failed.name == "golden scores"
+    assert "model.onnx does not match its SHA-256 checksum" in failed.found
+
+
+def test_a_process_that_fails_by_itself_refuses_no_model(
+    contest: tuple[Registry, list[Bundle]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, (_, _, challenger) = contest
+    for name, value, fault in (
+        ("_LOAD", "raise MemoryError", r"ended with exit code 1: MemoryError\."),
+        ("_LOAD_SECONDS", 0, r"has not finished within 0 seconds\."),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(promote, name, value)
+            with pytest.raises(UnavailableError, match=f"{fault} .*nothing was decided"):
+                decide_promotion(challenger, registry, str(FOLDER), LENIENT)
+        assert registry.is_undecided(challenger.model_id)
+
+
+def test_an_object_store_that_fails_meanwhile_refuses_no_model(
+    tiny_bundle: Bundle, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry.at(f"{bucket}/models")
+    challenger = registry.register(tiny_bundle, "{}", "")
+    run = subprocess.run
+
+    def cut_off(*command: Any, **options: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+            return run(*command, **options)
+
+    monkeypatch.setattr(subprocess, "run", cut_off)
+    decision = decide_promotion(challenger, registry, str(FOLDER))
+    assert decision is not None
+    assert [check.passed for check in decision.checks if check.name == "golden scores"] == [True]
+
+
+def test_a_promotion_stands_if_its_decision_cannot_be_stored(
+    contest: tuple[Registry, list[Bundle]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    registry, (first, second, challenger) = contest
+    write = LocalStorage.write_text
+
+    def full(storage: LocalStorage, path: str, text: str) -> None:
+        if path == registry.decision_file(challenger.model_id):
+            raise OSError(28, "No space left on device")
+        write(storage, path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "write_text", full)
+        with pytest.raises(CannotWriteError, match="No space left on device"):
+            decide_promotion(challenger, registry, str(FOLDER), Gates(accuracy=1))
         decision = decide_promotion(challenger, registry, str(FOLDER), LENIENT)
     assert decision is not None
-    assert [check.name for check in decision.checks if not check.passed] == ["golden scores"]
+    assert decision.promote
+    assert registry.champion_id() == challenger.model_id
+    assert f"{challenger.model_id} is the champion, but the decision could not" in caplog.text
+    # It stays approved when it is champion no more.
+    registry.promote(first.model_id)
+    registry.promote(second.model_id)
+    registry.check_approved(challenger)
 
 
 def test_only_a_version_of_the_registry_is_decided(tiny_bundle: Bundle, tmp_path: Path) -> None:

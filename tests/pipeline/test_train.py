@@ -13,7 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.config import PRODUCTION, TeachersConfig
-from imdb_classifier.errors import CannotWriteError, ConfigurationError, NoInputError
+from imdb_classifier.errors import (
+    CannotWriteError,
+    ConfigurationError,
+    NoInputError,
+    UnavailableError,
+)
 from imdb_classifier.model.bundle import NGRAMS_FILE, Bundle
 from imdb_classifier.model.trained import Epoch
 from imdb_classifier.pipeline.evaluate import evaluate_bundle
@@ -81,7 +86,9 @@ def test_without_a_test_split_a_model_is_trained_but_not_planned(tmp_path: Path)
     assert reviews_line(bundle.manifest["data"]).endswith("also in the test split: unknown")
 
 
-def test_there_is_nothing_to_learn_twice(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_there_is_nothing_to_learn_twice(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry = Registry.at(tmp_path / "registry")
     register_bundle(tiny_bundle, evaluate_bundle(tiny_bundle, str(FOLDER))[0], registry)
 
@@ -94,6 +101,13 @@ def test_there_is_nothing_to_learn_twice(tiny_bundle: Bundle, tmp_path: Path) ->
     own = tmp_path / "own.parquet"
     pq.write_table(pa.table({"text": ["Mine, and good."], "label": [1]}), own)
     assert known(extra_train=[str(own)]) is None
+
+    def refuses(location: str) -> None:
+        raise OSError(5, "Slow Down")
+
+    monkeypatch.setattr("imdb_classifier.registry.versions.manifest_of", refuses)
+    with pytest.raises(UnavailableError, match=r"versions/tiny-.* failed: Slow Down\."):
+        known()
 
 
 def test_recipes_with_teachers_take_the_unsupervised_split(

@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.errors import ConfigurationError, UnavailableError
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.pruning import prune
 from imdb_classifier.registry.training_runs import training_run
 from imdb_classifier.registry.versions import CHAMPION, Registry
-from imdb_classifier.storage import storage_of
+from imdb_classifier.storage import LocalStorage, storage_of
 
 Populate = Callable[[str], Registry]
 
@@ -66,12 +67,87 @@ def test_a_damaged_version_counts_as_the_oldest(populate: Populate, tmp_path: Pa
     assert prune(registry, 5).versions == ["f"]
 
 
-def test_versions_in_an_object_store_are_pruned(populate: Populate, bucket: str) -> None:
+def test_a_version_that_cannot_be_read_now_is_not_taken_for_an_old_one(
+    populate: Populate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = populate(str(tmp_path))
+    read = LocalStorage.read_text
+
+    def refuses(storage: LocalStorage, path: str) -> str:
+        if path.endswith("versions/e/manifest.json"):
+            raise OSError(5, "Slow Down")
+        return read(storage, path)
+
+    monkeypatch.setattr(LocalStorage, "read_text", refuses)
+    with pytest.raises(UnavailableError, match=r"Reading .*/versions/e failed: Slow Down\."):
+        prune(registry, 5)
+    assert registry.ids() == [*"abcdef"]
+
+
+def test_a_version_that_becomes_the_champion_meanwhile_is_kept(
+    populate: Populate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = populate(str(tmp_path))
+    delete = Registry.delete
+
+    def late(registry: Registry, name: str) -> None:
+        (tmp_path / "champion").write_text("b")
+        delete(registry, name)
+
+    monkeypatch.setattr(Registry, "delete", late)
+    assert prune(registry, 3).versions == ["a", "c"]
+    assert registry.ids() == [*"bdef"]
+
+
+def test_versions_in_an_object_store_are_pruned(
+    populate: Populate, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry = populate(f"{bucket}/models")
-    assert prune(registry, 2).versions == [*"abcd"]
+    storage = storage_of(registry.root)
+    for left in ("0123456789ab/model.onnx", "0123456789ab.decision.json"):
+        storage.write_text(f"{registry.root}/versions/tiny-{left}", "")
+    pruned = prune(registry, 2)
+    assert (pruned.versions, pruned.leftovers) == ([*"abcd"], [])
     assert registry.ids() == [*"ef"]
-    left = storage_of(registry.root).find(registry.root).names
-    assert {name.split("/")[1].split(".")[0] for name in left} == {"e", "f"}
+    later = time.time_ns() + 2 * 24 * 60 * 60 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: later)
+    leftovers = ["tiny-0123456789ab", "tiny-0123456789ab.decision.json"]
+    assert prune(registry, 2).leftovers == leftovers
+    names = storage.find(registry.root).names
+    assert {name.split("/")[1].split(".")[0] for name in names} == {"e", "f"}
+
+
+def test_what_killed_runs_left_is_deleted_after_a_day(populate: Populate, tmp_path: Path) -> None:
+    registry = populate(str(tmp_path))
+    versions = tmp_path / "versions"
+    damaged, gone, busy = (f"tiny-{digit * 12}" for digit in "123")
+    (tmp_path / "champion").write_text(damaged)
+    leftovers = [
+        f".{gone}.0011aabb.unfinished",
+        f".{gone}.decision.json.0011aabb.unfinished",
+        gone,
+        f"{gone}.decision.json",
+        f"{gone}.rollback.json",
+    ]
+    others = [damaged, f"{damaged}.decision.json", "backup", "notes.txt", f".{busy}.77.unfinished"]
+    for name in (*leftovers, *others):
+        if name.endswith((".json", ".txt", "json.0011aabb.unfinished")):
+            (versions / name).touch()
+        else:
+            (versions / name).mkdir()
+        os.utime(versions / name, ns=(0, 0))
+    written = versions / f".{busy}.77.unfinished" / "model.onnx"
+    written.touch()
+    os.utime(written.parent, ns=(0, 0))
+    before = sorted(path.name for path in versions.iterdir())
+    assert prune(registry, 6, dry_run=True).leftovers == leftovers
+    assert sorted(path.name for path in versions.iterdir()) == before
+    assert prune(registry, 6).leftovers == leftovers
+    assert sorted(path.name for path in versions.iterdir()) == sorted({*before} - {*leftovers})
+    os.utime(written, ns=(0, 0))
+    os.utime(written.parent, ns=(0, 0))
+    assert prune(registry, 6).leftovers == [written.parent.name]
+    assert registry.ids() == [*"abcdef"]
 
 
 def test_the_bundled_model_survives_its_pruned_copy(tiny_bundle: Bundle, tmp_path: Path) -> None:

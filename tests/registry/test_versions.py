@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from imdb_classifier.errors import (
+    BadDataError,
     BundleError,
     CannotWriteError,
     ConfigurationError,
+    NoInputError,
     OutputInUseError,
     UnapprovedModelError,
+    UnavailableError,
     UnknownModelError,
 )
 from imdb_classifier.model.bundle import Bundle
@@ -126,15 +129,21 @@ def test_killed_between_two_aliases_the_old_champion_scores(
     written: list[str] = []
 
     def die_at_the_second(storage: LocalStorage, path: str, text: str) -> None:
-        if written:
+        if not path.endswith(".json"):
+            written.append(path)
+        if len(written) == 2:
             raise KeyboardInterrupt
-        written.append(path)
         write(storage, path, text)
 
-    monkeypatch.setattr(LocalStorage, "write_text", die_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        registry.promote("@challenger")
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "write_text", die_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            registry.promote("@challenger")
     assert registry.load(CHAMPION).model_id == bundled
+    before = registry.aliases()
+    with pytest.raises(NoInputError, match=f"{bundled} is both champion and previous, because"):
+        registry.roll_back()
+    assert registry.aliases() == before
 
 
 @pytest.mark.parametrize("reference", ["@previous", "@nobody", "tiny-000000000000", "no/such/path"])
@@ -187,6 +196,22 @@ def test_a_version_scores_once_it_is_approved(registry: Registry, registered: Bu
     assert decision["promote"] is True
     assert registry.ids() == [registered.model_id]
     Scorer.load(registered.model_id, registry).close()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"promote": tr', b"[1]", b"\xff"])
+def test_a_damaged_decision_is_named_and_made_again(
+    registry: Registry, registered: Bundle, content: bytes
+) -> None:
+    file = Path(registry.decision_file(registered.model_id))
+    file.write_bytes(content)
+    with pytest.raises(BadDataError, match=rf"{file} is damaged\. .*promote {file.name[:17]}`"):
+        Scorer.load("@challenger", registry)
+    # It decides again.
+    assert registry.is_undecided(registered.model_id)
+    (Path(registry.root) / "challenger").unlink()
+    assert prune(registry, 0).versions == []
+    registry.promote(registered.model_id)
+    assert registry.roll_back()[1] == registered.model_id
 
 
 def test_who_was_champion_may_score(registry: Registry, registered: Bundle) -> None:
@@ -275,6 +300,27 @@ def test_a_rollback_is_recorded(registry: Registry, registered: Bundle) -> None:
     assert sorted(registry.ids()) == sorted([bundled, registered.model_id])
 
 
+def test_a_rollback_that_cannot_be_recorded_stands(
+    registry: Registry,
+    registered: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bundled = registry.champion_id()
+    registry.promote("@challenger")
+    write = LocalStorage.write_text
+
+    def full(storage: LocalStorage, path: str, text: str) -> None:
+        if path.endswith(".rollback.json"):
+            raise OSError(28, "No space left on device")
+        write(storage, path, text)
+
+    monkeypatch.setattr(LocalStorage, "write_text", full)
+    assert registry.roll_back() == (bundled, registered.model_id)
+    assert registry.champion_id() == bundled
+    assert f"the rollback to {bundled} could not be recorded: The registry" in caplog.text
+
+
 def test_a_version_is_undecided_until_a_decision(registry: Registry, registered: Bundle) -> None:
     bundled = registry.load(CHAMPION).model_id
     assert registry.is_undecided(registered.model_id)
@@ -285,13 +331,12 @@ def test_a_version_is_undecided_until_a_decision(registry: Registry, registered:
     assert not registry.is_undecided(registered.model_id)
     registry.promote(registered.model_id)
     registry.promote(registered.model_id)
-    # Also when no alias points to it any more.
+    # Also when no alias points to it any more: it was the champion.
     for alias in ("champion", "previous"):
         (Path(registry.root) / alias).unlink()
     assert not registry.is_undecided(bundled)
-    assert registry.is_undecided(registered.model_id)
-    registry.record(registered.model_id, {"promote": False})
     assert not registry.is_undecided(registered.model_id)
+    registry.check_approved(registered)
 
 
 def test_a_registry_that_cannot_be_written_is_noticed_at_once(registry: Registry) -> None:
@@ -375,6 +420,19 @@ def test_a_rollback_does_not_undo_what_another_run_did_meanwhile(
         registry.roll_back()
     assert registry.champion_id() == third
     assert registry.roll_back() == (second, third)
+
+
+def test_a_version_that_cannot_be_read_now_is_not_called_damaged(
+    registry: Registry, registered: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(location: str) -> None:
+        raise OSError(5, "Slow Down")
+
+    for function in ("load_bundle", "manifest_of"):
+        monkeypatch.setattr(f"imdb_classifier.registry.versions.{function}", refuses)
+    for listing in (registry.bundles, registry.manifests):
+        with pytest.raises(UnavailableError, match=f"{registered.path} failed: Slow Down"):
+            listing()
 
 
 @pytest.mark.parametrize("content", ["", "tiny-000000000000"])

@@ -9,7 +9,7 @@ import typer
 
 from imdb_classifier.cli.commands.shared_options import AsJson, Data, RegistryOption, named_limit
 from imdb_classifier.cli.console import err, interval, show, stage_progress, table
-from imdb_classifier.errors import EXIT_REFUSED, counted
+from imdb_classifier.errors import EXIT_REFUSED, counted, listed
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.pipeline.outcomes import already_champion
 from imdb_classifier.registry.pruning import prune
@@ -32,6 +32,7 @@ def list_models(registry: RegistryOption = None, as_json: AsJson = False) -> Non
             "recipe": None,
             "accuracy": None,
             "created_at": None,
+            "undecided": where.is_undecided(name),
             "damaged": what,
         }
         for name, what in damaged.items()
@@ -45,6 +46,12 @@ def list_models(registry: RegistryOption = None, as_json: AsJson = False) -> Non
     show(as_json, {"registry": where.root, "models": rows}, shown)
     for name, what in damaged.items():
         err.print(f"Warning: {name} is damaged. {what}", style="yellow", soft_wrap=True)
+    if undecided := [row["id"] for row in rows if row["undecided"]]:
+        err.print(
+            f"Without a promotion decision: {listed(undecided)}. Decide with "
+            "`imdb-classifier models promote MODEL`.",
+            soft_wrap=True,
+        )
 
 
 @models_app.command("show")
@@ -149,22 +156,30 @@ def prune_models(
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Delete old versions, with their decisions and reports, and what interrupted trainings left.
+    """Delete old versions, with their decisions and reports, and what killed runs left.
 
     Champion, previous, challenger and versions without a promotion decision are always kept, and so
-    are trainings in progress.
+    are trainings in progress. Incomplete versions are deleted after a day.
     """
     where = Registry.at(registry)
     pruned = prune(where, keep, dry_run=dry_run)
     what = "Would be deleted" if dry_run else "Deleted"
-    versions, trainings = pruned.versions, pruned.trainings
-    counts = f"{counted(len(versions), 'version')}, {counted(len(trainings), 'training')}"
+    kinds = {
+        "version": pruned.versions,
+        "training": pruned.trainings,
+        "leftover": pruned.leftovers,
+    }
+    counts = ", ".join(counted(len(names), kind) for kind, names in kinds.items())
     shown = table(f"{what}: {counts} of {where.root}", "id", "kind")
-    for name in versions:
-        shown.add_row(name, "version")
-    for name in trainings:
-        shown.add_row(name, "interrupted training")
-    values = {"registry": where.root, "pruned": versions, "trainings": trainings}
+    for kind, names in kinds.items():
+        for name in names:
+            shown.add_row(name, kind)
+    values = {
+        "registry": where.root,
+        "pruned": pruned.versions,
+        "trainings": pruned.trainings,
+        "leftovers": pruned.leftovers,
+    }
     show(as_json, values, shown)
 
 
@@ -189,5 +204,6 @@ def _describe(bundle: Bundle, registry: Registry) -> dict[str, Any]:
         "recipe": bundle.recipe.name,
         "accuracy": evaluation and evaluation["figures"]["accuracy"]["value"],
         "created_at": bundle.manifest["created_at"],
+        "undecided": registry.is_undecided(bundle.model_id),
         "damaged": None,
     }

@@ -47,6 +47,12 @@ class LocalStorage(Storage):
             return ABSENT
         return found.st_ino, found.st_size, found.st_mtime_ns
 
+    def last_written(self, path: str) -> int:
+        try:
+            return os.stat(path).st_mtime_ns
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+
     def open(self, path: str) -> pa.NativeFile:
         # Opening a pipe would block until somebody writes to it, and a device may never end.
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -90,8 +96,8 @@ class LocalStorage(Storage):
     @contextmanager
     def writing_folder(self, path: str, last: str) -> Iterator[Path]:
         target = Path(path)
-        # A killed process leaves its folder behind. In a container, the next process has the same
-        # id and replaces it.
+        # A killed process leaves its folder behind, until what is around it is pruned. In a
+        # container, the next process has the same id and replaces it.
         unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)

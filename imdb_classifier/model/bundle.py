@@ -208,7 +208,7 @@ def _check_sums(path: Path) -> set[str]:
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((path / MANIFEST_FILE).read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         manifest = None
     if not isinstance(manifest, dict) or "format_version" not in manifest:
         raise _damaged(path, f"{MANIFEST_FILE} is not that of a model")

@@ -106,7 +106,7 @@ class Records:
                 return None
             try:
                 decided = json.loads(storage_of(file).read_text(file))
-            except ValueError:
+            except (ValueError, RecursionError):
                 decided = None
         if not isinstance(decided, dict):
             raise BadDataError(

@@ -128,7 +128,7 @@ class Registry(Records):
             with reading(folder):
                 try:
                     manifest = manifest_of(folder)
-                except (FileNotFoundError, ValueError):
+                except (FileNotFoundError, ValueError, RecursionError):
                     manifest = None
             if isinstance(manifest, dict) and {"model_id", "created_at"} <= manifest.keys():
                 found.append(manifest)

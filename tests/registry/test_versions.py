@@ -198,7 +198,11 @@ def test_a_version_scores_once_it_is_approved(registry: Registry, registered: Bu
     Scorer.load(registered.model_id, registry).close()
 
 
-@pytest.mark.parametrize("content", [b"", b'{"promote": tr', b"[1]", b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b'{"promote": tr', b"[1]", b"\xff", b"[" * 100_000],
+    ids=["empty", "cut", "list", "binary", "deep"],
+)
 def test_a_damaged_decision_is_named_and_made_again(
     registry: Registry, registered: Bundle, content: bytes
 ) -> None:
@@ -446,7 +450,11 @@ def test_an_alias_of_no_version_is_named(
     assert registry.promote("@challenger") == registered.model_id
 
 
-@pytest.mark.parametrize("manifest", ["{", "{}", "[1]", '{"format_version": 1, "model_id": "odd"}'])
+@pytest.mark.parametrize(
+    "manifest",
+    ["{", "{}", "[1]", '{"format_version": 1, "model_id": "odd"}', "[" * 100_000],
+    ids=["cut", "empty", "list", "incomplete", "deep"],
+)
 def test_a_manifest_that_is_none_stops_nothing(
     registry: Registry, registered: Bundle, manifest: str
 ) -> None:

@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,7 +28,8 @@ from numpy.typing import NDArray
 
 from benchmarks.reviews import is_real, reviews
 from imdb_classifier.config import SEED
-from imdb_classifier.model.bundle import KERAS_FILE, ONNX_FILE, Bundle
+from imdb_classifier.model.bundle import KERAS_FILE, Bundle
+from imdb_classifier.model.engines import EngineChoice
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import LABEL, TEXT
 from imdb_classifier.scoring.cores import available_cores
@@ -229,17 +229,13 @@ class Ours:
     """This project's `score_parquet`, with the bundled model or another one."""
 
     def __init__(
-        self, bundle: Callable[[], Bundle] | None = None, *, onnx_runtime: bool = False
+        self, bundle: Callable[[], Bundle] | None = None, engine: EngineChoice = "auto"
     ) -> None:
         from imdb_classifier import Scorer, score_parquet
-        from imdb_classifier.model.engines.onnx_engine import OnnxEngine
 
-        model = bundle() if bundle else Registry.at().load(CHAMPION)
-        if onnx_runtime:
-            engine = OnnxEngine((model.path / ONNX_FILE).read_bytes(), model.ngrams)
-            model = replace(model, engine=engine)
+        model = bundle() if bundle else Registry.at().load(CHAMPION, engine)
         self._scorer, self._score = Scorer(model), score_parquet
-        self.remark = f"{model.model_id}, {model.engine.name}"
+        self.remark = f"{model.model_id}, {model.engine.name} engine"
 
     def score(self, source: str, target: str) -> None:
         """See `Contender`."""
@@ -253,7 +249,7 @@ class Frame:
         from imdb_classifier import Scorer, score_dataframe
 
         self._scorer, self._score = Scorer.load(), score_dataframe
-        self.remark = self._scorer.bundle.engine.name
+        self.remark = f"{self._scorer.bundle.engine.name} engine"
 
     def score(self, source: str, target: str) -> None:
         """See `Contender`."""
@@ -291,7 +287,7 @@ CONTENDERS: dict[str, Callable[[], Contender]] = {
     "fastText": partial(FastText, 1),
     "fastText, all cores": partial(FastText, available_cores()),
     "ours": Ours,
-    "ours without the extra `fast`": partial(Ours, onnx_runtime=True),
+    "ours without the extra `fast`": partial(Ours, engine="onnx"),
     "ours, recipe seed": partial(Ours, seed_bundle),
     "ours, score_dataframe": Frame,
     "ours, flow score-parquet": Flow,

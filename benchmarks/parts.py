@@ -40,7 +40,7 @@ class Parts:
     def __init__(self) -> None:
         self._bundle = Registry.at().load(CHAMPION)
         self._cores = available_cores()
-        self.remark = self._bundle.engine.name
+        self.remark = f"{self._bundle.engine.name} engine"
 
     def measure(self, source: str, target: str) -> dict[str, float]:
         """Return seconds for each part, and reviews per second at the limit of the CPU."""

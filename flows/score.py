@@ -11,6 +11,7 @@ from prefect.states import Cancelled, Completed
 from imdb_classifier import tasks
 from imdb_classifier.batch.options import Limits, Only, OnNull, ScoreOptions, Selection
 from imdb_classifier.errors import OutputInUseError, counted
+from imdb_classifier.model.engines import EngineChoice
 from imdb_classifier.monitoring.drift import DriftLimits
 
 
@@ -35,6 +36,8 @@ def score_parquet(
     drift_limits: dict[str, float] | None = None,
     runner: tasks.RunnerName = "local",
     scheduler: str | None = None,
+    threads: int | None = None,
+    engine: EngineChoice = "auto",
 ) -> State[Any]:
     """Add a sentiment label and a probability to every review in Parquet files.
 
@@ -73,13 +76,18 @@ def score_parquet(
         runner: Where files are scored: local, in this process on every core; process, in one
             process per core; dask, on the workers of a Dask cluster.
         scheduler: Address of the Dask scheduler. Default: a cluster of this machine's cores.
+        threads: Number of cores to use. Default: IMDB_CLASSIFIER_THREADS, else all that CPU
+            affinity and quota allow.
+        engine: What runs the network: compiled (needs the extra fast), onnx (ONNX Runtime), keras
+            (slow; needs the extra train), or auto: compiled if it is installed and works, else
+            onnx.
     """
     # Parameters are checked before anything else starts.
     options = ScoreOptions(text_column, prefix, on_null, quarantine, columns)
     selection = Selection(only, force, prune)
     limits = Limits(deadline, max_bad_files, accept_bad_files)
     limits_of_drift = DriftLimits.of(drift_limits or {})
-    pool = tasks.task_runner(runner, scheduler)
+    pool = tasks.task_runner(runner, scheduler, threads)
     resolved = tasks.resolve_model(model, registry, allow_unapproved)
     tasks.name_run(f"score {source} with", resolved["model_id"])
     try:
@@ -92,6 +100,8 @@ def score_parquet(
             selection=selection,
             limits=limits,
             drift_limits=limits_of_drift,
+            threads=threads,
+            engine=engine,
         )
     except OutputInUseError as error:
         return Cancelled(name="OutputInUse", message=str(error), data=error)

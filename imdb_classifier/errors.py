@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,9 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
+    with suppress(UnicodeEncodeError):
+        # In a locale without UTF-8, those of all other names are surrogates, too.
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 

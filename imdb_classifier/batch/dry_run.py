@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from imdb_classifier.batch.outputs.rewritten_copy import ROW_GROUP_BYTES
 from imdb_classifier.batch.outputs.scored_rows import BYTES_AHEAD, CHUNKS_AHEAD
 from imdb_classifier.batch.parquet_footer.added_columns import text_bytes
 from imdb_classifier.errors import ImdbClassifierError
+from imdb_classifier.model.engines import EngineName
 from imdb_classifier.registry.versions import CHAMPION, Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer, scorer_for
@@ -68,6 +68,7 @@ class DryRun:
 
     Attributes:
         model_id: The model that would be used.
+        engine: The engine that would run it.
         files: One forecast for each file, sorted by name.
         ignored: Files of the input folder that might be data and would not be scored.
         orphans: Outputs without an input, by name.
@@ -76,6 +77,7 @@ class DryRun:
     """
 
     model_id: str
+    engine: EngineName
     files: tuple[FileForecast, ...]
     ignored: tuple[IgnoredFile, ...]
     orphans: tuple[str, ...]
@@ -158,6 +160,7 @@ def _dry_run(
     at_once = min(len(sizes), scorer.threads + 1)
     return DryRun(
         model_id=scorer.bundle.model_id,
+        engine=scorer.bundle.engine.name,
         files=tuple(forecast for forecast, _ in forecasts),
         ignored=discovery.ignored,
         orphans=outputs.orphans(discovery, source, output, earlier),
@@ -233,5 +236,9 @@ def _peak_memory() -> int:
         # On Linux, getrusage gives the peak of the process that started this one, if it is higher.
         fields = (line.split() for line in _STATUS.read_text("utf-8").splitlines())
         return next(int(values[0]) for name, *values in fields if name == "VmHWM:") * 1024
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows, where only Arrow says what it took
+        return int(pa.default_memory_pool().max_memory() or 0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -107,7 +107,7 @@ def score_files(
             stopped.set()
             pool.shutdown(cancel_futures=True)
             raise
-    return UnitResult(files, profile)
+    return UnitResult(files, profile, scorer.bundle.engine.name)
 
 
 class _StoppedError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, Self
 
 from imdb_classifier.batch.inputs.file_names import IgnoredFile, ignored_summary
@@ -17,6 +17,7 @@ from imdb_classifier.errors import (
     counted,
     listed,
 )
+from imdb_classifier.model.engines import EngineName
 from imdb_classifier.monitoring.drift import Drift
 from imdb_classifier.text.batch_profile import BatchProfile
 
@@ -87,16 +88,18 @@ class UnitResult:
     Attributes:
         files: One result for each file, in order.
         profile: What the texts of those that were scored look like.
+        engine: The engine that scored them.
     """
 
     files: tuple[FileResult, ...]
     profile: BatchProfile
+    engine: EngineName
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the result that `to_dict` describes."""
         files = (FileResult(**file) for file in values["files"])
-        return cls(tuple(files), BatchProfile.from_dict(values["profile"]))
+        return cls(tuple(files), BatchProfile.from_dict(values["profile"]), values["engine"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON values."""
@@ -107,7 +110,7 @@ class UnitResult:
         files = list(self.files)
         for position, file in zip(positions, repeated.files, strict=True):
             files[position] = file
-        return type(self)(tuple(files), self.profile + repeated.profile)
+        return replace(self, files=tuple(files), profile=self.profile + repeated.profile)
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ class RunResult:
         drift: How far the rows that this run scored are from the model's reference; None if it
             scored none or the model has no reference.
         output_drift: The same for all rows of the output; None if it is not complete.
+        engines: The engines that scored files, sorted; several if workers have different ones.
     """
 
     model_id: str
@@ -138,6 +142,7 @@ class RunResult:
     accept_bad_files: int = 0
     drift: Drift | None = None
     output_drift: Drift | None = None
+    engines: tuple[EngineName, ...] = ()
 
     def of_status(self, status: FileStatus) -> tuple[FileResult, ...]:
         """Return the files with a status, see `FileResult`."""
@@ -222,6 +227,7 @@ class RunResult:
         """Return the result as plain JSON values."""
         return {
             "model_id": self.model_id,
+            "engines": list(self.engines),
             "totals": self.totals(),
             "files": [asdict(file) for file in self.files],
             "ignored": [asdict(file) for file in self.ignored],

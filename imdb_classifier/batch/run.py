@@ -178,6 +178,7 @@ class BatchRun:
             orphans=self.orphans,
             accept_bad_files=self.limits.accept_bad_files,
             drift=self._drift(bundle, profile) if profile.rows else None,
+            engines=tuple(sorted({unit.engine for unit in units})),
         )
         if self.selection.prune:
             result = replace(result, pruned=prune(self.output, self.orphans))

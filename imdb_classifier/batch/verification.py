@@ -29,6 +29,7 @@ from imdb_classifier.errors import (
     UnreadableFileError,
     cannot_read,
 )
+from imdb_classifier.model.engines import EngineChoice, EngineName
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import POSITIVE, scored_fields
 from imdb_classifier.scoring.scorer import Scorer, scorer_for
@@ -62,6 +63,7 @@ class Verification:
 
     Attributes:
         model_id: The model that all of it should be of.
+        engine: The engine that scored rows again.
         files: How many files were looked at.
         rows: How many rows they have.
         scored_again: How many of these were scored again.
@@ -71,6 +73,7 @@ class Verification:
     """
 
     model_id: str
+    engine: EngineName
     files: int
     rows: int
     scored_again: int
@@ -94,6 +97,8 @@ def verify_output(
     source: StrPath | None = None,
     rows_again: int = 32,
     registry: Registry | None = None,
+    threads: int | None = None,
+    engine: EngineChoice = "auto",
 ) -> Verification:
     """Check scored files: sums, counts, columns, inputs, and some rows scored again.
 
@@ -105,6 +110,8 @@ def verify_output(
             manifest names; a single file's input is checked only if it is given here.
         rows_again: Rows of each file to score again, spread over the file; at least 0.
         registry: Where a reference is looked up; by default `Registry.at()`.
+        threads: Number of threads for a model that is a reference; see `Scorer.load`.
+        engine: What runs the network of a model that is a reference; see `Scorer.load`.
 
     Returns:
         What was checked, and what is wrong. Its ``exit_code`` is 0 if nothing is.
@@ -123,7 +130,13 @@ def verify_output(
         ()
     """
     publication = Publication(location_of(output))
-    with scorer_for(model or publication.model_id, registry, allow_unapproved=True) as scorer:
+    with scorer_for(
+        model or publication.model_id,
+        registry,
+        allow_unapproved=True,
+        threads=threads,
+        engine=engine,
+    ) as scorer:
         named = location_of(source) if source else publication.source
         return _verify(publication, scorer, named, rows_again)
 
@@ -168,6 +181,7 @@ def _verify(
                 without_text += [checked.name] if checked.is_without_text else []
     return Verification(
         publication.model_id,
+        scorer.bundle.engine.name,
         len(publication.files),
         rows,
         again,

@@ -17,7 +17,7 @@ from imdb_classifier.cli.commands.data_commands import data_app
 from imdb_classifier.cli.commands.model_commands import models_app
 from imdb_classifier.cli.commands.server_commands import automate, serve, undeploy
 from imdb_classifier.cli.commands.training_commands import evaluate, train
-from imdb_classifier.cli.console import err, show_log, with_options
+from imdb_classifier.cli.console import accept_any_text, err, show_log, with_options
 from imdb_classifier.errors import (
     EXIT_INTERNAL,
     ImdbClassifierError,
@@ -55,6 +55,7 @@ app.add_typer(data_app, name="data")
 
 def main() -> None:
     """Run a command; print an error, and exit with its code."""
+    accept_any_text()
     try:
         _command_line()()
     except ImdbClassifierError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -36,6 +38,16 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "drift_limits": "--drift-limit",
 }
 """Parameters that the command line calls otherwise than by their names."""
+
+
+def accept_any_text() -> None:
+    """Escape what standard output and error cannot encode, instead of failing.
+
+    In a locale without UTF-8, that is most names of files that are not in English.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def with_options(message: str) -> str:
@@ -77,7 +89,7 @@ def hide_log() -> None:
 def show(as_json: bool, values: Mapping[str, Any], shown: Table | str) -> None:
     """Print a command's result to standard output, as one JSON object or as people read it."""
     if as_json:
-        print(json.dumps(values, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(values, allow_nan=False))
     else:
         out.print(shown)
 

@@ -24,7 +24,8 @@ import pyarrow as pa
 
 from imdb_classifier.config import Recipe
 from imdb_classifier.errors import BundleError
-from imdb_classifier.model.engines.choice import Engine, fastest_engine
+from imdb_classifier.model.engines import EngineChoice
+from imdb_classifier.model.engines.choice import Engine, chosen_engine
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
 from imdb_classifier.storage.paths import StrPath, location_of
@@ -63,6 +64,7 @@ class Bundle:
         vocabulary: The words that have their own id.
         ngrams: The n-grams with a weight in the network, if any.
         engine: The engine that runs the network.
+        engine_choice: The choice that led to it; ``auto`` may lead to another one elsewhere.
     """
 
     location: str
@@ -72,6 +74,7 @@ class Bundle:
     vocabulary: Vocabulary
     ngrams: Ngrams | None
     engine: Engine
+    engine_choice: EngineChoice = "auto"
 
     @property
     def model_id(self) -> str:
@@ -90,13 +93,16 @@ class Bundle:
         return json.loads(file.read_text("utf-8")) if file.exists() else None
 
 
-def load_bundle(location: StrPath) -> Bundle:
+def load_bundle(location: StrPath, engine: EngineChoice = "auto") -> Bundle:
     """Load a bundle and check it.
 
-    Does not need TensorFlow, and runs no code from the bundle.
+    Runs no code from the bundle, and needs TensorFlow only for the engine ``keras``.
 
     Args:
         location: Its folder, on this machine or in an object store.
+        engine: What runs the network: ``compiled`` (extra ``fast``), ``onnx`` (ONNX Runtime),
+            ``keras`` (extra ``train``), or ``auto``: ``compiled`` if it is installed and works,
+            else ``onnx``.
 
     Returns:
         The model, for a `Scorer`.
@@ -104,6 +110,7 @@ def load_bundle(location: StrPath) -> Bundle:
     Raises:
         BundleError: A file is missing, damaged or a link; this release does not read the bundle's
             format; or the golden texts do not get their golden scores.
+        ConfigurationError: There is no such engine, or its package is not installed or broken.
         OSError: The location cannot be reached.
 
     Example:
@@ -143,7 +150,8 @@ def load_bundle(location: StrPath) -> Bundle:
         recipe=recipe,
         vocabulary=Vocabulary(words.decode("utf-8").split("\n")[:-1]),
         ngrams=ngrams,
-        engine=fastest_engine(onnx_model, recipe, ngrams),
+        engine=chosen_engine(engine, onnx_model, path / KERAS_FILE, recipe, ngrams),
+        engine_choice=engine,
     )
     _check_scores(bundle)
     return bundle
@@ -224,11 +232,10 @@ def _check_scores(bundle: Bundle) -> None:
         # The checksums match, so the engine is as likely to be at fault as the model.
         raise BundleError(
             "A model bundle must reproduce its golden scores.",
-            f"The scores of {bundle.path} differ by up to {difference:.2e}, computed with "
-            f"{bundle.engine.name}.",
+            f"The scores of {bundle.path} differ by up to {difference:.2e}, computed by "
+            f"the engine {bundle.engine.name}.",
             "Restore the bundle from a copy. If that does not help, the engine gives wrong results "
-            "on this CPU: uninstall llvmlite to score with ONNX Runtime, or install another "
-            "release of onnxruntime, and report it.",
+            "on this CPU: choose another `engine`, and report it.",
         )
 
 

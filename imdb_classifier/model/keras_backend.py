@@ -8,8 +8,11 @@ from typing import Any
 from imdb_classifier.errors import MissingExtraError
 
 
-def import_keras() -> Any:
+def import_keras(feature: str = "Training a model") -> Any:
     """Return the package keras, with TensorFlow as its backend.
+
+    Args:
+        feature: What needs it, for the error.
 
     Raises:
         MissingExtraError: Keras or TensorFlow is not installed.
@@ -21,5 +24,5 @@ def import_keras() -> Any:
         import keras
         import tensorflow  # noqa: F401
     except ModuleNotFoundError as error:
-        raise MissingExtraError("Training a model", error.name or "tensorflow", "train") from error
+        raise MissingExtraError(feature, error.name or "tensorflow", "train") from error
     return keras

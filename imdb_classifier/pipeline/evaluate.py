@@ -33,6 +33,7 @@ def evaluate_bundle(
     *,
     download: bool = False,
     progress: Progress | None = None,
+    threads: int | None = None,
 ) -> tuple[Evaluation, Reviews]:
     """Evaluate a model on the test split.
 
@@ -41,6 +42,7 @@ def evaluate_bundle(
         data: Where the reviews are, see `load.load_reviews`.
         download: Whether they may be downloaded.
         progress: Called with the number of reviews evaluated.
+        threads: Number of threads, as for `Scorer`.
 
     Returns:
         The evaluation and the test reviews.
@@ -55,7 +57,7 @@ def evaluate_bundle(
         if progress is not None:
             progress("test reviews", done, len(reviews))
 
-    return examine(bundle, reviews, scored).evaluation, reviews
+    return examine(bundle, reviews, scored, threads).evaluation, reviews
 
 
 def evaluate_with_report(
@@ -118,7 +120,10 @@ class Examined:
 
 
 def examine(
-    bundle: Bundle, reviews: Reviews, scored: Callable[[int], None] | None = None
+    bundle: Bundle,
+    reviews: Reviews,
+    scored: Callable[[int], None] | None = None,
+    threads: int | None = None,
 ) -> Examined:
     """Evaluate a model on reviews.
 
@@ -126,6 +131,7 @@ def examine(
         bundle: The model.
         reviews: The reviews.
         scored: Called with the number of reviews that are scored so far, now and then.
+        threads: Number of threads, as for `Scorer`.
 
     Raises:
         ConfigurationError: The reviews are Keras' token ids, and the model was trained on others.
@@ -133,7 +139,7 @@ def examine(
     check_token_ids(bundle, reviews)
     encoding = bundle.recipe.encoding
     untruncated = encode_reviews(reviews.table, bundle.vocabulary, encoding.untruncated)
-    with Scorer(bundle) as scorer:
+    with Scorer(bundle, threads) as scorer:
         tails = untruncated.tails(encoding.sequence_length)
         probabilities = scorer.sequence_probabilities(tails, scored)
         by_kind = _evaluate_sample(bundle, scorer)

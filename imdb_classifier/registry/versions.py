@@ -18,8 +18,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-import platformdirs
-
 from imdb_classifier.errors import (
     BundleError,
     CannotWriteError,
@@ -38,6 +36,7 @@ from imdb_classifier.model.bundle import (
     manifest_of,
 )
 from imdb_classifier.model.bundle_writer import with_evaluation
+from imdb_classifier.model.engines import EngineChoice
 from imdb_classifier.registry.access import (
     REGISTRY_VARIABLE,
     ChampionChangedError,
@@ -46,7 +45,7 @@ from imdb_classifier.registry.access import (
 )
 from imdb_classifier.registry.records import ALIASES, Records
 from imdb_classifier.storage import is_remote, storage_of
-from imdb_classifier.storage.paths import StrPath, location_of
+from imdb_classifier.storage.paths import StrPath, location_of, user_folder
 from imdb_classifier.version import __version__
 
 CHAMPION: Final = "@champion"
@@ -83,14 +82,14 @@ class Registry(Records):
                 directory.
         """
         chosen = root or os.environ.get(REGISTRY_VARIABLE)
-        chosen = chosen or platformdirs.user_data_path("imdb-classifier") / "registry"
+        chosen = chosen or f"{user_folder('data')}/registry"
         return cls(location_of(chosen).rstrip("/"))
 
     @property
     def work(self) -> Path:
         """The local folder in which models are trained before they are registered."""
         if is_remote(self.root):
-            return platformdirs.user_cache_path("imdb-classifier") / "work"
+            return Path(user_folder("cache"), "work")
         return Path(self.root) / "work"
 
     def report_folder(self, model_id: str, fingerprint: str) -> str:
@@ -170,12 +169,13 @@ class Registry(Records):
             intact.append(bundled)
         return intact, damaged
 
-    def load(self, reference: StrPath) -> Bundle:
+    def load(self, reference: StrPath, engine: EngineChoice = "auto") -> Bundle:
         """Load the model that a reference names.
 
         Args:
             reference: ``@champion``, ``@challenger`` or ``@previous``; a version's id; or the path
                 of a bundle, local or in an object store.
+            engine: What runs the network, see `load_bundle`.
 
         Raises:
             UnknownModelError: There is no such model.
@@ -184,7 +184,7 @@ class Registry(Records):
         """
         location = self.locate(reference)
         with reading(self.root):
-            return load_bundle(location)
+            return load_bundle(location, engine)
 
     def locate(self, reference: StrPath) -> str:
         """Return the location of the bundle that a reference names, see `load`.

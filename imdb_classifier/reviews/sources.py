@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-import platformdirs
-
 from imdb_classifier.errors import ChecksumError, NoInputError
-from imdb_classifier.storage.paths import location_of
+from imdb_classifier.storage.paths import home_expanded, location_of, user_folder
 
 PublishedSource = Literal["keras", "aclimdb"]
 
@@ -100,8 +98,8 @@ def cache_folder(source: PublishedSource) -> Path:
             for the platform's cache folder.
     """
     if source == "keras":
-        return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
-    return platformdirs.user_cache_path("imdb-classifier")
+        return Path(home_expanded(os.environ.get("KERAS_HOME", "~/.keras")), "datasets")
+    return Path(user_folder("cache"))
 
 
 def published_files(source: PublishedSource) -> tuple[PublishedFile, ...]:

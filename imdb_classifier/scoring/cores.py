@@ -20,6 +20,21 @@ _CGROUPS: Final = Path("/sys/fs/cgroup")
 _CGROUPS_OF_PROCESS: Final = Path("/proc/self/cgroup")
 
 
+def cores_to_use(threads: int | None = None) -> int:
+    """Return a chosen number of threads or, by default, `available_cores`.
+
+    Raises:
+        ConfigurationError: The number is below 1, or IMDB_CLASSIFIER_THREADS is wrong.
+    """
+    if threads is None:
+        return available_cores()
+    if threads < 1:
+        raise ConfigurationError(
+            "`threads` must be at least 1.", f"It is {threads}.", "Leave it out to use every core."
+        )
+    return threads
+
+
 def available_cores() -> int:
     """Return the number of cores that this process may use, at least 1.
 
@@ -41,8 +56,13 @@ def available_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    quota = min(_quotas(), default=inf)
+    quota = cpu_quota()
     return cores if quota >= cores else max(ceil(quota), 1)
+
+
+def cpu_quota() -> float:
+    """Return how many cores the control groups of this process grant it; infinity for no limit."""
+    return min(_quotas(), default=inf)
 
 
 def _quotas() -> Iterator[float]:

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from imdb_classifier.errors import BundleError
 from imdb_classifier.model.bundle import Bundle, load_bundle, manifest_of
+from imdb_classifier.model.engines import EngineChoice
 
 
 def bundle_at(location: str) -> Bundle:
@@ -39,18 +40,19 @@ def release_model() -> None:
 
 
 @lru_cache(maxsize=1)
-def kept_bundle(location: str, model_hash: str) -> Bundle:
+def kept_bundle(location: str, model_hash: str, engine: EngineChoice = "auto") -> Bundle:
     """Load the bundle of a model, unless this process holds it already.
 
     Args:
         location: Its folder, on this machine or in an object store.
         model_hash: The model that it must still contain.
+        engine: What runs the network, see `load_bundle`.
 
     Raises:
         BundleError: It is damaged, or contains another model.
         OSError: The location cannot be reached.
     """
-    bundle = load_bundle(location)
+    bundle = load_bundle(location, engine)
     if bundle.model_hash != model_hash:
         raise BundleError(
             "All processes must use the same model.",

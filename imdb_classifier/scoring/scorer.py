@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from imdb_classifier.errors import UnsupportedDataError
 from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.model.engines import EngineChoice
 from imdb_classifier.registry.access import reading
 from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
-from imdb_classifier.scoring.cores import available_cores
+from imdb_classifier.scoring.cores import cores_to_use
 from imdb_classifier.scoring.kept_bundles import bundle_at, kept_bundle
 from imdb_classifier.scoring.text_columns import as_text, has_text
 from imdb_classifier.storage import absolute_location
@@ -62,7 +63,7 @@ class Scorer:
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         self.bundle = bundle
-        self.threads = threads or available_cores()
+        self.threads = cores_to_use(threads)
         self._chosen_threads = threads
         self._is_closed = False
         self._start_threads()
@@ -75,6 +76,8 @@ class Scorer:
         registry: Registry | None = None,
         *,
         allow_unapproved: bool = False,
+        threads: int | None = None,
+        engine: EngineChoice = "auto",
     ) -> Scorer:
         """Load a model to score with.
 
@@ -83,18 +86,22 @@ class Scorer:
                 bundle, on this machine or in an object store.
             registry: Where aliases and ids are looked up; by default `Registry.at()`.
             allow_unapproved: Accept a version that has not passed the promotion checks.
+            threads: Number of threads, as for `Scorer`.
+            engine: What runs the network, see `load_bundle`.
 
         Raises:
             UnknownModelError: There is no such model.
             UnapprovedModelError: The version has not passed the promotion checks.
             BundleError: The model is damaged.
-            ConfigurationError: The registry or the bundle cannot be reached.
+            UnavailableError: The registry or the bundle cannot be reached.
+            ConfigurationError: The number of threads is wrong; or there is no such engine, or its
+                package is not installed or broken.
         """
         registry = registry or Registry.at()
-        bundle = registry.load(model)
+        bundle = registry.load(model, engine)
         if not allow_unapproved:
             registry.check_approved(bundle)
-        return cls(bundle)
+        return cls(bundle, threads)
 
     def __enter__(self) -> Self:
         return self
@@ -111,7 +118,8 @@ class Scorer:
         location = self.bundle.location
         # Another machine may have installed the package elsewhere.
         where = None if location == str(bundled_path()) else absolute_location(location)
-        return _unpickled, (where, self.bundle.model_hash, self._chosen_threads)
+        bundle = self.bundle
+        return _unpickled, (where, bundle.model_hash, self._chosen_threads, bundle.engine_choice)
 
     def close(self) -> None:
         """Stop the threads; texts that are still queued are not scored."""
@@ -229,8 +237,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _unpickled(location: str | None, model_hash: str, threads: int | None) -> Scorer:
-    return Scorer(kept_bundle(location or str(bundled_path()), model_hash), threads)
+def _unpickled(
+    location: str | None, model_hash: str, threads: int | None, engine: EngineChoice
+) -> Scorer:
+    return Scorer(kept_bundle(location or str(bundled_path()), model_hash, engine), threads)
 
 
 @contextmanager
@@ -258,7 +268,12 @@ def kept_scorer_for(model: StrPath | Scorer, registry: Registry | None = None) -
 
 @contextmanager
 def scorer_for(
-    model: StrPath | Scorer, registry: Registry | None = None, *, allow_unapproved: bool = False
+    model: StrPath | Scorer,
+    registry: Registry | None = None,
+    *,
+    allow_unapproved: bool = False,
+    threads: int | None = None,
+    engine: EngineChoice = "auto",
 ) -> Iterator[Scorer]:
     """Provide a scorer: the given one, or one that is loaded, and closed at the end.
 
@@ -266,6 +281,8 @@ def scorer_for(
         model: A scorer, or a reference as `Scorer.load` takes it.
         registry: As for `Scorer.load`.
         allow_unapproved: As for `Scorer.load`.
+        threads: As for `Scorer.load`.
+        engine: As for `Scorer.load`.
 
     Raises:
         ImdbClassifierError: The model cannot be loaded, see `Scorer.load`.
@@ -273,7 +290,9 @@ def scorer_for(
     if isinstance(model, Scorer):
         yield model
     else:
-        with Scorer.load(model, registry, allow_unapproved=allow_unapproved) as scorer:
+        with Scorer.load(
+            model, registry, allow_unapproved=allow_unapproved, threads=threads, engine=engine
+        ) as scorer:
             yield scorer
 
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from errno import EDQUOT, EIO, ENOENT, ENOSPC
+from errno import EIO, ENOENT
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 from pyarrow import fs
 
-from imdb_classifier.errors import CannotWriteError, first_line
+from imdb_classifier.errors import first_line
 from imdb_classifier.storage.base import (
     ABSENT,
     Kind,
@@ -30,11 +29,11 @@ from imdb_classifier.storage.base import (
     matches,
     static_part,
 )
+from imdb_classifier.storage.temporary import space_needed, temporary_folder
 
 _ODD_KEY: Final = "has an empty, '.' or '..' part in its key, which no path can name"
 _NO_BUCKET: Final = ("AWS Error NO_SUCH_BUCKET", "[ContainerNotFound]", "Status(NOT_FOUND")
 """What clients say when they list a bucket, or write to it, that does not exist."""
-_COPIES: Final = "imdb-classifier-"
 _COPY_BYTES: Final = 1 << 23
 
 
@@ -73,16 +72,16 @@ class ObjectStorage(Storage):
 
     @contextmanager
     def reading(self, path: str) -> Iterator[str]:
-        with _copies() as folder:
+        with temporary_folder() as folder:
             copy = folder / "input"
             self._fetch(key_of(path), copy)
             yield str(copy)
 
     @contextmanager
     def writing(self, path: str, expected: State | None = None) -> Iterator[str]:
-        with _copies() as folder:
+        with temporary_folder() as folder:
             copy = folder / "output"
-            with _space_needed():
+            with space_needed():
                 yield str(copy)
             # Another program may still write between the check and the end of the upload.
             self.check_state(path, expected)
@@ -94,7 +93,7 @@ class ObjectStorage(Storage):
         state = tuple(files)
         if state not in self._folders:
             with ExitStack() as kept:
-                folder = kept.enter_context(_copies())
+                folder = kept.enter_context(temporary_folder())
                 for key, name, *_ in files:
                     self._fetch(key, folder / name)
                 atexit.register(kept.pop_all().close)
@@ -103,8 +102,8 @@ class ObjectStorage(Storage):
 
     @contextmanager
     def writing_folder(self, path: str, last: str) -> Iterator[Path]:
-        with _copies() as folder:
-            with _space_needed():
+        with temporary_folder() as folder:
+            with space_needed():
                 yield folder
             names = sorted((file.name for file in folder.iterdir()), key=lambda name: name == last)
             for name in names:
@@ -152,7 +151,7 @@ class ObjectStorage(Storage):
     def _fetch(self, key: str, copy: Path) -> None:
         with (
             self.filesystem.open_input_stream(key) as source,
-            _space_needed(),
+            space_needed(),
             copy.open("wb") as target,
         ):
             shutil.copyfileobj(source, target, _COPY_BYTES)
@@ -187,41 +186,3 @@ def _asked(key: str) -> Iterator[None]:
 
 def _no_bucket(bucket: str) -> FileNotFoundError:
     return FileNotFoundError(ENOENT, f"there is no bucket {bucket}")
-
-
-@contextmanager
-def _space_needed() -> Iterator[None]:
-    """Say that it is the folder of temporary copies that is full, and not an input or output."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (ENOSPC, EDQUOT):
-            raise
-        full = CannotWriteError(
-            "Copies of objects need space for temporary files.",
-            f"Writing to {tempfile.gettempdir()} failed: {os.strerror(error.errno)}.",
-            "Free up space there, or set TMPDIR to another folder.",
-        )
-        full.may_pass = True
-        raise full from error
-
-
-@contextmanager
-def _copies() -> Iterator[Path]:
-    """Provide a temporary folder, and delete those of processes that no longer run."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_COPIES}*-*"):
-        process_id = folder.name.removeprefix(_COPIES).partition("-")[0]
-        if process_id.isdecimal() and not _is_running(int(process_id)):
-            shutil.rmtree(folder, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{_COPIES}{os.getpid()}-") as ours:
-        yield Path(ours)
-
-
-def _is_running(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True

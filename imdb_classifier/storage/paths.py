@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import unquote
+
+import platformdirs
 
 from imdb_classifier.errors import EXIT_USAGE, ConfigurationError, ImdbClassifierError
 
 StrPath = str | os.PathLike[str]
 """A path on this machine; a string may also be a URI, such as ``s3://bucket/reviews``."""
+
+NO_HOME: Final = "/dev/null/no-home-directory"
+"""A folder that can neither exist nor be made, for users without a home directory."""
 
 _COLLAPSED_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 _URI: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
@@ -66,7 +71,34 @@ def location_of(path: StrPath) -> str:
         return f"/{unquote(file[1])}"
     if uri := _URI.fullmatch(name):
         return _remote(name, uri[1].lower(), uri[2])
-    return os.path.expanduser(name)
+    return _encodable(home_expanded(name)).replace(os.sep, "/")
+
+
+def user_folder(kind: Literal["cache", "data"]) -> str:
+    """Return this program's folder for downloads or for models in the user's home directory.
+
+    Without a home directory, it is in `NO_HOME`.
+    """
+    find = {"cache": platformdirs.user_cache_path, "data": platformdirs.user_data_path}[kind]
+    try:
+        return home_expanded(find("imdb-classifier").as_posix())
+    except RuntimeError:
+        return NO_HOME
+
+
+def home_expanded(path: str) -> str:
+    """Return a path with ``~`` expanded; without a home directory, it is in `NO_HOME`."""
+    name = os.path.expanduser(path)
+    return NO_HOME + name[1:] if name == "~" or name.startswith("~/") else name
+
+
+def _encodable(path: str) -> str:
+    """Return a path as Python decodes the names of files, in locales without UTF-8 as well."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return os.fsdecode(path.encode("utf-8", "surrogateescape"))
+    return path
 
 
 def is_remote(location: str) -> bool:

@@ -5,7 +5,7 @@ review text reaches Prefect's database, logs or artifacts, not even through an e
 cannot be published, a warning is logged and the run continues.
 """
 
-from imdb_classifier.errors import MissingExtraError
+from imdb_classifier.errors import ConfigurationError, MissingExtraError
 from imdb_classifier.pipeline.outcomes import (
     EvaluatedModel,
     PlannedModel,
@@ -19,6 +19,12 @@ try:
     import prefect as _prefect  # noqa: F401
 except ModuleNotFoundError as error:
     raise MissingExtraError("A Prefect task", error.name or "prefect", "flows") from error
+except RuntimeError as error:  # from pathlib
+    raise ConfigurationError(
+        "Prefect needs a home directory.",
+        "None is known: HOME is not set, and the user has no name.",
+        "Set HOME to a folder that can be written.",
+    ) from error
 
 from imdb_classifier.tasks.calls import call_flow
 from imdb_classifier.tasks.events import name_run

@@ -8,12 +8,14 @@ from typing import Any, Literal
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
 from imdb_classifier.errors import ConfigurationError, MissingExtraError
-from imdb_classifier.scoring.cores import available_cores
+from imdb_classifier.scoring.cores import cores_to_use
 
 RunnerName = Literal["local", "process", "dask"]
 
 
-def task_runner(runner: RunnerName = "local", scheduler: str | None = None) -> TaskRunner[Any]:
+def task_runner(
+    runner: RunnerName = "local", scheduler: str | None = None, threads: int | None = None
+) -> TaskRunner[Any]:
     """Return a Prefect task runner by name; it starts nothing until it is entered.
 
     Args:
@@ -21,9 +23,11 @@ def task_runner(runner: RunnerName = "local", scheduler: str | None = None) -> T
             a process of its own. ``dask``: on the workers of a Dask cluster.
         scheduler: The address of the cluster's scheduler, such as ``tcp://10.0.0.7:8786``; None for
             a cluster of this machine's cores that ends with the run.
+        threads: Number of cores to use; by default all that this process may use.
 
     Raises:
-        ConfigurationError: A scheduler is given for another runner than ``dask``.
+        ConfigurationError: A scheduler is given for another runner than ``dask``, or together with
+            a number of threads; or that number is below 1.
         MissingExtraError: prefect-dask is not installed.
     """
     if scheduler is not None and runner != "dask":
@@ -32,10 +36,17 @@ def task_runner(runner: RunnerName = "local", scheduler: str | None = None) -> T
             f"The runner is {runner}.",
             "Set `runner=dask`, or leave out `scheduler`.",
         )
+    if scheduler is not None and threads is not None:
+        raise ConfigurationError(
+            "The workers of a cluster decide with how many threads they score.",
+            f"`threads={threads}` came with `scheduler`.",
+            "Leave out `threads`, and start workers with `dask worker --nthreads`.",
+        )
+    cores = cores_to_use(threads)
     if runner == "local":
         return ThreadPoolTaskRunner(max_workers=1)
     if runner == "process":
-        return ProcessPoolTaskRunner(max_workers=available_cores())
+        return ProcessPoolTaskRunner(max_workers=cores)
     try:
         from prefect_dask.task_runners import DaskTaskRunner
     except ModuleNotFoundError as error:
@@ -43,7 +54,7 @@ def task_runner(runner: RunnerName = "local", scheduler: str | None = None) -> T
     if scheduler is not None:
         return DaskTaskRunner(address=scheduler)
     own = {
-        "n_workers": available_cores(),
+        "n_workers": cores,
         "threads_per_worker": 1,
         "dashboard_address": "127.0.0.1:0",
     }

@@ -21,6 +21,7 @@ from imdb_classifier.batch.results import FileResult, RunResult, UnitResult
 from imdb_classifier.batch.run import BatchRun
 from imdb_classifier.batch.units import Unit
 from imdb_classifier.errors import EXIT_DONE, PartlyScoredError, counted, printable
+from imdb_classifier.model.engines import EngineChoice
 from imdb_classifier.monitoring.drift import DriftLimits
 from imdb_classifier.monitoring.drift_page import render_drift
 from imdb_classifier.pipeline.outcomes import ResolvedModel
@@ -63,6 +64,8 @@ def score_batch(
     selection: Selection | None = None,
     limits: Limits | None = None,
     drift_limits: DriftLimits | None = None,
+    threads: int | None = None,
+    engine: EngineChoice = "auto",
 ) -> RunResult:
     """Score Parquet files like `score_parquet`, in task runs of the current flow run.
 
@@ -77,6 +80,9 @@ def score_batch(
         selection: Which files to score, depending on existing outputs.
         limits: When to stop early; failed files are counted separately in each unit.
         drift_limits: How far the batch may drift from the model's reference.
+        threads: Number of threads with which this process scores; by default one per core. Other
+            processes score with as many as their pool gives them.
+        engine: What runs the network, see `imdb_classifier.load_bundle`.
 
     Raises:
         PartlyScoredError: Not every file was scored. Finished files are kept.
@@ -84,6 +90,8 @@ def score_batch(
     """
     if is_remote(place := location_of(output)):
         claim(place.rstrip("/"))
+    # First, so that an engine that cannot be had is an error before the output is touched.
+    bundle = kept_bundle(model["path"], model["model_hash"], engine)
     with ExitStack() as opened:
         run = patiently(
             lambda: opened.enter_context(
@@ -98,8 +106,7 @@ def score_batch(
                 )
             )
         )
-        units = _score(run, model, pool or task_runner("local"))
-        bundle = kept_bundle(model["path"], model["model_hash"])
+        units = _score(run, model, pool or task_runner("local"), threads, engine)
         result = patiently(lambda: run.finish(units, bundle))
     _report(result, output)
     if result.exit_code != EXIT_DONE:
@@ -113,7 +120,13 @@ def score_batch(
     return result
 
 
-def _score(run: BatchRun, model: ResolvedModel, pool: TaskRunner[Any]) -> list[UnitResult]:
+def _score(
+    run: BatchRun,
+    model: ResolvedModel,
+    pool: TaskRunner[Any],
+    threads: int | None,
+    engine: EngineChoice,
+) -> list[UnitResult]:
     """Score the files of a run in units, each in a task run of `score_files`."""
     units = run.units(MAXIMUM_UNITS, UNIT_ROWS)
     total = sum(unit.rows for unit in units)
@@ -132,7 +145,8 @@ def _score(run: BatchRun, model: ResolvedModel, pool: TaskRunner[Any]) -> list[U
         units = [_absolute(unit) for unit in units]
         model = model.copy()
         model["path"] = storage_of(model["path"]).absolute(model["path"])
-    threads = 1 if isinstance(pool, ProcessPoolTaskRunner) else None
+    if not here:
+        threads = 1 if isinstance(pool, ProcessPoolTaskRunner) else None
     results: list[UnitResult] = []
     done = 0
     with pool:
@@ -146,6 +160,7 @@ def _score(run: BatchRun, model: ResolvedModel, pool: TaskRunner[Any]) -> list[U
                         "unit": unit.to_dict(),
                         "model": model,
                         "threads": threads,
+                        "engine": engine,
                         # Units scored in parallel would overwrite each other's progress.
                         "progress": (progress.artifact, done, total) if here else None,
                     },
@@ -179,6 +194,7 @@ def score_files(
     model: ResolvedModel,
     threads: int | None,
     progress: tuple[str | None, int, int] | None,
+    engine: EngineChoice = "auto",
 ) -> dict[str, Any]:
     """Score a unit of a run; files that cannot be scored are among the results.
 
@@ -191,6 +207,7 @@ def score_files(
         threads: Number of threads; None for those of the Dask worker, else one per core.
         progress: The id of a progress artifact, the rows done before this unit, and all rows; None
             to show no progress.
+        engine: What runs the network.
 
     Returns:
         The result of ``UnitResult.to_dict``.
@@ -199,7 +216,8 @@ def score_files(
         BundleError: The model has changed since it was resolved.
         ImdbClassifierError: The input is a single file and cannot be scored.
     """
-    scorer = _scorer(model["path"], model["model_hash"], threads or threads_of_worker())
+    threads = threads or threads_of_worker()
+    scorer = _scorer(model["path"], model["model_hash"], threads, engine)
     artifact, done, total = progress or (None, 0, 0)
     bar = Progress(artifact, total, "rows")
 
@@ -303,6 +321,6 @@ def _report(result: RunResult, output: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def _scorer(path: str, model_hash: str, threads: int | None) -> Scorer:
+def _scorer(path: str, model_hash: str, threads: int | None, engine: EngineChoice) -> Scorer:
     """Return a model's scorer, loaded once per process and shared by all units scored in it."""
-    return Scorer(kept_bundle(path, model_hash), threads)
+    return Scorer(kept_bundle(path, model_hash, engine), threads)

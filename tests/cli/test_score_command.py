@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -235,3 +237,38 @@ def test_scoring_loads_no_heavy_package(tmp_path: Path) -> None:
     )
     arguments = ["score", str(SAMPLE), str(tmp_path / "out.parquet")]
     subprocess.run([sys.executable, "-c", program, *arguments], check=True)
+
+
+@pytest.mark.covers(
+    "score --threads",
+    "plan --threads",
+    "verify --threads",
+    "evaluate --threads",
+    "score --engine",
+    "plan --engine",
+    "verify --engine",
+    "evaluate --engine",
+)
+def test_threads_and_engine_are_chosen_and_the_engine_is_named(
+    run: Run, registry: Registry, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def pool(threads: int, **named: Any) -> ThreadPoolExecutor:
+        started.append(threads)
+        return ThreadPoolExecutor(threads, **named)
+
+    monkeypatch.setattr("imdb_classifier.scoring.scorer.ThreadPoolExecutor", pool)
+    model = ("--model", "@challenger")
+    options = ("--threads", "3", "--engine", "onnx")
+    files = (reviews, tmp_path / "out", *model, "--allow-unapproved", *options)
+    engines = [
+        run("plan", *files, "--json").json["engine"],
+        *run("score", *files, "--json").json["engines"],
+        run("verify", tmp_path / "out", *model, *options, "--json").json["engine"],
+        run("evaluate", *model, *options, "--data", FOLDER, "--json").json["engine"],
+    ]
+    assert engines == ["onnx"] * 4
+    assert started == [3] * 4
+    assert "(onnx engine)" in " ".join(run("score", *files, "--force").out.split())
+    assert run("score", *files, "--threads", "0").code == 2

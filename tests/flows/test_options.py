@@ -24,7 +24,7 @@ write no report unless told to."""
 @pytest.mark.parametrize(
     ("command", "entrypoint", "shared"),
     [
-        ("score", "score.py:score_parquet", 17),
+        ("score", "score.py:score_parquet", 19),
         ("train", "train.py:train_imdb", 5),
         ("evaluate", "evaluate.py:evaluate_imdb", 2),
     ],
@@ -74,10 +74,12 @@ def test_every_parameter_of_the_flow_reaches_the_run(
         drift_limits={"scores": 1.0},
         runner="dask",
         scheduler="tcp://[::1]:1",
+        threads=2,
+        engine="onnx",
         **selected,
     )
     called["resolve_model"].assert_called_once_with("@previous", "models", True)
-    called["task_runner"].assert_called_once_with("dask", "tcp://[::1]:1")
+    called["task_runner"].assert_called_once_with("dask", "tcp://[::1]:1", 2)
     called["score_batch"].assert_called_once_with(
         "in",
         "out",
@@ -87,4 +89,6 @@ def test_every_parameter_of_the_flow_reaches_the_run(
         selection=Selection(**selected),
         limits=Limits("1h", 3),
         drift_limits=DriftLimits(scores=1.0),
+        threads=2,
+        engine="onnx",
     )

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,26 @@ def test_without_dask_the_extra_is_named(
     state, _ = score(source=folder, output=str(tmp_path / "scored"), runner="dask")
     with pytest.raises(MissingExtraError, match=r"classifier\[dask\]"):
         state.result()
+
+
+@pytest.mark.covers("score-parquet:threads", "score-parquet:engine")
+def test_threads_and_engine_are_chosen(
+    score: Callable[..., Any], reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def pool(threads: int, **named: Any) -> ThreadPoolExecutor:
+        started.append(threads)
+        return ThreadPoolExecutor(threads, **named)
+
+    monkeypatch.setattr("imdb_classifier.scoring.scorer.ThreadPoolExecutor", pool)
+    files = {"source": str(reviews / "day=2026-11-01"), "output": str(tmp_path / "scored")}
+    state, _ = score(**files, threads=5, engine="onnx")
+    assert (state.result().engines, started) == (("onnx",), [5])
+    state, _ = score(**files, threads=5, runner="dask", scheduler="tcp://[::1]:1")
+    assert "Leave out `threads`, and start workers with" in state.message
+    state, _ = score(**files, threads=0)
+    assert "`threads` must be at least 1. It is 0." in state.message
 
 
 def test_no_input_starts_no_task_run_that_scores(

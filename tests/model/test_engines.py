@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from imdb_classifier.config import EncodingConfig, Recipe
-from imdb_classifier.errors import BundleError
+from imdb_classifier.errors import BundleError, ConfigurationError, MissingExtraError
+from imdb_classifier.model.bundle import KERAS_FILE
 from imdb_classifier.model.engines import choice
-from imdb_classifier.model.engines.choice import Engine, fastest_engine
+from imdb_classifier.model.engines.choice import Engine, chosen_engine
 from imdb_classifier.model.engines.compiled_engine import CompiledEngine
 from imdb_classifier.model.engines.keras_engine import KerasEngine
 from imdb_classifier.model.engines.onnx_engine import OnnxEngine
@@ -30,6 +32,7 @@ TEXT_ENCODING = EncodingConfig(num_words=12, sequence_length=2_000)
 # 19 units leave the last vector of any width partly empty.
 SHAPES = {"16 lanes": (16, 6), "8 lanes": (8, 2), "4 lanes": (4, 2)}
 Network = Callable[..., tuple[Any, Recipe]]
+Choose = Callable[[Any], Engine]
 
 
 def sequences_of(lengths: list[int]) -> TokenSequences:
@@ -160,15 +163,44 @@ def test_weights_of_another_network_are_refused(small_network: Network) -> None:
         CompiledEngine(weights, more_words)
 
 
-@pytest.mark.parametrize("missing", [None, "llvmlite", "onnx"])
-def test_without_the_extra_onnx_runtime_scores(
-    small_network: Network, monkeypatch: pytest.MonkeyPatch, missing: str | None
-) -> None:
+@pytest.fixture(scope="module")
+def choose(small_network: Network, tmp_path_factory: pytest.TempPathFactory) -> Choose:
+    """Chooses an engine for a small network."""
     model, recipe = small_network(masked=True)
+    file = tmp_path_factory.mktemp("choose") / KERAS_FILE
+    model.save(file)
     graph = to_onnx(NetworkWeights.of(model), recipe).SerializeToString()
-    monkeypatch.setattr(choice, "find_spec", lambda name: name != missing)
-    expected = "ONNX Runtime" if missing else "compiled LSTM"
-    assert fastest_engine(graph, recipe).name == expected
+    return lambda choice: chosen_engine(choice, graph, file, recipe)
+
+
+def test_every_engine_can_be_chosen(choose: Choose) -> None:
+    expected = choose("keras").probabilities(sequences_of(LENGTHS))
+    for chosen, name in {
+        "auto": "compiled", "compiled": "compiled", "onnx": "onnx", "keras": "keras",
+    }.items():  # fmt: skip
+        engine = choose(chosen)
+        assert engine.name == name
+        found = engine.probabilities(sequences_of(LENGTHS))
+        np.testing.assert_allclose(found, expected, atol=1e-6, rtol=0)
+    with pytest.raises(ConfigurationError, match=r"auto, compiled, onnx or keras\. It is 'x"):
+        choose("xla")
+
+
+def test_without_the_extra_onnx_runtime_scores(
+    choose: Choose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "find_spec", lambda name: name != "llvmlite")
+    assert choose("auto").name == "onnx"
+    with pytest.raises(MissingExtraError, match=r"llvmlite.*imdb-classifier\[fast\]"):
+        choose("compiled")
+
+
+def test_a_network_that_does_not_fit_is_no_fault_of_llvmlite(
+    choose: Choose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "weights_of", Mock(side_effect=BundleError("a", "b", "c")))
+    with pytest.raises(BundleError, match="a b c"):
+        choose("auto")
 
 
 def test_threads_may_share_an_engine(engines: dict[str, Engine]) -> None:

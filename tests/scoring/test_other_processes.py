@@ -20,6 +20,7 @@ from imdb_classifier.errors import BundleError
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.scoring.frames import score_dataframe
+from imdb_classifier.scoring.kept_bundles import release_model
 from imdb_classifier.scoring.scorer import Scorer
 
 TEXTS = pa.array(["A lovely film.", "Dull, loud and badly cut.", None] * 500)
@@ -113,7 +114,9 @@ def test_a_process_loads_a_model_once_however_often_it_is_unpickled(used: Scorer
 def test_another_model_at_the_same_place_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
     place = tmp_path / "model"
     shutil.copytree(tiny_bundle.path, place)
-    pickled = pickle.dumps(Scorer(load_bundle(place)))
+    pickled = pickle.dumps(Scorer(load_bundle(place, "onnx")))
+    assert pickle.loads(pickled).bundle.engine.name == "onnx"
+    release_model()
     shutil.rmtree(place)
     shutil.copytree(bundled_path(), place)
     with pytest.raises(BundleError, match="All processes must use the same model"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from imdb_classifier.errors import (
     listed,
 )
 from imdb_classifier.storage import storage_of
+from imdb_classifier.storage.temporary import temporary_folder
 
 DELTA_LOG: Final = "_delta_log"
 """Folder in a Delta table that says which of the table's files are live."""
@@ -57,10 +57,10 @@ def live_files(table: str) -> list[str]:
         raise MissingExtraError(f"Reading {table}, a Delta table,", "deltalake", "delta") from error
     # A copy of the log is enough, and the same in every storage. deltalake would look up endpoints
     # and credentials in its own way, and fails in folders whose names contain "%".
-    with tempfile.TemporaryDirectory(prefix="imdb-classifier-log-") as copy:
+    with temporary_folder() as copy:
         _copy_log(table, Path(copy, DELTA_LOG))
         try:
-            log = DeltaTable(copy)
+            log = DeltaTable(str(copy))
             paths: list[str] = pa.table(log.get_add_actions()).column("path").to_pylist()
         except DeltaError as error:
             raise BadDataError(

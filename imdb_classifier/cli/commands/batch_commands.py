@@ -11,8 +11,10 @@ from imdb_classifier.batch.options import Limits, Only, OnNull, ScoreOptions, Se
 from imdb_classifier.batch.results import COUNTS, RunResult
 from imdb_classifier.cli.commands.shared_options import (
     AsJson,
+    EngineOption,
     ModelOption,
     RegistryOption,
+    ThreadsOption,
     help_of,
     listed_names,
     named_limit,
@@ -94,6 +96,8 @@ def score(
             help="Address of the Dask scheduler. Default: a cluster of this machine's cores."
         ),
     ] = None,
+    threads: ThreadsOption = None,
+    engine: EngineOption = "auto",
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -115,6 +119,8 @@ def score(
             model=model,
             registry=registry,
             allow_unapproved=allow_unapproved,
+            threads=threads,
+            engine=engine,
             drift_limits=named_limits,
             runner=runner,
             scheduler=scheduler,
@@ -125,7 +131,13 @@ def score(
         _show_result(as_json, result, runner)
         raise typer.Exit(result.exit_code)
     with (
-        Scorer.load(model, Registry.at(registry), allow_unapproved=allow_unapproved) as scorer,
+        Scorer.load(
+            model,
+            Registry.at(registry),
+            allow_unapproved=allow_unapproved,
+            threads=threads,
+            engine=engine,
+        ) as scorer,
         err.status("finding files") as waiting,
         BatchRun.open(
             source,
@@ -142,16 +154,17 @@ def score(
         with row_progress(sum(unit.rows for unit in units)) as on_rows:
             scored = [score_files(unit, scorer, on_rows) for unit in units]
         result = run.finish(scored, scorer.bundle)
-        engine = scorer.bundle.engine.name
-    _show_result(as_json, result, engine)
+    _show_result(as_json, result, runner)
     raise typer.Exit(result.exit_code)
 
 
-def _show_result(as_json: bool, result: RunResult, how: str) -> None:
+def _show_result(as_json: bool, result: RunResult, runner: str) -> None:
     totals = result.totals()
     columns = [column for column in COUNTS if column != "truncated" or totals[column]]
+    how = [runner] if runner != "local" else []
+    how += [f"{engine} engine" for engine in result.engines]
     shown = table(
-        f"{result.summary.removesuffix('.')} ({how})",
+        result.summary.removesuffix(".") + (f" ({', '.join(how)})" if how else ""),
         *("file", "status", *(f"#{column.replace('_', ' ')}" for column in columns)),
     )
     # Reused files are counted only, or the new ones would be hard to find among them.
@@ -184,6 +197,8 @@ def plan(
     only: OnlyOption = Selection.only,
     force: Force = Selection.force,
     allow_unapproved: AllowUnapproved = False,
+    threads: ThreadsOption = None,
+    engine: EngineOption = "auto",
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -195,15 +210,16 @@ def plan(
     options = ScoreOptions(text_column, prefix, on_null, quarantine, listed_names(columns))
     selection = Selection(only, force)
     where = Registry.at(registry)
-    with Scorer.load(model, where, allow_unapproved=allow_unapproved) as scorer:
+    with Scorer.load(
+        model, where, allow_unapproved=allow_unapproved, threads=threads, engine=engine
+    ) as scorer:
         found = dry_run_parquet(source, output, scorer, options, selection=selection)
-        engine = scorer.bundle.engine.name
     totals = found.totals()
     minutes, seconds = divmod(round(found.seconds), 60)
     shown = table(
         f"{totals['rows_to_score']:,} of {counted(totals['rows'], 'row')} to score, in about "
         f"{minutes} min {seconds} s and {found.memory_bytes / 2**20:,.0f} MiB, "
-        f"by {found.model_id} ({engine})",
+        f"by {found.model_id} ({found.engine} engine)",
         *("file", "#rows", "status"),
     )
     for file in found.files:
@@ -228,6 +244,8 @@ def verify(
         typer.Option(help="Model that scored OUTPUT. Default: the one that OUTPUT names."),
     ] = None,
     rows: Annotated[int, typer.Option(help="Number of rows per file to score again.", min=0)] = 32,
+    threads: ThreadsOption = None,
+    engine: EngineOption = "auto",
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -235,7 +253,13 @@ def verify(
     from imdb_classifier.batch.verification import verify_output
 
     found = verify_output(
-        output, model, source=source, rows_again=rows, registry=Registry.at(registry)
+        output,
+        model,
+        source=source,
+        rows_again=rows,
+        registry=Registry.at(registry),
+        threads=threads,
+        engine=engine,
     )
     verdict = "differences found" if found.problems else "no differences"
     title = (

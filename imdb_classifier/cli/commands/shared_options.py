@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from imdb_classifier.model.engines import EngineChoice
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Data = Annotated[
     str | None,
@@ -20,6 +22,21 @@ Data = Annotated[
 ]
 ModelOption = Annotated[
     str, typer.Option(help="@champion, @challenger, @previous, a version's id, or a bundle's path.")
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of cores to use. Default: IMDB_CLASSIFIER_THREADS, else all that CPU affinity "
+        "and quota allow.",
+    ),
+]
+EngineOption = Annotated[
+    EngineChoice,
+    typer.Option(
+        help="What runs the network: compiled (needs the extra fast), onnx (ONNX Runtime), keras "
+        "(slow; needs the extra train), or auto: compiled if it is installed and works, else onnx."
+    ),
 ]
 RegistryOption = Annotated[
     str | None,

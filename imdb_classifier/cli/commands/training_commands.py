@@ -7,7 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from imdb_classifier.cli.commands.shared_options import AsJson, Data, ModelOption, RegistryOption
+from imdb_classifier.cli.commands.shared_options import (
+    AsJson,
+    Data,
+    EngineOption,
+    ModelOption,
+    RegistryOption,
+    ThreadsOption,
+)
 from imdb_classifier.cli.console import err, interval, show, stage_progress, table
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.training_runs import training_run
@@ -79,6 +86,8 @@ def evaluate(
     with_texts: Annotated[
         bool, typer.Option(help="Show the text of the worst reviews in the HTML report.")
     ] = False,
+    threads: ThreadsOption = None,
+    engine: EngineOption = "auto",
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -88,10 +97,10 @@ def evaluate(
 
     if output is not None:
         check_report_folder(output)
-    bundle = Registry.at(registry).load(model)
+    bundle = Registry.at(registry).load(model, engine)
     with stage_progress() as progress:
         evaluation, reviews = evaluate_bundle(
-            bundle, data, download=data is not None, progress=progress
+            bundle, data, download=data is not None, progress=progress, threads=threads
         )
     report = {}
     if output is not None:
@@ -106,6 +115,12 @@ def _show_figures(
     shown = table(f"{bundle.model_id} on {evaluation['rows']:,} test reviews", "figure", "#value")
     for name, figure in evaluation["figures"].items():
         shown.add_row(name.replace("_", " "), interval(figure))
-    show(as_json, {"model_id": bundle.model_id, "evaluation": evaluation, "report": report}, shown)
+    values = {
+        "model_id": bundle.model_id,
+        "engine": bundle.engine.name,
+        "evaluation": evaluation,
+        "report": report,
+    }
+    show(as_json, values, shown)
     if "report.html" in report:
         err.print(f"Report: {report['report.html']}", soft_wrap=True)

@@ -33,7 +33,7 @@ class CompiledEngine:
         BundleError: The weights do not have the shapes that the recipe requires.
     """
 
-    name = "compiled LSTM"
+    name: Final = "compiled"
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ class OnnxEngine:
         ngrams: The n-grams with a weight in the network, if any.
     """
 
-    name = "ONNX Runtime"
+    name: Final = "onnx"
 
     def __init__(self, model: bytes, ngrams: Ngrams | None = None) -> None:
         # Imported here because the compiled engine does not need it.

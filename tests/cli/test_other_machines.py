@@ -1,0 +1,123 @@
+"""The command line as a user without a name, a home or UTF-8, in a package that is read-only."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imdb_classifier.samples import FOLDER
+from imdb_classifier.storage.paths import NO_HOME
+
+STRANGER = 54_321
+BECOME_STRANGER = [
+    "setpriv",
+    *("--reuid", str(STRANGER), "--regid", str(STRANGER), "--clear-groups"),
+    # May still read the interpreter, which may be in the home directory of another user.
+    *("--inh-caps", "-all,+dac_read_search", "--ambient-caps", "-all,+dac_read_search"),
+]
+SEVERAL = """
+import sys
+from imdb_classifier.cli import main
+
+for command in " ".join(sys.argv[1:]).split(" + "):
+    sys.argv = ["imdb-classifier", *command.split()]
+    try:
+        main()
+    except SystemExit as ended:
+        print("\\nexit", ended.code, flush=True)
+"""
+"""Runs several commands in one process."""
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+class Ran(NamedTuple):
+    codes: list[int]
+    outputs: list[str]
+    messages: str
+
+    def json(self, number: int) -> Any:
+        return json.loads(self.outputs[number])
+
+
+def run_all(folder: Path, *commands: str, **variables: str) -> Ran:
+    """Run commands in one process: of a stranger, if this user may become one, and without HOME."""
+    become = BECOME_STRANGER
+    if shutil.which("setpriv") is None or subprocess.run([*become, "true"]).returncode:
+        become = []
+    else:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, STRANGER, STRANGER)
+    ran = subprocess.run(
+        [*become, sys.executable, "-c", SEVERAL, " + ".join(commands)],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+    )
+    assert ran.returncode == 0, ran.stderr.decode()
+    first, *others = ran.stdout.decode().split("\nexit ")
+    codes = [int(piece.splitlines()[0]) for piece in others]
+    outputs = [first, *(piece.partition("\n")[2] for piece in others)]
+    return Ran(codes, outputs, ran.stderr.decode())
+
+
+def test_a_stranger_without_a_home_and_utf8(tmp_path: Path) -> None:
+    (tmp_path / "größe").mkdir()
+    pq.write_table(
+        pa.table({"text": ["A wonderful film.", None]}), tmp_path / "größe" / "é.parquet"
+    )
+    data = f"--data {FOLDER} --json"
+    ran = run_all(
+        tmp_path,
+        "score größe out --json",
+        "score größe twice --threads 1",
+        "verify out --json",
+        "models list --json",
+        f"evaluate {data} --output report",
+        f"train --recipe tiny {data}",
+        f"train --recipe tiny {data} --registry ~/models",
+        **ASCII,
+        TMPDIR=str(tmp_path),
+    )
+    assert ran.codes == [0, 0, 0, 0, 0, 73, 73], ran.messages
+    assert [file["status"] for file in ran.json(0)["files"]] == ["scored"]
+    assert ran.json(0)["files"][0]["name"] == "é.parquet"
+    assert "\\xe9.parquet" in ran.outputs[1]
+    manifest = json.loads((tmp_path / "out" / "_MANIFEST.json").read_text("utf-8"))
+    assert manifest["input"] == f"{tmp_path}/größe"
+    assert ran.json(2)["problems"] == []
+    assert ran.json(3)["registry"] == f"{NO_HOME}/registry"
+    assert (tmp_path / "report" / "report.html").exists()
+    for number in (5, 6):
+        error = ran.json(number)["error"]
+        assert "The registry must be writable" in error
+        assert f"{NO_HOME}/" in error
+        assert "IMDB_CLASSIFIER_REGISTRY" in error
+    assert not (tmp_path / "~").exists()
+    assert "Traceback" not in ran.messages
+
+
+def test_an_llvmlite_that_is_broken_is_named_once(tmp_path: Path) -> None:
+    reason = "Could not find/load shared object file: libllvmlite.so"
+    (tmp_path / "broken" / "llvmlite").mkdir(parents=True)
+    (tmp_path / "broken" / "llvmlite" / "__init__.py").write_text(f"raise OSError({reason!r})\n")
+    pq.write_table(pa.table({"text": ["A wonderful film."]}), tmp_path / "in.parquet")
+    ran = run_all(
+        tmp_path,
+        "score in.parquet out.parquet --json",
+        "score in.parquet other.parquet --engine compiled --json",
+        "score in.parquet third.parquet --engine onnx --json",
+        PYTHONPATH=str(tmp_path / "broken"),
+    )
+    assert ran.codes == [0, 78, 0]
+    assert (ran.json(0)["engines"], ran.json(2)["engines"]) == (["onnx"], ["onnx"])
+    assert ran.messages.count(f"because llvmlite fails (OSError: {reason})") == 1
+    assert f"fails with OSError: {reason}" in ran.json(1)["error"]
+    assert not (tmp_path / "other.parquet").exists()

@@ -24,7 +24,7 @@ help:
 	@echo "make test-lowest   run the tests on the lowest supported versions of all packages"
 	@echo "make test-prefect  run the tests of the flows on the lowest supported Prefect"
 	@echo "make test-pythons  run the tests on every other supported Python that is installed"
-	@echo "make interop       install what some tests need: Spark, JavaScript packages, Hugging Face datasets"
+	@echo "make interop       install what some tests need: Spark, Ray, Jupyter, JavaScript packages, Hugging Face datasets"
 	@echo "make mutants       apply a list of mutations one by one and show which test finds each"
 	@echo "make lint          ruff, mypy, import-linter"
 	@echo "make format        format the code with ruff"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,6 +44,8 @@ class OtherSystems:
             # Its launcher ends at the end of its input.
             gateway.proc.stdin.close()
             gateway.proc.wait()
+        if "ray" in vars(self):
+            self.ray.shutdown()
 
     @cached_property
     def spark(self) -> Any:
@@ -70,6 +73,7 @@ class OtherSystems:
         for name, value in settings.items():
             builder = builder.config(name, str(value))
         with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("PYSPARK_PYTHON", sys.executable)
             environment.setenv("SPARK_LOCAL_IP", "127.0.0.1")
             environment.chdir(self._folder)
             return builder.getOrCreate()
@@ -86,6 +90,26 @@ class OtherSystems:
             import datasets
 
             return datasets
+
+    @cached_property
+    def ray(self) -> Any:
+        """Ray's module, running on one core of this machine and reachable from it only."""
+        _need("ray")
+        with pytest.MonkeyPatch.context() as environment:
+            # Its processes inherit them.
+            environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+            environment.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+            import ray
+
+            ray.init(
+                num_cpus=1,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                object_store_memory=100 * 2**20,
+                _node_ip_address="127.0.0.1",
+            )
+            return ray
 
     def node(self, script: str, *arguments: Path) -> None:
         """Run a script of `tests/javascript` with the packages that `make interop` installs."""

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
+from threading import RLock
+from typing import Final
 
 from imdb_classifier.errors import BundleError
 from imdb_classifier.model.bundle import Bundle, load_bundle, manifest_of
 from imdb_classifier.model.engines import EngineChoice
+
+_LOADING: Final = RLock()
+"""Held while a model is loaded, so that threads that need it at the same time load it once."""
+
+if hasattr(os, "register_at_fork"):
+    # A process that is forked meanwhile would wait for a thread that it does not have.
+    os.register_at_fork(
+        before=_LOADING.acquire, after_in_child=_LOADING.release, after_in_parent=_LOADING.release
+    )
 
 
 def bundle_at(location: str) -> Bundle:
@@ -36,10 +48,9 @@ def release_model() -> None:
         >>> scored = score_dataframe(["A warm and funny film."])
         >>> release_model()
     """
-    kept_bundle.cache_clear()
+    _kept_bundle.cache_clear()
 
 
-@lru_cache(maxsize=1)
 def kept_bundle(location: str, model_hash: str, engine: EngineChoice = "auto") -> Bundle:
     """Load the bundle of a model, unless this process holds it already.
 
@@ -52,6 +63,12 @@ def kept_bundle(location: str, model_hash: str, engine: EngineChoice = "auto") -
         BundleError: It is damaged, or contains another model.
         OSError: The location cannot be reached.
     """
+    with _LOADING:
+        return _kept_bundle(location, model_hash, engine)
+
+
+@lru_cache(maxsize=1)
+def _kept_bundle(location: str, model_hash: str, engine: EngineChoice) -> Bundle:
     bundle = load_bundle(location, engine)
     if bundle.model_hash != model_hash:
         raise BundleError(

@@ -40,6 +40,15 @@ def put_scores(scorer: Scorer, queue: SimpleQueue[list[float | None]]) -> None:
     queue.put(scorer.probabilities(TEXTS).to_pylist())
 
 
+def put_error(scorer: Scorer, queue: SimpleQueue[str]) -> None:
+    try:
+        scorer.probabilities(TEXTS)
+    except Exception as error:
+        queue.put(f"{type(error).__name__}: {error}")
+    else:
+        queue.put("none")
+
+
 @pytest.mark.skipif("fork" not in START_METHODS, reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_scores_with_the_scorer_that_it_inherits(used: Scorer) -> None:
@@ -58,10 +67,12 @@ def test_a_closed_scorer_stays_closed_in_a_forked_process(tiny_bundle: Bundle) -
     scorer = Scorer(tiny_bundle)
     scorer.close()
     context = multiprocessing.get_context("fork")
-    process = context.Process(target=scorer.probabilities, args=(TEXTS,), daemon=True)
+    queue = context.SimpleQueue()
+    process = context.Process(target=put_error, args=(scorer, queue), daemon=True)
     process.start()
     process.join(SECONDS)
-    assert process.exitcode == 1
+    assert process.exitcode == 0
+    assert queue.get() == "RuntimeError: cannot schedule new futures after shutdown"
 
 
 @pytest.mark.parametrize("method", START_METHODS)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from prefect import get_client, serve
+from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
@@ -22,15 +22,17 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from imdb_classifier.errors import ConfigurationError, ImdbClassifierError
+from imdb_classifier.errors import ConfigurationError, ImdbClassifierError, listed
+from imdb_classifier.operations.connection import prefect_server
 from imdb_classifier.storage import absolute_location
 
 HERE: Final = Path(__file__).resolve().parent
+PLACEHOLDER: Final = "/path/to/"
 RUNS_AT_ONCE: Final = 4
 """Without a limit, all late runs after a long pause would start together."""
 
 
-def configured_deployments(
+def served_deployments(
     parameters: dict[str, str], cron: str | None = None
 ) -> list[RunnerDeployment]:
     """Return the deployments of ``prefect.yaml`` that the installed packages can run.
@@ -40,7 +42,7 @@ def configured_deployments(
         cron: Schedule of ``nightly``, in UTC; None for that in the file.
 
     Raises:
-        ConfigurationError: `cron` is not a cron expression.
+        ConfigurationError: `cron` is not a cron expression, or it is not said what to score.
     """
     configured = yaml.safe_load((HERE / "prefect.yaml").read_text("utf-8"))["deployments"]
     (nightly,) = (entry for entry in configured if entry["name"] == "nightly")
@@ -48,6 +50,7 @@ def configured_deployments(
     if cron is not None:
         _check_cron(cron)
         nightly["schedules"] = [{"cron": cron, "timezone": "UTC", "slug": "nightly"}]
+    _check_places(nightly["parameters"])
     if find_spec("tensorflow") is None:
         print(
             "Nothing will be trained or evaluated, because TensorFlow is not installed. "
@@ -56,6 +59,16 @@ def configured_deployments(
         )
         configured = [e for e in configured if not {"train", "evaluate"} & {*e["tags"]}]
     return [_deployment(entry) for entry in configured]
+
+
+def _check_places(parameters: dict[str, str]) -> None:
+    unset = [name for name in ("source", "output") if parameters[name].startswith(PLACEHOLDER)]
+    if unset:
+        raise ConfigurationError(
+            "Nightly scoring needs the files to score, and a folder for the scored files.",
+            f"prefect.yaml has only a placeholder for: {listed(unset)}.",
+            "Give --source and --output.",
+        )
 
 
 def _check_cron(cron: str) -> None:
@@ -89,21 +102,23 @@ def check_not_in_a_pool(deployments: list[RunnerDeployment]) -> None:
     """Check that no deployment of a work pool would be overwritten: its runs would crash.
 
     Raises:
-        ConfigurationError: A deployment of that name belongs to a work pool.
+        ConfigurationError: A deployment of that name belongs to a work pool, or no server is
+            configured.
+        UnavailableError: The server cannot be reached.
     """
-    client = get_client(sync_client=True)
-    for deployment in deployments:
-        name = f"{deployment.flow_name}/{deployment.name}"
-        try:
-            pool = client.read_deployment_by_name(name).work_pool_name
-        except ObjectNotFound:
-            continue
-        if pool is not None:
-            raise ConfigurationError(
-                "A deployment cannot be both served and run by a worker.",
-                f"{name} belongs to the work pool {pool}.",
-                "Start a worker instead, or first run: imdb-classifier undeploy",
-            )
+    with prefect_server() as client:
+        for deployment in deployments:
+            name = f"{deployment.flow_name}/{deployment.name}"
+            try:
+                pool = client.read_deployment_by_name(name).work_pool_name
+            except ObjectNotFound:
+                continue
+            if pool is not None:
+                raise ConfigurationError(
+                    "A deployment cannot be both served and run by a worker.",
+                    f"{name} belongs to the work pool {pool}.",
+                    "Start a worker instead, or first run: imdb-classifier undeploy",
+                )
 
 
 def main() -> None:
@@ -119,7 +134,7 @@ def main() -> None:
         given = {
             name: absolute_location(value) for name, value in arguments.items() if value is not None
         }
-        deployments = configured_deployments(given, cron)
+        deployments = served_deployments(given, cron)
         check_not_in_a_pool(deployments)
     except ImdbClassifierError as error:
         print(f"Error: {error}", file=sys.stderr)

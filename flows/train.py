@@ -32,7 +32,8 @@ def train_imdb(
     a model was already trained on the same reviews with the same recipe and seed, training is
     skipped: a version that was never decided on is decided on now; otherwise, the run completes as
     NothingToLearn. An interrupted run resumes from its last epoch when it is started again with the
-    same parameters; while it is running, another run with these parameters fails.
+    same parameters; while it is running, another run with these parameters fails. With a registry
+    in an object store, both hold on the same machine only.
 
     Args:
         data: IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI, 'keras' or

@@ -16,6 +16,8 @@ from imdb_classifier.operations.connection import prefect_server
 
 WEBHOOK_NAME: Final = "imdb-classifier-notifications"
 """Name of the block that holds the address of notifications."""
+_PARTS: Final = ("description", "trigger", "actions")
+"""What an update can change."""
 
 
 def automate(notify: str | None = None) -> list[dict[str, str]]:
@@ -26,7 +28,7 @@ def automate(notify: str | None = None) -> list[dict[str, str]]:
             is none, automations that notify are left out.
 
     Returns:
-        name and change (``created`` or ``updated``) of each automation.
+        name and change (``created``, ``updated`` or ``unchanged``) of each automation.
 
     Raises:
         ConfigurationError: No server is configured.
@@ -82,8 +84,11 @@ def _apply(client: SyncPrefectClient, automation: AutomationCore) -> str:
         client.create_automation(automation)
         return "created"
     first, *doubles = found
-    # Updated rather than replaced, so that what it waits for, or was switched off, stays so.
-    client.update_automation(first.id, automation)
     for double in doubles:
         client.delete_automation(double.id)
+    # An update forgets the runs that are being watched.
+    if all(getattr(first, part) == getattr(automation, part) for part in _PARTS):
+        return "unchanged"
+    # Not replaced, so that one that was switched off stays off.
+    client.update_automation(first.id, automation)
     return "updated"

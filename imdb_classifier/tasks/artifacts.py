@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -55,7 +57,11 @@ def artifact_key(kind: str, output: str) -> str:
         kind: What the artifact shows, in lower case.
         output: The output or the deployment that it is about, or an empty string.
     """
-    place = re.sub("[^a-z0-9]+", "-", output.lower()).strip("-")[-_KEY_CHARACTERS:]
+    place = re.sub("[^a-z0-9]+", "-", output.lower())
+    if not output.isascii():
+        # Keys are ASCII: without this, names of another script would have one key.
+        place += f"-{sha256(os.fsencode(output)).hexdigest()[:6]}"
+    place = place.strip("-")[-_KEY_CHARACTERS:]
     return f"{kind}-{place.strip('-')}".strip("-")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -22,9 +22,8 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
-    FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
 from prefect.logging.handlers import APILogHandler
@@ -33,6 +32,8 @@ from prefect.runtime import deployment, flow_run
 from imdb_classifier.errors import OutputInUseError
 
 PREFIX: Final = "imdb-classifier"
+_CLAIM: Final = "output:"
+"""What the tag begins with by which a run claims an output."""
 CLAIM_ATTEMPTS: Final = 3
 CLAIM_PAUSE_SECONDS: Final = (1.0, 10.0)
 """Shortest and longest pause between them; at random, so that of two runs that begin together, one
@@ -112,57 +113,79 @@ def name_run(what: str, model_id: str) -> None:
 
 
 def claim(output: str) -> None:
-    """Check that no other flow run of the server writes to an output.
+    """Check that no other flow run of the server writes to an output, around it or inside it.
 
     For object stores, which have no locks. The current run is tagged with the output, and other
     runs find it by that tag until it ends.
 
+    Args:
+        output: The URI of a file or folder, without a slash at its end.
+
     Raises:
-        OutputInUseError: Another run is writing to the output.
+        OutputInUseError: Another run is writing to the output, or to one that overlaps with it.
     """
-    run, tag = UUID(flow_run.id), f"output:{output}"
+    run = UUID(flow_run.id)
     try:
         client = get_client(sync_client=True)
         tags = {*client.read_flow_run(run).tags}
         for attempts_left in reversed(range(CLAIM_ATTEMPTS)):
             # Tagged before it looks: of two runs, at least one sees the other.
-            client.update_flow_run(run, tags=tags | {tag})
-            if not _is_claimed(client, tag, run):
+            client.update_flow_run(run, tags={*tags, f"{_CLAIM}{output}"})
+            place = _claimed(client, output, run)
+            if place is None:
                 return
             client.update_flow_run(run, tags=tags)
-            if attempts_left:
-                time.sleep(random.uniform(*CLAIM_PAUSE_SECONDS))
+            if not attempts_left:
+                raise OutputInUseError(output, place)
+            time.sleep(random.uniform(*CLAIM_PAUSE_SECONDS))
+    except OutputInUseError:
+        raise
     except Exception as error:
         get_run_logger().warning(
             "It is unknown whether another run is writing to the output (%s); the run continues.",
             type(error).__name__,
         )
-        return
-    raise OutputInUseError(output, output)
 
 
-def _is_claimed(client: SyncPrefectClient, tag: str, run: UUID) -> bool:
-    """Return whether a run with a tag is alive, other than this one."""
+def _claimed(client: SyncPrefectClient, output: str, run: UUID) -> str | None:
+    """Return the output of another run that is alive, if it overlaps with this one."""
+    for other in _other_runs(client, run):
+        for tag in other.tags:
+            place = tag.removeprefix(_CLAIM)
+            if place != tag and _overlap(place, output) and _is_alive(client, other):
+                return place
+    return None
+
+
+def _other_runs(client: SyncPrefectClient, run: UUID) -> Iterator[FlowRun]:
+    """Yield the other runs that have begun and not ended, however many the server has."""
     states = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
-    others = client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            id=FlowRunFilterId(not_any_=[run]),
-            tags=FlowRunFilterTags(all_=[tag]),
-            state=FlowRunFilterState(type=states),
-        )
+    others = FlowRunFilter(
+        id=FlowRunFilterId(not_any_=[run]), state=FlowRunFilterState(type=states)
     )
+    seen = 0
+    while page := client.read_flow_runs(flow_run_filter=others, offset=seen):
+        yield from page
+        seen += len(page)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Return whether two places are the same, or one is inside the other."""
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def _is_alive(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Return whether a run has begun, or sent a heartbeat, in the last minutes."""
     since = datetime.now(UTC) - _ALIVE
-    if any(other.start_time and other.start_time > since for other in others):
+    if run.start_time and run.start_time > since:
         return True
     heartbeats = {
         "event": {"name": ["prefect.flow-run.heartbeat"]},
-        "resource": {"id": [f"prefect.flow-run.{other.id}" for other in others]},
+        "resource": {"id": [f"prefect.flow-run.{run.id}"]},
         "occurred": {"since": since.isoformat()},
     }
-    # Without ids, it would find the heartbeats of every run.
-    return bool(others) and bool(
-        client.request("POST", "/events/filter", json={"filter": heartbeats}).json()["events"]
-    )
+    answer = client.request("POST", "/events/filter", json={"filter": heartbeats})
+    return bool(answer.json()["events"])
 
 
 class _RunLog(APILogHandler):

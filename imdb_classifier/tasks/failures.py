@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypedDict, TypeVar
 
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
@@ -16,7 +16,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 TASK_RETRIES: Final = 2
-"""Retries of tasks that only read or write files and can be repeated."""
 RETRY_DELAY_SECONDS: Final = 5
 
 
@@ -53,3 +52,17 @@ def may_pass(task: object, run: object, state: State[Any]) -> bool:
     """Return whether a task may succeed if retried: after a disk error, not with a bad column."""
     error = state.result(raise_on_failure=False)
     return not isinstance(error, ImdbClassifierError) or error.may_pass
+
+
+class _Retries(TypedDict):
+    retries: int
+    retry_delay_seconds: int
+    retry_condition_fn: Callable[[object, object, State[Any]], bool]
+
+
+RETRIES: Final[_Retries] = {
+    "retries": TASK_RETRIES,
+    "retry_delay_seconds": RETRY_DELAY_SECONDS,
+    "retry_condition_fn": may_pass,
+}
+"""Arguments of ``prefect.task`` for tasks that only read or write files and can be repeated."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Final
 
 from prefect import get_run_logger, task
@@ -24,25 +24,13 @@ from imdb_classifier.registry.versions import Registry
 from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks.artifacts import Stages, artifact_key, publish
 from imdb_classifier.tasks.events import deployment_name
-from imdb_classifier.tasks.failures import (
-    RETRY_DELAY_SECONDS,
-    TASK_RETRIES,
-    may_pass,
-    without_texts,
-)
+from imdb_classifier.tasks.failures import RETRIES, without_texts
 from imdb_classifier.training.loop import TrainingObserver
 
 EVALUATION_KEY: Final = "imdb-evaluation"
 
 
-@task(
-    name="resolve-model",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=TASK_RETRIES,
-    retry_delay_seconds=RETRY_DELAY_SECONDS,
-    retry_condition_fn=may_pass,
-)
+@task(name="resolve-model", cache_policy=NO_CACHE, persist_result=False, **RETRIES)
 @without_texts
 def resolve_model(
     model: str = "@champion", registry: str | None = None, allow_unapproved: bool = False
@@ -69,14 +57,7 @@ def resolve_model(
     return _described(bundle)
 
 
-@task(
-    name="load-reviews",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=TASK_RETRIES,
-    retry_delay_seconds=RETRY_DELAY_SECONDS,
-    retry_condition_fn=may_pass,
-)
+@task(name="load-reviews", cache_policy=NO_CACHE, persist_result=False, **RETRIES)
 @without_texts
 def load_reviews(
     data: str | None,
@@ -116,8 +97,7 @@ def load_reviews(
     }
 
 
-@contextmanager
-def training_run(run: str, registry: str | None = None) -> Iterator[None]:
+def training_run(run: str, registry: str | None = None) -> AbstractContextManager[None]:
     """Keep other runs from training the same model until this one is registered.
 
     Enter it in the flow, around `train_model` and all that uses its bundle. Then the bundle and the
@@ -130,8 +110,7 @@ def training_run(run: str, registry: str | None = None) -> Iterator[None]:
     Raises:
         CannotWriteError: Another run is training the same model, or the registry cannot be written.
     """
-    with training_runs.training_run(Registry.at(registry).work, run):
-        yield
+    return training_runs.training_run(Registry.at(registry).work, run)
 
 
 @task(name="train-model", cache_policy=NO_CACHE, persist_result=False)

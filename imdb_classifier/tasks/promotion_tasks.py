@@ -18,25 +18,13 @@ from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.tasks.artifacts import Stages, artifact_key, publish
 from imdb_classifier.tasks.events import deployment_name, emit, requested_by
-from imdb_classifier.tasks.failures import (
-    RETRY_DELAY_SECONDS,
-    TASK_RETRIES,
-    may_pass,
-    without_texts,
-)
+from imdb_classifier.tasks.failures import RETRIES, without_texts
 
 PROMOTION_KEY: Final = "imdb-promotion"
 _PROMOTED: Final = "model.promoted"
 
 
-@task(
-    name="check-promotion",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=TASK_RETRIES,
-    retry_delay_seconds=RETRY_DELAY_SECONDS,
-    retry_condition_fn=may_pass,
-)
+@task(name="check-promotion", cache_policy=NO_CACHE, persist_result=False, **RETRIES)
 @without_texts
 def check_promotion(
     data: str | None,

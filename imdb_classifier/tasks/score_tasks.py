@@ -32,9 +32,9 @@ from imdb_classifier.storage.paths import location_of
 from imdb_classifier.tasks.artifacts import Progress, artifact_key, publish
 from imdb_classifier.tasks.events import claim, emit
 from imdb_classifier.tasks.failures import (
+    RETRIES,
     RETRY_DELAY_SECONDS,
     TASK_RETRIES,
-    may_pass,
     patiently,
     without_texts,
 )
@@ -183,9 +183,7 @@ def _score(
     task_run_name="score unit {number} with {model[model_id]}",
     cache_policy=NO_CACHE,
     persist_result=False,
-    retries=TASK_RETRIES,
-    retry_delay_seconds=RETRY_DELAY_SECONDS,
-    retry_condition_fn=may_pass,
+    **RETRIES,
 )
 @without_texts
 def score_files(

@@ -72,13 +72,23 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @dataclass(frozen=True)
 class Server:
-    """The server's API, and what programs need to use it."""
+    """The server's API, and what programs need to use it.
+
+    Attributes:
+        checkout: The root of the checkout.
+        home: The folder of the server.
+        api: Its address.
+        environment: The environment of programs.
+        process: The server.
+        python: What runs the server, and programs.
+    """
 
     checkout: ClassVar[Path] = CHECKOUT
     home: Path
     api: str
     environment: Mapping[str, str]
     process: subprocess.Popen[bytes]
+    python: str = sys.executable
 
     def flow_run(self, entrypoint: str, **parameters: Any) -> tuple[State[Any], UUID]:
         """Run a flow of the checkout in this process, loaded as Prefect's workers do it."""
@@ -200,7 +210,7 @@ class Server:
     def run(self, arguments: list[str | Path], folder: Path) -> subprocess.CompletedProcess[str]:
         """Run a program of the virtual environment to its end."""
         return subprocess.run(
-            [sys.executable, *arguments],
+            [self.python, *arguments],
             cwd=folder,
             env=self.environment,
             capture_output=True,
@@ -220,7 +230,7 @@ class Server:
         """A program in the background, once a condition holds."""
         with (folder / "program.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [self.python, *arguments],
                 cwd=folder,
                 env=self.environment,
                 stdout=log,
@@ -244,7 +254,10 @@ def free_port() -> int:
 
 @contextmanager
 def prefect_server(
-    home: Path, settings: Mapping[str, str] | None = None, port: int | None = None
+    home: Path,
+    settings: Mapping[str, str] | None = None,
+    port: int | None = None,
+    python: str = sys.executable,
 ) -> Iterator[Server]:
     """A Prefect server of one's own on 127.0.0.1, stopped in the end if it still runs.
 
@@ -252,6 +265,7 @@ def prefect_server(
         home: Its folder.
         settings: More environment variables, for it and for what talks to it.
         port: Its port; None for a free one.
+        python: What runs it; another virtual environment has another Prefect.
     """
     port = port or free_port()
     api = f"http://127.0.0.1:{port}/api"
@@ -278,7 +292,7 @@ def prefect_server(
     command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (home / "server.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, *command], env=environment, stdout=log, stderr=subprocess.STDOUT
+            [python, *command], env=environment, stdout=log, stderr=subprocess.STDOUT
         )
 
     def answers() -> bool:
@@ -289,7 +303,7 @@ def prefect_server(
 
     try:
         wait_for("answer of the Prefect server", answers, process)
-        yield Server(home, api, {**environment, "PREFECT_API_URL": api}, process)
+        yield Server(home, api, {**environment, "PREFECT_API_URL": api}, process, python)
     finally:
         stop(process)
 

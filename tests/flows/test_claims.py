@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from prefect.client.schemas.objects import State, StateType
@@ -16,11 +15,14 @@ from prefect.client.schemas.objects import State, StateType
 from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks import events
 
+Score = Callable[[], tuple[State[Any], UUID]]
+Begin = Callable[[str], str]
+
 
 @pytest.fixture
 def score(
     server: Any, bucket: str, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[], State[Any]]:
+) -> Score:
     """Runs the flow on the output ``scored`` of the bucket."""
     monkeypatch.setattr(events, "CLAIM_PAUSE_SECONDS", (0.0, 0.0))
     parameters = {
@@ -29,53 +31,76 @@ def score(
         "registry": str(tmp_path / "none"),
     }
 
-    def score() -> State[Any]:
-        state: State[Any] = server.flow_run("flows/score.py:score_parquet", **parameters)[0]
-        return state
+    def score() -> tuple[State[Any], UUID]:
+        ended: tuple[State[Any], UUID] = server.flow_run(
+            "flows/score.py:score_parquet", **parameters
+        )
+        return ended
 
     return score
 
 
+def end(server: Any, run: str) -> None:
+    ended = {"type": "COMPLETED", "name": "Completed"}
+    server.post(f"/flow_runs/{run}/set_state", state=ended, force=True)
+
+
 @pytest.fixture
-def other(server: Any, bucket: str) -> str:
-    """Another run, which is writing to this output."""
+def begin(server: Any, bucket: str) -> Iterator[Begin]:
+    """Begins another run, which is writing to a place."""
     flow = server.post("/flows/", name="score-parquet")["id"]
-    running = {"type": "RUNNING", "name": "Running"}
-    tags = ["score", f"output:{bucket}/scored"]
-    run: str = server.post("/flow_runs/", flow_id=flow, state=running, tags=tags)["id"]
-    return run
+    begun: list[str] = []
+
+    def begin(place: str) -> str:
+        running = {"type": "RUNNING", "name": "Running"}
+        tags = ["score", f"output:{place}"]
+        begun.append(server.post("/flow_runs/", flow_id=flow, state=running, tags=tags)["id"])
+        return begun[-1]
+
+    yield begin
+    for run in begun:
+        end(server, run)
 
 
 def test_the_later_run_on_an_output_changes_nothing(
-    server: Any, score: Callable[[], State[Any]], other: str, bucket: str
+    server: Any, score: Score, begin: Begin, bucket: str
 ) -> None:
-    for _ in range(2):
-        state = score()
+    begin(f"{bucket}/scored-elsewhere")
+    output = f"{bucket}/scored"
+    for place in (output, f"{output}/day=1/a.parquet", bucket):
+        other = begin(place)
+        state, _ = score()
         assert (state.type, state.name) == (StateType.CANCELLED, "OutputInUse")
-        assert f"Another run is writing to {bucket}/scored." in (state.message or "")
-    success = f"{bucket}/scored/_SUCCESS"
+        overlap = "" if place == output else f", which overlaps with {output}"
+        assert f"Another run is writing to {place}{overlap}." in (state.message or "")
+        end(server, other)
+    success = f"{output}/_SUCCESS"
     assert storage_of(success).kind(success) is None
-
-    ended = {"type": "COMPLETED", "name": "Completed"}
-    server.post(f"/flow_runs/{other}/set_state", state=ended, force=True)
-    assert score().is_completed()
+    assert score()[0].is_completed()
     assert storage_of(success).kind(success) == "file"
 
 
-@pytest.mark.usefixtures("other")
-def test_a_dead_run_does_not_keep_its_output(
-    score: Callable[[], State[Any]], monkeypatch: pytest.MonkeyPatch
+def test_a_run_keeps_its_output_while_its_heart_beats(
+    server: Any, score: Score, begin: Begin, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "_ALIVE", timedelta(0))
-    assert score().is_completed()
+    other = begin(f"{bucket}/scored")
+    begun = datetime.fromisoformat(server.get(f"/flow_runs/{other}")["start_time"])
+    # As if just too much time had passed since then.
+    now = begun + events._ALIVE + timedelta(milliseconds=1)
+    monkeypatch.setattr(events, "datetime", SimpleNamespace(now=lambda _: now))
+    state, run = score()
+    assert state.is_completed()
+    lines = [line["message"] for line in server.logs(run)]
+    assert lines
+    assert not [line for line in lines if "It is unknown whether" in line]
 
-
-@pytest.mark.parametrize("alive", [True, False])
-def test_a_long_run_lives_as_long_as_its_heart_beats(alive: bool) -> None:
-    begun = SimpleNamespace(id=uuid4(), start_time=datetime.now(UTC) - timedelta(hours=9))
-    client = Mock()
-    client.read_flow_runs.return_value = [begun]
-    client.request.return_value.json.return_value = {"events": [{}] if alive else []}
-    assert events._is_claimed(client, "output:s3://bucket/scored", uuid4()) is alive
-    asked = client.request.call_args.kwargs["json"]["filter"]
-    assert asked["resource"] == {"id": [f"prefect.flow-run.{begun.id}"]}
+    server.heartbeat(other, "score-parquet")
+    heartbeat = {
+        "event": {"name": ["prefect.flow-run.heartbeat"]},
+        "resource": {"id": [f"prefect.flow-run.{other}"]},
+    }
+    server.wait_for(
+        "heartbeat of the run", lambda: server.post("/events/filter", filter=heartbeat)["events"]
+    )
+    state, _ = score()
+    assert (state.type, state.name) == (StateType.CANCELLED, "OutputInUse")

@@ -125,7 +125,8 @@ def test_a_worker_scores(server: Any, reviews: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("deployed")
 def test_what_a_worker_runs_is_not_served(server: Any, tmp_path: Path) -> None:
-    done = server.run([str(server.checkout / "deployments" / "serve.py")], tmp_path)
+    serve = [str(server.checkout / "deployments" / "serve.py"), "--source", "in", "--output", "out"]
+    done = server.run(serve, tmp_path)
     assert done.returncode == 78
     assert f"train-imdb/weekly belongs to the work pool {POOL}." in done.stderr
 

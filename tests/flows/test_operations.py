@@ -16,9 +16,10 @@ import pytest
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Completed, Crashed, Failed
+from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from imdb_classifier.flows import score_parquet
+from imdb_classifier.operations.configured import configured_automations
 from imdb_classifier.tasks.events import emit
 from tests.command_line import CANARY, Outcome, Run
 from tests.flows.conftest import free_port, write_reviews
@@ -87,13 +88,25 @@ def hook() -> Iterator[Hook]:
         thread.join()
 
 
+def older(server: Any, **changes: Any) -> str:
+    """Replace the only automation by one of an older release; returns its id."""
+    (found,) = server.filter("automations")
+    server.delete("automations")
+    kept = {key: found[key] for key in ("name", "description", "trigger", "actions")}
+    kept["trigger"]["within"] = 900
+    made: str = server.post("/automations/", **kept, **changes)["id"]
+    return made
+
+
 @pytest.mark.covers("automate --json")
 def test_automations_exist_once_however_often_they_are_applied(server: Any, run: Run) -> None:
-    assert run("automate", "--json").json == {"automations": [{"name": DEAD, "change": "created"}]}
+    for change in ("created", "unchanged"):
+        outcome = run("automate", "--json")
+        assert outcome.json == {"automations": [{"name": DEAD, "change": change}]}
+    older(server)
     (first,) = server.filter("automations")
     # As an older release of the guide did it, once more.
     server.post("/automations/", **{key: first[key] for key in ("name", "trigger", "actions")})
-    server.patch(f"/automations/{first['id']}", enabled=False)
 
     assert run("automate", "--json").json == {"automations": [{"name": DEAD, "change": "updated"}]}
     (again,) = server.filter("automations")
@@ -102,19 +115,22 @@ def test_automations_exist_once_however_often_they_are_applied(server: Any, run:
 
 def test_an_automation_that_was_switched_off_stays_off(server: Any, run: Run) -> None:
     assert run("automate").code == 0
-    (automation,) = server.filter("automations")
-    server.patch(f"/automations/{automation['id']}", enabled=False)
+    automation = older(server, enabled=False)
     assert run("automate").code == 0
     (again,) = server.filter("automations")
-    assert again["id"] == automation["id"]
-    assert again["enabled"] is False
+    assert (again["id"], again["enabled"]) == (automation, False)
+    assert again["trigger"]["within"] == 600
 
 
 @pytest.mark.covers("automate --notify")
-def test_the_address_is_remembered_and_can_be_changed(server: Any, run: Run, hook: Hook) -> None:
+def test_the_address_is_remembered_and_can_be_changed(
+    server: Any, run: Run, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run("automate", "--notify", "http://127.0.0.1:9/old").code == 0
     assert automations(server) == [*NOTIFIERS, DEAD]
-    assert run("automate", "--notify", hook.url).code == 0
+    monkeypatch.setenv("IMDB_CLASSIFIER_NOTIFY", hook.url)
+    assert run("automate").code == 0
+    monkeypatch.delenv("IMDB_CLASSIFIER_NOTIFY")
     assert run("automate").code == 0
     assert automations(server) == [*NOTIFIERS, DEAD]
     our_flow("train-imdb", Failed(message="No reviews."))
@@ -157,6 +173,13 @@ def test_each_notification_names_run_state_and_link_and_no_review(
 
     # Flows of others come first, so that their messages would have arrived when ours have.
     other = our_flow("somebody-elses", Failed(message="not ours"))
+    changes = {"scores": 8.63, "lengths": 1.0}
+
+    def drifts() -> State[Any]:
+        emit("drift.detected", "batch", "scored", "seed-0123", {"rows": 9, "changes": changes})
+        return Completed()
+
+    flow(name="somebody-elses")(drifts)()
 
     write_reviews(tmp_path / "reviews" / "a.parquet", [CANARY], id=[1])
     (tmp_path / "reviews" / "b.parquet").write_text(CANARY)
@@ -171,13 +194,9 @@ def test_each_notification_names_run_state_and_link_and_no_review(
     arrives(our_flow("train-imdb", Completed(name="NotPromoted")), ": NotPromoted. ")
     arrives(our_flow("evaluate-imdb", Crashed(message="It died.")), ": Crashed. It died.")
 
-    @flow(name="score-parquet")
-    def drifts() -> State[Any]:
-        changes = {"scores": 8.63, "lengths": 1.0}
-        emit("drift.detected", "batch", "scored", "seed-0123", {"rows": 9, "changes": changes})
-        return Completed()
-
-    drifted = drifts(return_state=True).state_details.flow_run_id
+    in_use: State[Any] = Cancelled(name="OutputInUse", message="Another run is writing.")
+    arrives(our_flow("score-parquet", in_use), ": OutputInUse. Another run is writing.")
+    drifted = flow(name="score-parquet")(drifts)(return_state=True).state_details.flow_run_id
     assert drifted is not None
     arrives(drifted, ": input drift (scores, lengths). ")
 
@@ -193,16 +212,19 @@ def test_each_notification_names_run_state_and_link_and_no_review(
     path = f"/deployments/{late}/create_flow_run"
     arrives(server.post(path, state=scheduled, parameters=parameters)["id"], ": Late. ")
 
-    assert len(hook.received) == 5
+    assert len(hook.received) == 6
     assert not any(CANARY in text or str(other) in text for text in hook.texts())
 
 
-def test_only_our_runs_are_marked_as_crashed(server: Any, run: Run) -> None:
+def test_only_our_runs_are_marked_as_crashed(
+    server: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured = configured_automations()
+    configured[0]["trigger"]["within"] = 10
+    monkeypatch.setattr(
+        "imdb_classifier.operations.automations.configured_automations", lambda: configured
+    )
     assert run("automate").code == 0
-    (automation,) = server.filter("automations")
-    trigger = {**automation["trigger"], "within": 10}
-    server.delete("automations")
-    server.post("/automations/", name=DEAD, trigger=trigger, actions=automation["actions"])
 
     def running(flow_name: str) -> str:
         flow_id = server.post("/flows/", name=flow_name)["id"]
@@ -212,6 +234,8 @@ def test_only_our_runs_are_marked_as_crashed(server: Any, run: Run) -> None:
         return str(begun)
 
     other, ours = running("somebody-elses"), running("train-imdb")
+    # An update would forget them.
+    assert run("automate").code == 0
     server.wait_for("end of our dead run", lambda: server.has_ended(ours))
     assert server.get(f"/flow_runs/{ours}")["state_type"] == "CRASHED"
     assert server.get(f"/flow_runs/{other}")["state_type"] == "RUNNING"
@@ -240,7 +264,7 @@ def test_nothing_is_left_after_serving_and_deploying_in_turn(
     def all_served() -> bool:
         return all(server.is_deployed(name) for name in DEPLOYMENTS)
 
-    serve = [str(server.checkout / "deployments" / "serve.py")]
+    serve = [str(server.checkout / "deployments" / "serve.py"), "--source", "in", "--output", "out"]
     for _ in range(2):
         with server.running(serve, tmp_path, "the deployments were there", all_served):
             assert run("automate").code == 0

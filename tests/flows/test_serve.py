@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from typing import Any, NoReturn
 
 import pyarrow.parquet as pq
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tests.command_line import Run
+from tests.flows.conftest import free_port
 from tests.waiting import wait_for
 
 NAMES = {
@@ -115,3 +118,31 @@ def test_a_schedule_is_a_cron_expression(server: Any, serve: str, tmp_path: Path
     done = server.run([serve, "--cron", "every night"], tmp_path)
     assert done.returncode == 78
     assert "--cron must be a cron expression. It is 'every night'." in done.stderr
+
+
+def test_placeholders_are_not_scheduled(server: Any, serve: str, tmp_path: Path) -> None:
+    done = server.run([serve, "--source", "reviews"], tmp_path)
+    assert done.returncode == 78
+    assert "prefect.yaml has only a placeholder for: output. Give --source and --output." in (
+        done.stderr
+    )
+    assert server.filter("deployments") == []
+
+
+def test_schedules_need_a_server(
+    server: Any, serve: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ends() -> tuple[object, str]:
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(serve, run_name="__main__")
+        return ended.value.code, capsys.readouterr().err
+
+    monkeypatch.setattr(sys, "argv", [serve, "--source", "in", "--output", "out"])
+    # Prefect's own temporary server would never start a run.
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        code, said = ends()
+    assert (code, "PREFECT_API_URL is not set." in said) == (78, True)
+    address = f"http://127.0.0.1:{free_port()}/api"
+    with temporary_settings({PREFECT_API_URL: address}):
+        code, said = ends()
+    assert (code, f"A request to {address} failed" in said) == (69, True)

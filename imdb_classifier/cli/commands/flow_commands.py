@@ -52,7 +52,7 @@ def serve(source: str | None, output: str | None, cron: str | None) -> NoReturn:
     import imdb_classifier.tasks  # noqa: F401 - its error names the missing package
 
     options = {"--source": source, "--output": output, "--cron": cron}
-    given = [part for name, value in options.items() if value for part in (name, value)]
+    given = [part for name, value in options.items() if value is not None for part in (name, value)]
     command = [sys.executable, str(deployments_file("serve.py")), *given]
     # Replaces this process, so that stopping it by its id stops the server as well.
     os.execv(command[0], command)

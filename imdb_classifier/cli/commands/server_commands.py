@@ -38,6 +38,7 @@ def automate(
         str | None,
         typer.Option(
             metavar="URL",
+            envvar="IMDB_CLASSIFIER_NOTIFY",
             help="Webhook of Slack or another chat, which gets a message when a run fails, "
             "crashes, is late or does not promote its model, and when input drift is detected. "
             "Default: the one given before, if any.",

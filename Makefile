@@ -11,6 +11,14 @@ WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --
   --ignore tests/flows/test_containers.py --ignore tests/flows/test_guides.py \
   --ignore tests/flows/test_outages.py --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py \
   --ignore tests/flows/test_year.py
+# The tests of blocks and flows, except those that hardly depend on the version of Prefect; and those
+# of them that depend most on its API, which .ci/run selects.
+flow_tests = $(patsubst %,tests/flows/test_%.py,$(1))
+PREFECT_TESTS = tests/blocks $(filter-out \
+  $(call flow_tests,containers deploying_the_wheel guides outages serve ui year),\
+  $(wildcard tests/flows/test_*.py))
+PREFECT_API := tests/blocks $(call flow_tests,claims deployments operations own_flow parameters \
+  promote upgrade wrong_parameters)
 # Packages of JavaScript, for tests.
 NODE := build/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
@@ -84,7 +92,7 @@ test-lowest: .venv-lowest/installed
 
 # `make test` runs the flows on the newest supported Prefect.
 test-prefect: .venv-prefect/installed
-	.venv-prefect/bin/$(PYTEST) $(WITHOUT_SLOW) $(ARGS) tests/blocks tests/flows
+	.venv-prefect/bin/$(PYTEST) $(ARGS) $(PREFECT_TESTS)
 
 .venv-prefect/installed: pyproject.toml | $(VENV)/installed-dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-prefect

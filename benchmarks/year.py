@@ -26,6 +26,8 @@ from benchmarks.table import markdown_table, progress
 
 RESULT: Final = Path("build/year.json")
 WEEKS: Final = 52
+KEEP: Final = 5
+"""How many of the newest versions training keeps."""
 Event = Literal[
     "labeled", "wrong labels", "removed labels", "drift", "bad file", "killed worker",
     "server restart", "rollback", "promotion",
@@ -51,7 +53,7 @@ TOLD: Final[Mapping[Event, str]] = {
     "drift": "reviews of another kind",
     "bad file": "a file that is not Parquet; replaced before the second night",
     "killed worker": "worker killed (SIGKILL) during the first night",
-    "server restart": "Prefect server restarted during the first night",
+    "server restart": "Prefect server restarted during the last night",
     "rollback": "rolled back by hand",
     "promotion": "previous champion promoted by hand",
 }
@@ -61,6 +63,7 @@ def play(
     events: Mapping[int, Sequence[Event]],
     weeks: int,
     folder: Path,
+    keep: int = KEEP,
     settings: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Play some weeks, and check what is left.
@@ -68,7 +71,8 @@ def play(
     Args:
         events: What happens besides the usual, by week, counted from 1.
         weeks: Number of weeks.
-        folder: An empty folder.
+        folder: An empty folder, or one with a registry in it.
+        keep: How many of the newest versions training keeps.
         settings: More environment variables for server, worker and runs.
 
     Returns:
@@ -81,7 +85,7 @@ def play(
 
     started = time.monotonic()
     database = folder / "prefect" / "prefect.db"
-    with operating(folder, settings) as operation:
+    with operating(folder, keep, settings) as operation:
         before = _sizes(database)
         played = Weeks(operation, sum("labeled" in some for some in events.values()))
         for week in range(1, weeks + 1):
@@ -146,11 +150,11 @@ def main(
     with tempfile.TemporaryDirectory() as temporary:
         played = play(EVENTS, WEEKS, folder or Path(temporary))
     figures = {"measured": conditions(), "prefect": version("prefect"), **played}
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
     print(table(figures))
     if played["problems"]:
         raise SystemExit("\n".join(played["problems"]))
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

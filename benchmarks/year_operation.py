@@ -17,8 +17,6 @@ from tests.waiting import wait_for
 TRAINING: Final = "train-imdb/weekly"
 SCORING: Final = "score-parquet/nightly"
 PROMOTION: Final = "promote-model/on-demand"
-KEEP: Final = 5
-"""How many of the newest versions training keeps."""
 _POOL: Final = "imdb-classifier"
 _DIED: Final = "imdb-classifier runs that died"
 _SECONDS_WITHOUT_HEARTBEAT: Final = 30
@@ -26,16 +24,19 @@ _SECONDS_WITHOUT_HEARTBEAT: Final = 30
 
 
 @contextmanager
-def operating(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Operation]:
+def operating(
+    folder: Path, keep: int, settings: Mapping[str, str] | None = None
+) -> Iterator[Operation]:
     """Run the deployments of ``prefect.yaml`` with a server and a worker until the block ends.
 
     Schedules are left out: runs are started one by one.
 
     Args:
         folder: An empty folder. It gets data, labeled, reviews, scored, registry and prefect.
+        keep: How many of the newest versions training keeps.
         settings: More environment variables for all processes.
     """
-    operation = Operation(folder, settings or {})
+    operation = Operation(folder, keep, settings or {})
     try:
         operation.begin()
         yield operation
@@ -46,8 +47,8 @@ def operating(folder: Path, settings: Mapping[str, str] | None = None) -> Iterat
 class Operation:
     """A server and a worker that run deployments, see `operating`."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, keep: int, settings: Mapping[str, str]) -> None:
+        self.folder, self.keep = folder, keep
         self._settings = {
             "IMDB_CLASSIFIER_DATA": str(folder / "data"),
             "IMDB_CLASSIFIER_REGISTRY": str(folder / "registry"),
@@ -65,10 +66,9 @@ class Operation:
         (self.folder / "prefect").mkdir()
         self._start_server()
         self.server.prefect(self.folder, "work-pool", "create", _POOL, "--type", "process")
-        file = self._write("prefect.yaml", self._deployments())
-        self.server.prefect(
-            self.folder, "--no-prompt", "deploy", "--all", "--prefect-file", file.name
-        )
+        configured = yaml.safe_dump(self._deployments())
+        (self.folder / "prefect.yaml").write_text(configured, "utf-8")
+        self.server.prefect(self.folder, "--no-prompt", "deploy", "--all")
         self._watch()
         self._start_worker()
 
@@ -83,7 +83,7 @@ class Operation:
             "weekly": {
                 "recipe": "tiny",
                 "extra_train": [str(self.folder / "labeled")],
-                "keep": KEEP,
+                "keep": self.keep,
             },
             "nightly": {
                 "source": str(self.folder / "reviews"),
@@ -106,13 +106,7 @@ class Operation:
         if within is not None:
             automation["trigger"]["within"] = within
         self.server.delete("automations", _DIED)
-        file = self._write("automations.yaml", {"automations": [automation]})
-        self.server.prefect(self.folder, "automation", "create", "--from-file", file.name)
-
-    def _write(self, name: str, content: Mapping[str, Any]) -> Path:
-        file = self.folder / name
-        file.write_text(yaml.safe_dump(content), "utf-8")
-        return file
+        self.server.post("/automations/", **automation)
 
     def _start_server(self) -> None:
         self.server = self._running.enter_context(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.year import Event
-from benchmarks.year_operation import KEEP, PROMOTION, SCORING, TRAINING, Operation
+from benchmarks.year_operation import PROMOTION, SCORING, TRAINING, Operation
 from benchmarks.year_reviews import write_reviews
 from imdb_classifier.batch.verification import verify_output
 from imdb_classifier.errors import counted
-from imdb_classifier.registry.pruning import prune
 from imdb_classifier.registry.versions import CHAMPION, Registry
 
 _TWO_NIGHTS: Final = {"bad file", "killed worker"}
 """Events that need a second night."""
+_ALONE: Final = {"labeled", "killed worker", "server restart"}
+"""Events of weeks in which training waits for the nights: it may promote a model, whose outputs are
+then scored again, or it would die, too."""
 _NIGHT_ROWS: Final = 200
 _BIG_NIGHT_FILES: Final = 300
 """Files of a night in which something dies: enough for some seconds of work."""
@@ -47,6 +50,8 @@ class Weeks:
         self._folder = operation.folder
         self._registry = Registry.at(operation.folder / "registry")
         self._labeled = labeled
+        manifests = sorted(self._registry.manifests(), key=lambda found: str(found["created_at"]))
+        self._versions = [str(manifest["model_id"]) for manifest in manifests]
         self._seed = 0
         self._states: Counter[str] = Counter()
         self._verdicts: list[str] = []
@@ -57,12 +62,12 @@ class Weeks:
 
     def play(self, week: int, events: Sequence[Event]) -> None:
         """Play a week: its nights, its training, and what somebody does by hand."""
-        # In a week like any other, training runs at the same time as the night.
-        begun = None if events else self._operation.start(TRAINING)
+        self._label(week, events)
+        beside = not _ALONE.intersection(events)
+        begun = self._operation.start(TRAINING) if beside else None
         nights = [self._night(week, 1, events)]
         if _TWO_NIGHTS.intersection(events):
             nights.append(self._night(week, 2, events))
-        self._label(week, events)
         training = self._train(begun or self._operation.start(TRAINING), events)
         if "rollback" in events:
             self._by_hand("rolled back", action="rollback")
@@ -86,9 +91,9 @@ class Weeks:
     def _night(self, week: int, night: int, events: Sequence[Event]) -> str:
         """Deliver reviews and score them; returns the state of the run."""
         first = night == 1
-        is_killed, is_cut_off = (
-            first and event in events for event in ("killed worker", "server restart")
-        )
+        is_killed = first and "killed worker" in events
+        is_last = night == 2 or not _TWO_NIGHTS.intersection(events)
+        is_cut_off = is_last and "server restart" in events
         files = _BIG_NIGHT_FILES if is_killed or is_cut_off else 1
         for number in range(files):
             name = f"reviews/week-{week:02}-night-{night}-{number:03}"
@@ -122,8 +127,11 @@ class Weeks:
     def _label(self, week: int, events: Sequence[Event]) -> None:
         wrong = "labeled/wrong"
         if "wrong labels" in events:
-            # More of them than right ones.
-            self._deliver(wrong, 5 * _TRAIN_ROWS, labeled=True, swapped=True)
+            # Twice as many as right ones.
+            right = _TRAIN_ROWS + _LABELED_ROWS * len(
+                list((self._folder / "labeled").glob("week-*"))
+            )
+            self._deliver(wrong, 2 * right, labeled=True, swapped=True)
         if "removed labels" in events:
             (self._folder / f"{wrong}.parquet").unlink()
         if "labeled" in events:
@@ -141,7 +149,8 @@ class Weeks:
         state = self._check("training", run, *expected)
         if state not in ("Completed", "NotPromoted"):
             return "nothing new to learn" if state == "NothingToLearn" else state
-        decision = self._registry.decision(self._registry.aliases()["challenger"]) or {}
+        self._versions.append(self._registry.aliases()["challenger"])
+        decision = self._registry.decision(self._versions[-1]) or {}
         verdict = "promoted" if decision["promote"] else "refused"
         self._decided(verdict)
         new, old = (decision["overall"][f"{name}_accuracy"] for name in ("challenger", "champion"))
@@ -186,9 +195,17 @@ class Weeks:
             for limit in limits
             if limit["active_slots"]
         ]
-        self.problems += [
-            f"{name} should be gone" for name in prune(registry, KEEP, dry_run=True).versions
-        ]
+        kept = {*self._versions[-self._operation.keep :], *registry.aliases().values()}
+        root = Path(registry.root)
+        files = [*(root / "versions").iterdir(), *(root / "reports").iterdir()]
+        for what, names in (
+            ("versions", set(registry.ids())),
+            ("versions, decisions and reports", {file.name.partition(".")[0] for file in files}),
+        ):
+            if names != kept:
+                self.problems.append(
+                    f"{what} of {sorted(names)} are left instead of {sorted(kept)}"
+                )
         self.problems += [f"{path.name} is left in work" for path in registry.work.glob("*")]
         artifacts = server.filter("artifacts", artifacts={"key": {"like_": "imdb-promotion-%"}})
         told = [
@@ -211,5 +228,5 @@ class Weeks:
             "verified": self._verified,
             "decisions": dict(Counter(self._verdicts)),
             "versions": len(registry.ids()),
-            "keep": KEEP,
+            "keep": self._operation.keep,
         }

@@ -2,11 +2,19 @@
 
 URL is the address of a Prefect server on which a year was played
 (``python -m benchmarks.year --folder FOLDER``, then ``prefect server start`` with its
-``PREFECT_HOME`` in FOLDER). The pictures are written to this folder.
+``PREFECT_HOME`` in FOLDER). For the picture of a training in progress, one of recipe `production`
+is started, which needs the IMDB reviews (``IMDB_CLASSIFIER_DATA``), and killed. The pictures are
+written to this folder.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,7 +22,7 @@ import httpx
 import typer
 
 from tests.browser import chromium
-from tests.waiting import PATIENCE_SECONDS
+from tests.waiting import PATIENCE_SECONDS, wait_for
 
 HERE: Final = Path(__file__).parent
 WIDTH: Final = 1280
@@ -44,6 +52,11 @@ def main(url: Annotated[str, typer.Argument(help="Address of a Prefect server.")
             open_page(f"/runs/flow-run/{_last(url, deployment)}", "Task Runs", height)
             page.get_by_text("Artifacts", exact=True).last.click()
             take(name)
+        with training(url) as run:
+            open_page(f"/runs/flow-run/{run}", "Task Runs", 800)
+            page.get_by_text("Artifacts", exact=True).last.click()
+            page.get_by_text("left").first.wait_for()
+            take("training")
         open_page("/artifacts/key/imdb-promotion-weekly", "Created", 700)
         take("promotions")
         open_page("/blocks/catalog/sentiment-model/create", "If empty", 870)
@@ -62,6 +75,31 @@ def main(url: Annotated[str, typer.Argument(help="Address of a Prefect server.")
         )
 
 
+@contextmanager
+def training(url: str) -> Iterator[str]:
+    """Train until the block ends; provides the flow run's id once it shows the time left."""
+    query: dict[str, Any] = {
+        "artifacts": {"type": {"any_": ["progress"]}},
+        "flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}},
+        "sort": "CREATED_DESC",
+    }
+
+    def shown() -> str | None:
+        found = _asked(f"{url}/api/artifacts/filter", query)
+        runs = [each["flow_run_id"] for each in found if " left" in each["description"]]
+        return runs[0] if runs else None
+
+    program = "from imdb_classifier.flows import train_imdb; train_imdb()"
+    with tempfile.TemporaryDirectory() as registry:
+        variables = {"PREFECT_API_URL": f"{url}/api", "IMDB_CLASSIFIER_REGISTRY": registry}
+        process = subprocess.Popen([sys.executable, "-c", program], env=os.environ | variables)
+        try:
+            yield wait_for("time left", shown, process)
+        finally:
+            process.kill()
+            process.wait()
+
+
 def _last(url: str, deployment: str) -> str:
     """Return the id of the last run of a deployment that ended as Completed."""
     query: dict[str, Any] = {
@@ -70,8 +108,14 @@ def _last(url: str, deployment: str) -> str:
         "sort": "END_TIME_DESC",
         "limit": 1,
     }
-    (run,) = httpx.post(f"{url}/api/flow_runs/filter", json=query).raise_for_status().json()
+    (run,) = _asked(f"{url}/api/flow_runs/filter", query)
     found: str = run["id"]
+    return found
+
+
+def _asked(url: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = httpx.post(url, json=query, timeout=PATIENCE_SECONDS)
+    found: list[dict[str, Any]] = answer.raise_for_status().json()
     return found
 
 

@@ -88,3 +88,8 @@ def test_wide_tables_are_compared_with_their_text_and_with_a_copy(
     assert figures["of_text_alone"] > 0 < figures["of_copy"]
     results = json.loads(Path(bench.__file__).with_name("results.json").read_text("utf-8"))
     assert wide.COLUMNS in bench.tables(results | {"wide": figures})["wide"]
+
+
+def test_nothing_was_wrong_in_the_published_year() -> None:
+    published = Path(__file__).parents[1] / "benchmarks" / "year.json"
+    assert json.loads(published.read_text("utf-8"))["problems"] == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from imdb_classifier.errors import (
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.tasks import artifacts, score_tasks
+from imdb_classifier.tasks.artifacts import artifact_key
 from tests.flows.conftest import write_reviews
 
 SCORE = "flows/score.py:score_parquet"
@@ -367,3 +369,11 @@ def test_the_table_shows_failed_files_first_and_no_more_than_200(
     assert description.startswith("4 rows in 2 files scored by production-")
     assert ", 1 file failed. Output: " in description
     assert description.endswith("Only 2 files are shown, failed ones first, reused ones last.")
+
+
+def test_outputs_of_any_script_have_keys_of_their_own() -> None:
+    outputs = ["/data/отзывы", "/data/評論", "/data", "s3://bucket/scored"]
+    keys = [artifact_key("scored-files", output) for output in outputs]
+    assert keys[2:] == ["scored-files-data", "scored-files-s3-bucket-scored"]
+    assert len(set(keys)) == 4
+    assert all(re.fullmatch("[a-z0-9-]+", key) for key in keys)

@@ -58,7 +58,7 @@ def test_schedules_and_automations_survive_an_upgrade(tmp_path: Path) -> None:
     with prefect_server(home, registry, python=str(NEWEST)) as newest:
         assert newest.get("/admin/version") != version
         assert kept(newest) == before
-        worker = ["-m", "prefect", "worker", "start", "--pool", POOL]
+        worker = ["-m", "prefect", "worker", "start", "--pool", POOL, "--limit", "1"]
         with newest.running(
             worker, tmp_path, "a scheduled run completed", newest.scored_on_schedule
         ):

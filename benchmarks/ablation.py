@@ -23,7 +23,7 @@ from imdb_classifier.evaluation.comparison import compare
 from imdb_classifier.evaluation.intervals import wilson
 from imdb_classifier.model.bundle import ONNX_FILE, Bundle, load_bundle
 from imdb_classifier.model.engines.compiled_engine import CompiledEngine
-from imdb_classifier.model.onnx_export import weights_of
+from imdb_classifier.model.onnx_reader import weights_of
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.schema import TEXT, THRESHOLD
@@ -106,7 +106,7 @@ def _probabilities(bundle: Bundle, texts: pa.ChunkedArray) -> Mapping[str, NDArr
     The log-odds of a part come from its own features, with all others set to 0. The bias belongs to
     the LSTM.
     """
-    weights = weights_of((bundle.path / ONNX_FILE).read_bytes())
+    weights = weights_of((bundle.path / ONNX_FILE).read_bytes(), bundle.recipe)
     only_ngrams, only_lstm = weights.output_kernel.copy(), weights.output_kernel.copy()
     only_ngrams[:-1] = only_lstm[-1] = 0
     parts = {

@@ -30,7 +30,8 @@ from benchmarks.reviews import is_real, reviews
 from imdb_classifier.config import SEED
 from imdb_classifier.model.bundle import KERAS_FILE, Bundle
 from imdb_classifier.model.engines import EngineChoice
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import LABEL, TEXT
 from imdb_classifier.scoring.cores import available_cores
 

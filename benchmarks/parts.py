@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from imdb_classifier.batch.inputs.reader import open_rows
 from imdb_classifier.batch.outputs.appended_copy import WRITER_OPTIONS
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.cores import available_cores
 from imdb_classifier.scoring.scorer import CHUNK_ROWS

@@ -12,7 +12,8 @@ from benchmarks.year_operation import PROMOTION, SCORING, TRAINING, Operation
 from benchmarks.year_reviews import write_reviews
 from imdb_classifier.batch.verification import verify_output
 from imdb_classifier.errors import counted
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry
 
 _TWO_NIGHTS: Final = {"bad file", "killed worker"}
 """Events that need a second night."""

@@ -16,7 +16,7 @@ from benchmarks import __main__ as bench
 from benchmarks import ablation, cluster, many_files, seeds, year
 from imdb_classifier import tasks
 from imdb_classifier.evaluation.promotion import Gates
-from imdb_classifier.monitoring.drift import DriftLimits
+from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.tasks.score_tasks import UNIT_ROWS
 

@@ -12,7 +12,7 @@ from imdb_classifier import tasks
 from imdb_classifier.batch.options import Limits, Only, OnNull, ScoreOptions, Selection
 from imdb_classifier.errors import OutputInUseError, counted
 from imdb_classifier.model.engines import EngineChoice
-from imdb_classifier.monitoring.drift import DriftLimits
+from imdb_classifier.monitoring.drift_limits import DriftLimits
 
 
 @flow(name="score-parquet", flow_run_name="score {source} with {model}", persist_result=False)

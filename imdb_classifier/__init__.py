@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     from imdb_classifier.config import RECIPES, Recipe
     from imdb_classifier.evaluation.promotion import Gates
     from imdb_classifier.model.bundle import Bundle, load_bundle
-    from imdb_classifier.monitoring.drift import Drift, DriftLimits
+    from imdb_classifier.monitoring.drift import Drift
+    from imdb_classifier.monitoring.drift_limits import DriftLimits
     from imdb_classifier.registry.access import ChampionChangedError
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.reviews.dataset import Reviews
@@ -137,7 +138,8 @@ _MODULE_OF = {
         "config": ["RECIPES", "Recipe"],
         "evaluation.promotion": ["Gates"],
         "model.bundle": ["Bundle", "load_bundle"],
-        "monitoring.drift": ["Drift", "DriftLimits"],
+        "monitoring.drift": ["Drift"],
+        "monitoring.drift_limits": ["DriftLimits"],
         "registry.access": ["ChampionChangedError"],
         "registry.versions": ["Registry"],
         "reviews.dataset": ["Reviews"],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Final, Literal, TypeVar
 
 from imdb_classifier.errors import ConfigurationError
+
+Part = TypeVar("Part")
 
 
 def _require(holds: bool, rule: str, name: str, value: object) -> None:
@@ -202,6 +205,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _require(
+            re.fullmatch(r"[A-Za-z0-9][\w.-]{0,63}", self.name, re.ASCII) is not None,
+            "The name of a recipe must be up to 64 letters, digits, dots, hyphens and underscores.",
+            "name",
+            self.name,
+        )
+        _require(
             self.teachers is None or self.training.validation_fraction > 0,
             "A recipe with teachers needs validation data.",
             "validation_fraction",
@@ -231,11 +240,11 @@ class Recipe:
             teachers = values["teachers"]
             return cls(
                 name=values["name"],
-                encoding=EncodingConfig(**values["encoding"]),
-                network=NetworkConfig(**values["network"]),
-                training=TrainingConfig(**values["training"]),
-                regularization=RegularizationConfig(**values[_STORED_REGULARIZATION]),
-                teachers=None if teachers is None else TeachersConfig(**teachers),
+                encoding=_made(EncodingConfig, values["encoding"]),
+                network=_made(NetworkConfig, values["network"]),
+                training=_made(TrainingConfig, values["training"]),
+                regularization=_made(RegularizationConfig, values[_STORED_REGULARIZATION]),
+                teachers=None if teachers is None else _made(TeachersConfig, teachers),
             )
         except (KeyError, TypeError) as error:
             raise ConfigurationError(
@@ -243,6 +252,17 @@ class Recipe:
                 f"This one does not fit: {error}.",
                 "Use a model bundle from this release, or retrain the model.",
             ) from error
+
+
+def _made(kind: type[Part], values: Mapping[str, Any]) -> Part:
+    """Return a dataclass of plain values, each of the type that its annotation names."""
+    made = kind(**values)
+    for field in fields(made):  # type: ignore[arg-type]  # a dataclass
+        value = getattr(made, field.name)
+        given = "None" if value is None else type(value).__name__
+        if given not in str(field.type).replace("float", "float | int").split(" | "):
+            raise TypeError(f"{field.name} is of type {given}")
+    return made
 
 
 SEED: Final = Recipe(

@@ -12,7 +12,6 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -146,6 +145,8 @@ class UnsupportedPackageError(ConfigurationError):
     """The installed version of a package does not work with this library."""
 
     def __init__(self, package: str, error: Exception) -> None:
+        from importlib.metadata import version  # takes as long as the rest of this module
+
         super().__init__(
             f"A supported version of {package} is required.",
             f"{package} {version(package)} is installed and fails with "

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.extras import needs
@@ -41,6 +44,42 @@ def test_the_pandas_helper_loads_pandas_and_no_more() -> None:
     loaded = loaded_by("from imdb_classifier import score_dataframe")
     assert "pandas" in loaded
     assert not loaded & HEAVY
+
+
+SCORE = """
+import sys
+sys.modules["llvmlite"] = None  # the light core
+from imdb_classifier.cli import main
+sys.argv = ["imdb-classifier", "score", "in.parquet", "out.parquet", "--json"]
+try:
+    main()
+except SystemExit as ended:
+    assert ended.code == 0
+"""
+
+
+def test_scoring_from_parquet_to_parquet_loads_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pq.write_table(pa.table({"text": ["A fine film."]}), "in.parquet")
+    monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", str(tmp_path / "none"))
+    loaded = loaded_by(SCORE)
+    assert "onnxruntime" in loaded
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("argument", "needless"), [("--version", {"rich"}), ("--help", {"rich.progress"})]
+)
+def test_help_and_version_load_next_to_nothing(argument: str, needless: set[str]) -> None:
+    loaded = loaded_by(
+        f"import sys; sys.argv = ['imdb-classifier', {argument!r}]\n"
+        "from imdb_classifier.cli import main\n"
+        "try: main()\nexcept SystemExit: pass"
+    )
+    assert "typer" in loaded
+    assert not loaded & (HEAVY | {"numpy", "pandas", "pyarrow", *needless})
 
 
 @needs("prefect", "flows")

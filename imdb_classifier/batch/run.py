@@ -27,8 +27,10 @@ from imdb_classifier.batch.results import FileResult, FileStatus, RunResult, Uni
 from imdb_classifier.batch.units import FileToScore, Unit, group_files
 from imdb_classifier.errors import EXIT_DONE, cannot_write, printable
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.monitoring.drift import Drift, DriftLimits, measure_drift, reference_of
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.monitoring.drift import Drift, measure_drift, reference_of
+from imdb_classifier.monitoring.drift_limits import DriftLimits
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.scoring.scorer import Scorer, scorer_for
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath, location_of

@@ -5,30 +5,63 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
+from imdb_classifier.errors import printable
 
-# File and column names come from users, and Rich must not interpret them as markup.
-_PLAIN: Final[Mapping[str, Any]] = {"markup": False, "emoji": False, "highlight": False}
-out: Final = Console(**_PLAIN)
-err: Final = Console(stderr=True, **_PLAIN)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_UNFOLDED: Final = 10_000
+"""Width of output to files and programs, which would not find the halves of a folded id."""
+
+
+class Terminal:
+    """Standard output or standard error, through Rich, which is imported on first use."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._stderr = stderr
+
+    @cached_property
+    def console(self) -> Console:
+        """Rich's console, for progress."""
+        from rich.console import Console
+
+        # File and column names come from users, and Rich must not interpret them as markup.
+        console = Console(stderr=self._stderr, markup=False, emoji=False, highlight=False)
+        if not console.is_terminal and "COLUMNS" not in os.environ:
+            console.width = _UNFOLDED
+        return console
+
+    def print(self, shown: str | Table, **options: Any) -> None:
+        """Print a table, or a text in which control characters are escaped."""
+        if isinstance(shown, str):
+            self.console.print(_harmless(shown), **options)
+            return
+        if shown.title:
+            # Rich would fold it to the width of the table.
+            self.console.print(shown.title, style="bold", soft_wrap=True)
+            shown.title = None
+        self.console.print(shown, **options)
+
+
+_IDS: Final = frozenset({"id", "champion", "previous"})
+"""Columns of tables that hold ids."""
+
+out: Final = Terminal()
+err: Final = Terminal(stderr=True)
+
+
+def _harmless(text: str) -> str:
+    """Escape what could control a terminal, but for line feeds."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 _OPTIONS: Final[Mapping[str, str]] = {
@@ -95,12 +128,24 @@ def show(as_json: bool, values: Mapping[str, Any], shown: Table | str) -> None:
 
 
 def table(title: str, *columns: str) -> Table:
-    """Return an empty table; columns whose name starts with ``#`` hold numbers."""
-    result = Table(title=title, title_justify="left", title_style="bold")
+    """Return an empty table; columns whose name starts with ``#`` hold numbers.
+
+    Ids are not folded, however narrow the terminal is.
+    """
+    from rich.table import Table
+
+    class HarmlessTable(Table):
+        def add_row(self, *cells: Any, **options: Any) -> None:
+            super().add_row(*map(_harmless, cells), **options)
+
+    result = HarmlessTable(title=_harmless(title))
     for column in columns:
         number = column.startswith("#")
         result.add_column(
-            column.removeprefix("#"), justify="right" if number else "left", overflow="fold"
+            column.removeprefix("#"),
+            justify="right" if number else "left",
+            overflow="fold",
+            no_wrap=column in _IDS,
         )
     return result
 
@@ -108,6 +153,14 @@ def table(title: str, *columns: str) -> Table:
 @contextmanager
 def row_progress(total: int) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on a terminal; call what this yields with the rows done since."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("scoring"),
         BarColumn(),
@@ -115,17 +168,11 @@ def row_progress(total: int) -> Iterator[Callable[[int], None]]:
         TextColumn("rows"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+    with Progress(
+        *columns, console=err.console, transient=True, disable=not err.console.is_terminal
+    ) as progress:
         task = progress.add_task("", total=total)
         yield lambda rows: progress.advance(task, rows)
-
-
-class _Rate(ProgressColumn):
-    """What is done in a second, or in a minute if that is less than one."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.speed or 0.0
-        return Text(f"{speed:,.0f} a second" if speed >= 1 else f"{60 * speed:.1f} a minute")
 
 
 @contextmanager
@@ -134,14 +181,35 @@ def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
 
     Shown on a terminal only.
     """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """What is done in a second, or in a minute if that is less than one."""
+
+        def render(self, task: Task) -> Text:
+            speed = task.speed or 0.0
+            return Text(f"{speed:,.0f} a second" if speed >= 1 else f"{60 * speed:.1f} a minute")
+
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.description},"),
-        _Rate(),
+        Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+    with Progress(
+        *columns, console=err.console, transient=True, disable=not err.console.is_terminal
+    ) as progress:
         stages: dict[str, TaskID] = {}
 
         def advanced(what: str, done: int, total: int) -> None:

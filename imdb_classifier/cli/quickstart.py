@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imdb_classifier.cli.console import err, hide_log, out, table
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.samples import FOLDER as SAMPLES
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, scored_fields
+
+_WIDEST: Final = 120
+"""Width of the table of texts, at most."""
 
 
 def run(folder: Path) -> None:
@@ -62,7 +66,7 @@ def run(folder: Path) -> None:
         state = tasks.call_flow(flow, registry=str(registry), **parameters)
         if not state.is_completed():
             raise state.result(raise_on_failure=False)
-        out.print(state.message, soft_wrap=True)
+        out.print(state.message or "", soft_wrap=True)
     _show_result(Registry.at(registry), output)
 
 
@@ -73,7 +77,7 @@ def _show_result(registry: Registry, output: Path) -> None:
     shown = table(f"Scored by {registry.load(CHAMPION).model_id}", "label", "#probability", TEXT)
     text_column = shown.columns[-1]
     text_column.no_wrap, text_column.overflow = True, "ellipsis"
-    text_column.max_width = max(out.width - 32, 20)
+    text_column.max_width = max(min(out.console.width, _WIDEST) - 32, 20)
     columns = (rows[column].to_pylist() for column in (label, probability, TEXT))
     for name, value, text in zip(*columns, strict=True):
         shown.add_row(name, f"{value:.3f}", text)

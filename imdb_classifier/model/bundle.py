@@ -4,8 +4,8 @@ A bundle contains ``model.keras`` (for further training), ``model.onnx`` (for sc
 ``vocabulary.txt`` (one word per line, the most frequent first), ``ngrams.npy`` (fingerprints of the
 n-grams, if any), ``manifest.json`` (how the model was trained, golden scores), ``evaluation.json``
 and ``README.md`` (the model card; both after an evaluation), and ``SHA256SUMS``.
-Loading verifies the checksums before anything else, runs no code from the bundle, does not need
-TensorFlow, and compares the scores of the golden texts.
+Loading verifies sizes and checksums before anything else, reads no file outside the folder, runs no
+code from the bundle, does not need TensorFlow, and compares the scores of the golden texts.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +25,14 @@ import numpy as np
 import pyarrow as pa
 
 from imdb_classifier.config import Recipe
-from imdb_classifier.errors import BundleError
+from imdb_classifier.errors import BundleError, described
 from imdb_classifier.model.engines import EngineChoice
 from imdb_classifier.model.engines.choice import Engine, chosen_engine
+from imdb_classifier.model.trained import Epoch
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
 from imdb_classifier.storage.paths import StrPath, location_of
+from imdb_classifier.text.batch_profile import BatchProfile
 from imdb_classifier.text.encoding import Vocabulary, encode
 from imdb_classifier.text.ngrams import Ngrams
 
@@ -46,10 +50,23 @@ CARD_FILE: Final = "README.md"
 SUMS_FILE: Final = "SHA256SUMS"
 
 _REQUIRED: Final = frozenset({KERAS_FILE, ONNX_FILE, VOCABULARY_FILE, MANIFEST_FILE})
-_KEYS: Final = frozenset(
-    {"created_at", "data", "golden", "history", "model_hash", "model_id", "recipe", "seed"}
-)
+_KEYS: Final[Mapping[str, type]] = {
+    "created_at": str,
+    "data": dict,
+    "golden": list,
+    "history": list,
+    "model_hash": str,
+    "model_id": str,
+    "recipe": dict,
+    "seed": int,
+}
 _EVALUATED: Final = frozenset({EVALUATION_FILE, CARD_FILE})
+
+_NETWORK_BYTES: Final = 1 << 28
+_OTHER_BYTES: Final = 1 << 24
+"""Sizes of the largest files that are read: those of the network, and all others."""
+_GOLDEN_CHARACTERS: Final = 1 << 16
+"""Length of all golden texts together, at most."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,7 @@ class Bundle:
         vocabulary: The words that have their own id.
         ngrams: The n-grams with a weight in the network, if any.
         engine: The engine that runs the network.
+        evaluation: Contents of ``evaluation.json``, or None if the model was never evaluated.
         engine_choice: The choice that led to it; ``auto`` may lead to another one elsewhere.
     """
 
@@ -74,6 +92,7 @@ class Bundle:
     vocabulary: Vocabulary
     ngrams: Ngrams | None
     engine: Engine
+    evaluation: Mapping[str, Any] | None
     engine_choice: EngineChoice = "auto"
 
     @property
@@ -85,12 +104,6 @@ class Bundle:
     def model_hash(self) -> str:
         """SHA-256 (hex) of all that determines a score: graph, vocabulary, n-grams and encoding."""
         return str(self.manifest["model_hash"])
-
-    @cached_property
-    def evaluation(self) -> Mapping[str, Any] | None:
-        """Contents of ``evaluation.json``, or None if the model was never evaluated."""
-        file = self.path / EVALUATION_FILE
-        return json.loads(file.read_text("utf-8")) if file.exists() else None
 
 
 def load_bundle(location: StrPath, engine: EngineChoice = "auto") -> Bundle:
@@ -108,8 +121,8 @@ def load_bundle(location: StrPath, engine: EngineChoice = "auto") -> Bundle:
         The model, for a `Scorer`.
 
     Raises:
-        BundleError: A file is missing, damaged or a link; this release does not read the bundle's
-            format; or the golden texts do not get their golden scores.
+        BundleError: A file is missing, damaged, too large or a link; this release does not read the
+            bundle's format; or the golden texts do not get their golden scores.
         ConfigurationError: There is no such engine, or its package is not installed or broken.
         OSError: The location cannot be reached.
 
@@ -130,9 +143,11 @@ def load_bundle(location: StrPath, engine: EngineChoice = "auto") -> Bundle:
             "Install the release of imdb-classifier that wrote it "
             f"({manifest.get('package_version', 'unknown')}).",
         )
-    if missing := _KEYS - manifest.keys():
+    if missing := _KEYS.keys() - manifest.keys():
         raise _damaged(path, f"{MANIFEST_FILE} lacks {', '.join(sorted(missing))}")
-    recipe = Recipe.from_dict(manifest["recipe"])
+    with _understood(path, MANIFEST_FILE):
+        recipe = Recipe.from_dict(manifest["recipe"])
+        _check_manifest(manifest, recipe)
     if not model_files(recipe) <= names <= model_files(recipe) | _EVALUATED:
         raise _damaged(path, f"{SUMS_FILE} lists {', '.join(sorted(names))}")
     onnx_model, words, *listed = (
@@ -142,15 +157,21 @@ def load_bundle(location: StrPath, engine: EngineChoice = "auto") -> Bundle:
     )
     if model_hash_of([onnx_model, words, *listed], recipe) != manifest["model_hash"]:
         raise _damaged(path, "the model does not match its manifest")
-    ngrams = Ngrams(np.load(io.BytesIO(listed[0]))) if listed else None
+    with _understood(path, NGRAMS_FILE):
+        ngrams = _ngrams(listed[0], recipe) if listed else None
+    with _understood(path, VOCABULARY_FILE):
+        vocabulary = Vocabulary(words.decode("utf-8").split("\n")[:-1])
+    with _understood(path, EVALUATION_FILE):
+        evaluation = _evaluation(path) if EVALUATION_FILE in names else None
     bundle = Bundle(
         location=location,
         path=path,
         manifest=manifest,
         recipe=recipe,
-        vocabulary=Vocabulary(words.decode("utf-8").split("\n")[:-1]),
+        vocabulary=vocabulary,
         ngrams=ngrams,
         engine=chosen_engine(engine, onnx_model, path / KERAS_FILE, recipe, ngrams),
+        evaluation=evaluation,
         engine_choice=engine,
     )
     _check_scores(bundle)
@@ -199,18 +220,45 @@ def _check_sums(path: Path) -> set[str]:
             f"{path} has none.",
             "Name the folder of a model bundle, a version id or an @alias.",
         )
+    _check_file(path, SUMS_FILE)
     lines = sums_file.read_text("utf-8", errors="replace").splitlines()
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     names = set(sums)
     if MANIFEST_FILE not in names or not all(name == Path(name).name for name in names):
         raise _damaged(path, f"{SUMS_FILE} lists {', '.join(sorted(names)) or 'nothing'}")
     for name in sorted(names):
-        file = path / name
-        if file.is_symlink() or not file.is_file():
-            raise _damaged(path, f"{name} is missing or not a regular file")
-        if sha256_of(file) != sums[name]:
+        _check_file(path, name)
+        if sha256_of(path / name) != sums[name]:
             raise _damaged(path, f"{name} does not match its SHA-256 checksum")
     return names
+
+
+def _check_file(path: Path, name: str) -> None:
+    file = path / name
+    if file.is_symlink() or not file.is_file():
+        raise _damaged(path, f"{name} is missing or not a regular file")
+    largest = _NETWORK_BYTES if name in (KERAS_FILE, ONNX_FILE, NGRAMS_FILE) else _OTHER_BYTES
+    if file.stat().st_size > largest:
+        raise _damaged(path, f"{name} is larger than {largest >> 20} MiB")
+
+
+@contextmanager
+def _understood(path: Path, name: str) -> Iterator[None]:
+    """Name the file if its contents cannot be those of a model."""
+    try:
+        yield
+    except BundleError:
+        raise
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise _damaged(path, f"{name} is not that of a model ({described(error)})") from error
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -221,6 +269,48 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or "format_version" not in manifest:
         raise _damaged(path, f"{MANIFEST_FILE} is not that of a model")
     return manifest
+
+
+def _check_manifest(manifest: Mapping[str, Any], recipe: Recipe) -> None:
+    """Raise an error of any kind if a manifest has other values than `write_bundle` writes."""
+    for key, kind in _KEYS.items():
+        _require(type(manifest[key]) is kind)
+    _require(manifest["model_id"] == f"{recipe.name}-{manifest['model_hash'][:12]}")
+    datetime.fromisoformat(manifest["created_at"])
+    _require(type(manifest["data"]["rows"]) is int and type(manifest["data"]["source"]) is str)
+    for epoch in manifest["history"]:
+        figures = asdict(Epoch(**epoch)).values()
+        _require(all(figure is None or _is_number(figure) for figure in figures))
+    texts = [golden["text"].encode() for golden in manifest["golden"]]
+    _require(0 < sum(map(len, texts)) <= _GOLDEN_CHARACTERS)
+    _require(all(type(golden["probability"]) is float for golden in manifest["golden"]))
+
+
+def _ngrams(npy: bytes, recipe: Recipe) -> Ngrams:
+    listed = np.load(io.BytesIO(npy))
+    _require(listed.dtype == np.uint32 and listed.ndim == 1)
+    _require(len(listed) <= recipe.network.ngrams and bool((listed[1:] > listed[:-1]).all()))
+    return Ngrams(listed)
+
+
+def _evaluation(path: Path) -> Mapping[str, Any]:
+    evaluation: dict[str, Any] = json.loads((path / EVALUATION_FILE).read_bytes())
+    _require(type(evaluation.get("rows", 0)) is int)
+    for figure in evaluation.get("figures", {}).values():
+        _require(all(_is_number(figure[name]) for name in ("value", "low", "high")))
+    profile = BatchProfile.from_dict(evaluation.get("profile") or {})
+    for counts, usual in zip(vars(profile).values(), vars(BatchProfile()).values(), strict=True):
+        _require(np.shape(counts) == np.shape(usual) and np.asarray(counts).dtype.kind == "i")
+    return evaluation
+
+
+def _require(holds: bool) -> None:
+    if not holds:
+        raise ValueError
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def _check_scores(bundle: Bundle) -> None:

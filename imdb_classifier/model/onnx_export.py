@@ -1,4 +1,4 @@
-"""Conversion of a trained network's weights into an ONNX graph, and back.
+"""Conversion of a trained network's weights into an ONNX graph.
 
 The graph is Gather, LSTM with ``sequence_lens``, Gemm and Sigmoid: it is built, not traced, so it
 contains no loops (https://onnx.ai/onnx/operators/onnx__LSTM.html). Padding follows the tokens and
@@ -9,13 +9,14 @@ padding depends only on k, so a table of ``sequence_length + 1`` states replaces
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.config import Recipe
+from imdb_classifier.config import NetworkConfig, Recipe
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.model.weights import (
     NGRAM_WEIGHTS_LAYER,
@@ -43,6 +44,23 @@ _FLOAT: Final = 1
 """ONNX's number for the type float32."""
 
 
+@dataclass(frozen=True)
+class Node:
+    """An operator of a graph.
+
+    Attributes:
+        kind: Name of the operator.
+        inputs: Names of constants, of inputs of the graph, or of other nodes' outputs.
+        outputs: Names of its outputs; empty for those that are not used.
+        attributes: Integers, texts, or lists of integers, by name.
+    """
+
+    kind: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    attributes: Mapping[str, Any]
+
+
 def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
     """Return the network as a graph from token ids to probabilities.
 
@@ -62,25 +80,14 @@ def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
     except ModuleNotFoundError as error:
         raise MissingExtraError("Exporting a model", "onnx", "train") from error
 
-    graph = _Graph()
-    graph.constants |= {
-        "output_kernel": weights.output_kernel,
-        "output_bias": weights.output_bias,
-        "flat": np.array([-1], dtype=np.int64),
-    }
-    review = (_pooled if recipe.network.ngrams else _last_state)(graph, weights, recipe)
-    graph.add("Gemm", [review, "output_kernel", "output_bias"], "logits")
-    graph.add("Sigmoid", ["logits"], "column")
-    graph.add("Reshape", ["column", "flat"], OUTPUT)
-
     inputs = [(TOKEN_IDS_INPUT, ["time", "batch"]), (LENGTHS_INPUT, ["batch"])]
     if recipe.network.ngrams:
         inputs.append((NGRAM_IDS_INPUT, ["ngrams", "batch"]))
     return helper.make_model(
         helper.make_graph(
             [
-                helper.make_node(kind, inputs, outputs, **attributes)
-                for kind, inputs, outputs, attributes in graph.nodes
+                helper.make_node(node.kind, node.inputs, node.outputs, **node.attributes)
+                for node in nodes_of(recipe)
             ],
             "imdb_classifier",
             [
@@ -89,8 +96,8 @@ def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
             ],
             [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch"])],
             [
-                numpy_helper.from_array(np.ascontiguousarray(value), name)
-                for name, value in graph.constants.items()
+                numpy_helper.from_array(value, name)
+                for name, value in constants_of(weights, recipe).items()
             ],
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -99,86 +106,107 @@ def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
     )
 
 
-class _Graph:
-    """Nodes and constants of a graph under construction."""
+def nodes_of(recipe: Recipe) -> list[Node]:
+    """Return the operators of a recipe's graph, in the order in which they run."""
+    nodes: list[Node] = []
 
-    def __init__(self) -> None:
-        self.nodes: list[tuple[str, list[str], list[str], dict[str, Any]]] = []
-        self.constants: dict[str, NDArray[Any]] = {}
-
-    def add(self, kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
+    def add(kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
         """Append a node and return its last output."""
-        self.nodes.append((kind, inputs, list(outputs), attributes))
+        nodes.append(Node(kind, inputs, [*outputs], attributes))
         return outputs[-1]
 
+    review = (_pooled if recipe.network.ngrams else _last_state)(add, recipe.network)
+    add("Gemm", [review, "output_kernel", "output_bias"], "logits")
+    add("Sigmoid", ["logits"], "column")
+    add("Reshape", ["column", "flat"], OUTPUT)
+    return nodes
 
-def _last_state(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
-    units = recipe.network.lstm_units
-    graph.constants |= {
-        "embedding": weights.words,
-        "state_shape": np.array([-1, units], dtype=np.int64),
-        **_lstm_constants(weights.directions),
-    }
-    graph.add("Gather", ["embedding", TOKEN_IDS_INPUT], "vectors")
+
+def _last_state(add: Callable[..., str], network: NetworkConfig) -> str:
+    add("Gather", ["embedding", TOKEN_IDS_INPUT], "vectors")
     inputs = ["vectors", "kernel", "recurrent_kernel", "bias", LENGTHS_INPUT]
-    if not recipe.network.masked:
-        hidden, cell = states_after_padding(weights, recipe.encoding.sequence_length)
-        graph.constants |= {
-            "hidden_after_padding": hidden,
-            "cell_after_padding": cell,
-            "sequence_length": np.array(recipe.encoding.sequence_length, dtype=np.int32),
-            "direction": np.array([0], dtype=np.int64),
-        }
-        graph.add("Sub", ["sequence_length", LENGTHS_INPUT], "padding")
+    if not network.masked:
+        add("Sub", ["sequence_length", LENGTHS_INPUT], "padding")
         for state in ("hidden", "cell"):
-            graph.add("Gather", [f"{state}_after_padding", "padding"], state)
-            inputs.append(graph.add("Unsqueeze", [state, "direction"], f"initial_{state}"))
-    graph.add("LSTM", inputs, "", "last_hidden", hidden_size=units)
-    return graph.add("Reshape", ["last_hidden", "state_shape"], "review")
+            add("Gather", [f"{state}_after_padding", "padding"], state)
+            inputs.append(add("Unsqueeze", [state, "direction"], f"initial_{state}"))
+    add("LSTM", inputs, "", "last_hidden", hidden_size=network.lstm_units)
+    return add("Reshape", ["last_hidden", "state_shape"], "review")
 
 
-def _pooled(graph: _Graph, weights: NetworkWeights, recipe: Recipe) -> str:
-    for name, table, ids in (
-        ("words", weights.words, TOKEN_IDS_INPUT),
-        (_NGRAMS, weights.ngram_weights, NGRAM_IDS_INPUT),
-    ):
-        codes, scale = eight_bits(table)
-        codes[PADDING] = 0  # so that padding adds nothing to a sum
-        graph.constants |= {f"{name}_codes": codes, f"{name}_scale": scale}
-        graph.add("Gather", [f"{name}_codes", ids], f"{name}_gathered")
-        graph.add("Cast", [f"{name}_gathered"], f"{name}_cast", to=_FLOAT)
-    graph.constants |= {
-        "first_axis": np.array([0], dtype=np.int64),
-        "column_shape": np.array([-1, 1], dtype=np.int64),
-        **_lstm_constants(weights.directions),
-    }
-    graph.add("Mul", ["words_cast", "words_scale"], "vectors")
-    graph.add("Cast", [LENGTHS_INPUT], "float_lengths", to=_FLOAT)
-    graph.add("Reshape", ["float_lengths", "column_shape"], "length_column")
+def _pooled(add: Callable[..., str], network: NetworkConfig) -> str:
+    for name, ids in (("words", TOKEN_IDS_INPUT), (_NGRAMS, NGRAM_IDS_INPUT)):
+        add("Gather", [f"{name}_codes", ids], f"{name}_gathered")
+        add("Cast", [f"{name}_gathered"], f"{name}_cast", to=_FLOAT)
+    add("Mul", ["words_cast", "words_scale"], "vectors")
+    add("Cast", [LENGTHS_INPUT], "float_lengths", to=_FLOAT)
+    add("Reshape", ["float_lengths", "column_shape"], "length_column")
     # The operator returns 0 for the states past a review's end.
-    graph.add(
+    add(
         "LSTM",
         ["vectors", "kernel", "recurrent_kernel", "bias", LENGTHS_INPUT],
         "states_by_direction",
-        hidden_size=recipe.network.lstm_units,
+        hidden_size=network.lstm_units,
         direction="bidirectional",
     )
-    graph.add("Transpose", ["states_by_direction"], "states_by_review", perm=[0, 2, 1, 3])
-    graph.constants["states_shape"] = np.array([0, 0, -1], dtype=np.int64)
-    graph.add("Reshape", ["states_by_review", "states_shape"], "states")
-    graph.add("ReduceMax", ["states"], "largest", axes=[0], keepdims=0)
-    graph.add("Relu", ["largest"], "peaks")
+    add("Transpose", ["states_by_direction"], "states_by_review", perm=[0, 2, 1, 3])
+    add("Reshape", ["states_by_review", "states_shape"], "states")
+    add("ReduceMax", ["states"], "largest", axes=[0], keepdims=0)
+    add("Relu", ["largest"], "peaks")
     pooled = ["peaks"]
     for name in ("states", "vectors"):
-        graph.add("ReduceSum", [name, "first_axis"], f"{name}_total", keepdims=0)
-        pooled.append(graph.add("Div", [f"{name}_total", "length_column"], f"{name}_mean"))
+        add("ReduceSum", [name, "first_axis"], f"{name}_total", keepdims=0)
+        pooled.append(add("Div", [f"{name}_total", "length_column"], f"{name}_mean"))
     # Sums of integers are exact, so the weights are summed before they are scaled.
-    graph.add("ReduceSum", [f"{_NGRAMS}_cast", "first_axis"], f"{_NGRAMS}_total", keepdims=0)
-    graph.add("Mul", [f"{_NGRAMS}_total", f"{_NGRAMS}_scale"], f"{_NGRAMS}_sum")
-    graph.add("Reshape", [f"{_NGRAMS}_sum", "column_shape"], f"{_NGRAMS}_column")
-    graph.add("Sqrt", ["length_column"], "length_root")
-    pooled.append(graph.add("Div", [f"{_NGRAMS}_column", "length_root"], "ngram_log_odds"))
-    return graph.add("Concat", pooled, "review", axis=1)
+    add("ReduceSum", [f"{_NGRAMS}_cast", "first_axis"], f"{_NGRAMS}_total", keepdims=0)
+    add("Mul", [f"{_NGRAMS}_total", f"{_NGRAMS}_scale"], f"{_NGRAMS}_sum")
+    add("Reshape", [f"{_NGRAMS}_sum", "column_shape"], f"{_NGRAMS}_column")
+    add("Sqrt", ["length_column"], "length_root")
+    pooled.append(add("Div", [f"{_NGRAMS}_column", "length_root"], "ngram_log_odds"))
+    return add("Concat", pooled, "review", axis=1)
+
+
+def constants_of(weights: NetworkWeights, recipe: Recipe) -> dict[str, NDArray[Any]]:
+    """Return the constants of a graph by name, each with at least one dimension."""
+    of_reviews = _pooled_constants if recipe.network.ngrams else _last_state_constants
+    constants = {
+        "output_kernel": weights.output_kernel,
+        "output_bias": weights.output_bias,
+        "flat": np.array([-1], dtype=np.int64),
+        **of_reviews(weights, recipe),
+    }
+    return {name: np.ascontiguousarray(values) for name, values in constants.items()}
+
+
+def _last_state_constants(weights: NetworkWeights, recipe: Recipe) -> dict[str, NDArray[Any]]:
+    constants: dict[str, NDArray[Any]] = {
+        "embedding": weights.words,
+        "state_shape": np.array([-1, recipe.network.lstm_units], dtype=np.int64),
+        **_lstm_constants(weights.directions),
+    }
+    if recipe.network.masked:
+        return constants
+    hidden, cell = states_after_padding(weights, recipe.encoding.sequence_length)
+    return constants | {
+        "hidden_after_padding": hidden,
+        "cell_after_padding": cell,
+        "sequence_length": np.array(recipe.encoding.sequence_length, dtype=np.int32),
+        "direction": np.array([0], dtype=np.int64),
+    }
+
+
+def _pooled_constants(weights: NetworkWeights, recipe: Recipe) -> dict[str, NDArray[Any]]:
+    constants: dict[str, NDArray[Any]] = {}
+    for name, table in (("words", weights.words), (_NGRAMS, weights.ngram_weights)):
+        codes, scale = eight_bits(table)
+        codes[PADDING] = 0  # so that padding adds nothing to a sum
+        constants |= {f"{name}_codes": codes, f"{name}_scale": scale}
+    return constants | {
+        "first_axis": np.array([0], dtype=np.int64),
+        "column_shape": np.array([-1, 1], dtype=np.int64),
+        **_lstm_constants(weights.directions),
+        "states_shape": np.array([0, 0, -1], dtype=np.int64),
+    }
 
 
 def _lstm_constants(directions: Sequence[LstmWeights]) -> dict[str, NDArray[np.float32]]:
@@ -193,45 +221,6 @@ def _lstm_constants(directions: Sequence[LstmWeights]) -> dict[str, NDArray[np.f
             [np.concatenate([_gates_to_onnx(lstm.bias), no_bias]) for lstm in directions]
         ),
     }
-
-
-def weights_of(model: bytes) -> NetworkWeights:
-    """Return the weights in a graph from `to_onnx`: its inverse, except for padding's vectors.
-
-    Args:
-        model: The serialized graph.
-
-    Raises:
-        MissingExtraError: The package onnx is not installed.
-    """
-    try:
-        from onnx import load_model_from_string, numpy_helper
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("Reading a model's weights", "onnx", "fast") from error
-
-    constants = {
-        constant.name: numpy_helper.to_array(constant)
-        for constant in load_model_from_string(model).graph.initializer
-    }
-    if "embedding" in constants:
-        words, ngram_weights = constants["embedding"], np.empty(0, np.float32)
-    else:
-        words, ngram_weights = (
-            constants[f"{name}_codes"] * constants[f"{name}_scale"] for name in ("words", _NGRAMS)
-        )
-    directions = tuple(
-        LstmWeights(
-            _gates_to_keras(kernel.T),
-            _gates_to_keras(recurrent_kernel.T),
-            _gates_to_keras(bias[: len(bias) // 2]),
-        )
-        for kernel, recurrent_kernel, bias in zip(
-            constants["kernel"], constants["recurrent_kernel"], constants["bias"], strict=True
-        )
-    )
-    return NetworkWeights(
-        words, ngram_weights, directions, constants["output_kernel"], constants["output_bias"]
-    )
 
 
 def states_after_padding(
@@ -266,8 +255,3 @@ def _gates_to_onnx(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Reorder gates from Keras' order (input, forget, candidate, output) to ONNX's (i, o, f, c)."""
     inputs, forget, candidate, outputs = np.split(values, 4, axis=-1)
     return np.concatenate([inputs, outputs, forget, candidate], axis=-1)
-
-
-def _gates_to_keras(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    inputs, outputs, forget, candidate = np.split(values, 4, axis=-1)
-    return np.concatenate([inputs, forget, candidate, outputs], axis=-1)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.config import EncodingConfig, NetworkConfig
+from imdb_classifier.config import Recipe
+from imdb_classifier.errors import BundleError
 
 if TYPE_CHECKING:
     import keras
@@ -70,20 +71,39 @@ class NetworkWeights:
         directions = tuple(LstmWeights(*lstms[i : i + 3]) for i in range(0, len(lstms), 3))
         return cls(words, ngram_weights.reshape(-1), directions, *weights("positive"))
 
-    @staticmethod
-    def shapes(encoding: EncodingConfig, network: NetworkConfig) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes that determine all others: words, n-gram weights, recurrent kernels."""
-        recurrence = (network.lstm_units, 4 * network.lstm_units)
-        return (
-            (encoding.num_words, network.embedding_dim),
-            (network.ngrams + 1 if network.ngrams else 0,),
-            *([recurrence] * (2 if network.ngrams else 1)),
-        )
+    def check(self, recipe: Recipe) -> None:
+        """Check that these can be the weights of a recipe's network.
 
-    def shape(self) -> tuple[tuple[int, ...], ...]:
-        """Return the same shapes as `shapes`, of these weights."""
-        recurrences = (lstm.recurrent_kernel.shape for lstm in self.directions)
-        return (self.words.shape, self.ngram_weights.shape, *recurrences)
+        Raises:
+            BundleError: An array does not have the shape or type that the recipe requires.
+        """
+        network = recipe.network
+        units, size = network.lstm_units, network.embedding_dim
+        expected: dict[str, tuple[int, ...]] = {
+            "words": (recipe.encoding.num_words, size),
+            "ngram_weights": (network.ngrams + 1 if network.ngrams else 0,),
+            "output_kernel": (4 * units + size + 1 if network.ngrams else units, 1),
+            "output_bias": (1,),
+        }
+        found = {name: values for name, values in vars(self).items() if name != "directions"}
+        for number, lstm in enumerate(self.directions, 1):
+            found |= {f"{name} {number}": values for name, values in vars(lstm).items()}
+        for number in range(1, 3 if network.ngrams else 2):
+            expected |= {
+                f"kernel {number}": (size, 4 * units),
+                f"recurrent_kernel {number}": (units, 4 * units),
+                f"bias {number}": (4 * units,),
+            }
+        kinds = {
+            name: values.shape if values.dtype == np.float32 else (values.dtype,)
+            for name, values in found.items()
+        }
+        if kinds != expected:
+            raise BundleError(
+                f"Weights of the recipe '{recipe.name}' must be float32 of the shapes {expected}.",
+                f"This model's weights have the shapes {kinds}.",
+                "Restore the bundle from a copy, or retrain the model.",
+            )
 
 
 def eight_bits(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

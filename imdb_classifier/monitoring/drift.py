@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.limits import limits_of
 from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.text.batch_profile import BatchProfile
 
 DRIFT_SCHEMA_VERSION: Final = 1
@@ -20,36 +20,6 @@ PSI_BINS: Final = 10
 """Number of ranges of probability in which distributions of scores are compared."""
 CHANCE: Final = 0.001
 """Significance level: a change counts only if chance alone produces it less often than this."""
-
-
-@dataclass(frozen=True)
-class DriftLimits:
-    """The largest changes that do not count as drift.
-
-    Attributes:
-        scores: Population stability index of the probabilities.
-        lengths: Population stability index of the text lengths.
-        positive: Change in the share of texts labeled positive.
-        unknown_words: Change in the share of words that are not in the vocabulary.
-        truncated: Change in the share of texts that are truncated.
-        without_text: Change in the share of rows without text.
-    """
-
-    scores: float = 0.2
-    lengths: float = 0.2
-    positive: float = 0.1
-    unknown_words: float = 0.05
-    truncated: float = 0.05
-    without_text: float = 0.05
-
-    @classmethod
-    def of(cls, limits: Mapping[str, float]) -> Self:
-        """Return the given limits, and defaults for the others.
-
-        Raises:
-            ConfigurationError: There is no limit of that name, or its value is not at least 0.
-        """
-        return limits_of(cls, limits, called="Drift limits", parameter="drift_limits")
 
 
 @dataclass(frozen=True)

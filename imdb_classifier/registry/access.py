@@ -1,4 +1,4 @@
-"""Errors for a registry that cannot be read or written, or that another run has changed."""
+"""Names of a registry, and errors if it cannot be read or written, or another run changed it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Final
 from imdb_classifier.errors import CannotWriteError, ImdbClassifierError, UnavailableError
 
 REGISTRY_VARIABLE: Final = "IMDB_CLASSIFIER_REGISTRY"
+CHAMPION: Final = "@champion"
+"""The model that scores by default."""
 
 
 class ChampionChangedError(CannotWriteError):

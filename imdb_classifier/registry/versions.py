@@ -16,7 +16,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from imdb_classifier.errors import (
     BundleError,
@@ -38,6 +38,7 @@ from imdb_classifier.model.bundle import (
 from imdb_classifier.model.bundle_writer import with_evaluation
 from imdb_classifier.model.engines import EngineChoice
 from imdb_classifier.registry.access import (
+    CHAMPION,
     REGISTRY_VARIABLE,
     ChampionChangedError,
     reading,
@@ -48,7 +49,6 @@ from imdb_classifier.storage import is_remote, storage_of
 from imdb_classifier.storage.paths import StrPath, location_of, user_folder
 from imdb_classifier.version import __version__
 
-CHAMPION: Final = "@champion"
 logger = logging.getLogger(__name__)
 
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from imdb_classifier.errors import AmbiguousColumnError, ColumnExistsError, MissingColumnError
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, scored_fields
 from imdb_classifier.scoring.frame_kinds import open_data, to_text
 from imdb_classifier.scoring.scorer import Scorer, kept_scorer_for

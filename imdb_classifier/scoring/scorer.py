@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from imdb_classifier.errors import UnsupportedDataError
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.model.engines import EngineChoice
-from imdb_classifier.registry.access import reading
-from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
+from imdb_classifier.registry.access import CHAMPION, reading
+from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.scoring.cores import cores_to_use
 from imdb_classifier.scoring.kept_bundles import bundle_at, kept_bundle
 from imdb_classifier.scoring.text_columns import as_text, has_text

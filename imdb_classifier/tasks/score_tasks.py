@@ -22,7 +22,7 @@ from imdb_classifier.batch.run import BatchRun
 from imdb_classifier.batch.units import Unit
 from imdb_classifier.errors import EXIT_DONE, PartlyScoredError, counted, printable
 from imdb_classifier.model.engines import EngineChoice
-from imdb_classifier.monitoring.drift import DriftLimits
+from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.monitoring.drift_page import render_drift
 from imdb_classifier.pipeline.outcomes import ResolvedModel
 from imdb_classifier.scoring.kept_bundles import kept_bundle

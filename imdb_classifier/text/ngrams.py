@@ -19,6 +19,8 @@ LONGEST: Final = 3
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
 """2**64 divided by the golden ratio, rounded to an odd number: products are spread evenly."""
 _FINGERPRINT_BITS: Final = np.uint64(32)
+_SPARE_BITS: Final = 2
+"""The table of the highest bits has 4 to 8 entries for each n-gram of a model."""
 
 
 def fingerprints(sequences: TokenSequences) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
@@ -53,12 +55,14 @@ class Ngrams:
     """
 
     def __init__(self, listed: NDArray[np.uint32]) -> None:
-        from pandas import Index
-
         self.listed = listed
-        self._index = Index(listed)
-        # The first lookup builds the hash table, which is not thread-safe.
-        self._index.get_indexer(self._index[:1])
+        # Fingerprints are spread evenly: the highest bits of one nearly say where it is listed.
+        bits = min(len(listed).bit_length() + _SPARE_BITS, 32)
+        self._shift = np.uint32(32 - bits)
+        counts = np.bincount(listed >> self._shift, minlength=1 << bits)
+        self._begins = np.cumsum(counts) - counts
+        # Fingerprints that would be listed past the end are not 0.
+        self._ended = np.append(listed, np.uint32(0))
 
     def __len__(self) -> int:
         return len(self.listed)
@@ -71,12 +75,21 @@ class Ngrams:
             reviews, ascending.
         """
         found, reviews = fingerprints(sequences)
-        ids = self._index.get_indexer(found) + 1  # type: ignore[arg-type]  # takes any array
+        ids = self._positions(found) + 1
         known = ids != PADDING
         bits = len(self).bit_length()
         keys = np.sort(reviews[known] << bits | ids[known])
         keys = keys[np.diff(keys, prepend=-1) != 0]
         return keys & (1 << bits) - 1, keys >> bits
+
+    def _positions(self, found: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Return where fingerprints are listed, and -1 for those that are not."""
+        places: NDArray[np.int64] = self._begins.take(found >> self._shift)
+        # Few share their highest bits with a smaller one that is listed.
+        behind = np.flatnonzero(self._ended.take(places) < found)
+        places[behind] = np.searchsorted(self.listed, found[behind])
+        places[self._ended.take(places) != found] = -1
+        return places
 
     def log_odds(
         self, sequences: TokenSequences, weights: NDArray[np.float32]

@@ -25,7 +25,8 @@ from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.blocks import Sentiment, SentimentModel
 from imdb_classifier.cli.commands.shared_options import help_of
 from imdb_classifier.errors import TextTypeError, UnapprovedModelError, UnsupportedDataError
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.scoring.frames import score_dataframe
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from imdb_classifier.cli.console import with_options
+from imdb_classifier.cli.console import Terminal, with_options
 from imdb_classifier.errors import printable
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
@@ -69,7 +69,8 @@ def names_in(shown: str) -> str:
 def test_on_a_terminal_there_are_bars(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terminal = Console(stderr=True, force_terminal=True, width=100, highlight=False)
+    terminal = Terminal(stderr=True)
+    terminal.console = Console(stderr=True, force_terminal=True, width=100, highlight=False)
     monkeypatch.setattr("imdb_classifier.cli.console.err", terminal)
     monkeypatch.setattr("imdb_classifier.cli.commands.training_commands.err", terminal)
     outcome = run("train", "--data", FOLDER, "--recipe", "tiny", "--json")

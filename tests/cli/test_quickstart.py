@@ -11,7 +11,8 @@ import pytest
 from imdb_classifier.cli import quickstart
 from imdb_classifier.cli.commands import flow_commands
 from imdb_classifier.errors import MissingExtraError
-from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry, bundled_path
 from tests.extras import needs
 
 

@@ -15,7 +15,8 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 from tests.empty_machine import WITHOUT_INDEX, build_wheel, link_requirements
 from tests.flows.conftest import commands, free_port, stop, write_reviews

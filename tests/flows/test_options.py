@@ -13,7 +13,7 @@ from imdb_classifier import tasks
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
 from imdb_classifier.batch.results import RunResult
 from imdb_classifier.cli.app import app
-from imdb_classifier.monitoring.drift import DriftLimits
+from imdb_classifier.monitoring.drift_limits import DriftLimits
 from tests.flows.conftest import CHECKOUT
 
 OWN = {"score": {"runner"}, "train": {"data"}, "evaluate": {"data", "output"}}

@@ -12,7 +12,8 @@ import pytest
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.pipeline.evaluate import evaluate_bundle
 from imdb_classifier.pipeline.promote import register_bundle
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 
 PROMOTE = "flows/promote.py:promote_model"

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from imdb_classifier.config import PRODUCTION, TeachersConfig
 from imdb_classifier.pipeline.train import plan_training
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.training.data import split

@@ -224,8 +224,9 @@ def test_an_export_that_differs_is_refused(
         write_bundle(trained, {}, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
-    again = write_bundle(trained, {"rows": 3}, tmp_path / "bundle")
-    assert again.manifest["data"] == {"rows": 3}
+    data = {"rows": 3, "source": "parquet"}
+    again = write_bundle(trained, data, tmp_path / "bundle")
+    assert again.manifest["data"] == data
     assert again.model_hash == tiny_bundle.model_hash
 
 

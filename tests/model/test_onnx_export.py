@@ -10,7 +10,8 @@ import pytest
 
 from imdb_classifier.config import Recipe
 from imdb_classifier.model.keras_backend import import_keras
-from imdb_classifier.model.onnx_export import states_after_padding, to_onnx, weights_of
+from imdb_classifier.model.onnx_export import states_after_padding, to_onnx
+from imdb_classifier.model.onnx_reader import weights_of
 from imdb_classifier.model.weights import NetworkWeights
 
 Network = Callable[..., tuple[Any, Recipe]]
@@ -26,7 +27,7 @@ def test_weights_come_back_from_the_graph(
 ) -> None:
     model, recipe = small_network(masked, ngrams=ngrams)
     weights = NetworkWeights.of(model)
-    found = weights_of(to_onnx(weights, recipe).SerializeToString())
+    found = weights_of(to_onnx(weights, recipe).SerializeToString(), recipe)
     for name in ("words", "ngram_weights"):
         np.testing.assert_array_equal(getattr(found, name), getattr(weights, name))
     for ours, theirs in zip(found.directions, weights.directions, strict=True):
@@ -52,7 +53,10 @@ def test_states_after_padding_are_those_of_keras(small_network: Network) -> None
     np.testing.assert_allclose(cell[7], np.asarray(cell_of_keras)[0], atol=1e-6)
 
 
-def test_an_onnx_that_does_not_fit_is_not_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_onnx_that_does_not_fit_is_not_called_missing(
+    small_network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, recipe = small_network(masked=True)
     monkeypatch.setitem(sys.modules, "onnx", ModuleType("onnx"))
-    with pytest.raises(ImportError, match="cannot import name 'load_model_from_string'"):
-        weights_of(b"")
+    with pytest.raises(ImportError, match="cannot import name 'TensorProto'"):
+        to_onnx(NetworkWeights.of(model), recipe)

@@ -8,7 +8,7 @@ import pytest
 
 from imdb_classifier.errors import MissingColumnError, NoInputError
 from imdb_classifier.pipeline.label_changes import LARGEST, check_batch, find_label_changes
-from imdb_classifier.registry.versions import CHAMPION
+from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
 

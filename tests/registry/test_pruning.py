@@ -10,9 +10,10 @@ import pytest
 
 from imdb_classifier.errors import ConfigurationError, UnavailableError
 from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.pruning import prune
 from imdb_classifier.registry.training_runs import training_run
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.storage import LocalStorage, storage_of
 
 Populate = Callable[[str], Registry]

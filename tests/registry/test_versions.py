@@ -27,9 +27,9 @@ from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.model.bundle_writer import with_evaluation
 from imdb_classifier.pipeline.train import plan_training
 from imdb_classifier.registry import records
-from imdb_classifier.registry.access import ChampionChangedError
+from imdb_classifier.registry.access import CHAMPION, ChampionChangedError
 from imdb_classifier.registry.pruning import prune
-from imdb_classifier.registry.versions import CHAMPION, Registry, bundled_path
+from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import LocalStorage, storage_of

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from imdb_classifier.errors import TextTypeError, UnknownModelError, UnsupportedDataError
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer, scorer_for

@@ -28,7 +28,8 @@ from imdb_classifier.evaluation.report import write_report
 from imdb_classifier.model.bundle import SUMS_FILE, Bundle, load_bundle
 from imdb_classifier.pipeline.evaluate import evaluate_bundle
 from imdb_classifier.pipeline.promote import register_bundle
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 from imdb_classifier.batch.options import Limits, Only, OnNull, ScoreOptions, Selection
-from imdb_classifier.batch.results import COUNTS, RunResult
 from imdb_classifier.cli.commands.shared_options import (
     AsJson,
     EngineOption,
@@ -21,8 +20,11 @@ from imdb_classifier.cli.commands.shared_options import (
 )
 from imdb_classifier.cli.console import err, row_progress, show, table, with_options
 from imdb_classifier.errors import counted
-from imdb_classifier.monitoring.drift import DriftLimits
-from imdb_classifier.registry.versions import CHAMPION, Registry
+from imdb_classifier.monitoring.drift_limits import DriftLimits
+from imdb_classifier.registry.access import CHAMPION
+
+if TYPE_CHECKING:
+    from imdb_classifier.batch.results import RunResult
 
 Input = Annotated[
     str,
@@ -105,6 +107,7 @@ def score(
     from imdb_classifier.batch.file_pool import score_files
     from imdb_classifier.batch.run import BatchRun
     from imdb_classifier.cli.commands.flow_commands import score_by_flow
+    from imdb_classifier.registry.versions import Registry
     from imdb_classifier.scoring.scorer import Scorer
 
     options = ScoreOptions(text_column, prefix, on_null, quarantine, listed_names(columns))
@@ -138,7 +141,7 @@ def score(
             threads=threads,
             engine=engine,
         ) as scorer,
-        err.status("finding files") as waiting,
+        err.console.status("finding files") as waiting,
         BatchRun.open(
             source,
             output,
@@ -159,6 +162,8 @@ def score(
 
 
 def _show_result(as_json: bool, result: RunResult, runner: str) -> None:
+    from imdb_classifier.batch.results import COUNTS
+
     totals = result.totals()
     columns = [column for column in COUNTS if column != "truncated" or totals[column]]
     how = [runner] if runner != "local" else []
@@ -205,6 +210,7 @@ def plan(
     """Dry run: list the files that score would process, and estimate time and memory."""
     from imdb_classifier.batch.dry_run import dry_run_parquet
     from imdb_classifier.batch.inputs.file_names import ignored_summary
+    from imdb_classifier.registry.versions import Registry
     from imdb_classifier.scoring.scorer import Scorer
 
     options = ScoreOptions(text_column, prefix, on_null, quarantine, listed_names(columns))
@@ -251,6 +257,7 @@ def verify(
 ) -> None:
     """Check that scored files are unchanged since they were written; exit code 65 if not."""
     from imdb_classifier.batch.verification import verify_output
+    from imdb_classifier.registry.versions import Registry
 
     found = verify_output(
         output,

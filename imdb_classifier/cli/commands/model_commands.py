@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from imdb_classifier.cli.commands.shared_options import AsJson, Data, RegistryOption, named_limit
 from imdb_classifier.cli.console import err, interval, show, stage_progress, table
 from imdb_classifier.errors import EXIT_REFUSED, counted, listed
-from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.pipeline.outcomes import already_champion
-from imdb_classifier.registry.pruning import prune
-from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import TEXT
+
+if TYPE_CHECKING:
+    from imdb_classifier.model.bundle import Bundle
+    from imdb_classifier.registry.versions import Registry
 
 models_app = typer.Typer(no_args_is_help=True, help="List, show, promote and prune models.")
 
@@ -22,6 +21,8 @@ models_app = typer.Typer(no_args_is_help=True, help="List, show, promote and pru
 @models_app.command("list")
 def list_models(registry: RegistryOption = None, as_json: AsJson = False) -> None:
     """List the versions of the registry, and the bundled model."""
+    from imdb_classifier.registry.versions import Registry
+
     where = Registry.at(registry)
     intact, damaged = where.bundles()
     rows = [_describe(bundle, where) for bundle in intact]
@@ -63,6 +64,8 @@ def show_model(
     as_json: AsJson = False,
 ) -> None:
     """Show how a model was trained and the results of its evaluation."""
+    from imdb_classifier.registry.versions import Registry
+
     where = Registry.at(registry)
     bundle = where.load(model)
     values = _describe(bundle, where) | {
@@ -109,6 +112,8 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Make a model the champion if it passes every promotion check; exit code 3 if not."""
+    from imdb_classifier.registry.versions import Registry
+
     where = Registry.at(registry)
     if (model is None) == (to is None):
         raise typer.BadParameter("Give either MODEL or --to previous.")
@@ -123,6 +128,7 @@ def promote(
         show(as_json, {"promote": True, "champion": champion, "previous": previous}, shown)
         return
     from imdb_classifier.evaluation.promotion import Gates
+    from imdb_classifier.pipeline.outcomes import already_champion
     from imdb_classifier.pipeline.promote import decide_promotion
 
     gates = Gates.of(dict(map(named_limit, gate or ())))
@@ -161,6 +167,9 @@ def prune_models(
     Champion, previous, challenger and versions without a promotion decision are always kept, and so
     are trainings in progress. Incomplete versions are deleted after a day.
     """
+    from imdb_classifier.registry.pruning import prune
+    from imdb_classifier.registry.versions import Registry
+
     where = Registry.at(registry)
     pruned = prune(where, keep, dry_run=dry_run)
     what = "Would be deleted" if dry_run else "Deleted"
@@ -185,6 +194,8 @@ def prune_models(
 
 def _requested_by() -> dict[str, str]:
     """Return the user's login name for the records of the registry, if there is one."""
+    import getpass
+
     try:
         return {"user": getpass.getuser()}
     except (KeyError, OSError):
@@ -197,12 +208,12 @@ def _minute(moment: str) -> str:
 
 
 def _describe(bundle: Bundle, registry: Registry) -> dict[str, Any]:
-    evaluation = bundle.evaluation
+    accuracy = (bundle.evaluation or {}).get("figures", {}).get("accuracy", {})
     return {
         "id": bundle.model_id,
         "aliases": registry.aliases_of(bundle.model_id),
         "recipe": bundle.recipe.name,
-        "accuracy": evaluation and evaluation["figures"]["accuracy"]["value"],
+        "accuracy": accuracy.get("value"),
         "created_at": bundle.manifest["created_at"],
         "undecided": registry.is_undecided(bundle.model_id),
         "damaged": None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,10 +16,10 @@ from imdb_classifier.cli.commands.shared_options import (
     ThreadsOption,
 )
 from imdb_classifier.cli.console import err, interval, show, stage_progress, table
-from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.registry.training_runs import training_run
-from imdb_classifier.registry.versions import CHAMPION, Registry
-from imdb_classifier.training.loop import TrainingObserver
+from imdb_classifier.registry.access import CHAMPION
+
+if TYPE_CHECKING:
+    from imdb_classifier.model.bundle import Bundle
 
 
 def train(
@@ -47,6 +47,9 @@ def train(
     from imdb_classifier.pipeline.evaluate import evaluate_with_report
     from imdb_classifier.pipeline.promote import register_bundle
     from imdb_classifier.pipeline.train import plan_training, train_bundle
+    from imdb_classifier.registry.training_runs import training_run
+    from imdb_classifier.registry.versions import Registry
+    from imdb_classifier.training.loop import TrainingObserver
 
     where, extra, download = Registry.at(registry), extra_train or (), data is not None
     plan = plan_training(data, recipe, seed, where, extra_train=extra, download=download)
@@ -94,6 +97,7 @@ def evaluate(
     """Evaluate a model on the IMDB test split."""
     from imdb_classifier.evaluation.report import check_report_folder, write_report
     from imdb_classifier.pipeline.evaluate import evaluate_bundle, worst_texts
+    from imdb_classifier.registry.versions import Registry
 
     if output is not None:
         check_report_folder(output)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from imdb_classifier.config import Recipe
 from imdb_classifier.errors import (
-    BundleError,
     ConfigurationError,
     MissingExtraError,
     UnsupportedPackageError,
@@ -23,7 +22,7 @@ from imdb_classifier.model.engines import EngineChoice, EngineName
 from imdb_classifier.model.engines.compiled_engine import CompiledEngine
 from imdb_classifier.model.engines.keras_engine import KerasEngine
 from imdb_classifier.model.engines.onnx_engine import OnnxEngine
-from imdb_classifier.model.onnx_export import weights_of
+from imdb_classifier.model.onnx_reader import weights_of
 from imdb_classifier.text.encoding import TokenSequences
 from imdb_classifier.text.ngrams import Ngrams
 
@@ -62,7 +61,7 @@ def chosen_engine(
 
     Raises:
         ConfigurationError: There is no such engine, or its package is not installed or broken.
-        BundleError: The weights do not have the shapes that the recipe requires.
+        BundleError: The graph is not the one that `to_onnx` builds for this recipe.
     """
     if choice not in get_args(EngineChoice):
         raise ConfigurationError(
@@ -70,18 +69,17 @@ def chosen_engine(
             f"It is {choice!r}.",
             "Choose one of these.",
         )
-    has_compiler = bool(find_spec("llvmlite") and find_spec("onnx"))
+    # Checks the graph, whichever engine runs it.
+    weights = weights_of(model, recipe)
+    has_compiler = bool(find_spec("llvmlite"))
     if choice == "keras":
         return KerasEngine.load(keras_model, recipe, ngrams)
     if choice == "onnx" or (choice == "auto" and not has_compiler):
         return OnnxEngine(model, ngrams)
     if not has_compiler:
         raise MissingExtraError("The compiled engine", "llvmlite", "fast")
-    weights = weights_of(model)
     try:
         return CompiledEngine(weights, recipe, ngrams)
-    except BundleError:
-        raise
     except Exception as error:  # whatever a broken installation raises
         if choice == "compiled":
             raise UnsupportedPackageError("llvmlite", error) from error

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imdb_classifier.config import Recipe
-from imdb_classifier.errors import BundleError
 from imdb_classifier.model.onnx_export import states_after_padding
 from imdb_classifier.model.weights import LstmWeights, NetworkWeights
 from imdb_classifier.text.encoding import TokenSequences
@@ -44,13 +43,7 @@ class CompiledEngine:
     ) -> None:
         network = recipe.network
         # Compiled code does not check shapes.
-        expected = NetworkWeights.shapes(recipe.encoding, network)
-        if weights.shape() != expected:
-            raise BundleError(
-                f"Weights of the recipe '{recipe.name}' must have the shapes {expected}.",
-                f"This model's weights have the shapes {weights.shape()}.",
-                "Restore the bundle from a copy, or retrain the model.",
-            )
+        weights.check(recipe)
         self._ngrams, self._ngram_weights = ngrams, weights.ngram_weights
         self._directions = [
             _Direction(weights.words, lstm, backwards, shape)

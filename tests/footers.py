@@ -61,6 +61,8 @@ def assert_appended(before: Path, after: Path, columns: int = 2) -> None:
         )
     if old.find(COLUMN_ORDERS):
         assert items(new, COLUMN_ORDERS)[:-columns] == items(old, COLUMN_ORDERS)
+    else:
+        assert new.find(COLUMN_ORDERS) is None
     changed = (SCHEMA, ROW_GROUPS, KEY_VALUES, COLUMN_ORDERS)
     assert rest(new, *changed) == rest(old, *changed)
     kept, new_kept = (
@@ -173,6 +175,8 @@ def assert_selected(before: Path, after: Path, names: Collection[str], columns: 
     if old.find(COLUMN_ORDERS):
         orders = list(compress(items(old, COLUMN_ORDERS), is_chosen))
         assert items(new, COLUMN_ORDERS)[:-columns] == orders
+    else:
+        assert new.find(COLUMN_ORDERS) is None
     changed = (SCHEMA, ROW_GROUPS, KEY_VALUES, COLUMN_ORDERS)
     assert rest(new, *changed) == rest(old, *changed)
 

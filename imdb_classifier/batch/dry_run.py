@@ -26,7 +26,7 @@ from imdb_classifier.batch.options import ScoreOptions, Selection
 from imdb_classifier.batch.outputs.publication import EarlierRun
 from imdb_classifier.batch.outputs.rewritten_copy import ROW_GROUP_BYTES
 from imdb_classifier.batch.outputs.scored_rows import BYTES_AHEAD, CHUNKS_AHEAD
-from imdb_classifier.batch.parquet_footer.added_columns import text_bytes
+from imdb_classifier.batch.parquet_footer.added_columns import row_group_rows, text_bytes
 from imdb_classifier.errors import ImdbClassifierError
 from imdb_classifier.model.engines import EngineName
 from imdb_classifier.registry.access import CHAMPION
@@ -39,6 +39,8 @@ from imdb_classifier.text.encoding import ENCODED_BYTES
 TRIAL_SECONDS: Final = 0.3
 COPIES: Final = 2
 """Number of copies of a row in memory at a time: one as read, and one as written."""
+SCORE_BYTES: Final = 16
+"""Of a label and a probability in memory."""
 ENCODED_TIMES: Final = 8
 """How much memory the encoding of text takes, in the size of the text."""
 _STATUS: Final = Path("/proc/self/status")
@@ -167,7 +169,7 @@ def _dry_run(
         orphans=outputs.orphans(discovery, source, output, earlier),
         seconds=sum(size.text for size in sizes) / _text_bytes_a_second(scorer),
         memory_bytes=_peak_memory()
-        + COPIES * at_once * max((size.held for size in sizes), default=0)
+        + at_once * max((COPIES * size.held + size.scores for size in sizes), default=0)
         + ENCODED_TIMES
         * min(
             sum(size.text for size in sizes),
@@ -184,11 +186,13 @@ class _Size:
         text: Its text.
         piece: Text that a thread encodes at a time.
         held: Columns that are in memory at once.
+        scores: Labels and probabilities that wait until their row group is complete.
     """
 
     text: int
     piece: int
     held: int
+    scores: int
 
 
 def _forecast(found: Assessment, options: ScoreOptions) -> tuple[FileForecast, _Size | None]:
@@ -213,7 +217,8 @@ def _size(checked: CheckedInput) -> _Size:
     held = min((CHUNKS_AHEAD + 1) * chunk, BYTES_AHEAD + chunk, decoded)
     if checked.plain is not None:
         held += min(decoded, ROW_GROUP_BYTES)
-    return _Size(text, min(text, max(ENCODED_BYTES, of_text)), held)
+    scores = 0 if checked.plain else SCORE_BYTES * max(row_group_rows(checked.tree), default=0)
+    return _Size(text, min(text, max(ENCODED_BYTES, of_text)), held, scores)
 
 
 def _text_bytes_a_second(scorer: Scorer) -> float:

@@ -28,6 +28,7 @@ from imdb_classifier.errors import (
     BadDataError,
     UnreadableFileError,
     cannot_read,
+    printable,
 )
 from imdb_classifier.model.engines import EngineChoice, EngineName
 from imdb_classifier.registry.versions import Registry
@@ -193,10 +194,13 @@ def _verify(
 def _inputs(publication: Publication, source: str) -> dict[str, str]:
     """Return the locations of an input's files by the names of their outputs."""
     files = find_files(source)
-    if publication.is_single_file and len(files) == 1:
-        # A pair has no common name.
-        return dict.fromkeys(publication.files, files[0][0])
-    return {name: path for path, name in files}
+    if not publication.is_single_file:
+        return {name: path for path, name in files}
+    if len(files) > 1:
+        # One file of a folder says nothing about the others. A pair has no common name.
+        place = printable(storage_of(publication.output).absolute(publication.output))
+        files = sorted((f for f in files if place.endswith(f"/{f[1]}")), key=lambda f: len(f[1]))
+    return dict.fromkeys(publication.files, files[-1][0]) if files else {}
 
 
 class _FileCheck:

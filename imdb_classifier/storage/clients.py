@@ -12,6 +12,7 @@ from pyarrow import fs
 
 from imdb_classifier.errors import ConfigurationError
 
+_PUBLIC_CLOUD: Final = "core.windows.net"
 _RETRY_TIME: Final = timedelta(seconds=20)
 """Google's client would retry for 15 minutes, S3's for some seconds."""
 
@@ -51,15 +52,32 @@ def _google(_: str) -> fs.FileSystem:
     )
 
 
-def _azure(host: str) -> fs.FileSystem:
+def azure_host(host: str) -> str:
+    """Return the host of a storage account by its one name, whichever of its names is given.
+
+    Args:
+        host: ``ACCOUNT.dfs.core.windows.net``, ``ACCOUNT.blob.core.windows.net``, or the name of
+            the account; empty for the account that the environment names.
+
+    Raises:
+        ConfigurationError: No storage account is named.
+    """
     settings = _azure_settings()
-    account = host.partition(".")[0] or settings.get("AccountName")
+    name, _, domain = host.lower().partition(".")
+    account = name or settings.get("AccountName")
     if not account:
         raise ConfigurationError(
             "An Azure path must name its storage account.",
             "It does not, and AZURE_STORAGE_ACCOUNT is not set.",
             "Write abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/..., or set the variable.",
         )
+    suffix = domain.partition(".")[2] or settings.get("EndpointSuffix") or _PUBLIC_CLOUD
+    return f"{account}.dfs.{suffix}"
+
+
+def _azure(host: str) -> fs.FileSystem:
+    host, settings = azure_host(host), _azure_settings()
+    account = host.partition(".")[0]
     if settings.get("AccountName", account) != account:
         settings = {}  # another account's
     # Only one of them is accepted; without any, pyarrow tries a service principal, a managed
@@ -82,8 +100,8 @@ def _azure_settings() -> dict[str, str]:
 
 
 def _azure_servers(account: str, host: str, settings: Mapping[str, str]) -> dict[str, Any]:
-    """Return the servers of a storage account, where they are not those of the public cloud."""
-    domain = host.partition(".")[2].partition(".")[2] or settings.get("EndpointSuffix")
+    """Return the servers of a storage account."""
+    domain = host.partition(".dfs.")[2]
     url = urlsplit(settings.get("BlobEndpoint", ""))
     if url.netloc and not url.netloc.startswith(f"{account}."):
         # An emulator: the account is a part of the path.
@@ -91,8 +109,6 @@ def _azure_servers(account: str, host: str, settings: Mapping[str, str]) -> dict
             **dict.fromkeys(("blob_storage_authority", "dfs_storage_authority"), url.netloc),
             **dict.fromkeys(("blob_storage_scheme", "dfs_storage_scheme"), url.scheme),
         }
-    if not domain:
-        return {}
     return {f"{kind}_storage_authority": f".{kind}.{domain}" for kind in ("blob", "dfs")}
 
 

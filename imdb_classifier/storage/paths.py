@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+from hashlib import sha256
 from typing import Final, Literal
 from urllib.parse import unquote
 
 import platformdirs
 
 from imdb_classifier.errors import EXIT_USAGE, ConfigurationError, ImdbClassifierError
+from imdb_classifier.storage.clients import azure_host
 
 StrPath = str | os.PathLike[str]
 """A path on this machine; a string may also be a URI, such as ``s3://bucket/reviews``."""
@@ -25,6 +27,8 @@ _COLLAPSED_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 _URI: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _FILE_URI: Final = re.compile(r"file:(?://(?:localhost)?/|/(?!/))(.*)", re.DOTALL | re.IGNORECASE)
 _VARIABLE: Final = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)
+_NAME_BYTES: Final = 255
+"""Most file systems limit names to so many bytes."""
 _SCHEMES: Final = {
     "s3": "s3://",
     "s3a": "s3://",
@@ -101,6 +105,20 @@ def _encodable(path: str) -> str:
     return path
 
 
+def stem_of(name: str, *affixes: str) -> str:
+    """Return what stands for the name of a file in that of another file that belongs to it.
+
+    It is the name; or its SHA-256 (hexadecimal), if the other name would be too long.
+
+    Args:
+        name: The name.
+        affixes: What else is in the other name.
+    """
+    encoded = os.fsencode(name)
+    is_short = len(encoded) + len("".join(affixes)) <= _NAME_BYTES
+    return name if is_short else sha256(encoded).hexdigest()
+
+
 def is_remote(location: str) -> bool:
     """Return whether a location is in an object store."""
     return location.startswith(tuple(_SCHEMES.values()))
@@ -127,6 +145,10 @@ def _remote(name: str, scheme: str, rest: str) -> str:
             f"It is {_redacted(name)}.",
             "Remove a slash, or copy the objects to other keys.",
         )
+    if _SCHEMES[scheme] == "abfs://":
+        # One location, whichever of its names is given, so that overlaps are seen.
+        container, _, host = bucket.partition("@")
+        rest = f"{container}@{azure_host(host)}{rest.removeprefix(bucket)}"
     return _SCHEMES[scheme] + rest
 
 

@@ -21,8 +21,9 @@ from imdb_classifier.errors import UnreadableFileError
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.text.batch_profile import BatchProfile
 
-SMALL, TIMES = 40_000, 20
+FEW_ROWS, MANY_ROWS, GROUP_ROWS = 250_000, 8_000_000, 50_000
 MEBIBYTE = 1 << 20
 LONG = 300_000_000
 TIMES_A_TEXT = 9
@@ -42,11 +43,13 @@ def random_texts(rows: int, words: int) -> pa.Array:
     return pc.binary_join(pa.ListArray.from_arrays(ends, vocabulary.take(pa.array(drawn))), " ")
 
 
-def write(path: Path, rows: int) -> int:
-    """Write one row group of texts; return their size in bytes."""
-    texts = random_texts(rows, words=50)
-    pq.write_table(pa.table({"text": texts}), path, row_group_size=rows)
-    return int(texts.nbytes)
+def write(path: Path, rows: int, group_rows: int) -> None:
+    """Write rows of one word in row groups of so many."""
+    words = pa.array(["Good."]).dictionary_encode()
+    with pq.ParquetWriter(path, pa.schema([("text", words.type)])) as writer:
+        group = pa.table({"text": words.take(pa.array(np.zeros(group_rows, np.int32)))})
+        for _ in range(rows // group_rows):
+            writer.write_table(group, group_rows)
 
 
 def long_texts(path: Path, rows: int = 20_000) -> None:
@@ -90,10 +93,23 @@ def damaged_at_the_end(path: Path) -> None:
         file.write(bytes(10))
 
 
+class QuickScorer(Scorer):
+    """Gives any probability, so that millions of rows take seconds."""
+
+    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, BatchProfile]:
+        probabilities = np.random.default_rng(len(texts)).random(len(texts), np.float32)
+        return pa.array(probabilities), BatchProfile()
+
+
 def score_in_a_process(
-    bundle: str, source: str, output: str, options: ScoreOptions, memory: Connection
+    bundle: str,
+    source: str,
+    output: str,
+    options: ScoreOptions,
+    kind: type[Scorer],
+    memory: Connection,
 ) -> None:
-    with Scorer(load_bundle(bundle), threads=2) as scorer:
+    with kind(load_bundle(bundle), threads=2) as scorer:
         planned = dry_run_parquet(source, output, scorer, options).memory_bytes
         with suppress(UnreadableFileError):
             score_parquet(source, output, scorer, options)
@@ -103,13 +119,17 @@ def score_in_a_process(
 
 
 def peak_and_plan(
-    bundle: Bundle, source: Path, options: ScoreOptions | None = None
+    bundle: Bundle,
+    source: Path,
+    options: ScoreOptions | None = None,
+    kind: type[Scorer] = Scorer,
 ) -> tuple[int, int]:
     """Score a file in a process of its own, and return its peak memory and the estimate."""
     processes = multiprocessing.get_context("spawn")
     receiving, sending = processes.Pipe(duplex=False)
     output = source.with_suffix(".out.parquet")
-    arguments = (str(bundle.path), str(source), str(output), options or ScoreOptions(), sending)
+    options = options or ScoreOptions()
+    arguments = (str(bundle.path), str(source), str(output), options, kind, sending)
     process = processes.Process(target=score_in_a_process, args=arguments)
     process.start()
     sending.close()  # so that nobody waits for what a dead process will not send
@@ -126,15 +146,22 @@ def test_long_texts_take_little_memory_with_the_bundled_model(tmp_path: Path) ->
     assert 1 / 1.5 < peak / planned < 1.5
 
 
-def test_a_file_twenty_times_as_large_takes_no_more_memory(
+def test_memory_grows_with_the_largest_row_group_and_not_with_the_rows(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
-    sizes, peaks = [], []
-    for rows in (SMALL, TIMES * SMALL):
-        source = tmp_path / f"{rows}.parquet"
-        sizes.append(write(source, rows))
-        peaks.append(peak_and_plan(tiny_bundle, source)[0])
-    assert peaks[1] - peaks[0] < (sizes[1] - sizes[0]) / 4
+    found = {}
+    for rows, group_rows in (
+        (FEW_ROWS, GROUP_ROWS), (MANY_ROWS, GROUP_ROWS), (MANY_ROWS, MANY_ROWS)
+    ):  # fmt: skip
+        source = tmp_path / f"{rows}-{group_rows}.parquet"
+        write(source, rows, group_rows)
+        found[rows, group_rows] = peak_and_plan(tiny_bundle, source, kind=QuickScorer)
+    few, _ = found[FEW_ROWS, GROUP_ROWS]
+    many, planned = found[MANY_ROWS, GROUP_ROWS]
+    assert many - few < 3 * MANY_ROWS
+    assert 1 / 1.5 < many / planned < 1.25
+    many, planned = found[MANY_ROWS, MANY_ROWS]
+    assert 1 / 1.5 < many / planned < 1.25
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_rows_without_text_are_listed_with_the_reason(
 ) -> None:
     pq.write_table(pa.table({"n": range(5), "text": TEXTS}), tmp_path / "in.parquet")
     score(ScoreOptions(on_null=on_null, quarantine=True))  # type: ignore[arg-type]
-    listed = tmp_path / "_quarantine" / "out.csv"
+    listed = tmp_path / "_quarantine" / "out.parquet.csv"
     assert listed.read_text() == "file,row,reason\n" + lines("in.parquet")
     read = list(zip([*["in.parquet"] * 3], *zip(*LISTED, strict=True), strict=True))
     assert list(pd.read_csv(listed).itertuples(index=False, name=None)) == read
@@ -62,7 +62,10 @@ def test_rows_are_counted_through_the_whole_file(score: Score, tmp_path: Path) -
     texts = ["Fine."] * 5_000
     pq.write_table(pa.table({"text": [*texts, None, *texts, " "]}), tmp_path / "in.parquet")
     score(OPTIONS)
-    assert pd.read_csv(tmp_path / "_quarantine" / "out.csv")["row"].to_list() == [5_000, 10_001]
+    assert pd.read_csv(tmp_path / "_quarantine" / "out.parquet.csv")["row"].to_list() == [
+        5_000,
+        10_001,
+    ]
 
 
 def test_memory_does_not_grow_with_the_rows_that_are_listed(tmp_path: Path) -> None:
@@ -81,7 +84,7 @@ def test_bad_files_are_listed_until_they_are_mended(
     folder: Path, tmp_path: Path, scorer: Scorer
 ) -> None:
     output, source = tmp_path / "out", folder / "a.parquet"
-    listed = output / "_quarantine" / "a.csv"
+    listed = output / "_quarantine" / "a.parquet.csv"
     good = source.read_bytes()
     source.write_bytes(b"no parquet")
     assert score_parquet(folder, output, scorer, OPTIONS).exit_code == 75
@@ -104,26 +107,59 @@ def test_a_file_that_fails_keeps_its_earlier_list(score: Score, tmp_path: Path) 
 
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     score(OPTIONS)
-    before = (tmp_path / "_quarantine" / "out.csv").read_text()
+    before = (tmp_path / "_quarantine" / "out.parquet.csv").read_text()
     pq.write_table(pa.table({"text": ["Fine.", None]}), tmp_path / "in.parquet")
     with pytest.raises(KeyboardInterrupt):
         score(OPTIONS, selection=Selection("stale"), on_rows=interrupt)
     (listed,) = (tmp_path / "_quarantine").iterdir()
-    assert (listed.name, listed.read_text()) == ("out.csv", before)
+    assert (listed.name, listed.read_text()) == ("out.parquet.csv", before)
 
 
 def test_runs_of_single_files_share_no_list(folder: Path, tmp_path: Path, scorer: Scorer) -> None:
     source, output = folder / "a.parquet", tmp_path / "out"
     score_parquet(source, output / "first.parquet", scorer, OPTIONS)
-    first = (output / "_quarantine" / "first.csv").read_text()
+    first = (output / "_quarantine" / "first.parquet.csv").read_text()
     assert first == "file,row,reason\n" + lines("a.parquet")
     pq.write_table(pa.table({"text": ["Fine.", None]}), source)
     score_parquet(source, output / "second.parquet", scorer, OPTIONS)
     pq.write_table(pa.table({"text": ["Fine."]}), source)
     score_parquet(source, output / "third.parquet", scorer, OPTIONS)
     names = sorted(path.name for path in (output / "_quarantine").iterdir())
-    assert names == ["first.csv", "second.csv"]
-    assert (output / "_quarantine" / "first.csv").read_text() == first
+    assert names == ["first.parquet.csv", "second.parquet.csv"]
+    assert (output / "_quarantine" / "first.parquet.csv").read_text() == first
+
+
+def test_no_two_files_share_a_list(tmp_path: Path, scorer: Scorer) -> None:
+    names = ["a", "a.parquet", "a.pq", "x.parq", "x.parq.parquet"]
+    (tmp_path / "in").mkdir()
+    for rows, name in enumerate(names):
+        pq.write_table(pa.table({"text": ["Fine."] * rows + [None]}), tmp_path / "in" / name)
+    output, alone = tmp_path / "out", tmp_path / "alone"
+    assert score_parquet(tmp_path / "in" / "*", output, scorer, OPTIONS).exit_code == 0
+    for name in names:
+        score_parquet(tmp_path / "in" / name, alone, scorer, OPTIONS)
+    for folder in (output, alone):
+        lists = [csv.read_csv(path).to_pylist() for path in (folder / "_quarantine").iterdir()]
+        listed = sorted((row["row"], row["file"]) for (row,) in lists)
+        assert listed == list(enumerate(names))
+
+
+@pytest.mark.parametrize("length", [240, 252, 255])
+def test_names_have_up_to_255_bytes(tmp_path: Path, length: int) -> None:
+    name = "é" * ((length - 8) // 2) + "x" * (length % 2) + ".parquet"
+    assert len(name.encode()) == length
+    (tmp_path / "in").mkdir()
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in" / name)
+    with Scorer.load() as bundled:
+        for source, output in (("in", "out"), (f"in/{name}", "file"), (f"in/{name}", f"1/{name}")):
+            folder = (tmp_path / output).parent if output.startswith("1/") else tmp_path / output
+            paths = (tmp_path / source, tmp_path / output)
+            assert score_parquet(*paths, bundled, OPTIONS).files[0].status == "scored"
+            assert score_parquet(*paths, bundled, OPTIONS).files[0].status == "reused"
+            (listed,) = (folder / "_quarantine").iterdir()
+            assert listed.read_text() == "file,row,reason\n" + lines(name)
+            assert (folder / name).exists()
+            assert len(list(folder.iterdir())) == (5 if output == "out" else 3)
 
 
 def test_lists_go_with_the_outputs_that_are_pruned(
@@ -134,7 +170,7 @@ def test_lists_go_with_the_outputs_that_are_pruned(
     (folder / "day=1" / "b.parquet").unlink()
     prune = Selection(prune=True)
     assert score_parquet(folder, output, scorer, OPTIONS, selection=prune).pruned
-    assert [path.name for path in (output / "_quarantine").rglob("*.csv")] == ["a.csv"]
+    assert [path.name for path in (output / "_quarantine").rglob("*.csv")] == ["a.parquet.csv"]
 
 
 @pytest.mark.parametrize("content", ["mine\n", "", "file,row,reason,more\n"])
@@ -142,20 +178,22 @@ def test_lists_go_with_the_outputs_that_are_pruned(
 def test_lists_of_others_are_never_replaced_or_deleted(
     folder: Path, tmp_path: Path, scorer: Scorer, content: str, texts: list[str | None]
 ) -> None:
-    foreign = tmp_path / "out" / "_quarantine" / "a.csv"
+    foreign = tmp_path / "out" / "_quarantine" / "a.parquet.csv"
     foreign.parent.mkdir(parents=True)
     foreign.write_text(content)
     pq.write_table(pa.table({"text": texts}), folder / "a.parquet")
     result = score_parquet(folder, tmp_path / "out", scorer, OPTIONS)
     (failed,) = result.failed
     assert (failed.name, failed.exit_code) == ("a.parquet", 73)
-    assert "a.csv must not exist" in str(failed.error)
+    assert "a.parquet.csv must not exist" in str(failed.error)
     (folder / "a.parquet").write_bytes(b"no parquet")
     (failed,) = score_parquet(folder, tmp_path / "out", scorer, OPTIONS).failed
     assert failed.exit_code == 65
     assert "It could not be listed in _quarantine: " in str(failed.error)
     pq.write_table(pa.table({"text": texts}), folder / "a.parquet")
-    with pytest.raises(OutputExistsError, match=r"a\.csv .* imdb-classifier did not write it"):
+    with pytest.raises(
+        OutputExistsError, match=r"a\.parquet\.csv .* imdb-classifier did not write it"
+    ):
         score_parquet(folder / "a.parquet", tmp_path / "out" / "a.parquet", scorer, OPTIONS)
     assert foreign.read_text() == content
     assert not (tmp_path / "out" / "a.parquet").exists()
@@ -196,5 +234,5 @@ def test_readers_of_the_output_see_nothing_but_its_rows(
 ) -> None:
     score_parquet(folder, tmp_path / "out", scorer, OPTIONS)
     lists = sorted(path.name for path in (tmp_path / "out" / "_quarantine").rglob("*.*"))
-    assert lists == ["a.csv", "b.csv"]
+    assert lists == ["a.parquet.csv", "b.parquet.csv"]
     assert READERS[reader](str(tmp_path / "out")) == 10

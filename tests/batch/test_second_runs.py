@@ -324,7 +324,7 @@ def test_an_unreadable_input_is_no_outdated_one(tmp_path: Path, scorer: Scorer) 
         assert plan.files[1].error == result.files[1].error
         assert "must be a readable Parquet file" in str(result.files[1].error)
     score_parquet(source, output, scorer, options, selection=Selection("new,stale"))
-    assert (tmp_path / "out" / "_quarantine" / "b.csv").exists()
+    assert (tmp_path / "out" / "_quarantine" / "b.parquet.csv").exists()
 
 
 def test_a_single_file_that_fails_is_listed(tmp_path: Path, scorer: Scorer) -> None:
@@ -334,7 +334,10 @@ def test_a_single_file_that_fails_is_listed(tmp_path: Path, scorer: Scorer) -> N
             str(tmp_path / "bad.parquet"), str(tmp_path / "out.parquet"), scorer,
             ScoreOptions(quarantine=True),
         )  # fmt: skip
-    assert "must be a readable Parquet file" in (tmp_path / "_quarantine" / "out.csv").read_text()
+    assert (
+        "must be a readable Parquet file"
+        in (tmp_path / "_quarantine" / "out.parquet.csv").read_text()
+    )
 
 
 def test_whatever_is_in_the_way_of_an_output_is_foreign(tmp_path: Path, scorer: Scorer) -> None:

@@ -143,6 +143,20 @@ def test_a_single_pair_has_any_names_and_any_working_folder(
     assert verify_output("here/out", scorer).problems == ()
 
 
+def test_one_file_of_a_folder_finds_its_input(
+    output: Path, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of the same name, and scored from a folder further up.
+    pq.write_table(pa.table({"text": ["Another."]}), tmp_path / "in" / "b.parquet")
+    monkeypatch.chdir(output / "day=1")
+    for path in (output / "day=1" / "b.parquet", "b.parquet"):
+        found = verify_output(path, scorer, source=tmp_path / "in")
+        assert (found.problems, found.files, found.rows) == ((), 1, ROWS)
+    (output / "c.parquet").write_bytes((output / "a.parquet").read_bytes())
+    (problem,) = verify_output(output / "c.parquet", scorer, source=tmp_path / "in").problems
+    assert problem == Problem("c.parquet", None, "Its input is gone.")
+
+
 @pytest.mark.parametrize("on_null", ["label", "skip"])
 def test_an_input_that_was_changed_in_place(
     tmp_path: Path, scorer: Scorer, on_null: Literal["label", "skip"]

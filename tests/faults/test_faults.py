@@ -136,11 +136,13 @@ def test_a_single_file_killed_at_every_name_it_gives(source: str, tmp_path: Path
     with Scorer.load() as bundled:
         score_parquet(source, str(expected / "a.parquet"), bundled, OPTIONS)
         undisturbed = written(expected)
-        assert list(undisturbed) == ["_a.drift.json", "_quarantine/a.csv", "a.parquet"]
+        assert list(undisturbed) == [
+            "_a.parquet.drift.json", "_quarantine/a.parquet.csv", "a.parquet",
+        ]  # fmt: skip
         neighbors = [
             ".b.parquet.0011aabb.unfinished",
-            "._b.drift.json.0011aabb.unfinished",
-            "_quarantine/.b.csv.0011aabb.unfinished",
+            "._b.parquet.drift.json.0011aabb.unfinished",
+            "_quarantine/.b.parquet.csv.0011aabb.unfinished",
         ]
         kills = [(number, before) for number in (1, 2, 3) for before in (True, False)]
         for number, before in kills:

@@ -89,6 +89,11 @@ def test_a_tree_in_a_cloud(cloud: str, tmp_path: Path, scorer: Scorer) -> None:
     second = score_parquet(f"{cloud}/in/", f"{cloud}/out/", scorer, options)
     assert [file.status for file in second.files] == ["reused"] * 3
     score_parquet(f"{cloud}/in", tmp_path / "out", scorer, options)
+    bucket, host = cloud.split("//")[1].partition("@")[::2]
+    other_name = bucket if host else f"{bucket}@{ACCOUNT}.dfs.core.windows.net"
+    if not cloud.startswith("gs:"):
+        with pytest.raises(CannotWriteError, match="must lie outside the input"):
+            score_parquet(f"{cloud}/in", f"abfs://{other_name}/in/out", scorer, options)
     where = storage.absolute_location(f"{cloud}/out")
     there = storage_of(where).find(where).names
     assert there == storage_of(str(tmp_path)).find(str(tmp_path / "out")).names

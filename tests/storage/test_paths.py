@@ -33,7 +33,6 @@ def test_a_path_is_its_name(path: str) -> None:
         ("S3://Bucket/A", "s3://Bucket/A"),
         ("GS://bucket/a", "gs://bucket/a"),
         ("abfss://in@account.dfs.core.windows.net/a", "abfs://in@account.dfs.core.windows.net/a"),
-        ("abfs://in/a@b", "abfs://in/a@b"),
         ("s3://bucket/a@b/*.parquet", "s3://bucket/a@b/*.parquet"),
         ("file:///a/b%20c/*.parquet", "/a/b c/*.parquet"),
         ("file://localhost/a", "/a"),
@@ -43,6 +42,19 @@ def test_a_path_is_its_name(path: str) -> None:
 def test_uris(path: str, location: str) -> None:
     assert location_of(path) == location
     assert location_of(location) == location
+
+
+@pytest.mark.parametrize("account", ["", "@account", "@Account.blob.core.windows.net"])
+@pytest.mark.parametrize("scheme", ["abfs", "abfss"])
+def test_a_place_in_azure_has_one_location(
+    monkeypatch: pytest.MonkeyPatch, scheme: str, account: str
+) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_CONNECTION_STRING", raising=False)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "account")
+    location = "abfs://in@account.dfs.core.windows.net/a@b"
+    assert location_of(f"{scheme}://in{account}/a@b") == location_of(location) == location
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "EndpointSuffix=core.chinacloudapi.cn")
+    assert location_of("abfs://in/") == "abfs://in@account.dfs.core.chinacloudapi.cn/"
 
 
 def test_home_and_variables_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from imdb_classifier import storage
 from imdb_classifier.batch.dry_run import dry_run_parquet
+from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import storage_of
@@ -103,6 +104,23 @@ def test_a_run_with_nothing_to_do_gets_one_footer_an_input_and_one_an_output(
     requests.clear()
     dry_run_parquet(source, output, scorer)
     assert len([request for request in requests if request.key.endswith(".parquet")]) == 2 * 2 * 6
+
+
+@pytest.mark.parametrize("column", ["text", "noise"])
+def test_chosen_columns_and_the_text_are_fetched_once(
+    bucket: str, requests: list[Request], scorer: Scorer, column: str
+) -> None:
+    source, output = f"{bucket}/in", f"{bucket}/out"
+    write(source, ["a.parquet"])
+    with storage_of(source).open(f"{source}/a.parquet") as file:
+        group = pq.read_metadata(file).row_group(0)
+    text, noise = (group.column(number).total_compressed_size for number in range(2))
+    wanted = text + (noise if column == "noise" else 0)
+    requests.clear()
+    assert score_parquet(source, output, scorer, ScoreOptions(columns=[column])).exit_code == 0
+    gets = [r.answered for r in requests if r.method == "GET" and "/in/a.parquet" in r.key]
+    assert wanted <= sum(gets) <= wanted + 3 * FOOTER_BYTES
+    assert min(text, noise) > 5 * FOOTER_BYTES
 
 
 def test_scoring_gets_an_input_once(bucket: str, requests: list[Request], scorer: Scorer) -> None:

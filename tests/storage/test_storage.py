@@ -120,7 +120,7 @@ def test_an_object_that_appears_during_scoring_is_not_replaced(
     with pytest.raises(OutputExistsError, match=r"a\.parquet .* wrote it during this run"):
         score_parquet(f"{tree}/a.parquet", target, scorer, on_rows=appear)
     assert get(target) == b"mine"
-    listed = f"{bucket}/scored/_quarantine/a.csv"
+    listed = f"{bucket}/scored/_quarantine/a.parquet.csv"
     storage_of(target).delete(target)
     storage_of(listed).write_text(listed, "mine")
     options = ScoreOptions(quarantine=True)

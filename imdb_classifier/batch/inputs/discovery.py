@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from imdb_classifier.batch.inputs.delta_table import DELTA_LOG, live_files
 from imdb_classifier.batch.inputs.file_names import (
@@ -24,7 +25,10 @@ from imdb_classifier.errors import (
     printable,
 )
 from imdb_classifier.storage import SUFFIX, Kind, is_remote, matches, static_part, storage_of
-from imdb_classifier.storage.paths import StrPath, location_of
+from imdb_classifier.storage.paths import StrPath, location_of, stem_of
+
+_LIST: Final = ".csv"
+"""What follows the name of a file in that of its list in the quarantine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +172,8 @@ def _single_file(source: str, output: str) -> DiscoveredFile:
 
 def quarantine_of(folder: str, name: str) -> str:
     """Return where to list what could not be scored for an output, by its name in a folder."""
-    return os.path.join(folder, QUARANTINE, f"{name.removesuffix(SUFFIX)}.csv")
+    inner, file = os.path.split(name)
+    return os.path.join(folder, QUARANTINE, inner, f"{stem_of(file, _LIST)}{_LIST}")
 
 
 def _kind_of_output(output: str) -> Kind | None:

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from errno import EIO
+from functools import partial
 from hashlib import sha256
+from tempfile import SpooledTemporaryFile
 from typing import Any, Final, Self
 
 import pyarrow as pa
@@ -22,7 +25,7 @@ from imdb_classifier.batch.outputs.provenance import end_with_provenance
 from imdb_classifier.batch.outputs.scored_rows import ScoredRows
 from imdb_classifier.batch.parquet_footer.added_columns import add_columns, row_group_rows
 from imdb_classifier.batch.parquet_footer.compact_protocol import Struct
-from imdb_classifier.batch.parquet_footer.file_footer import MAGIC, FileFooter
+from imdb_classifier.batch.parquet_footer.file_footer import MAGIC, FileFooter, end_of_file
 from imdb_classifier.batch.parquet_footer.moved_columns import move_columns
 from imdb_classifier.batch.parquet_footer.selected_columns import select_columns
 from imdb_classifier.errors import UnreadableFileError
@@ -35,7 +38,8 @@ WRITER_OPTIONS: Final[Mapping[str, Any]] = {
     "write_page_index": True,
     "store_schema": False,
 }
-_COPY_BYTES: Final = 1 << 22
+_PIECE_BYTES: Final = 1 << 22
+"""Bytes that are copied at a time, and of new columns that are kept in memory: 4 MiB."""
 
 
 class AppendedCopy:
@@ -47,6 +51,9 @@ class AppendedCopy:
         checked: The input, too.
         fields: The new columns: labels and probabilities.
         columns: Columns to copy; None for all.
+
+    Attributes:
+        copied: The footer of what was copied, which the copy ends with as yet.
 
     Raises:
         UnreadableFileError: The input cannot be read.
@@ -67,30 +74,37 @@ class AppendedCopy:
         self._groups_written = 0
         self._waiting: list[pa.RecordBatch] = []
         self._rows_waiting = 0
-        self._sink = pa.OSFile(os.fsencode(path), "wb")
-        try:
+        with ExitStack() as opened:
+            self._sink = opened.enter_context(pa.OSFile(os.fsencode(path), "wb"))
             copied = sha256()
             for piece in copied_bytes(source, checked.footer, self._tree, columns):
                 copied.update(piece)
                 self._sink.write(piece)
             self._copied_bytes, self._input_sha256 = self._sink.tell(), copied.hexdigest()
-            # In memory, since pyarrow cannot append to a file: about 4 bytes a row.
-            self._added = pa.BufferOutputStream()
+            self.copied = checked.footer
+            if columns is not None:
+                end = end_of_file(self._tree)
+                size = self._copied_bytes + len(end)
+                self.copied = FileFooter(checked.footer.name, size, end)
+            # A file of its own, since pyarrow cannot append to one: about 4 bytes a row.
+            self._added = opened.enter_context(
+                SpooledTemporaryFile(_PIECE_BYTES, dir=os.path.dirname(path), prefix=".")
+            )
             self._writer = pq.ParquetWriter(
                 self._added,
                 self._schema,
                 use_dictionary=[self._schema.names[0]],
                 **WRITER_OPTIONS,
             )
-        except BaseException:
-            self._sink.close()
-            raise
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._sink.close()
+        # Of a copy that is given up, pyarrow would write the end all the same.
+        self._writer.is_open = False
+        self._opened.close()
 
     def write(self, rows: ScoredRows) -> None:
         """Add the scores of the next rows."""
@@ -111,22 +125,20 @@ class AppendedCopy:
         """
         self._write_groups()
         self._writer.close()
-        added = self._added.getvalue().to_pybytes()
-        tree = FileFooter.of(pa.BufferReader(added), "the new columns").tree()
-        columns = b"".join(
-            move_columns(
-                lambda begin, size: iter([added[begin : begin + size]]), tree, self._copied_bytes
-            )
-        )
+        with pa.PythonFile(self._added, "r") as added:
+            tree = FileFooter.of(added, "the new columns").tree()
+            digest = sha256()
+            for piece in move_columns(partial(_pieces, added), tree, self._copied_bytes):
+                digest.update(piece)
+                self._sink.write(piece)
         add_columns(self._tree, tree, list(self._schema))
         complete = {
             **provenance,
             "copied_bytes": self._copied_bytes,
-            "data_bytes": self._copied_bytes + len(columns),
+            "data_bytes": self._sink.tell(),
             "input_sha256": self._input_sha256,
-            "added_sha256": sha256(columns).hexdigest(),
+            "added_sha256": digest.hexdigest(),
         }
-        self._sink.write(columns)
         self._sink.write(end_with_provenance(self._tree, complete))
         self._sink.close()
         return complete
@@ -169,14 +181,7 @@ def copied_bytes(
     def read(begin: int, size: int) -> Iterator[bytes]:
         if begin < 0 or size < 0 or begin + size > footer.begins_at:
             raise UnreadableFileError(footer.name, "a column lies outside of the file")
-        source.seek(begin)
-        while size:
-            piece = source.read(min(size, _COPY_BYTES))
-            if not piece:
-                raise OSError(EIO, "it became shorter, or its connection broke")
-            yield piece
-            size -= len(piece)
-            del piece  # before the next one is read
+        return _pieces(source, begin, size)
 
     with readable(footer.name):
         if columns is None:
@@ -185,3 +190,15 @@ def copied_bytes(
             select_columns(tree, columns)
             yield MAGIC
             yield from move_columns(read, tree, len(MAGIC))
+
+
+def _pieces(source: pa.NativeFile, begin: int, size: int) -> Iterator[bytes]:
+    """Yield bytes of a file, from an offset on, so many of them."""
+    source.seek(begin)
+    while size:
+        piece = source.read(min(size, _PIECE_BYTES))
+        if not piece:
+            raise OSError(EIO, "it became shorter, or its connection broke")
+        yield piece
+        size -= len(piece)
+        del piece  # before the next one is read

@@ -9,10 +9,12 @@ from typing import Final
 from imdb_classifier.batch.outputs.provenance import has_keys, state_of_own
 from imdb_classifier.errors import cannot_write
 from imdb_classifier.monitoring.drift import Drift
-from imdb_classifier.storage import ABSENT, SUFFIX, State, storage_of
+from imdb_classifier.storage import ABSENT, State, storage_of
 from imdb_classifier.storage.files import to_json
+from imdb_classifier.storage.paths import stem_of
 
 DRIFT_FILE: Final = "_DRIFT.json"
+_REPORT: Final = ".drift.json"
 _KEYS: Final = ("schema_version", "rows", *(field.name for field in fields(Drift)))
 
 
@@ -26,7 +28,7 @@ def drift_file(output: str, is_folder: bool) -> str:
     if is_folder:
         return os.path.join(output, DRIFT_FILE)
     folder, name = os.path.split(output)
-    return os.path.join(folder, f"_{name.removesuffix(SUFFIX)}.drift.json")
+    return os.path.join(folder, f"_{stem_of(name, '_', _REPORT)}{_REPORT}")
 
 
 def state_of_report(path: str) -> State:

@@ -186,7 +186,7 @@ def _copy_of(
     """The rows of an input, and the copy that they are written to."""
     fields = scored_fields(options.prefix)
     copy: AppendedCopy | RewrittenCopy
-    metadata = None
+    footer, metadata = checked.footer, None
     with ExitStack() as opened:
         if checked.plain is not None:
             with readable(source):
@@ -201,9 +201,12 @@ def _copy_of(
             copy = opened.enter_context(
                 AppendedCopy(unfinished, stream, checked, fields, options.columns)
             )
-            # Where all columns are copied, what is scored are the very bytes that the output holds.
-            path = unfinished if options.columns is None else source
-        yield opened.enter_context(open_rows(path, checked.footer, metadata)), copy
+            if options.columns is None or checked.path[0] in options.columns:
+                # The text is read once: what is scored are the very bytes that the output holds.
+                path, footer = unfinished, copy.copied
+            else:
+                path = source
+        yield opened.enter_context(open_rows(path, footer, metadata)), copy
 
 
 class _Tally:

@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -18,14 +17,12 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from imdb_classifier.errors import OutputInUseError
+from imdb_classifier.storage.paths import stem_of
 
 _LOCK: Final = ".imdb_classifier.lock"
 """The name of a folder's lock, which lies in it, and the end of that of a file, beside it."""
 
 _UNFINISHED: Final = re.compile(r"\.(.+)\.[0-9a-f]{8}\.unfinished", re.DOTALL)
-
-_LONGEST_STEM: Final = 255 - len(f".{_LOCK}")
-"""In bytes. Most file systems limit names to 255 bytes; those of temporary files are shorter."""
 
 _ATTEMPTS: Final = 100
 
@@ -159,9 +156,9 @@ def _locked_by(folder: str, lock: str) -> str:
 
 
 def _stem(name: str) -> str:
-    """Return what stands for a file's name in those of its temporary file and its lock."""
-    encoded = os.fsencode(name)
-    return name if len(encoded) <= _LONGEST_STEM else sha256(encoded).hexdigest()
+    """Return what stands for a file's name in those of its lock and of its temporary files."""
+    # Those of temporary files are shorter.
+    return stem_of(name, ".", _LOCK)
 
 
 def _leftovers_of(files: Iterable[str]) -> Iterator[str]:

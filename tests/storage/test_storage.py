@@ -124,7 +124,9 @@ def test_an_object_that_appears_during_scoring_is_not_replaced(
     storage_of(target).delete(target)
     storage_of(listed).write_text(listed, "mine")
     options = ScoreOptions(quarantine=True)
-    with pytest.raises(OutputExistsError, match=r"a\.csv .* imdb-classifier did not write it"):
+    with pytest.raises(
+        OutputExistsError, match=r"a\.parquet\.csv .* imdb-classifier did not write it"
+    ):
         score_parquet(f"{tree}/a.parquet", target, scorer, options)
     assert get(listed) == b"mine"
     storage_of(listed).delete(listed)

@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from docs.licenses import needed
 
 CHECKOUT = Path(__file__).parents[1]
-NAME = "imdb-classifier"
 PROGRAM = """\
 #!/usr/bin/env python
 import sys
@@ -27,12 +23,17 @@ if __name__ == "__main__":
 WITHOUT_INDEX = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
 
 
+def build(target: str, folder: Path, source: Path = CHECKOUT) -> Path:
+    """Build a ``wheel`` or ``sdist`` of the checkout, or of another folder; returns its path."""
+    command = ["hatchling", "build", "--target", target, "--directory", str(folder)]
+    subprocess.run([sys.executable, "-m", *command], cwd=source, check=True)
+    (built,) = folder.glob("*.whl" if target == "wheel" else "*.tar.gz")
+    return built
+
+
 def build_wheel(folder: Path) -> Path:
     """Build the checkout's wheel; returns its path."""
-    build = ["hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run([sys.executable, "-m", *build], cwd=CHECKOUT, check=True)
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+    return build("wheel", folder)
 
 
 def link_requirements(folder: Path, *requirements: str) -> dict[str, str]:
@@ -48,7 +49,7 @@ def link_requirements(folder: Path, *requirements: str) -> dict[str, str]:
     packages, programs = folder / "packages", folder / "programs"
     packages.mkdir(parents=True)
     programs.mkdir()
-    for found in _needed([Requirement(text) for text in requirements]):
+    for found in needed(*requirements):
         for top in {file.parts[0] for file in found.files or []} - {"..", "__pycache__"}:
             link = packages / top
             if not link.is_symlink():
@@ -63,22 +64,3 @@ def link_requirements(folder: Path, *requirements: str) -> dict[str, str]:
             [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
         ),
     }
-
-
-def _needed(requirements: list[Requirement]) -> Iterator[Distribution]:
-    """The distributions that fulfill requirements, each once, except the package itself."""
-    seen: set[tuple[str, str]] = set()
-    while requirements:
-        requirement = requirements.pop()
-        found = distribution(requirement.name)
-        name = canonicalize_name(requirement.name)
-        if name != NAME and not any(before == name for before, _ in seen):
-            yield found
-        for extra in {"", *requirement.extras}:
-            if (name, extra) in seen:
-                continue
-            seen.add((name, extra))
-            for text in found.requires or []:
-                needed = Requirement(text)
-                if needed.marker is None or needed.marker.evaluate({"extra": extra}):
-                    requirements.append(needed)

@@ -12,6 +12,7 @@ import tomllib
 import pandas as pd
 import pytest
 
+from docs import licenses
 from imdb_classifier import errors, score_dataframe
 from tests.docs.conftest import CHECKOUT, OUTSIDE, PAGES
 from tests.docs.test_site import ALL_COMMANDS
@@ -125,6 +126,11 @@ def test_the_readme_names_the_measured_figures() -> None:
     readme = read("README.md")
     assert set(re.findall(r"([\d.]+) %", readme)) == {f"{accuracy:.1f}"}
     assert set(re.findall(r"([\d,]+) reviews per second", readme)) == {f"{rate:,}"}
+
+
+def test_the_licenses_are_those_of_the_installed_packages() -> None:
+    # To update the page: python -m docs.licenses > docs/reference/licenses.md
+    assert read("docs/reference/licenses.md") == licenses.page()
 
 
 def test_the_readme_is_short() -> None:

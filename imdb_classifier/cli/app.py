@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 
 from imdb_classifier.cli.commands.batch_commands import plan, score, verify
 from imdb_classifier.cli.commands.data_commands import data_app
+from imdb_classifier.cli.commands.doctor_command import doctor
 from imdb_classifier.cli.commands.model_commands import models_app
 from imdb_classifier.cli.commands.server_commands import automate, serve, undeploy
 from imdb_classifier.cli.commands.training_commands import evaluate, train
@@ -47,7 +48,7 @@ class _FromInputToOutput(TyperCommand):
         return extra
 
 
-for command in (train, evaluate, score, plan, verify, serve, automate, undeploy):
+for command in (train, evaluate, score, plan, verify, doctor, serve, automate, undeploy):
     app.command(cls=_FromInputToOutput if command in (score, plan) else None)(command)
 app.add_typer(models_app, name="models")
 app.add_typer(data_app, name="data")

@@ -14,6 +14,12 @@ from imdb_classifier.errors import ConfigurationError, UnavailableError, first_l
 from imdb_classifier.tasks.artifacts import CALL_RETRIES
 
 
+def server_address() -> str | None:
+    """Return the address of the configured Prefect server; None if there is none."""
+    address: str | None = PREFECT_API_URL.value()
+    return address
+
+
 @contextmanager
 def prefect_server() -> Iterator[SyncPrefectClient]:
     """Provide a client of the configured server.
@@ -22,7 +28,7 @@ def prefect_server() -> Iterator[SyncPrefectClient]:
         ConfigurationError: No server is configured.
         UnavailableError: The server does not answer, or refuses a request.
     """
-    address = PREFECT_API_URL.value()
+    address = server_address()
     if address is None:
         # Prefect would start a temporary server.
         raise ConfigurationError(

@@ -14,17 +14,19 @@ from imdb_classifier.pipeline.outcomes import (
     ResolvedModel,
     RollbackOutcome,
 )
+from imdb_classifier.storage.paths import NO_HOME as _NO_HOME
+from imdb_classifier.storage.paths import home_expanded as _home_expanded
 
-try:
-    import prefect as _prefect  # noqa: F401
-except ModuleNotFoundError as error:
-    raise MissingExtraError("A Prefect task", error.name or "prefect", "flows") from error
-except RuntimeError as error:  # from pathlib
+if _home_expanded("~") == _NO_HOME:
     raise ConfigurationError(
         "Prefect needs a home directory.",
         "None is known: HOME is not set, and the user has no name.",
         "Set HOME to a folder that can be written.",
-    ) from error
+    )
+try:
+    import prefect as _prefect  # noqa: F401
+except ModuleNotFoundError as error:
+    raise MissingExtraError("A Prefect task", error.name or "prefect", "flows") from error
 
 from imdb_classifier.tasks.calls import call_flow
 from imdb_classifier.tasks.events import name_run

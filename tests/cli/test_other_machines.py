@@ -83,10 +83,11 @@ def test_a_stranger_without_a_home_and_utf8(tmp_path: Path) -> None:
         f"evaluate {data} --output report",
         f"train --recipe tiny {data}",
         f"train --recipe tiny {data} --registry ~/models",
+        "doctor out --json",
         **ASCII,
         TMPDIR=str(tmp_path),
     )
-    assert ran.codes == [0, 0, 0, 0, 0, 73, 73], ran.messages
+    assert ran.codes == [0, 0, 0, 0, 0, 73, 73, 0], ran.messages
     assert [file["status"] for file in ran.json(0)["files"]] == ["scored"]
     assert ran.json(0)["files"][0]["name"] == "é.parquet"
     assert "\\xe9.parquet" in ran.outputs[1]
@@ -100,6 +101,8 @@ def test_a_stranger_without_a_home_and_utf8(tmp_path: Path) -> None:
         assert "The registry must be writable" in error
         assert f"{NO_HOME}/" in error
         assert "IMDB_CLASSIFIER_REGISTRY" in error
+    statuses = {found["check"]: found["status"] for found in ran.json(7)["findings"]}
+    assert (statuses["registry"], statuses["output"]) == ("ok", "ok")
     assert not (tmp_path / "~").exists()
     assert "Traceback" not in ran.messages
 
@@ -114,10 +117,14 @@ def test_an_llvmlite_that_is_broken_is_named_once(tmp_path: Path) -> None:
         "score in.parquet out.parquet --json",
         "score in.parquet other.parquet --engine compiled --json",
         "score in.parquet third.parquet --engine onnx --json",
+        "doctor --json",
         PYTHONPATH=str(tmp_path / "broken"),
     )
-    assert ran.codes == [0, 78, 0]
+    assert ran.codes == [0, 78, 0, 78]
     assert (ran.json(0)["engines"], ran.json(2)["engines"]) == (["onnx"], ["onnx"])
     assert ran.messages.count(f"because llvmlite fails (OSError: {reason})") == 1
     assert f"fails with OSError: {reason}" in ran.json(1)["error"]
     assert not (tmp_path / "other.parquet").exists()
+    (fault,) = [found for found in ran.json(3)["findings"] if found["status"] == "fault"]
+    assert (fault["check"], fault["exit_code"]) == ("engine", 78)
+    assert "pip install --upgrade imdb-classifier llvmlite" in fault["message"]

@@ -13,8 +13,7 @@ from imdb_classifier.cli.commands.shared_options import (
     RegistryOption,
 )
 from imdb_classifier.cli.console import err, show, table, with_options
-from imdb_classifier.registry.versions import CHAMPION, Registry
-from imdb_classifier.storage.paths import location_of
+from imdb_classifier.registry.access import CHAMPION
 
 
 def doctor(
@@ -35,9 +34,11 @@ def doctor(
     """
     from imdb_classifier.diagnosis.checks import all_checks
     from imdb_classifier.diagnosis.checkup import Diagnosis, Finding
+    from imdb_classifier.registry.versions import Registry
+    from imdb_classifier.storage.paths import location_of
 
     checks = all_checks(location_of(output), model, Registry.at(registry), engine)
-    with err.status("checking"):
+    with err.console.status("checking"):
         diagnosis = Diagnosis(tuple(Finding.of(*named) for named in checks.items()))
     faults = sum(found.status == "fault" for found in diagnosis.findings)
     shown = table("Faults found" if faults else "No faults found", "check", "status", "found")

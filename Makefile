@@ -1,5 +1,7 @@
 # Needs Python 3.11 to 3.13 (choose one with PYTHON=...); everything else is installed into .venv.
 PYTHON ?= python3
+# What `make test-pythons` runs on, besides PYTHON.
+PYTHONS ?= 3.11 3.12 3.13
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
@@ -103,7 +105,7 @@ test-prefect: .venv-prefect/installed
 # The Pythons other than that of $(VENV). pyenv's interpreters come first on PATH, because its shims
 # run only where their version is selected.
 test-pythons: $(VENV)/installed-dev
-	@for version in 3.11 3.12 3.13; do \
+	@for version in $(PYTHONS); do \
 	  [ ! -e $(BIN)/python$$version ] || continue; \
 	  if python=$$(PATH="$$(printf '%s:' $${PYENV_ROOT:-$$HOME/.pyenv}/versions/*/bin)$$PATH" \
 	      $(BIN)/uv python find --system --no-python-downloads $$version 2>/dev/null); then \

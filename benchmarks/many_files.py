@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 
+from benchmarks.command import run_command
 from benchmarks.conditions import conditions
 from benchmarks.table import markdown_table, progress
 from imdb_classifier.registry.access import REGISTRY_VARIABLE
@@ -51,7 +50,7 @@ def measure(files: int, folder: Path) -> list[dict[str, Any]]:
     source, target = folder / "in", folder / "out"
     names = _write(source, files)
     scored = folder / "scored.parquet"
-    _command("score", str(source / names[0]), str(scored))
+    run_command("score", str(source / names[0]), str(scored))
     content = scored.read_bytes()
     bare = {
         "first run": lambda: _bare_first_run(source, folder / "bare", names, content),
@@ -67,7 +66,7 @@ def measure(files: int, folder: Path) -> list[dict[str, Any]]:
     }
     found = []
     for step, command in commands.items():
-        seconds, memory = _command(*command)
+        seconds, memory = run_command(*command)
         least = _seconds(bare[step])
         found.append(
             {
@@ -109,18 +108,6 @@ def _write(folder: Path, files: int) -> list[str]:
     for name in names:
         (folder / name).write_bytes(content)
     return names
-
-
-def _command(*arguments: str) -> tuple[float, int]:
-    """Run a command; return its seconds and its peak resident bytes."""
-    command = [sys.executable, "-m", "imdb_classifier", *arguments]
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    if os.waitstatus_to_exitcode(status):
-        raise SystemExit(f"{arguments[0]} failed: {os.waitstatus_to_exitcode(status)}")
-    return seconds, usage.ru_maxrss * 1024
 
 
 def _seconds(work: Callable[[], None]) -> float:

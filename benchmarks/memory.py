@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
+from benchmarks.command import run_command
 from benchmarks.reviews import write_reviews
 from benchmarks.table import progress
-
-# What wait4 gives begins with the peak of the process that this one was started from.
-_SCORE = """
-import re
-from pathlib import Path
-from imdb_classifier.cli import main
-try:
-    main()
-finally:
-    print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-"""
 
 
 def measure(sizes: tuple[int, ...]) -> list[dict[str, float]]:
@@ -30,7 +17,8 @@ def measure(sizes: tuple[int, ...]) -> list[dict[str, float]]:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "reviews.parquet"
             write_reviews(source, rows)
-            seconds, peak = score_in_a_process(source, Path(folder) / "scored.parquet")
+            target = Path(folder) / "scored.parquet"
+            seconds, peak = run_command("score", str(source), str(target), "--json")
             found.append(
                 {
                     "rows": rows,
@@ -42,12 +30,3 @@ def measure(sizes: tuple[int, ...]) -> list[dict[str, float]]:
             )
             progress(**found[-1])
     return found
-
-
-def score_in_a_process(source: Path, target: Path) -> tuple[float, int]:
-    """Score a file; return wall-clock seconds and peak resident bytes, as Linux has them."""
-    command = [sys.executable, "-c", _SCORE, "score", str(source), str(target), "--json"]
-    started = time.perf_counter()
-    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    seconds = time.perf_counter() - started
-    return seconds, int(process.stdout.splitlines()[-1]) * 1024

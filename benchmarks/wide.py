@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.memory import score_in_a_process
+from benchmarks.command import run_command
 from benchmarks.reviews import reviews
 from benchmarks.table import progress
 from imdb_classifier.batch.run import score_parquet
@@ -61,7 +61,7 @@ def measure(rounds: int, wide_rows: int = 10_000) -> dict[str, Any]:
         medians = {name: median(values[1:]) for name, values in seconds.items()}
         peaks = {}
         for name, source in sources.items():
-            peaks[name] = score_in_a_process(source, target)[1]
+            peaks[name] = run_command("score", str(source), str(target), "--json")[1]
             target.unlink()
         return {
             "tables": [

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from imdb_classifier.config import NO_REGULARIZATION, PRODUCTION, RECIPES, SEED, TINY, Recipe
+from imdb_classifier.model.keras_backend import import_keras
 from imdb_classifier.model.network import build_network, build_student, join
 from imdb_classifier.model.weights import NGRAM_WEIGHTS_LAYER, NetworkWeights
 
@@ -101,6 +102,7 @@ def fresh_student(recipe: Recipe, seed: int) -> list[NDArray[np.float32]]:
 def test_fresh_weights_depend_on_the_seed_alone(
     fresh: Callable[[Recipe, int], list[NDArray[np.float32]]], recipe: Recipe
 ) -> None:
+    import_keras()  # which draws a number when it is imported
     random.seed(1)
     before = random.getstate()
     weights = fresh(recipe, 1)

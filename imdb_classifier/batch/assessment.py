@@ -109,24 +109,29 @@ class ExistingOutputs:
     def orphans(
         self, discovery: Discovery, source: str, output: str, earlier: EarlierRun
     ) -> tuple[str, ...]:
-        """Return the names of outputs whose input no longer exists, sorted.
+        """Return the outputs whose input no longer exists, sorted: paths relative to the folder.
+
+        What is ignored in the input, such as a folder that cannot be read, still exists.
 
         Args:
             discovery: What the input consists of.
             source: The input.
             output: The folder.
-            earlier: The run that completed the folder. Outputs of another input have no input
-                here, and are no orphans.
+            earlier: What the folder says about earlier runs. Outputs of another input have no
+                input here, and are no orphans.
         """
-        if earlier.source != printable(storage_of(source).absolute(source)):
+        if not earlier.scored(source):
             return ()
         names = {printable(name): name for name in self.names}
         gone = earlier.names - {file.name for file in discovery.files}
-        there = sorted(names[name] for name in gone if name in names)
-        # Another program may have written a file of that name since.
-        return tuple(
-            name for name in there if read_provenance(os.path.join(output, name)) is not None
+        ignored = {file.name for file in discovery.ignored}
+        there = sorted(
+            names[name] for name in gone if name in names and ignored.isdisjoint(_and_folders(name))
         )
+        with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="orphans") as pool:
+            found = pool.map(read_provenance, (os.path.join(output, name) for name in there))
+            # Another program may have written a file of that name since.
+            return tuple(name for name, said in zip(there, found, strict=True) if said is not None)
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,12 @@ class Assessor:
             "refuse": "failing", "skip": "outdated", "replace": "stale"
         }  # fmt: skip
         return verdicts[self.selection.stale]
+
+
+def _and_folders(name: str) -> list[str]:
+    """Return a relative path, and those of the folders around it."""
+    parts = name.split("/")
+    return ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
 
 def _footer_of(path: str) -> tuple[FileFooter | None, int, ImdbClassifierError | None]:

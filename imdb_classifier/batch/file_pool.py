@@ -74,6 +74,7 @@ def score_files(
             output=printable(file.file.target) if file.replaces else None,
             error=message,
             exit_code=error.exit_code,
+            may_pass=error.may_pass,
         )
 
     def score(file: FileToScore) -> FileResult:

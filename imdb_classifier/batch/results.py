@@ -9,11 +9,8 @@ from typing import Any, Final, Literal, Self
 from imdb_classifier.batch.inputs.file_names import IgnoredFile, ignored_summary
 from imdb_classifier.errors import (
     EXIT_BAD_DATA,
-    EXIT_CANNOT_WRITE,
     EXIT_DONE,
-    EXIT_NO_INPUT,
     EXIT_PARTIAL,
-    EXIT_UNAVAILABLE,
     counted,
     listed,
 )
@@ -30,7 +27,7 @@ STATUSES: Final[tuple[FileStatus, ...]] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileResult:
     """What happened to one file.
 
@@ -50,6 +47,7 @@ class FileResult:
             date, else None.
         error: Why it failed, else None.
         exit_code: The exit code for the error, else 0.
+        may_pass: Whether a retry may help, because a system or a server is at fault.
     """
 
     name: str
@@ -63,6 +61,7 @@ class FileResult:
     footer_digest: str | None = None
     error: str | None = None
     exit_code: int = 0
+    may_pass: bool = False
 
     @property
     def is_finished(self) -> bool:
@@ -70,15 +69,9 @@ class FileResult:
         return self.status in ("scored", "reused")
 
     @property
-    def may_pass(self) -> bool:
-        """Whether a system or a server is at fault, so that a retry may help."""
-        return self.exit_code in (EXIT_UNAVAILABLE, EXIT_CANNOT_WRITE)
-
-    @property
     def is_bad(self) -> bool:
         """Whether its data is at fault, and no older output could be taken for its own."""
-        is_data = self.exit_code in (EXIT_BAD_DATA, EXIT_NO_INPUT)
-        return self.status == "failed" and is_data and self.output is None
+        return self.exit_code == EXIT_BAD_DATA and self.output is None
 
 
 @dataclass(frozen=True)
@@ -123,9 +116,11 @@ class RunResult:
         ignored: Files of the input folder that might be data and were not scored.
         orphans: Outputs without an input, by name: left over from inputs that no longer exist.
         pruned: Those of them that the run deleted.
-        is_complete: Whether all outputs are up to date, so that the folder is declared complete.
-            Files without an output may be missing if they are bad and accepted or, in a folder that
-            was complete before, if the selection leaves them out.
+        is_complete: Whether all outputs are up to date. Files without an output may be missing if
+            they are bad and accepted or, in a folder that was complete before, if the selection
+            leaves them out.
+        is_marked: Whether a folder is marked as complete, which one without changes stays although
+            outputs are outdated; true for a single file.
         accept_bad_files: Number of bad files that are no failure, see `Limits`.
         drift: How far the rows that this run scored are from the model's reference; None if it
             scored none or the model has no reference.
@@ -139,6 +134,7 @@ class RunResult:
     orphans: tuple[str, ...] = ()
     pruned: tuple[str, ...] = ()
     is_complete: bool = False
+    is_marked: bool = False
     accept_bad_files: int = 0
     drift: Drift | None = None
     output_drift: Drift | None = None
@@ -195,7 +191,7 @@ class RunResult:
                 f"{kept} kept although outdated (model, input or options changed). Re-score with "
                 "`only=new,stale`."
             )
-        if not self.is_complete and self.exit_code == EXIT_DONE and len(self.files) > 1:
+        if not self.is_marked and self.exit_code == EXIT_DONE:
             notes.append("The output is not marked as complete.")
         if self.ignored:
             notes.append(f"{ignored_summary(self.ignored)}.")
@@ -203,11 +199,7 @@ class RunResult:
             pruned = counted(len(self.pruned), "output")
             notes.append(f"{pruned} without an input deleted: {listed(self.pruned)}.")
         elif self.orphans:
-            orphans = counted(len(self.orphans), "output")
-            notes.append(
-                f"{orphans} without an input: {listed(self.orphans)}. Delete with `prune`, or "
-                "restore the input."
-            )
+            notes.append(orphans_note(self.orphans))
         return notes
 
     def totals(self) -> dict[str, int]:
@@ -229,6 +221,8 @@ class RunResult:
             "model_id": self.model_id,
             "engines": list(self.engines),
             "totals": self.totals(),
+            "is_complete": self.is_complete,
+            "accept_bad_files": self.accept_bad_files,
             "files": [asdict(file) for file in self.files],
             "ignored": [asdict(file) for file in self.ignored],
             "orphans": list(self.orphans),
@@ -236,3 +230,11 @@ class RunResult:
             "drift": self.drift and self.drift.to_dict(),
             "output_drift": self.output_drift and self.output_drift.to_dict(),
         }
+
+
+def orphans_note(orphans: Sequence[str]) -> str:
+    """Return a sentence about outputs whose input no longer exists, by their names."""
+    return (
+        f"{counted(len(orphans), 'output')} without an input: {listed(orphans)}. Delete with "
+        "`prune`, or restore the input."
+    )

@@ -16,6 +16,7 @@ from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
 from imdb_classifier.batch.outputs.drift_report import drift_file, write_drift
 from imdb_classifier.batch.outputs.publication import (
     EarlierRun,
+    announce,
     prune,
     publish,
     unpublish,
@@ -48,7 +49,7 @@ class BatchRun:
         assessed: For each file, its result if the run does not score it; else what to score.
         reused: What the texts in up-to-date outputs look like.
         earlier: What the output says about an earlier run.
-        orphans: Outputs without an input, by name.
+        orphans: Outputs without an input: paths relative to the folder.
         options: Columns, and rows without text.
         selection: Which files are scored, and which outputs are deleted.
         limits: When to stop early, and when the run is complete although files are bad.
@@ -121,6 +122,7 @@ class BatchRun:
                 if not run.is_single_file:
                     unpublish(output)
                     unpublish_within(output, outputs.names)
+                    announce(output, source, (file.name for file in discovery.files), earlier)
                 unpublish_around(run.target)
             yield run
 
@@ -177,18 +179,22 @@ class BatchRun:
             bundle.model_id,
             tuple(next(scored) if isinstance(f, FileToScore) else f for f in self.assessed),
             ignored=self.discovery.ignored,
-            orphans=self.orphans,
+            orphans=tuple(map(printable, self.orphans)),
             accept_bad_files=self.limits.accept_bad_files,
             drift=self._drift(bundle, profile) if profile.rows else None,
             engines=tuple(sorted({unit.engine for unit in units})),
         )
         if self.selection.prune:
-            result = replace(result, pruned=prune(self.output, self.orphans))
+            prune(self.output, self.orphans)
+            result = replace(result, pruned=result.orphans)
         if not self._completes(result):
             is_kept = self.has_nothing_to_do and self.earlier.is_complete
-            return replace(result, is_complete=is_kept)
+            return replace(result, is_marked=is_kept or self.is_single_file)
         result = replace(
-            result, is_complete=True, output_drift=self._drift(bundle, self.reused + profile)
+            result,
+            is_complete=True,
+            is_marked=True,
+            output_drift=self._drift(bundle, self.reused + profile),
         )
         write_drift(drift_file(self.target, not self.is_single_file), result.output_drift)
         if not self.is_single_file:
@@ -239,6 +245,7 @@ def _assess(
                     output=printable(file.target),
                     error=str(found.error),
                     exit_code=found.error.exit_code,
+                    may_pass=found.error.may_pass,
                 ),
                 None,
             )

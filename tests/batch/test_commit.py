@@ -21,10 +21,10 @@ from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.results import FileResult
 from imdb_classifier.batch.units import FileToScore
 from imdb_classifier.errors import (
-    BadDataError,
     CannotWriteError,
     NoInputError,
     OutputExistsError,
+    UnavailableError,
     UnreadableFileError,
 )
 from imdb_classifier.model.bundle import load_bundle
@@ -237,28 +237,32 @@ def test_an_input_that_is_gone(score: Score) -> None:
 
 def test_an_input_that_changes_is_not_committed(score: Score, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
-    with pytest.raises(BadDataError, match="must not change while it is scored"):
+    with pytest.raises(UnavailableError, match="must not change while it is scored"):
         score(on_rows=lambda rows: os.utime(tmp_path / "in.parquet", (1, 1)))
-    with pytest.raises(BadDataError, match="must not change while it is scored"):
+    with pytest.raises(UnavailableError, match="must not change while it is scored"):
         score(on_rows=lambda rows: (tmp_path / "in.parquet").unlink())
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("content", ["new", "unfinished"])
 def test_an_input_that_changes_once_its_footer_is_read_is_not_committed(
-    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    score: Score, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     read = FileFooter.read
 
     def read_then_change(path: str) -> FileFooter:
         footer = read(path)
-        pq.write_table(pa.table({"text": ["new"] * 100}), path)
+        if content == "new":
+            pq.write_table(pa.table({"text": ["new"] * 100}), path)
+        else:
+            Path(path).write_bytes(b"PAR1" + bytes(footer.file_bytes))
         return footer
 
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     monkeypatch.setattr(
         "imdb_classifier.batch.outputs.scored_file.FileFooter.read", read_then_change
     )
-    with pytest.raises(BadDataError, match="must not change while it is scored"):
+    with pytest.raises(UnavailableError, match="must not change while it is scored"):
         score()
     assert leftovers(tmp_path) == []
 

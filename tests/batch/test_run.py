@@ -87,7 +87,9 @@ def test_one_bad_file_does_not_stop_the_others(tree: Path, tmp_path: Path, score
     ]
     assert "must be a readable Parquet file" in (result.failed[0].error or "")
     assert "`text_column`" in (result.failed[1].error or "")
-    assert list(written(tmp_path / "out")) == ["day=1/part.parquet", "day=2/part.parquet"]
+    assert list(written(tmp_path / "out")) == [
+        "_MANIFEST.json", "day=1/part.parquet", "day=2/part.parquet",
+    ]  # fmt: skip
 
     pq.write_table(pa.table({"text": ["Repaired."]}), bad)
     (tree / "day=2" / "other.parquet").unlink()
@@ -113,7 +115,7 @@ def test_when_all_fail_the_first_says_why(tree: Path, tmp_path: Path, scorer: Sc
     result = score_parquet(str(tree), str(tmp_path / "out"), scorer, ScoreOptions("body"))
     assert len(result.failed) == 2
     assert result.exit_code == 65
-    assert not (tmp_path / "out").exists()
+    assert list(written(tmp_path / "out")) == ["_MANIFEST.json"]
 
 
 def test_a_single_file_raises(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
@@ -211,13 +213,14 @@ def test_nothing_to_score(tmp_path: Path, scorer: Scorer) -> None:
 
 def test_a_manifest_that_cannot_be_written(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
     manifest = tmp_path / "out" / "_MANIFEST.json"
+
+    def occupy(_: int) -> None:
+        if manifest.is_file():
+            manifest.unlink()
+            manifest.mkdir()
+
     with pytest.raises(CannotWriteError, match="out failed: Is a directory"):
-        score_parquet(
-            str(tree),
-            str(tmp_path / "out"),
-            scorer,
-            on_rows=lambda rows: manifest.mkdir(parents=True, exist_ok=True),
-        )
+        score_parquet(tree / "day=1", tmp_path / "out", scorer, on_rows=occupy)
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -11,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.batch.dry_run import dry_run_parquet
+from imdb_classifier.batch.file_pool import score_files
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
 from imdb_classifier.batch.outputs.provenance import read_provenance
 from imdb_classifier.batch.results import FileResult, RunResult
-from imdb_classifier.batch.run import score_parquet
+from imdb_classifier.batch.run import BatchRun, score_parquet
 from imdb_classifier.batch.verification import verify_output
 from imdb_classifier.errors import ConfigurationError, OutputExistsError, UnreadableFileError
 from imdb_classifier.model.bundle import load_bundle
@@ -140,6 +143,106 @@ def test_outputs_without_an_input_are_named_and_pruned_if_asked_for(
     assert json.loads((output / "_MANIFEST.json").read_text())["orphans"] == []
 
 
+@pytest.mark.parametrize("ending", ["incomplete", "killed"])
+def test_outputs_of_a_run_that_was_never_completed_are_named_too(
+    tmp_path: Path, scorer: Scorer, ending: str
+) -> None:
+    source, output = write(tmp_path / "in", "a.parquet", "b.parquet"), tmp_path / "out"
+    if ending == "incomplete":
+        (tmp_path / "in" / "bad.parquet").write_bytes(b"no parquet")
+        assert score_parquet(source, str(output), scorer).exit_code == 75
+        (tmp_path / "in" / "bad.parquet").unlink()
+    else:
+        with BatchRun.open(source, output, scorer.bundle.model_hash) as run:
+            for unit in run.units():
+                score_files(unit, scorer)
+    assert not (output / "_SUCCESS").exists()
+    (tmp_path / "in" / "b.parquet").unlink()
+    result = score_parquet(source, str(output), scorer)
+    assert (result.exit_code, result.orphans) == (0, ("b.parquet",))
+    problems = {problem.file: problem.what for problem in verify_output(output, scorer).problems}
+    assert problems == {"b.parquet": "Its input is gone; delete it with `prune`."}
+    score_parquet(source, str(output), scorer, selection=Selection(prune=True))
+    assert sorted(path.name for path in output.glob("*.parquet")) == ["a.parquet"]
+
+
+def test_an_input_may_be_spelled_in_several_ways(
+    tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = write(tmp_path / "in", "a.parquet", "b.parquet"), str(tmp_path / "out")
+    (tmp_path / "link").symlink_to("in")
+    score_parquet(source, output, scorer)
+    (tmp_path / "in" / "b.parquet").unlink()
+    monkeypatch.chdir(tmp_path)
+    for spelling in (f"{source}/", "in", "./in/../in", f"{tmp_path}/out/../in", "link"):
+        assert score_parquet(spelling, output, scorer).orphans == ("b.parquet",), spelling
+
+
+def test_orphans_of_any_name_are_named_and_deleted(tmp_path: Path, scorer: Scorer) -> None:
+    names = [os.fsdecode(b"caf\xe9.parquet"), "two\nlines.parquet", "\x1b[31m.parquet"]
+    source, output = write(tmp_path / "in", "a.parquet"), tmp_path / "out"
+    for name in names:
+        shutil.copy(tmp_path / "in" / "a.parquet", tmp_path / "in" / name)
+    score_parquet(source, str(output), scorer)
+    for name in names:
+        (tmp_path / "in" / name).unlink()
+    shown = {r"caf\xe9.parquet", r"two\nlines.parquet", r"\x1b[31m.parquet"}
+    for _ in range(2):
+        assert set(dry_run_parquet(source, output, scorer).orphans) == shown
+        assert set(score_parquet(source, str(output), scorer).orphans) == shown
+    problems = {problem.file: problem.what for problem in verify_output(output, scorer).problems}
+    assert set(problems) == shown
+    pruned = score_parquet(source, str(output), scorer, selection=Selection(prune=True))
+    assert set(pruned.pruned) == shown
+    json.dumps(pruned.to_dict(), ensure_ascii=False).encode()
+    assert [path.name for path in output.glob("*.parquet")] == ["a.parquet"]
+
+
+def test_what_cannot_be_read_still_exists(tmp_path: Path, scorer: Scorer) -> None:
+    write(tmp_path / "disk", "b.parquet")
+    source, output = write(tmp_path / "in", "a.parquet"), tmp_path / "out"
+    (tmp_path / "in" / "day=1").symlink_to(tmp_path / "disk")
+    score_parquet(source, str(output), scorer)
+    (tmp_path / "disk").rename(tmp_path / "unmounted")
+    result = score_parquet(source, str(output), scorer, selection=Selection(prune=True))
+    assert [file.name for file in result.ignored] == ["day=1"]
+    assert (result.orphans, result.pruned) == ((), ())
+    assert (output / "day=1" / "b.parquet").exists()
+
+
+def test_a_folder_whose_outputs_are_outdated_is_marked_but_not_complete(
+    tmp_path: Path, scorer: Scorer
+) -> None:
+    source, output = write(tmp_path / "in", "a.parquet"), tmp_path / "out"
+    score_parquet(source, str(output), scorer)
+    write(tmp_path / "in", "a.parquet", texts=("Another text.",))
+    for only, code in ((None, 73), ("new", 0)):
+        result = score_parquet(source, str(output), scorer, selection=Selection(only))
+        assert (result.exit_code, result.is_complete, result.is_marked) == (code, False, True)
+        assert result.to_dict()["is_complete"] is False
+        assert (output / "_SUCCESS").exists()
+        assert not any("not marked" in note for note in result.notes())
+
+
+def test_a_file_that_changes_meanwhile_is_not_bad(tmp_path: Path, scorer: Scorer) -> None:
+    """Its producer is still writing it; the next run finds it complete."""
+    write(tmp_path / "in", "a.parquet", "b.parquet", texts=("A fine film.",))
+    output = tmp_path / "out"
+    result = score_parquet(
+        tmp_path / "in",
+        output,
+        scorer,
+        ScoreOptions(quarantine=True),
+        limits=Limits(accept_bad_files=2),
+        on_rows=lambda _: os.utime(tmp_path / "in" / "a.parquet", (1, 1)),
+    )
+    (failed,) = result.failed
+    assert (failed.name, failed.exit_code, failed.may_pass) == ("a.parquet", 69, True)
+    assert (result.exit_code, result.is_complete) == (75, False)
+    assert not (output / "_SUCCESS").exists()
+    assert not (output / "_quarantine").exists()
+
+
 def test_a_pattern_that_leaves_inputs_out_makes_no_orphans(tmp_path: Path, scorer: Scorer) -> None:
     source, output = write(tmp_path / "in", "a.parquet", "b.parquet"), str(tmp_path / "out")
     score_parquet(source, output, scorer)
@@ -179,6 +282,8 @@ def test_a_bad_file_with_an_older_output_is_not_accepted(tmp_path: Path, scorer:
 def test_faults_of_the_output_are_not_accepted() -> None:
     good = FileResult("a", "scored")
     full = FileResult("b", "failed", exit_code=73)
+    gone = FileResult("b", "failed", exit_code=66)
+    assert RunResult("m", (good, gone), accept_bad_files=1).exit_code == 75
     assert RunResult("m", (good, full), accept_bad_files=1).exit_code == 75
     bad = FileResult("b", "failed", exit_code=65)
     assert RunResult("m", (good, bad), accept_bad_files=1).exit_code == 0

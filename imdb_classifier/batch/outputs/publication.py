@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
@@ -52,12 +52,12 @@ _MANIFEST_BEGIN: Final = '{\n  "bad_files": ['
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """What a folder says about the run that completed it, or did before it was interrupted.
+    """What a folder says about the last run that wrote to it.
 
     Attributes:
         source: The input of that run; None if there was no such run.
-        names: The outputs that it listed.
-        is_complete: Whether the folder is still declared complete.
+        names: All outputs that it and earlier runs over that input may have written.
+        is_complete: Whether the folder is declared complete.
     """
 
     source: str | None = None
@@ -99,6 +99,16 @@ class EarlierRun:
         except (LookupError, TypeError):
             return cls(is_complete=is_complete)
 
+    def scored(self, source: str) -> bool:
+        """Return whether that run had this input, however it is spelled."""
+        return self.source is not None and _place(printable(source)) == _place(self.source)
+
+
+def _place(source: str) -> str:
+    """Return the place that an input means, to compare it with another."""
+    absolute = storage_of(source).absolute(source).rstrip("/")
+    return absolute if is_remote(absolute) else os.path.realpath(absolute)
+
 
 def _manifest(path: str) -> dict[str, Any] | None:
     """Return a manifest; None if it is damaged.
@@ -120,6 +130,40 @@ def _manifest(path: str) -> dict[str, Any] | None:
     if said is None and _MANIFEST_BEGIN.startswith(content.rstrip("\0")[: len(_MANIFEST_BEGIN)]):
         return None
     raise foreign(path)
+
+
+def announce(output: str, source: str, files: Iterable[str], earlier: EarlierRun) -> None:
+    """List in a folder what a run may write, before it does.
+
+    Otherwise, nobody could tell that an output of an interrupted run has lost its input.
+
+    Args:
+        output: The folder.
+        source: What is scored, as the user named it.
+        files: Names of all files in it.
+        earlier: What the folder says so far.
+
+    Raises:
+        CannotWriteError: The folder cannot be written.
+    """
+    names = set(files)
+    if earlier.scored(source):
+        if names <= earlier.names:
+            return
+        names |= earlier.names
+    listed = [{"name": name} for name in sorted(names)]
+    manifest = os.path.join(output, RUN_MANIFEST_FILE)
+    try:
+        storage_of(output).write_text(manifest, _described(source, {"files": listed}))
+    except OSError as error:
+        raise cannot_write(output, error) from error
+
+
+def _described(source: str, values: Mapping[str, Any]) -> str:
+    """Return the text of a manifest."""
+    absolute = printable(storage_of(source).absolute(source))
+    unknown = dict.fromkeys(_MANIFEST_KEYS)
+    return to_json({**unknown, "bad_files": [], "orphans": [], "input": absolute, **values})
 
 
 def unpublish(output: str) -> None:
@@ -197,7 +241,6 @@ def publish(
     finished = [file for file in result.files if file.is_finished]
     counts = [{column: getattr(file, column) for column in COUNTS} for file in finished]
     manifest = {
-        "input": printable(storage_of(source).absolute(source)),
         "model_id": bundle.model_id,
         "model_hash": bundle.model_hash,
         "options": asdict(options),
@@ -212,9 +255,9 @@ def publish(
         ],
         "bad_files": [{"name": file.name, "error": file.error} for file in result.failed],
         "skipped": [file.name for file in result.of_status("skipped")],
-        "orphans": [name for name in result.orphans if name not in result.pruned],
+        "orphans": [] if result.pruned else list(result.orphans),
     }
-    path, text = os.path.join(output, RUN_MANIFEST_FILE), to_json(manifest)
+    path, text = os.path.join(output, RUN_MANIFEST_FILE), _described(source, manifest)
     success = os.path.join(output, SUCCESS_FILE)
     try:
         # Programs may wait for a new _SUCCESS, so nothing is written that is there already.
@@ -226,8 +269,8 @@ def publish(
         raise cannot_write(output, error) from error
 
 
-def prune(output: str, orphans: Iterable[str]) -> tuple[str, ...]:
-    """Delete outputs whose input no longer exists, and their quarantine; return their names.
+def prune(output: str, orphans: Iterable[str]) -> None:
+    """Delete outputs whose input no longer exists, and their quarantine.
 
     Args:
         output: The folder.
@@ -236,16 +279,14 @@ def prune(output: str, orphans: Iterable[str]) -> tuple[str, ...]:
     Raises:
         CannotWriteError: The folder cannot be written.
     """
-    pruned = tuple(orphans)
     try:
-        for name in pruned:
+        for name in orphans:
             # Without anything to list, an earlier list is deleted; one of others is kept.
             with suppress(OutputExistsError), Quarantine(quarantine_of(output, name), name):
                 pass
             storage_of(output).delete(os.path.join(output, name))
     except OSError as error:
         raise cannot_write(output, error) from error
-    return pruned
 
 
 class Publication:

@@ -32,6 +32,7 @@ from imdb_classifier.batch.units import FileToScore
 from imdb_classifier.errors import (
     BadDataError,
     NoInputError,
+    UnavailableError,
     UnreadableFileError,
     cannot_read,
     cannot_write,
@@ -69,20 +70,34 @@ def score_file(
 
     Raises:
         NoInputError: The input is gone.
-        UnavailableError: The input cannot be reached.
-        BadDataError: The input cannot be read, lacks the text column, has no text in it, changed
-            while it was read, or has a column or a Hive partition that an output column would
-            overwrite.
+        UnavailableError: The input cannot be reached, or changed while it was read.
+        BadDataError: The input cannot be read, lacks the text column, has no text in it, or has a
+            column or a Hive partition that an output column would overwrite.
         CannotWriteError: The output cannot be written.
     """
-    on_rows = on_rows or (lambda rows: None)
-    source, target = file.file.source, file.file.target
+    source = file.file.source
     try:
         state = storage_of(source).state(source)
     except OSError as error:
         raise cannot_read(source, error) from error
     if state == ABSENT:
         raise NoInputError("An input file must exist.", f"{source} does not.", "Check the path.")
+    try:
+        return _score(file, state, scorer, options, on_rows or (lambda rows: None))
+    except BadDataError:
+        _check_source(source, state)  # What another program is still writing is not bad.
+        raise
+
+
+def _score(
+    file: FileToScore,
+    state: State,
+    scorer: Scorer,
+    options: ScoreOptions,
+    on_rows: Callable[[int], None],
+) -> tuple[FileResult, BatchProfile]:
+    """Score a file whose input is in this state, see `score_file`."""
+    source, target = file.file.source, file.file.target
     footer = FileFooter.read(source)
     checked = check_input(footer, file.file.name, options)
     made_from = origin(footer, scorer.bundle.model_hash, options)
@@ -255,7 +270,7 @@ def _check_source(source: str, state: State) -> None:
             return
     except OSError as error:
         raise cannot_read(source, error) from error
-    raise BadDataError(
+    raise UnavailableError(
         f"{source} must not change while it is scored.",
         "It did.",
         "Run it again once the file is complete.",

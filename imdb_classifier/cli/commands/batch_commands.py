@@ -210,6 +210,7 @@ def plan(
     """Dry run: list the files that score would process, and estimate time and memory."""
     from imdb_classifier.batch.dry_run import dry_run_parquet
     from imdb_classifier.batch.inputs.file_names import ignored_summary
+    from imdb_classifier.batch.results import orphans_note
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.scoring.scorer import Scorer
 
@@ -234,6 +235,8 @@ def plan(
             err.print(f"Error: {with_options(file.error)}", style="red", soft_wrap=True)
     if found.ignored:
         err.print(f"{ignored_summary(found.ignored)}.", soft_wrap=True)
+    if found.orphans:
+        err.print(with_options(orphans_note(found.orphans)), soft_wrap=True)
     show(as_json, found.to_dict(), shown)
 
 

@@ -216,8 +216,8 @@ def test_a_folder_whose_outputs_are_outdated_is_marked_but_not_complete(
     source, output = write(tmp_path / "in", "a.parquet"), tmp_path / "out"
     score_parquet(source, str(output), scorer)
     write(tmp_path / "in", "a.parquet", texts=("Another text.",))
-    for only, code in ((None, 73), ("new", 0)):
-        result = score_parquet(source, str(output), scorer, selection=Selection(only))
+    for selection, code in ((Selection(), 73), (Selection("new"), 0)):
+        result = score_parquet(source, str(output), scorer, selection=selection)
         assert (result.exit_code, result.is_complete, result.is_marked) == (code, False, True)
         assert result.to_dict()["is_complete"] is False
         assert (output / "_SUCCESS").exists()

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import many_files, scoring, wide
+from benchmarks import many_files, scoring, startup, wide
 from benchmarks.conditions import conditions
 from benchmarks.contenders import CONTENDERS
 from benchmarks.reviews import reviews, write_reviews
@@ -59,6 +59,14 @@ def test_a_measurement_names_processor_commit_and_versions() -> None:
     assert measured["cpu"]
     assert re.fullmatch(r"[0-9a-f]{40}\+?", measured["commit"])
     assert measured["packages"]["numpy"] == np.__version__
+
+
+def test_every_start_is_compared_with_that_of_the_libraries() -> None:
+    found = {row["a fresh process"]: row for row in startup.measure(1)}
+    column = f"times `{startup.YARDSTICK}`"
+    assert found[startup.YARDSTICK][column] == 1
+    assert all(row[column] > 0 < row["seconds"] for row in found.values())
+    assert {"imdb-classifier --help", "imdb-classifier --version"} <= found.keys()
 
 
 def test_many_files_are_measured_beside_bare_system_calls(

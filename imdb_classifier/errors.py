@@ -9,6 +9,7 @@ quote. They name parameters as Python and the flows do, in backticks: `` `max_ba
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -27,6 +28,9 @@ EXIT_PARTIAL = 75
 EXIT_CONFIGURATION = 78
 
 _PACKAGE_FOLDER: Final = Path(__file__).parent
+_LONGEST_NAME: Final = 60
+_LONGEST_PART: Final = 5_000
+"""Characters of a name, and of a part of a message, that are shown."""
 
 
 def printable(text: str) -> str:
@@ -72,6 +76,8 @@ class ImdbClassifierError(ValueError):
     """Whether a retry may help, because the system or a server is at fault."""
 
     def __init__(self, rule: str, received: str, way_out: str) -> None:
+        if len(received) > _LONGEST_PART:
+            received = f"{received[:_LONGEST_PART]}... ({len(received):,} characters)."
         super().__init__(printable(f"{rule} {received} {way_out}"))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -117,9 +123,28 @@ class UnexpectedError(ImdbClassifierError):
 def listed(names: Iterable[str], limit: int = 20) -> str:
     """Return names for use inside a sentence, such as ``a, b and 3 more``."""
     names = list(names)
-    shown = ", ".join(names[:limit])
+    shown = ", ".join(map(shortened, names[:limit]))
     rest = len(names) - limit
     return f"{shown} and {rest} more" if rest > 0 else shown or "none"
+
+
+def shortened(name: str) -> str:
+    """Return a name, or its length if it may be a review, as in a header made of the first row."""
+    return name if len(name) <= _LONGEST_NAME else f"<{len(name):,} characters>"
+
+
+def remedy(error: OSError) -> str:
+    """Return what may help if the operating system refuses to write, for the start of a sentence.
+
+    Example:
+        >>> remedy(OSError(errno.ENOSPC, "No space left on device"))
+        'Free up space'
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Free up space"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "Check your permissions"
+    return "Free up space, check your permissions"
 
 
 class ConfigurationError(ImdbClassifierError):
@@ -166,6 +191,20 @@ class UnavailableError(ImdbClassifierError):
 
     exit_code = EXIT_UNAVAILABLE
     may_pass = True
+
+
+def known_error(error: Exception) -> ImdbClassifierError:
+    """Return an error as one of this library; unexpected ones without their messages."""
+    if isinstance(error, ImdbClassifierError):
+        return error
+    # Threads need memory, too.
+    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+        return UnavailableError(
+            "There must be enough memory.",
+            f"The operating system refused more ({type(error).__name__}).",
+            "Free up memory, raise the limit, or set IMDB_CLASSIFIER_THREADS to a smaller number.",
+        )
+    return UnexpectedError(error)
 
 
 def cannot_read(source: str, error: OSError) -> ImdbClassifierError:
@@ -296,7 +335,7 @@ def cannot_write(target: str, error: OSError) -> CannotWriteError:
     refused = CannotWriteError(
         "The output must be writable.",
         f"Writing {target} failed: {error.strerror or first_line(error)}.",
-        "Free up space, check your permissions, or choose another `output`.",
+        f"{remedy(error)}, or choose another `output`.",
     )
     refused.may_pass = True
     return refused

@@ -5,9 +5,11 @@ import os
 import pickle
 import re
 from collections.abc import Iterator
+from errno import EACCES, EDQUOT, EIO, ENOSPC, EROFS
 from importlib.metadata import version
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +41,9 @@ from imdb_classifier.errors import (
     UnreadableFileError,
     UnsupportedDataError,
     UnsupportedPackageError,
+    cannot_write,
     counted,
+    known_error,
     printable,
 )
 from imdb_classifier.registry.access import ChampionChangedError
@@ -244,6 +248,39 @@ def test_long_lists_are_cut() -> None:
     assert "c18, c19 and 3 more." in str(error)
     error = MissingColumnError("text", "a.parquet", (f"c{i}" for i in range(20)), "")
     assert "c18, c19. " in str(error)
+
+
+def test_a_name_that_may_be_a_review_is_counted_and_not_shown() -> None:
+    review = "A film that I would not recommend to anybody, least of all to my friends. " * 9_000
+    error = MissingColumnError("text", "a.parquet", ["id", review, "x" * 60], "")
+    assert f"Its columns: id, <{len(review):,} characters>, {'x' * 60}. " in str(error)
+    error = BadDataError("A rule.", review, "Do that.")
+    assert len(str(error)) < 6_000
+    assert f"... ({len(review):,} characters). Do that." in str(error)
+
+
+@pytest.mark.parametrize(
+    ("number", "way_out"),
+    [
+        (ENOSPC, "Free up space, or choose"),
+        (EDQUOT, "Free up space, or choose"),
+        (EACCES, "Check your permissions, or choose"),
+        (EROFS, "Check your permissions, or choose"),
+        (EIO, "Free up space, check your permissions, or choose"),
+    ],
+)
+def test_the_way_out_fits_what_the_system_said(number: int, way_out: str) -> None:
+    error = cannot_write("out.parquet", OSError(number, os.strerror(number)))
+    assert str(error).endswith(f"{os.strerror(number)}. {way_out} another `output`.")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("x"), pa.ArrowMemoryError("x"), RuntimeError("can't start new thread")]
+)
+def test_short_memory_is_no_internal_error(error: Exception) -> None:
+    known = known_error(error)
+    assert (known.exit_code, known.may_pass) == (69, True)
+    assert "IMDB_CLASSIFIER_THREADS" in str(known)
 
 
 def test_subclasses_are_caught_by_what_they_are() -> None:

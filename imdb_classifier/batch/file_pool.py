@@ -19,8 +19,8 @@ from imdb_classifier.errors import (
     CannotWriteError,
     ImdbClassifierError,
     NoInputError,
-    UnexpectedError,
     first_line,
+    known_error,
     printable,
 )
 from imdb_classifier.scoring.scorer import Scorer
@@ -88,8 +88,7 @@ def score_files(
         except _StoppedError:
             return FileResult(file.file.name, "pending")
         except Exception as error:
-            known = error if isinstance(error, ImdbClassifierError) else UnexpectedError(error)
-            result = failed(file, known)
+            result = failed(file, known_error(error))
             if unit.raise_errors:
                 raise
             return result

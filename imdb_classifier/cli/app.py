@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,12 +18,13 @@ from imdb_classifier.cli.commands.doctor_command import doctor
 from imdb_classifier.cli.commands.model_commands import models_app
 from imdb_classifier.cli.commands.server_commands import automate, serve, undeploy
 from imdb_classifier.cli.commands.training_commands import evaluate, train
-from imdb_classifier.cli.console import accept_any_text, err, show_log, with_options
+from imdb_classifier.cli.console import accept_any_text, err, show, show_log, with_options
 from imdb_classifier.errors import (
-    EXIT_INTERNAL,
-    ImdbClassifierError,
+    CannotWriteError,
+    UnexpectedError,
     UnsupportedPackageError,
     described,
+    known_error,
 )
 from imdb_classifier.version import __version__
 
@@ -59,18 +60,20 @@ def main() -> None:
     accept_any_text()
     try:
         _command_line()()
-    except ImdbClassifierError as error:
-        if "--json" in sys.argv:
-            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
-        err.print(f"Error: {with_options(str(error))}", style="red", soft_wrap=True)
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        # Most messages are left out, because they may quote a review.
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        err.print(f"{frames}Unexpected error: {described(error)}")
-        sys.exit(EXIT_INTERNAL)
+        known = known_error(error)
+        if isinstance(known, UnexpectedError):
+            # Most messages are left out, because they may quote a review.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            err.print(f"{frames}Unexpected error: {described(error)}")
+            sys.exit(known.exit_code)
+        if "--json" in sys.argv:
+            with suppress(CannotWriteError):
+                show(True, {"error": str(known), "exit_code": known.exit_code}, "")
+        err.print(f"Error: {with_options(str(known))}", style="red", soft_wrap=True)
+        sys.exit(known.exit_code)
 
 
 def _command_line() -> Callable[[], object]:

@@ -7,17 +7,21 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
-from imdb_classifier.errors import printable
+from imdb_classifier.errors import CannotWriteError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _UNFOLDED: Final = 10_000
 """Width of output to files and programs, which would not find the halves of a folded id."""
@@ -121,10 +125,43 @@ def hide_log() -> None:
 
 def show(as_json: bool, values: Mapping[str, Any], shown: Table | str) -> None:
     """Print a command's result to standard output, as one JSON object or as people read it."""
-    if as_json:
-        print(json.dumps(values, allow_nan=False))
-    else:
-        out.print(shown)
+    try:
+        if as_json:
+            print(json.dumps(values, allow_nan=False))
+        else:
+            out.print(shown)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # Nobody reads on, as with `| head`.
+    except OSError as error:
+        # What is left in the buffer would be written again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CannotWriteError(
+            "Standard output must be writable.",
+            f"Writing to it failed: {error.strerror}.",
+            "The command has finished, and files are as it should leave them. To see its result, "
+            "redirect standard output elsewhere and rerun.",
+        ) from error
+
+
+def keeps(what: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a command end on SIGTERM as on Ctrl-C, and say what it keeps if it is interrupted."""
+
+    def decorated(command: Callable[P, R]) -> Callable[P, R]:
+        @wraps(command)
+        def interruptible(*args: P.args, **kwargs: P.kwargs) -> R:
+            before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+            try:
+                return command(*args, **kwargs)
+            except (KeyboardInterrupt, SystemExit):
+                err.print(f"Interrupted. {what}", soft_wrap=True)
+                raise
+            finally:
+                signal.signal(signal.SIGTERM, before)
+
+        return interruptible
+
+    return decorated
 
 
 def table(title: str, *columns: str) -> Table:

@@ -10,7 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from imdb_classifier.errors import BadDataError, CannotWriteError, MissingExtraError, counted
+from imdb_classifier.errors import (
+    BadDataError,
+    CannotWriteError,
+    MissingExtraError,
+    counted,
+    remedy,
+)
 from imdb_classifier.evaluation.promotion import Decision
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.schema import THRESHOLD
@@ -150,7 +156,7 @@ def _writing(folder: str) -> Iterator[None]:
         raise CannotWriteError(
             "The report folder must be writable.",
             f"Writing to {folder} failed: {error.strerror or error}.",
-            "Free up space, check your permissions, or choose another folder.",
+            f"{remedy(error)}, or choose another folder.",
         ) from error
 
 

@@ -298,9 +298,7 @@ def _evaluation(path: Path) -> Mapping[str, Any]:
     _require(type(evaluation.get("rows", 0)) is int)
     for figure in evaluation.get("figures", {}).values():
         _require(all(_is_number(figure[name]) for name in ("value", "low", "high")))
-    profile = BatchProfile.from_dict(evaluation.get("profile") or {})
-    for counts, usual in zip(vars(profile).values(), vars(BatchProfile()).values(), strict=True):
-        _require(np.shape(counts) == np.shape(usual) and np.asarray(counts).dtype.kind == "i")
+    BatchProfile.from_dict(evaluation.get("profile") or {})
     return evaluation
 
 

@@ -12,6 +12,7 @@ from imdb_classifier.errors import (
     ImdbClassifierError,
     MissingExtraError,
     first_line,
+    remedy,
 )
 from imdb_classifier.reviews.sources import (
     NoReviewsError,
@@ -85,7 +86,7 @@ def fetch(source: PublishedSource) -> Path:
             raise CannotWriteError(
                 "The cache folder must be writable.",
                 f"{target} cannot be written: {error.strerror or error}.",
-                "Free up space, check your permissions, or set another folder with KERAS_HOME "
+                f"{remedy(error)}, or set another folder with KERAS_HOME "
                 "(Keras' files) or XDG_CACHE_HOME (Linux).",
             ) from error
     return folder if source == "keras" else target

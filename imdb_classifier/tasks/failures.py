@@ -10,7 +10,7 @@ from typing import Any, Final, ParamSpec, TypedDict, TypeVar
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
 
-from imdb_classifier.errors import ImdbClassifierError, UnexpectedError
+from imdb_classifier.errors import ImdbClassifierError, known_error
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,7 +30,7 @@ def without_texts(function: Callable[P, R]) -> Callable[P, R]:
             # Without its causes: Arrow's errors, for example, can quote a value.
             raise error from None
         except Exception as error:
-            raise UnexpectedError(error) from None
+            raise known_error(error) from None
 
     return guarded
 

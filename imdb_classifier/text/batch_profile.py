@@ -101,7 +101,12 @@ class BatchProfile:
         """Return the profile that `to_dict` describes.
 
         Raises:
-            TypeError: A key is unknown.
+            TypeError: A key is unknown, or a value is no count, or not the right number of counts.
         """
         values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        return cls(**values)
+        profile = cls(**values)
+        for found, usual in zip(vars(profile).values(), vars(cls()).values(), strict=True):
+            counts, expected = (v if isinstance(v, tuple) else (v,) for v in (found, usual))
+            if {*map(type, counts)} != {int} or len(counts) != len(expected):
+                raise TypeError("a batch profile consists of counts")
+        return profile

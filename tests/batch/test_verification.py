@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -125,6 +125,22 @@ def test_a_footer_that_was_changed(output: Path, scorer: Scorer) -> None:
     file.write_bytes(content.replace(b'"package_version"', b'"package_Version"'))
     what = "Its footer does not match the manifest."
     assert verify_output(output, scorer).problems == (Problem("a.parquet", None, what),)
+
+
+@pytest.mark.parametrize("value", [None, 7, [], {"all": "x"}], ids=repr)
+def test_a_footer_that_was_forged(output: Path, tmp_path: Path, scorer: Scorer, value: Any) -> None:
+    file = output / "a.parquet"
+    content, footer = file.read_bytes(), FileFooter.read(str(file))
+    provenance = read_provenance(str(file))
+    assert provenance
+    for key in provenance.keys() - {"data_bytes", "package_version"}:
+        end = end_with_provenance(footer.tree(), provenance | {key: value})
+        file.write_bytes(content[: footer.begins_at] + end)
+        if type(value) is type(provenance[key]):
+            continue  # another number of bytes, which is found to be wrong
+        (problem,) = verify_output(output, scorer).problems
+        assert problem.what == "Not written by imdb-classifier, or its footer is unreadable.", key
+    assert score_parquet(tmp_path / "in", output, scorer).failed[0].exit_code == 73
 
 
 def test_a_single_pair_has_any_names_and_any_working_folder(

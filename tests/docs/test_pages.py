@@ -101,7 +101,7 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
     table = read("docs/reference/exit-codes.md")
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
     of_errors = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
-    assert listed == of_errors | {130}  # the shell's, of Ctrl-C
+    assert listed == of_errors | {130, 143}  # the shell's, of Ctrl-C and SIGTERM
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/guides/getting-started.md"])

@@ -13,7 +13,9 @@ from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.parquet_footer.added_columns import set_key_value
 from imdb_classifier.batch.parquet_footer.compact_protocol import Struct
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter, end_of_file
+from imdb_classifier.batch.results import COUNTS
 from imdb_classifier.errors import (
+    ConfigurationError,
     NoInputError,
     OutputExistsError,
     UnreadableFileError,
@@ -21,7 +23,9 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.schema import FOOTER_KEY
 from imdb_classifier.storage import ABSENT, State, storage_of
+from imdb_classifier.text.batch_profile import BatchProfile
 
+_TEXTS: Final = ("added_sha256", "input_footer", "input_sha256", "model_hash", "model_id")
 _CHANGES: Final[Mapping[str, str]] = {
     "model_hash": "another model ({model_id})",
     "options": "other options",
@@ -54,7 +58,20 @@ def provenance_in(footer: FileFooter) -> dict[str, Any] | None:
         return None
     # Other programs copy the keys of a footer to files that they write.
     is_ours = isinstance(found, dict) and found.get("data_bytes") == footer.begins_at
-    return found if is_ours else None
+    return found if is_ours and _is_whole(found) else None
+
+
+def _is_whole(found: Mapping[str, Any]) -> bool:
+    """Whether everything is there that is read of it, in the form in which it was written."""
+    try:
+        options = ScoreOptions(**found["options"])
+        BatchProfile.from_dict(found["profile"])
+        texts = [*(found[key] for key in _TEXTS), options.text_column, options.prefix]
+        counts = [found["rows"][column] for column in ("all", *COUNTS[1:])]
+        numbers = [*counts, found["copied_bytes"]]
+        return {*map(type, texts)} == {str} and {*map(type, numbers)} == {int}
+    except (AttributeError, ConfigurationError, LookupError, TypeError):
+        return False
 
 
 def end_with_provenance(tree: Struct, provenance: Mapping[str, Any]) -> bytes:

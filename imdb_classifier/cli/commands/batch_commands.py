@@ -18,7 +18,7 @@ from imdb_classifier.cli.commands.shared_options import (
     listed_names,
     named_limit,
 )
-from imdb_classifier.cli.console import err, row_progress, show, table, with_options
+from imdb_classifier.cli.console import err, keeps, row_progress, show, table, with_options
 from imdb_classifier.errors import counted
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.registry.access import CHAMPION
@@ -52,6 +52,7 @@ FILES_SHOWN: Final = 50
 """Files in an output up to which those that are reused are shown, too."""
 
 
+@keeps("Finished files are kept; rerun to continue.")
 def score(
     source: Input,
     output: Output,

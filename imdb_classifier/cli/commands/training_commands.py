@@ -15,13 +15,14 @@ from imdb_classifier.cli.commands.shared_options import (
     RegistryOption,
     ThreadsOption,
 )
-from imdb_classifier.cli.console import err, interval, show, stage_progress, table
+from imdb_classifier.cli.console import err, interval, keeps, show, stage_progress, table
 from imdb_classifier.registry.access import CHAMPION
 
 if TYPE_CHECKING:
     from imdb_classifier.model.bundle import Bundle
 
 
+@keeps("Finished epochs are kept; rerun to resume.")
 def train(
     data: Data = None,
     recipe: Annotated[

@@ -1,0 +1,54 @@
+"""Runs that are stopped, and output that cannot be written."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from imdb_classifier.registry.versions import bundled_path
+from tests.waiting import wait_for
+
+COMMAND = [sys.executable, "-m", "imdb_classifier"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_stopped_says_what_it_keeps_and_leaves_nothing_else(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in range(9):
+        texts = [f"A film like number {row} of {name}. " * 300 for row in range(300)]
+        pq.write_table(pa.table({"text": texts}), tmp_path / "in" / f"{name}.parquet")
+    output = tmp_path / "out"
+    score = [*COMMAND, "score", "in", "out", "--model", str(bundled_path())]
+    with subprocess.Popen(score, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        wait_for("the first file", lambda: any(output.glob("*.parquet")))
+        process.send_signal(number)
+        _, shown = process.communicate()
+    assert process.returncode == code
+    assert "Interrupted. Finished files are kept; rerun to continue." in shown
+    names = {path.name for path in output.iterdir()}
+    assert names
+    assert names <= {f"{name}.parquet" for name in range(9)}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["table", "json"])
+def test_a_full_device_as_output_is_named(arguments: tuple[str, ...]) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full")
+    with full.open("w") as device:
+        ran = subprocess.run(
+            [*COMMAND, "data", *arguments], stdout=device, stderr=subprocess.PIPE, text=True
+        )
+    assert ran.returncode == 73
+    assert ran.stderr.startswith(
+        "Error: Standard output must be writable. Writing to it failed: No"
+    )
+    assert ran.stderr.count("\n") == 1

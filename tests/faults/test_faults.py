@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.batch.options import ScoreOptions
+from imdb_classifier.batch.outputs import appended_copy
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import ImdbClassifierError
 from imdb_classifier.model.bundle import load_bundle
@@ -28,6 +31,11 @@ from imdb_classifier.scoring.scorer import Scorer
 KILLS = 50
 FILES, ROWS = 5, 6_000
 OPTIONS = ScoreOptions(quarantine=True)
+OTHERS = [
+    ScoreOptions(columns=["n"], quarantine=True),
+    ScoreOptions(on_null="skip", quarantine=True),
+]
+"""Other ways to write a copy. They share all that is not written by the copy itself."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +48,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
             for row in range(ROWS)
         ]
         day = folder / f"day={number % 2}"
-        pq.write_table(pa.table({"text": texts}), day / f"{number}.parquet")
+        pq.write_table(pa.table({"text": texts, "n": range(ROWS)}), day / f"{number}.parquet")
     return str(folder)
 
 
@@ -69,18 +77,25 @@ def assert_right_or_absent(output: Path, undisturbed: dict[str, bytes]) -> None:
     assert "_SUCCESS" not in there or there == undisturbed
 
 
-def score_in_a_process(bundle: str, source: str, output: str) -> None:
+def score_in_a_process(bundle: str, source: str, output: str, options: ScoreOptions) -> None:
     with Scorer(load_bundle(Path(bundle)), threads=2) as scorer:
-        score_parquet(source, output, scorer, OPTIONS)
+        score_parquet(source, output, scorer, options)
 
 
+@pytest.mark.parametrize(
+    ("options", "most_kills"),
+    [(OPTIONS, KILLS), *((other, KILLS // 10) for other in OTHERS)],
+    ids=["copied", "columns", "skip"],
+)
 def test_killed_at_random_moments(
-    source: str, undisturbed: dict[str, bytes], scorer: Scorer, tmp_path: Path
+    source: str, scorer: Scorer, tmp_path: Path, options: ScoreOptions, most_kills: int
 ) -> None:
+    assert score_parquet(source, tmp_path / "undisturbed", scorer, options).exit_code == 0
+    undisturbed = written(tmp_path / "undisturbed")
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["imdb_classifier.batch.run", "tests.faults.test_faults"])
     chance, output = random.Random(5), tmp_path / "out"
-    arguments = (str(scorer.bundle.path), source, str(output))
+    arguments = (str(scorer.bundle.path), source, str(output), options)
     began = time.perf_counter()
     whole = processes.Process(target=score_in_a_process, args=arguments)
     whole.start()
@@ -88,7 +103,7 @@ def test_killed_at_random_moments(
     longest = time.perf_counter() - began
     assert written(output) == undisturbed
     kills = finished = 0
-    while kills < KILLS:
+    while kills < most_kills:
         if (output / "_SUCCESS").exists():
             # Killed after its last step, a run leaves its lock's file, which locks nobody out.
             (output / ".imdb_classifier.lock").unlink(missing_ok=True)
@@ -104,7 +119,7 @@ def test_killed_at_random_moments(
             process.join()
             kills += 1
         assert_right_or_absent(output, undisturbed)
-    assert score_parquet(source, str(output), scorer, OPTIONS).exit_code == 0
+    assert score_parquet(source, str(output), scorer, options).exit_code == 0
     assert written(output) == undisturbed
     print(f"{kills} kills, {finished} runs that were finished all the same")
 
@@ -263,14 +278,28 @@ class FaultyFile:
         self.close()
 
 
+@cache
+def watch_calls() -> None:
+    """Watch calls from now on: an audit hook stays for good."""
+    sys.addaudithook(_audit)
+
+
+@pytest.mark.parametrize(
+    ("options", "every"),
+    [(OPTIONS, 1), *((other, 6) for other in OTHERS)],
+    ids=["copied", "columns", "skip"],
+)
 def test_an_error_of_the_file_system_at_every_call(
     source: str,
-    undisturbed: dict[str, bytes],
     scorer: Scorer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    options: ScoreOptions,
+    every: int,
 ) -> None:
-    sys.addaudithook(_audit)
+    watch_calls()
+    # New columns are on disk from their first byte on.
+    monkeypatch.setattr(appended_copy, "_PIECE_BYTES", 1_000)
     fsync, os_file = os.fsync, pa.OSFile
 
     def faulty_fsync(descriptor: int) -> None:
@@ -284,14 +313,12 @@ def test_an_error_of_the_file_system_at_every_call(
     monkeypatch.setattr(pa, "OSFile", opened)
     one = f"{source}/day=1"
     expected = tmp_path / "expected"
-    score_parquet(one, str(expected), scorer, OPTIONS)
-    number = 0
-    while True:
-        number += 1
+    score_parquet(one, str(expected), scorer, options)
+    for number in count(1, every):
         output = tmp_path / f"out-{number}"
         FAULTS.folder, FAULTS.calls, FAULTS.fails_at = str(output), 0, number
         try:
-            assert score_parquet(one, str(output), scorer, OPTIONS).exit_code in (0, 73, 75)
+            assert score_parquet(one, str(output), scorer, options).exit_code in (0, 73, 75)
         except ImdbClassifierError as error:
             assert error.exit_code == 73  # noqa: PT017 - either may happen
         finally:
@@ -300,11 +327,11 @@ def test_an_error_of_the_file_system_at_every_call(
             break
         if output.exists():
             assert_right_or_absent(output, written(expected))
-        assert score_parquet(one, str(output), scorer, OPTIONS).exit_code == 0
+        assert score_parquet(one, str(output), scorer, options).exit_code == 0
         assert written(output) == written(expected)
         shutil.rmtree(output)
     assert number > 40
-    print(f"{number - 1} calls, each of which failed once")
+    print(f"{number - 1} calls, of which one in {every} failed")
 
 
 def test_an_input_that_is_removed_in_mid_run(

@@ -65,7 +65,7 @@ def test_every_start_is_compared_with_that_of_the_libraries() -> None:
     found = {row["a fresh process"]: row for row in startup.measure(1)}
     column = f"times `{startup.YARDSTICK}`"
     assert found[startup.YARDSTICK][column] == 1
-    assert all(row[column] > 0 < row["seconds"] for row in found.values())
+    assert all(float(row[column]) > 0 < float(row["seconds"]) for row in found.values())
     assert {"imdb-classifier --help", "imdb-classifier --version"} <= found.keys()
 
 

@@ -24,10 +24,10 @@ from imdb_classifier.errors import (
     NoInputError,
     OutputExistsError,
     UnreadableFileError,
-    cannot_write,
     printable,
 )
 from imdb_classifier.storage import storage_of
+from imdb_classifier.system_errors import cannot_write
 
 _T = TypeVar("_T")
 

@@ -20,10 +20,10 @@ from imdb_classifier.errors import (
     ImdbClassifierError,
     NoInputError,
     first_line,
-    known_error,
     printable,
 )
 from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.system_errors import known_error
 from imdb_classifier.text.batch_profile import BatchProfile
 
 

@@ -26,7 +26,7 @@ from imdb_classifier.batch.outputs.publication import (
 from imdb_classifier.batch.outputs.scored_file import result_of_output
 from imdb_classifier.batch.results import FileResult, FileStatus, RunResult, UnitResult
 from imdb_classifier.batch.units import FileToScore, Unit, group_files
-from imdb_classifier.errors import EXIT_DONE, cannot_write, printable
+from imdb_classifier.errors import EXIT_DONE, printable
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.monitoring.drift import Drift, measure_drift, reference_of
 from imdb_classifier.monitoring.drift_limits import DriftLimits
@@ -35,6 +35,7 @@ from imdb_classifier.registry.versions import Registry
 from imdb_classifier.scoring.scorer import Scorer, scorer_for
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath, location_of
+from imdb_classifier.system_errors import cannot_write
 from imdb_classifier.text.batch_profile import BatchProfile
 
 

@@ -27,7 +27,6 @@ from imdb_classifier.errors import (
     EXIT_DONE,
     BadDataError,
     UnreadableFileError,
-    cannot_read,
     printable,
 )
 from imdb_classifier.model.engines import EngineChoice, EngineName
@@ -38,6 +37,7 @@ from imdb_classifier.scoring.text_columns import has_text, labels
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
 from imdb_classifier.storage.paths import StrPath, location_of
+from imdb_classifier.system_errors import cannot_read
 
 SCORE_TOLERANCE: Final = 1e-5
 """How far apart the scores of one text may be, on processors of different kinds."""

@@ -24,8 +24,8 @@ from imdb_classifier.errors import (
     UnexpectedError,
     UnsupportedPackageError,
     described,
-    known_error,
 )
+from imdb_classifier.system_errors import known_error
 from imdb_classifier.version import __version__
 
 # Typer's own tracebacks would print local variables, which may contain review text.

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Options = ParamSpec("Options")
+Result = TypeVar("Result")
 
 _UNFOLDED: Final = 10_000
 """Width of output to files and programs, which would not find the halves of a folded id."""
@@ -144,12 +144,12 @@ def show(as_json: bool, values: Mapping[str, Any], shown: Table | str) -> None:
         ) from error
 
 
-def keeps(what: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def keeps(what: str) -> Callable[[Callable[Options, Result]], Callable[Options, Result]]:
     """Let a command end on SIGTERM as on Ctrl-C, and say what it keeps if it is interrupted."""
 
-    def decorated(command: Callable[P, R]) -> Callable[P, R]:
+    def decorated(command: Callable[Options, Result]) -> Callable[Options, Result]:
         @wraps(command)
-        def interruptible(*args: P.args, **kwargs: P.kwargs) -> R:
+        def interruptible(*args: Options.args, **kwargs: Options.kwargs) -> Result:
             before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
             try:
                 return command(*args, **kwargs)

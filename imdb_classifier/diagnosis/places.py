@@ -9,16 +9,11 @@ from secrets import token_hex
 from typing import Final
 
 from imdb_classifier.diagnosis.checkup import NotApplicableError
-from imdb_classifier.errors import (
-    BundleError,
-    CannotWriteError,
-    OutputInUseError,
-    cannot_write,
-    counted,
-)
+from imdb_classifier.errors import BundleError, CannotWriteError, OutputInUseError, counted
 from imdb_classifier.model.engines import EngineChoice
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.storage import Storage, is_remote, storage_of
+from imdb_classifier.system_errors import cannot_write
 
 LEAST_FREE_BYTES: Final = 1 << 28
 """Free space below which a run is likely to end early."""

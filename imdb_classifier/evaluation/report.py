@@ -10,19 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from imdb_classifier.errors import (
-    BadDataError,
-    CannotWriteError,
-    MissingExtraError,
-    counted,
-    remedy,
-)
+from imdb_classifier.errors import BadDataError, CannotWriteError, MissingExtraError, counted
 from imdb_classifier.evaluation.promotion import Decision
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import to_json
 from imdb_classifier.storage.paths import StrPath, location_of
+from imdb_classifier.system_errors import remedy
 
 try:
     import jinja2

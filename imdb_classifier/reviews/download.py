@@ -12,7 +12,6 @@ from imdb_classifier.errors import (
     ImdbClassifierError,
     MissingExtraError,
     first_line,
-    remedy,
 )
 from imdb_classifier.reviews.sources import (
     NoReviewsError,
@@ -20,6 +19,7 @@ from imdb_classifier.reviews.sources import (
     cache_folder,
     published_files,
 )
+from imdb_classifier.system_errors import remedy
 
 _TIMEOUT_SECONDS: Final = 60
 _CHUNK_BYTES: Final = 1 << 18

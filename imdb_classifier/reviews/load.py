@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import pyarrow as pa
 from pyarrow import fs
 
-from imdb_classifier.errors import ConfigurationError, NoInputError, cannot_read
+from imdb_classifier.errors import ConfigurationError, NoInputError
 from imdb_classifier.reviews import parquet, stanford
 from imdb_classifier.reviews.dataset import Reviews, fingerprint_of
 from imdb_classifier.reviews.download import fetch
@@ -19,6 +19,7 @@ from imdb_classifier.reviews.keras_dataset import read_keras
 from imdb_classifier.reviews.sources import DATA_VARIABLE, cached_files
 from imdb_classifier.storage import filesystem_of
 from imdb_classifier.storage.paths import StrPath, location_of
+from imdb_classifier.system_errors import cannot_read
 
 Split = Literal["train", "test", "unsupervised"]
 

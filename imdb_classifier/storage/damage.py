@@ -8,12 +8,8 @@ from typing import Final, TypeGuard
 
 import pyarrow as pa
 
-from imdb_classifier.errors import (
-    ImdbClassifierError,
-    UnreadableFileError,
-    cannot_read,
-    first_line,
-)
+from imdb_classifier.errors import ImdbClassifierError, UnreadableFileError, first_line
+from imdb_classifier.system_errors import cannot_read
 
 _CLIENT_FAULTS: Final = ("AWS Error", "Azure Error", "google::cloud::Status")
 

@@ -10,7 +10,8 @@ from typing import Any, Final, ParamSpec, TypedDict, TypeVar
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
 
-from imdb_classifier.errors import ImdbClassifierError, known_error
+from imdb_classifier.errors import ImdbClassifierError
+from imdb_classifier.system_errors import known_error
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -24,10 +24,10 @@ from imdb_classifier.errors import (
     OutputExistsError,
     UnavailableError,
     UnexpectedError,
-    cannot_write,
 )
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import LocalStorage
+from imdb_classifier.system_errors import cannot_write
 from imdb_classifier.tasks import failures, score_tasks
 from imdb_classifier.tasks.failures import TASK_RETRIES, may_pass, patiently, without_texts
 

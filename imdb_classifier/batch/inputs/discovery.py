@@ -17,15 +17,10 @@ from imdb_classifier.batch.inputs.file_names import (
 )
 from imdb_classifier.batch.inputs.other_formats import check_formats, is_other_format
 from imdb_classifier.batch.inputs.table_formats import check_tables
-from imdb_classifier.errors import (
-    CannotWriteError,
-    NoInputError,
-    cannot_read,
-    cannot_write,
-    printable,
-)
+from imdb_classifier.errors import CannotWriteError, NoInputError, printable
 from imdb_classifier.storage import SUFFIX, Kind, is_remote, matches, static_part, storage_of
 from imdb_classifier.storage.paths import StrPath, location_of, stem_of
+from imdb_classifier.system_errors import cannot_read, cannot_write
 
 _LIST: Final = ".csv"
 """What follows the name of a file in that of its list in the quarantine."""

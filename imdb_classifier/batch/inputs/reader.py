@@ -26,7 +26,6 @@ from imdb_classifier.errors import (
     MissingColumnError,
     TextTypeError,
     UnreadableFileError,
-    cannot_read,
     first_line,
     printable,
 )
@@ -34,6 +33,7 @@ from imdb_classifier.schema import scored_fields
 from imdb_classifier.scoring.scorer import CHUNK_ROWS
 from imdb_classifier.scoring.text_columns import as_text, has_text, holds_text
 from imdb_classifier.storage import is_fault, readable, storage_of
+from imdb_classifier.system_errors import cannot_read
 
 READ_BUFFER_BYTES: Final = 1 << 20
 READ_ROWS: Final = 128

@@ -7,11 +7,11 @@ from dataclasses import fields
 from typing import Final
 
 from imdb_classifier.batch.outputs.provenance import has_keys, state_of_own
-from imdb_classifier.errors import cannot_write
 from imdb_classifier.monitoring.drift import Drift
 from imdb_classifier.storage import ABSENT, State, storage_of
 from imdb_classifier.storage.files import to_json
 from imdb_classifier.storage.paths import stem_of
+from imdb_classifier.system_errors import cannot_write
 
 DRIFT_FILE: Final = "_DRIFT.json"
 _REPORT: Final = ".drift.json"

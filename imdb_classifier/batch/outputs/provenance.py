@@ -19,10 +19,10 @@ from imdb_classifier.errors import (
     NoInputError,
     OutputExistsError,
     UnreadableFileError,
-    cannot_write,
 )
 from imdb_classifier.schema import FOOTER_KEY
 from imdb_classifier.storage import ABSENT, State, storage_of
+from imdb_classifier.system_errors import cannot_write
 from imdb_classifier.text.batch_profile import BatchProfile
 
 _TEXTS: Final = ("added_sha256", "input_footer", "input_sha256", "model_hash", "model_id")

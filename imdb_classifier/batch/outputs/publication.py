@@ -19,18 +19,12 @@ from imdb_classifier.batch.outputs.provenance import (
 )
 from imdb_classifier.batch.outputs.quarantine import Quarantine
 from imdb_classifier.batch.results import COUNTS, RunResult
-from imdb_classifier.errors import (
-    BadDataError,
-    NoInputError,
-    OutputExistsError,
-    cannot_read,
-    cannot_write,
-    printable,
-)
+from imdb_classifier.errors import BadDataError, NoInputError, OutputExistsError, printable
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import to_json
 from imdb_classifier.storage.paths import is_remote
+from imdb_classifier.system_errors import cannot_read, cannot_write
 
 RUN_MANIFEST_FILE: Final = "_MANIFEST.json"
 SUCCESS_FILE: Final = "_SUCCESS"

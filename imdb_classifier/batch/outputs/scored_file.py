@@ -34,14 +34,13 @@ from imdb_classifier.errors import (
     NoInputError,
     UnavailableError,
     UnreadableFileError,
-    cannot_read,
-    cannot_write,
     first_line,
     printable,
 )
 from imdb_classifier.schema import POSITIVE, scored_fields
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import ABSENT, State, readable, storage_of
+from imdb_classifier.system_errors import cannot_read, cannot_write
 from imdb_classifier.text.batch_profile import BatchProfile
 from imdb_classifier.version import __version__
 

@@ -1,0 +1,67 @@
+"""What the operating system or a server refuses, as errors of this library."""
+
+from __future__ import annotations
+
+import errno
+
+from imdb_classifier.errors import (
+    CannotWriteError,
+    ImdbClassifierError,
+    NoInputError,
+    UnavailableError,
+    UnexpectedError,
+    first_line,
+)
+
+
+def cannot_read(source: str, error: OSError) -> ImdbClassifierError:
+    """Return the error to raise when the operating system or a server refuses to read an input."""
+    reason = error.strerror or first_line(error)
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return NoInputError(
+            "An input must exist.", f"Opening {source} failed: {reason}.", "Check the path."
+        )
+    return UnavailableError(
+        f"{source} must be readable.",
+        f"Reading it failed: {reason}.",
+        "Check your permissions and the connection to its storage, and rerun.",
+    )
+
+
+def cannot_write(target: str, error: OSError) -> CannotWriteError:
+    """Return the error to raise when the operating system refuses to write an output."""
+    refused = CannotWriteError(
+        "The output must be writable.",
+        f"Writing {target} failed: {error.strerror or first_line(error)}.",
+        f"{remedy(error)}, or choose another `output`.",
+    )
+    refused.may_pass = True
+    return refused
+
+
+def remedy(error: OSError) -> str:
+    """Return what may help if the operating system refuses to write, for the start of a sentence.
+
+    Example:
+        >>> remedy(OSError(errno.ENOSPC, "No space left on device"))
+        'Free up space'
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Free up space"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "Check your permissions"
+    return "Free up space, check your permissions"
+
+
+def known_error(error: Exception) -> ImdbClassifierError:
+    """Return an error as one of this library; unexpected ones without their messages."""
+    if isinstance(error, ImdbClassifierError):
+        return error
+    # Threads need memory, too.
+    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+        return UnavailableError(
+            "There must be enough memory.",
+            f"The operating system refused more ({type(error).__name__}).",
+            "Free up memory, raise the limit, or set IMDB_CLASSIFIER_THREADS to a smaller number.",
+        )
+    return UnexpectedError(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ class ExistingOutputs:
         names = frozenset(listing.names)
         taken = names.union(listing.folders, listing.ignored)
         paths = (file.target for file in discovery.files)
-        occupied = {os.path.join(output, name) for name in taken}
+        occupied = {posixpath.join(output, name) for name in taken}
         return cls(names, frozenset(occupied.intersection(paths)))
 
     def orphans(
@@ -129,7 +129,7 @@ class ExistingOutputs:
             names[name] for name in gone if name in names and ignored.isdisjoint(_and_folders(name))
         )
         with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="orphans") as pool:
-            found = pool.map(read_provenance, (os.path.join(output, name) for name in there))
+            found = pool.map(read_provenance, (posixpath.join(output, name) for name in there))
             # Another program may have written a file of that name since.
             return tuple(name for name, said in zip(there, found, strict=True) if said is not None)
 

@@ -123,7 +123,7 @@ class Registry(Records):
             UnavailableError: The registry cannot be reached.
         """
         found = []
-        for folder in (*map(self._version, self.ids()), str(bundled_path())):
+        for folder in (*map(self._version, self.ids()), bundled_path().as_posix()):
             with reading(folder):
                 try:
                     manifest = manifest_of(folder)
@@ -197,15 +197,15 @@ class Registry(Records):
         name = location_of(reference)
         aliases, ids = self.aliases(), self.ids()
         if name == CHAMPION and "champion" not in aliases:
-            return str(bundled_path())
+            return bundled_path().as_posix()
         model_id = aliases.get(name[1:], name) if name.startswith("@") else name
         location = self._version(model_id) if model_id in ids else name
         with reading(self.root):
             if not location.startswith("@") and storage_of(location).kind(location) == "folder":
                 return location
-        bundled_id = manifest_of(str(bundled_path()))["model_id"]
+        bundled_id = manifest_of(bundled_path().as_posix())["model_id"]
         if model_id == bundled_id:
-            return str(bundled_path())
+            return bundled_path().as_posix()
         if model_id != name:
             raise BundleError(
                 "An alias must name a version of the registry.",
@@ -221,7 +221,7 @@ class Registry(Records):
         Raises:
             ConfigurationError: The model is neither a version of this registry nor the bundled one.
         """
-        if bundle.location not in (self._version(bundle.model_id), str(bundled_path())):
+        if bundle.location not in (self._version(bundle.model_id), bundled_path().as_posix()):
             raise ConfigurationError(
                 "Only a version of the registry can be promoted.",
                 f"{bundle.location} is outside {self.root}.",

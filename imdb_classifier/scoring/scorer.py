@@ -117,7 +117,7 @@ class Scorer:
     def __reduce__(self) -> tuple[object, ...]:
         location = self.bundle.location
         # Another machine may have installed the package elsewhere.
-        where = None if location == str(bundled_path()) else absolute_location(location)
+        where = None if location == bundled_path().as_posix() else absolute_location(location)
         bundle = self.bundle
         return _unpickled, (where, bundle.model_hash, self._chosen_threads, bundle.engine_choice)
 
@@ -240,7 +240,7 @@ if hasattr(os, "register_at_fork"):
 def _unpickled(
     location: str | None, model_hash: str, threads: int | None, engine: EngineChoice
 ) -> Scorer:
-    return Scorer(kept_bundle(location or str(bundled_path()), model_hash, engine), threads)
+    return Scorer(kept_bundle(location or bundled_path().as_posix(), model_hash, engine), threads)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-import os
+import posixpath
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -186,9 +186,9 @@ class Storage(ABC):
 
 def static_part(pattern: str) -> str:
     """Return the folder in front of a pattern's first wildcard."""
-    folder = os.path.dirname(pattern)
+    folder = posixpath.dirname(pattern)
     while glob.has_magic(folder):
-        folder = os.path.dirname(folder)
+        folder = posixpath.dirname(folder)
     return folder
 
 

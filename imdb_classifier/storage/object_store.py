@@ -8,7 +8,7 @@ rename.
 from __future__ import annotations
 
 import atexit
-import os
+import posixpath
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -58,7 +58,7 @@ class ObjectStorage(Storage):
 
     def match(self, pattern: str) -> Listing:
         root = key_of(static_part(pattern))
-        return self._listed(root, os.path.relpath(key_of(pattern), root), may_be_absent=True)
+        return self._listed(root, posixpath.relpath(key_of(pattern), root), may_be_absent=True)
 
     def state(self, path: str) -> State:
         found = self._info(path)

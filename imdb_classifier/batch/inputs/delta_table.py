@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import posixpath
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -93,20 +93,20 @@ def live_files(table: str) -> list[str]:
 def _copy_log(table: str, copy: Path) -> None:
     """Copy the part of the log that decides the current state: from its last checkpoint on."""
     storage = storage_of(table)
-    log = os.path.join(table, DELTA_LOG)
+    log = posixpath.join(table, DELTA_LOG)
     names = storage.find(log).names
     first = 0
     if _LAST_CHECKPOINT in names:
         with suppress(ValueError, LookupError, TypeError):
             first = int(
-                json.loads(storage.read_text(os.path.join(log, _LAST_CHECKPOINT)))["version"]
+                json.loads(storage.read_text(posixpath.join(log, _LAST_CHECKPOINT)))["version"]
             )
     for name in names:
         entry = _ENTRY.fullmatch(name)
         if name.startswith(_SIDECARS) or (entry and int(entry[1]) >= first):
             target = copy / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            with storage.open(os.path.join(log, name)) as file:
+            with storage.open(posixpath.join(log, name)) as file:
                 target.write_bytes(file.read())
 
 

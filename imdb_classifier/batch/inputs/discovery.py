@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -90,9 +91,9 @@ def discover_files(source: str, output: str) -> Discovery:
             f"{output} names a file.",
             "Choose a folder as `output`.",
         )
-    pattern = "**" if root == source else os.path.relpath(source, root or ".")
+    pattern = "**" if root == source else posixpath.relpath(source, root or ".")
     # Joined once, because there may be a million names.
-    sources, targets = os.path.join(root, ""), os.path.join(output, "")
+    sources, targets = posixpath.join(root, ""), posixpath.join(output, "")
     _check_apart(root, pattern, [targets + name for name in names], source)
     files = tuple(
         DiscoveredFile(sources + name, targets + name, printable(name), quarantine_of(output, name))
@@ -113,8 +114,8 @@ def find_files(source: StrPath) -> list[tuple[str, str]]:
     source = location_of(source)
     root, names, _ = _found(source)
     if root is None:
-        return [(source, printable(os.path.basename(source)))]
-    return [(os.path.join(root, name), printable(name)) for name in names]
+        return [(source, printable(posixpath.basename(source)))]
+    return [(posixpath.join(root, name), printable(name)) for name in names]
 
 
 def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]:
@@ -128,7 +129,7 @@ def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]
         if kind == "file":
             check_formats("", [source])
             return None, [], ()
-        if kind == "folder" and storage.kind(os.path.join(source, DELTA_LOG)) == "folder":
+        if kind == "folder" and storage.kind(posixpath.join(source, DELTA_LOG)) == "folder":
             return source, live_files(source), ()
         root = source if kind == "folder" else static_part(source)
         listing = storage.find(source) if kind == "folder" else storage.match(source)
@@ -149,7 +150,7 @@ def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]
 
 
 def _single_file(source: str, output: str) -> DiscoveredFile:
-    name = os.path.basename(source)
+    name = posixpath.basename(source)
     kind = _kind_of_output(output)
     to_file = output.endswith(SUFFIX) and kind != "folder"
     looks_like_file = is_parquet(output) or is_other_format(output)
@@ -159,16 +160,16 @@ def _single_file(source: str, output: str) -> DiscoveredFile:
             f"It is {output}.",
             "Choose another `output`.",
         )
-    target = output if to_file else os.path.join(output, name)
+    target = output if to_file else posixpath.join(output, name)
     _check_apart(source, ".", [target], source)
-    quarantine = quarantine_of(*os.path.split(target))
+    quarantine = quarantine_of(*posixpath.split(target))
     return DiscoveredFile(source, target, printable(name), quarantine)
 
 
 def quarantine_of(folder: str, name: str) -> str:
     """Return where to list what could not be scored for an output, by its name in a folder."""
-    inner, file = os.path.split(name)
-    return os.path.join(folder, QUARANTINE, inner, f"{stem_of(file, _LIST)}{_LIST}")
+    inner, file = posixpath.split(name)
+    return posixpath.join(folder, QUARANTINE, inner, f"{stem_of(file, _LIST)}{_LIST}")
 
 
 def _kind_of_output(output: str) -> Kind | None:
@@ -183,12 +184,12 @@ def _check_apart(root: str, pattern: str, targets: Sequence[str], source: str) -
     outer = _resolved(root)
     folders: dict[str, str] = {}
     for target in targets:
-        folder, name = os.path.split(target)
+        folder, name = posixpath.split(target)
         if folder not in folders:
             folders[folder] = _resolved(folder)
-        inner = os.path.join(folders[folder], name)
+        inner = posixpath.join(folders[folder], name)
         inside = inner == outer or inner.startswith(outer.rstrip("/") + "/")
-        if inside and matches(os.path.relpath(inner, outer), pattern):
+        if inside and matches(posixpath.relpath(inner, outer), pattern):
             raise CannotWriteError(
                 "The output must lie outside the input, or the next run would score it too.",
                 f"{target} is part of {source}.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import posixpath
 import shlex
 from collections.abc import Sequence
 from typing import Final
@@ -40,7 +40,7 @@ _CONVERSIONS: Final = {
 
 def is_other_format(path: str) -> bool:
     """Return whether a file's name says that it is in another format."""
-    return os.path.splitext(_decompressed(path))[1].lower() in _CONVERSIONS
+    return posixpath.splitext(_decompressed(path))[1].lower() in _CONVERSIONS
 
 
 def check_formats(root: str, names: Sequence[str]) -> None:
@@ -54,7 +54,7 @@ def check_formats(root: str, names: Sequence[str]) -> None:
         BadDataError: All names say so. The message has a command that converts the first file.
     """
     if names and all(map(is_other_format, names)):
-        path = os.path.join(root, names[0])
+        path = posixpath.join(root, names[0])
         bare = _decompressed(path)
         others = " and neither are the others" if names[1:] else ""
         before = "Download it. " * is_remote(path) + "Decompress it. " * (bare != path)
@@ -66,14 +66,14 @@ def check_formats(root: str, names: Sequence[str]) -> None:
 
 
 def _decompressed(path: str) -> str:
-    stem, suffix = os.path.splitext(path)
+    stem, suffix = posixpath.splitext(path)
     return stem if suffix.lower() in _COMPRESSED else path
 
 
 def _command(path: str) -> str:
     """Return a shell command that converts a file; a downloaded one in the working folder."""
-    source = os.path.basename(path) if is_remote(path) else path
-    stem, suffix = os.path.splitext(source)
+    source = posixpath.basename(path) if is_remote(path) else path
+    stem, suffix = posixpath.splitext(source)
     code = _CONVERSIONS[suffix.lower()]
     # In double quotes, unlike repr, because the shell's are single ones.
     code = code.replace("SOURCE", json.dumps(source, ensure_ascii=False))

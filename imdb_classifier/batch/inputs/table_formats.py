@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posixpath
 from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
@@ -31,7 +31,7 @@ def check_tables(source: str, root: str, names: Sequence[str], folders: Set[str]
         OSError: The system or the server refuses to read a folder.
     """
     tables = [
-        (os.path.join(root, table), kind)
+        (posixpath.join(root, table), kind)
         for table, kind in _tables_in(root, folders)
         if any(name.startswith(f"{table}/" if table else "") for name in names)
     ]
@@ -53,11 +53,11 @@ def check_tables(source: str, root: str, names: Sequence[str], folders: Set[str]
 def _tables_in(root: str, folders: Set[str]) -> Iterator[tuple[str, str]]:
     """Yield the tables in a folder: relative path and kind."""
     for folder in sorted(folders):
-        table, name = os.path.split(folder)
+        table, name = posixpath.split(folder)
         if name in _LOGS:
             yield table, _LOGS[name]
-        is_like_iceberg = name == _ICEBERG_LOG and os.path.join(table, _ICEBERG_DATA) in folders
-        if is_like_iceberg and _is_iceberg(os.path.join(root, folder)):
+        is_like_iceberg = name == _ICEBERG_LOG and posixpath.join(table, _ICEBERG_DATA) in folders
+        if is_like_iceberg and _is_iceberg(posixpath.join(root, folder)):
             yield table, "Iceberg"
 
 
@@ -65,14 +65,14 @@ def _tables_around(root: str) -> Iterator[tuple[str, str]]:
     """Yield the tables that a folder is a Hive partition of, or all data: path and kind."""
     storage = storage_of(root)
     folder = partition = storage.absolute(root).rstrip("/")
-    while "=" in os.path.basename(folder):
-        folder = os.path.dirname(folder)
+    while "=" in posixpath.basename(folder):
+        folder = posixpath.dirname(folder)
     if folder != partition:
         for name, kind in _LOGS.items():
-            if storage.kind(os.path.join(folder, name)) == "folder":
+            if storage.kind(posixpath.join(folder, name)) == "folder":
                 yield folder, kind
-    table, name = os.path.split(folder)
-    log = os.path.join(table, _ICEBERG_LOG)
+    table, name = posixpath.split(folder)
+    log = posixpath.join(table, _ICEBERG_LOG)
     if name == _ICEBERG_DATA and storage.kind(log) == "folder" and _is_iceberg(log):
         yield table, "Iceberg"
 

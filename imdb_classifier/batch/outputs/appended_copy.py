@@ -9,6 +9,7 @@ own to the last bit, whatever their types are.
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from errno import EIO
@@ -88,7 +89,7 @@ class AppendedCopy:
                 self.copied = FileFooter(checked.footer.name, size, end)
             # A file of its own, since pyarrow cannot append to one: about 4 bytes a row.
             self._added = opened.enter_context(
-                SpooledTemporaryFile(_PIECE_BYTES, dir=os.path.dirname(path), prefix=".")
+                SpooledTemporaryFile(_PIECE_BYTES, dir=posixpath.dirname(path), prefix=".")
             )
             self._writer = pq.ParquetWriter(
                 self._added,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posixpath
 from dataclasses import fields
 from typing import Final
 
@@ -26,9 +26,9 @@ def drift_file(output: str, is_folder: bool) -> str:
         is_folder: Which of the two it is.
     """
     if is_folder:
-        return os.path.join(output, DRIFT_FILE)
-    folder, name = os.path.split(output)
-    return os.path.join(folder, f"_{stem_of(name, '_', _REPORT)}{_REPORT}")
+        return posixpath.join(output, DRIFT_FILE)
+    folder, name = posixpath.split(output)
+    return posixpath.join(folder, f"_{stem_of(name, '_', _REPORT)}{_REPORT}")
 
 
 def state_of_report(path: str) -> State:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -79,9 +80,9 @@ class EarlierRun:
         if RUN_MANIFEST_FILE not in names:
             # A manifest is written before its _SUCCESS.
             if SUCCESS_FILE in names:
-                raise foreign(os.path.join(output, SUCCESS_FILE))
+                raise foreign(posixpath.join(output, SUCCESS_FILE))
             return cls()
-        manifest = os.path.join(output, RUN_MANIFEST_FILE)
+        manifest = posixpath.join(output, RUN_MANIFEST_FILE)
         try:
             said = _manifest(manifest)
         except OSError as error:
@@ -146,7 +147,7 @@ def announce(output: str, source: str, files: Iterable[str], earlier: EarlierRun
             return
         names |= earlier.names
     listed = [{"name": name} for name in sorted(names)]
-    manifest = os.path.join(output, RUN_MANIFEST_FILE)
+    manifest = posixpath.join(output, RUN_MANIFEST_FILE)
     try:
         storage_of(output).write_text(manifest, _described(source, {"files": listed}))
     except OSError as error:
@@ -168,7 +169,7 @@ def unpublish(output: str) -> None:
     """
     try:
         for name in (SUCCESS_FILE, DRIFT_FILE):
-            storage_of(output).delete(os.path.join(output, name))
+            storage_of(output).delete(posixpath.join(output, name))
     except OSError as error:
         raise cannot_write(output, error) from error
 
@@ -185,7 +186,7 @@ def unpublish_within(output: str, names: Iterable[str]) -> None:
     """
     for name in names:
         if name.endswith(f"/{SUCCESS_FILE}"):
-            _unpublish_ours(os.path.join(output, os.path.dirname(name)))
+            _unpublish_ours(posixpath.join(output, posixpath.dirname(name)))
 
 
 def unpublish_around(target: str) -> None:
@@ -194,16 +195,16 @@ def unpublish_around(target: str) -> None:
     Raises:
         CannotWriteError: One of them cannot be written.
     """
-    folder = os.path.dirname(storage_of(target).absolute(target).rstrip("/"))
-    while is_remote(folder) == is_remote(target) and os.path.dirname(folder) != folder:
+    folder = posixpath.dirname(storage_of(target).absolute(target).rstrip("/"))
+    while is_remote(folder) == is_remote(target) and posixpath.dirname(folder) != folder:
         _unpublish_ours(folder)
-        folder = os.path.dirname(folder)
+        folder = posixpath.dirname(folder)
 
 
 def _unpublish_ours(folder: str) -> None:
     """Mark a folder as incomplete if an earlier run completed it, and not another program."""
     storage = storage_of(folder)
-    success, manifest = (os.path.join(folder, n) for n in (SUCCESS_FILE, RUN_MANIFEST_FILE))
+    success, manifest = (posixpath.join(folder, n) for n in (SUCCESS_FILE, RUN_MANIFEST_FILE))
     try:
         if storage.kind(success) == "file" and storage.kind(manifest) == "file":
             _manifest(manifest)
@@ -251,8 +252,8 @@ def publish(
         "skipped": [file.name for file in result.of_status("skipped")],
         "orphans": [] if result.pruned else list(result.orphans),
     }
-    path, text = os.path.join(output, RUN_MANIFEST_FILE), _described(source, manifest)
-    success = os.path.join(output, SUCCESS_FILE)
+    path, text = posixpath.join(output, RUN_MANIFEST_FILE), _described(source, manifest)
+    success = posixpath.join(output, SUCCESS_FILE)
     try:
         # Programs may wait for a new _SUCCESS, so nothing is written that is there already.
         if storage.kind(path) != "file" or storage.read_text(path) != text:
@@ -278,7 +279,7 @@ def prune(output: str, orphans: Iterable[str]) -> None:
             # Without anything to list, an earlier list is deleted; one of others is kept.
             with suppress(OutputExistsError), Quarantine(quarantine_of(output, name), name):
                 pass
-            storage_of(output).delete(os.path.join(output, name))
+            storage_of(output).delete(posixpath.join(output, name))
     except OSError as error:
         raise cannot_write(output, error) from error
 
@@ -325,13 +326,14 @@ class Publication:
         storage = storage_of(self.output)
         self._found: tuple[str, ...]
         if storage.kind(self.output) != "folder":
-            self._root, self._found = os.path.dirname(self.output), (os.path.basename(self.output),)
+            self._root, name = posixpath.split(self.output)
+            self._found = (name,)
             self.files = {printable(name): {} for name in self._found}
             return read_provenance(self.output)
         self._root, self._found = self.output, storage.find(self.output).names
         if SUCCESS_FILE not in self._found:
             return None
-        manifest = os.path.join(self.output, RUN_MANIFEST_FILE)
+        manifest = posixpath.join(self.output, RUN_MANIFEST_FILE)
         try:
             said = _manifest(manifest)
             if said is None:
@@ -357,7 +359,7 @@ class Publication:
     def paths(self) -> dict[str, str]:
         """Where each scored file is that exists, by its name."""
         return {
-            printable(name): os.path.join(self._root, name)
+            printable(name): posixpath.join(self._root, name)
             for name in self._found
             if printable(name) in self.files or (is_parquet(name) and not is_hidden(name))
         }

@@ -29,7 +29,7 @@ class LocalStorage(Storage):
         return "file" if Path(path).exists() else None
 
     def absolute(self, path: str) -> str:
-        return str(Path(path).absolute())
+        return Path(path).absolute().as_posix()
 
     def find(self, folder: str, *, skip_unreadable: bool = False) -> Listing:
         return list_files(folder, skip_unreadable=skip_unreadable)
@@ -38,7 +38,8 @@ class LocalStorage(Storage):
         root = static_part(pattern)
         if root and not os.path.isdir(root):
             return Listing.of()
-        return list_files(root, os.path.relpath(pattern, root or "."))
+        relative = os.path.relpath(pattern, root or ".").replace(os.sep, "/")
+        return list_files(root, relative)
 
     def state(self, path: str) -> State:
         try:
@@ -132,7 +133,11 @@ class LocalStorage(Storage):
 
 def _flush(path: Path) -> None:
     """Wait until the contents of a file, or the entries of a folder, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    is_folder = path.is_dir()
+    if is_folder and not hasattr(os, "O_DIRECTORY"):
+        return  # Windows does not open folders.
+    # Windows flushes only files that are open for writing.
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

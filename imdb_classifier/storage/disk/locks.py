@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, Timeout, lock_descriptor
 
 from imdb_classifier.errors import OutputInUseError
 from imdb_classifier.storage.paths import stem_of
@@ -25,6 +26,8 @@ _LOCK: Final = ".imdb_classifier.lock"
 _UNFINISHED: Final = re.compile(r"\.(.+)\.[0-9a-f]{8}\.unfinished", re.DOTALL)
 
 _ATTEMPTS: Final = 100
+_LOOKS: Final = 5
+_PAUSE_SECONDS: Final = 0.05
 
 
 def unfinished_name(name: str) -> str:
@@ -128,26 +131,40 @@ def _held(lock: str, output: str, place: str) -> Iterator[None]:
             yield
         finally:
             # Deleted while it is held, because filelock does not accept a lock on a deleted file.
-            with suppress(FileNotFoundError):
+            # Windows refuses that, and filelock deletes it there once it is released.
+            with suppress(FileNotFoundError, PermissionError):
                 os.unlink(lock)
 
 
 def _is_held(lock: str) -> bool:
     """Return whether a run holds a lock, without taking it: it may lie in a read-only folder."""
-    import fcntl  # Not on Windows, where only data frames can be scored.
-
     try:
-        file = os.open(lock, os.O_RDONLY | os.O_NONBLOCK)
+        file = os.open(lock, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (FileNotFoundError, PermissionError):  # The folder may be closed to us.
+        return False
+    try:
+        return not _is_free(file)
+    finally:
+        os.close(file)
+
+
+def _is_free(file: int) -> bool:
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        # Windows has no shared locks without ctypes: runs that look at the same moment see each
+        # other, so look again.
+        for _ in range(_LOOKS):
+            if lock_descriptor(file, blocking=False):
+                return True
+            time.sleep(_PAUSE_SECONDS)
         return False
     try:
         # Shared, so that runs that look at the same time do not see each other.
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
-        return True
-    finally:
-        os.close(file)
-    return False
+        return False
+    return True
 
 
 def _locked_by(folder: str, lock: str) -> str:

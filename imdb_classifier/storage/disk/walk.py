@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from errno import ELOOP
 from typing import Final
 
@@ -46,7 +47,7 @@ def list_files(root: str, pattern: str = "**", *, skip_unreadable: bool = False)
             raise
         with found as entries:
             for entry in entries:
-                inner = os.path.join(name, entry.name)
+                inner = posixpath.join(name, entry.name)
                 try:
                     is_folder, is_file = entry.is_dir(), entry.is_file()
                 except OSError as error:

@@ -89,7 +89,7 @@ def training(url: str) -> Iterator[str]:
         runs = [each["flow_run_id"] for each in found if " left" in each["description"]]
         return runs[0] if runs else None
 
-    program = "from imdb_classifier.flows import train_imdb; train_imdb()"
+    program = "from imdb_classifier.flows import train_imdb; train_imdb(seed=2)"
     with tempfile.TemporaryDirectory() as registry:
         variables = {"PREFECT_API_URL": f"{url}/api", "IMDB_CLASSIFIER_REGISTRY": registry}
         process = subprocess.Popen([sys.executable, "-c", program], env=os.environ | variables)

@@ -119,7 +119,8 @@ class Progress:
         rate = (done - first) / (now - since)
         pace = f"{rate:,.0f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
         left = timedelta(seconds=round((self._total - done) / rate))
-        return f", {pace}, {left} left" if done < self._total else f", {pace}"
+        # Time left first: a card of the UI cuts long texts off.
+        return f", {left} left, {pace}" if done < self._total else f", {pace}"
 
 
 class Stages:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from queue import SimpleQueue
@@ -22,13 +21,17 @@ from imdb_classifier.errors import (
     first_line,
     printable,
 )
+from imdb_classifier.progress import Progress
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.system_errors import known_error
 from imdb_classifier.text.batch_profile import BatchProfile
 
 
 def score_files(
-    unit: Unit, scorer: Scorer, on_rows: Callable[[int], None] | None = None
+    unit: Unit,
+    scorer: Scorer,
+    progress: Progress | None = None,
+    cancel: Event | None = None,
 ) -> UnitResult:
     """Score the files of a unit, and return a result for each, whether it succeeded or failed.
 
@@ -39,23 +42,25 @@ def score_files(
         unit: The files. When its deadline has passed or too many of its files have failed, outputs
             of files in progress stay unchanged.
         scorer: The model.
-        on_rows: Called in the caller's thread with the number of rows done since the last call. If
-            it raises, the outputs of files in progress stay unchanged.
+        progress: Called in the caller's thread after each batch of rows. If it raises, the outputs
+            of files in progress stay unchanged.
+        cancel: Ends the unit as its deadline does, once it is set.
 
     Raises:
         ImdbClassifierError: See `score_file`.
     """
     bad_files = count(1)
-    progress: SimpleQueue[int | None] = SimpleQueue()
-    stopped = Event()
+    reported: SimpleQueue[int | None] = SimpleQueue()
+    stopped, cancel = Event(), cancel or Event()
     profile, adding = BatchProfile(), Lock()
     if unit.bad_files is not None and unit.bad_files < 0:
         stopped.set()
 
     def report(rows: int) -> None:
-        if stopped.is_set() or (unit.ends_at is not None and time.time() >= unit.ends_at):
+        is_late = unit.ends_at is not None and time.time() >= unit.ends_at
+        if is_late or stopped.is_set() or cancel.is_set():
             raise _StoppedError
-        progress.put(rows)
+        reported.put(rows)
 
     def failed(file: FileToScore, error: ImdbClassifierError) -> FileResult:
         if unit.bad_files is not None and next(bad_files) > unit.bad_files:
@@ -93,15 +98,17 @@ def score_files(
                 raise
             return result
         finally:
-            progress.put(None)
+            reported.put(None)
 
     with ThreadPoolExecutor(scorer.threads + 1, thread_name_prefix="file") as pool:
         try:
             begun = [pool.submit(score, file) for file in unit.files]
+            done = 0
             for _ in begun:
-                while (rows := progress.get()) is not None:
-                    if on_rows is not None:
-                        on_rows(rows)
+                while (rows := reported.get()) is not None:
+                    done += rows
+                    if progress is not None:
+                        progress("rows", done, unit.rows)
             files = tuple(future.result() for future in begun)
         except BaseException:
             stopped.set()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from threading import Event
 from typing import Self
 
 from imdb_classifier.batch.assessment import Assessment, Assessor, ExistingOutputs
@@ -30,6 +31,7 @@ from imdb_classifier.errors import EXIT_DONE, printable
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.monitoring.drift import Drift, measure_drift, reference_of
 from imdb_classifier.monitoring.drift_limits import DriftLimits
+from imdb_classifier.progress import Progress
 from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.scoring.scorer import Scorer, scorer_for
@@ -271,7 +273,8 @@ def score_parquet(
     selection: Selection | None = None,
     limits: Limits | None = None,
     drift_limits: DriftLimits | None = None,
-    on_rows: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
+    cancel: Event | None = None,
     registry: Registry | None = None,
 ) -> RunResult:
     """Score a Parquet file, a folder of them, or a glob pattern.
@@ -293,7 +296,12 @@ def score_parquet(
         selection: Which files are scored, and which outputs are deleted.
         limits: When to stop early, and when the run is complete although files are bad.
         drift_limits: How much the rows may differ from the model's reference.
-        on_rows: Called after each batch with the number of rows done since the last call.
+        progress: Called after each batch, in the thread of the caller, with ``"rows"``, the number
+            of rows done so far, and the number to be scored. If it raises, the run ends like a
+            canceled one, with this exception.
+        cancel: Ends the run early once it is set, by another thread or a signal handler. Finished
+            files are kept, outputs of files in progress stay as they were, and the result lists
+            both the ones in progress and the rest as ``pending``.
         registry: Where a reference is looked up; by default `Registry.at()`.
 
     Returns:
@@ -329,9 +337,8 @@ def score_parquet(
             drift_limits=drift_limits,
         ) as run,
     ):
-        return run.finish(
-            [score_files(unit, scorer, on_rows) for unit in run.units()], scorer.bundle
-        )
+        units = [score_files(unit, scorer, progress, cancel) for unit in run.units()]
+        return run.finish(units, scorer.bundle)
 
 
 @contextmanager

@@ -9,12 +9,15 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, wraps
+from threading import Event
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from imdb_classifier.errors import CannotWriteError, printable
+from imdb_classifier.progress import Pace, Progress, rate
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 Options = ParamSpec("Options")
 Result = TypeVar("Result")
 
+LINE_SECONDS: Final = 60.0
+"""Time between two lines of progress where standard error is not a terminal."""
 _UNFOLDED: Final = 10_000
 """Width of output to files and programs, which would not find the halves of a folded id."""
 
@@ -109,18 +114,47 @@ class _Log(logging.Handler):
         err.print(record.getMessage(), soft_wrap=True)
 
 
-def show_log() -> None:
-    """Send the library's log lines to standard error."""
-    hide_log()
-    logger = logging.getLogger("imdb_classifier")
-    logger.addHandler(_Log())
-    logger.setLevel(logging.INFO)
+_LOG: Final = _Log()
+
+
+def show_log(level: int = logging.INFO) -> None:
+    """Send the library's log lines from a level on to standard error, and progress with INFO."""
+    library = logging.getLogger("imdb_classifier")
+    library.addHandler(_LOG)
+    _LOG.setLevel(level)
+    # Other handlers want INFO: Prefect's sends the lines to the log of the flow run.
+    library.setLevel(min(level, logging.INFO))
 
 
 def hide_log() -> None:
     """Leave the library's log lines to Prefect, which also prints those of its runs."""
-    logger = logging.getLogger("imdb_classifier")
-    logger.handlers = [handler for handler in logger.handlers if not isinstance(handler, _Log)]
+    logging.getLogger("imdb_classifier").removeHandler(_LOG)
+
+
+def say(message: str) -> None:
+    """Print to standard error what is neither a result nor a warning."""
+    if _LOG.level <= logging.INFO:
+        err.print(message, soft_wrap=True)
+
+
+@contextmanager
+def cancel_on_interrupt() -> Iterator[Event]:
+    """Provide an event that Ctrl-C sets; a second Ctrl-C interrupts at once."""
+    cancel = Event()
+
+    def interrupted(*_: object) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield cancel  # ignored, as in a background job of a shell
+        return
+    signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield cancel
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def show(as_json: bool, values: Mapping[str, Any], shown: Table | str) -> None:
@@ -187,55 +221,50 @@ def table(title: str, *columns: str) -> Table:
     return result
 
 
-@contextmanager
-def row_progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on a terminal; call what this yields with the rows done since."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+class _Lines:
+    """Progress as lines, one now and then, where there is no terminal for a bar."""
 
-    columns = (
-        TextColumn("scoring"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("rows"),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=err.console, transient=True, disable=not err.console.is_terminal
-    ) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda rows: progress.advance(task, rows)
+    def __init__(self) -> None:
+        self._stage = ""
+        self._pace = Pace()
+        self._next_line = time.monotonic() + LINE_SECONDS
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what != self._stage:
+            self._stage, self._pace = what, Pace()
+        pace = self._pace.words(done, total)
+        now = time.monotonic()
+        if now >= self._next_line:
+            self._next_line = now + LINE_SECONDS
+            say(f"{done:,} of {total:,} {what}{pace}")
 
 
 @contextmanager
-def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a progress bar for one stage after the other; call what this yields as `loop.Progress`.
+def stage_progress() -> Iterator[Progress]:
+    """Show the progress of one stage after the other; call what this yields.
 
-    Shown on a terminal only.
+    On a terminal as a bar, elsewhere as a line every `LINE_SECONDS`.
     """
+    if not err.console.is_terminal:
+        yield _Lines()
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         ProgressColumn,
         Task,
         TaskID,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.progress import Progress as ProgressBars
     from rich.text import Text
 
     class Rate(ProgressColumn):
         """What is done in a second, or in a minute if that is less than one."""
 
         def render(self, task: Task) -> Text:
-            speed = task.speed or 0.0
-            return Text(f"{speed:,.0f} a second" if speed >= 1 else f"{60 * speed:.1f} a minute")
+            return Text(rate(task.speed or 0.0))
 
     columns = (
         BarColumn(),
@@ -244,9 +273,8 @@ def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
         Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=err.console, transient=True, disable=not err.console.is_terminal
-    ) as progress:
+    is_quiet = _LOG.level > logging.INFO
+    with ProgressBars(*columns, console=err.console, transient=True, disable=is_quiet) as progress:
         stages: dict[str, TaskID] = {}
 
         def advanced(what: str, done: int, total: int) -> None:

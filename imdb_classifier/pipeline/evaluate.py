@@ -16,6 +16,7 @@ from imdb_classifier.evaluation.metrics import evaluate, evaluate_kinds
 from imdb_classifier.evaluation.report import check_report_folder, write_report
 from imdb_classifier.evaluation.result import Evaluation, KindSlice
 from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.progress import Progress
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
@@ -24,7 +25,6 @@ from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.text.batch_profile import BatchProfile
 from imdb_classifier.text.encoding import TokenSequences, encode_reviews
-from imdb_classifier.training.loop import Progress
 
 
 def evaluate_bundle(

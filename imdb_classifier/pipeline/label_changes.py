@@ -11,12 +11,12 @@ from imdb_classifier.batch.inputs.reader import open_rows, text_path
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.errors import NoInputError
 from imdb_classifier.evaluation.comparison import LabelChange, LabelChanges
+from imdb_classifier.progress import Progress
 from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.scoring.text_columns import has_text
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.paths import StrPath
-from imdb_classifier.training.loop import Progress
 
 LARGEST = 20
 """Maximum number of label changes that are listed."""

@@ -25,6 +25,7 @@ from imdb_classifier.evaluation.slices import slices_of
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.pipeline.evaluate import Examined, check_token_ids, examine
 from imdb_classifier.pipeline.label_changes import check_batch, find_label_changes
+from imdb_classifier.progress import Progress
 from imdb_classifier.registry.access import ChampionChangedError
 from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.reviews.dataset import Reviews
@@ -32,7 +33,6 @@ from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage.paths import StrPath
-from imdb_classifier.training.loop import Progress
 
 _COMPARISONS: Final = 3
 """How many champions a model is compared with at most, if other runs keep changing it."""

@@ -6,7 +6,6 @@ import os
 import re
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from hashlib import sha256
 from typing import Any, ClassVar, Final
 from uuid import UUID
@@ -16,6 +15,8 @@ from prefect.artifacts import update_progress_artifact
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from imdb_classifier.progress import Pace
 
 PROGRESS_SECONDS: Final = 2.0
 """Minimum time between two updates of a progress artifact."""
@@ -75,7 +76,7 @@ class Progress:
         self._total = total
         self._what = what
         self._next_update = 0.0
-        self._first: tuple[int, float] | None = None
+        self._pace = Pace()
 
     @classmethod
     def start(cls, total: int, what: str) -> Progress:
@@ -94,8 +95,7 @@ class Progress:
             more: Text to append to the description.
         """
         now = time.monotonic()
-        if self._first is None:
-            self._first = done, now  # a resumed run does not start with 0
+        pace = self._pace.words(done, self._total)
         if self.artifact is None or now < Progress._quiet_until:
             return
         if now < self._next_update and done < self._total:
@@ -106,25 +106,14 @@ class Progress:
             update_progress_artifact,
             artifact_id=UUID(self.artifact),
             progress=100.0 * min(done / max(self._total, 1), 1.0),
-            description=f"{done:,} of {self._total:,} {self._what}{self._pace(done, now)}{more}",
+            description=f"{done:,} of {self._total:,} {self._what}{pace}{more}",
         )
         if updated is None:
             Progress._quiet_until = time.monotonic() + QUIET_SECONDS
 
-    def _pace(self, done: int, now: float) -> str:
-        """Return the rate since the first call, and the time that is left at this rate."""
-        first, since = self._first or (done, now)
-        if done == first or now == since:
-            return ""
-        rate = (done - first) / (now - since)
-        pace = f"{rate:,.0f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
-        left = timedelta(seconds=round((self._total - done) / rate))
-        # Time left first: a card of the UI cuts long texts off.
-        return f", {left} left, {pace}" if done < self._total else f", {pace}"
-
 
 class Stages:
-    """Progress artifacts of a run, one for each stage; called as `loop.Progress`."""
+    """Progress artifacts of a run, one for each stage; called as a `progress.Progress`."""
 
     def __init__(self) -> None:
         self._bars: dict[str, Progress] = {}

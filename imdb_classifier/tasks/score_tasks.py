@@ -216,16 +216,10 @@ def score_files(
     """
     threads = threads or threads_of_worker()
     scorer = _scorer(model["path"], model["model_hash"], threads, engine)
-    artifact, done, total = progress or (None, 0, 0)
+    artifact, before, total = progress or (None, 0, 0)
     bar = Progress(artifact, total, "rows")
-
-    def on_rows(rows: int) -> None:
-        nonlocal done
-        done += rows
-        bar.show(done)
-
     whole = Unit.from_dict(unit)
-    result = file_pool.score_files(whole, scorer, on_rows)
+    result = file_pool.score_files(whole, scorer, lambda _, done, __: bar.show(before + done))
     for _ in range(TASK_RETRIES):
         again = [i for i, file in enumerate(result.files) if file.may_pass]
         if not again:

@@ -22,6 +22,7 @@ from imdb_classifier.model.keras_backend import import_keras
 from imdb_classifier.model.network import build_network, build_student, join, without_vectors
 from imdb_classifier.model.trained import Epoch, TrainedModel, epoch_line
 from imdb_classifier.model.weights import rounded
+from imdb_classifier.progress import Progress
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.training.checkpoints import load_checkpoint, save_checkpoint
 from imdb_classifier.training.data import Dataset, prepare_training_data
@@ -35,10 +36,6 @@ logger = logging.getLogger(__name__)
 
 _SHARES_C = 1e4
 """Practically no regularization: two weights need none."""
-
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is counted, in the plural, how many are done, and how many there are."""
 
 
 class TrainingObserver:

@@ -66,12 +66,12 @@ def running(source: str, output: str, scorer: Scorer) -> Iterator[None]:
     """A run that is halfway through its work."""
     begun, may_end = Event(), Event()
 
-    def wait(rows: int) -> None:
+    def wait(*_: object) -> None:
         begun.set()
         assert may_end.wait(PATIENCE_SECONDS)
 
     with ThreadPoolExecutor(1) as thread:
-        run = thread.submit(score_parquet, source, output, scorer, on_rows=wait)
+        run = thread.submit(score_parquet, source, output, scorer, progress=wait)
         try:
             assert begun.wait(PATIENCE_SECONDS)
             yield

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from threading import Barrier, get_ident
+from threading import Barrier, Event, get_ident
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from imdb_classifier.batch.results import FileResult, RunResult
 from imdb_classifier.batch.run import BatchRun, score_parquet
 from imdb_classifier.batch.units import FileToScore, Unit
 from imdb_classifier.errors import CannotWriteError, MissingColumnError, NoInputError
+from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.text.batch_profile import BatchProfile
 
@@ -41,8 +42,10 @@ def written(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_tree_is_scored_and_committed(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
-    done: list[int] = []
-    result = score_parquet(str(tree), str(tmp_path / "out"), scorer, on_rows=done.append)
+    seen: list[tuple[str, int, int]] = []
+    result = score_parquet(
+        str(tree), str(tmp_path / "out"), scorer, progress=lambda *told: seen.append(told)
+    )
     assert result.exit_code == 0
     totals = result.totals()
     assert (totals["files"], totals["rows"], totals["without_text"], totals["failed"]) == (
@@ -51,7 +54,9 @@ def test_a_tree_is_scored_and_committed(tree: Path, tmp_path: Path, scorer: Scor
         2,
         0,
     )
-    assert sum(done) == 5
+    assert seen == sorted(seen)
+    assert seen[-1] == ("rows", 5, 5)
+    assert {(what, total) for what, _, total in seen} == {("rows", 5)}
     files = written(tmp_path / "out")
     assert list(files) == [
         "_MANIFEST.json", "_SUCCESS", "day=1/part.parquet", "day=2/part.parquet",
@@ -160,18 +165,18 @@ def test_more_files_than_threads_are_under_way(
     ]
 
 
-def test_rows_are_reported_in_the_callers_thread(
+def test_progress_is_reported_in_the_callers_thread(
     tree: Path, tmp_path: Path, scorer: Scorer
 ) -> None:
     threads = set()
     score_parquet(
-        str(tree), str(tmp_path / "out"), scorer, on_rows=lambda rows: threads.add(get_ident())
+        str(tree), str(tmp_path / "out"), scorer, progress=lambda *_: threads.add(get_ident())
     )
     assert threads == {get_ident()}
 
 
 def test_an_interrupt_ends_the_files_under_way(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
-    def interrupt(rows: int) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     rows = 25_000
@@ -179,7 +184,7 @@ def test_an_interrupt_ends_the_files_under_way(tree: Path, tmp_path: Path, score
         table = pa.table({"text": pa.array(["A"] + [None] * (rows - 1), pa.string())})
         pq.write_table(table, tree / f"{number}.parquet")
     with pytest.raises(KeyboardInterrupt):
-        score_parquet(str(tree), str(tmp_path / "out"), scorer, on_rows=interrupt)
+        score_parquet(str(tree), str(tmp_path / "out"), scorer, progress=interrupt)
     assert not list(tmp_path.rglob("*.unfinished"))
     assert not (tmp_path / "out" / "_SUCCESS").exists()
     planned = discover_files(str(tree), str(tmp_path / "out")).files
@@ -187,6 +192,40 @@ def test_an_interrupt_ends_the_files_under_way(tree: Path, tmp_path: Path, score
     # What the interrupt left is taken up by the next run.
     assert score_parquet(str(tree), str(tmp_path / "out"), scorer).exit_code == 0
     assert (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_a_canceled_run_keeps_finished_files_and_no_half_ones(
+    tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    source, output, undisturbed = (tmp_path / name for name in ("in", "out", "undisturbed"))
+    source.mkdir()
+    for name, rows in {"a": 1, "b": 50_000, "c": 1}.items():
+        table = pa.table({"text": pa.array(["A"] + [None] * (rows - 1), pa.string())})
+        pq.write_table(table, source / f"{name}.parquet", row_group_size=5_000)
+    cancel = Event()
+
+    def show(what: str, done: int, total: int) -> None:
+        # `b` is in progress; with one thread, `c` begins when `a` has ended.
+        if done > 1 and (output / "a.parquet").exists():
+            cancel.set()
+
+    with Scorer(tiny_bundle, threads=1) as scorer:
+        result = score_parquet(source, output, scorer, progress=show, cancel=cancel)
+        scored = [file.name for file in result.of_status("scored")]
+        assert scored[0] == "a.parquet"
+        assert "b.parquet" in [file.name for file in result.of_status("pending")]
+        assert list(written(output)) == ["_MANIFEST.json", *scored]
+        assert result.exit_code == 75
+        (note,) = result.notes()
+        assert note.endswith(" pending. Rerun to continue.")
+        assert score_parquet(source, output, scorer).is_complete
+        score_parquet(source, undisturbed, scorer)
+    assert written(output) == written(undisturbed)
+    # A single file is canceled, too, and leaves nothing.
+    target = tmp_path / "single.parquet"
+    single = score_parquet(source / "b.parquet", target, tiny_bundle.path, cancel=cancel)
+    assert [file.status for file in single.files] == ["pending"]
+    assert not target.exists()
 
 
 def test_an_error_that_nobody_foresaw_fails_one_file(
@@ -214,13 +253,13 @@ def test_nothing_to_score(tmp_path: Path, scorer: Scorer) -> None:
 def test_a_manifest_that_cannot_be_written(tree: Path, tmp_path: Path, scorer: Scorer) -> None:
     manifest = tmp_path / "out" / "_MANIFEST.json"
 
-    def occupy(_: int) -> None:
+    def occupy(*_: object) -> None:
         if manifest.is_file():
             manifest.unlink()
             manifest.mkdir()
 
     with pytest.raises(CannotWriteError, match="out failed: Is a directory"):
-        score_parquet(tree / "day=1", tmp_path / "out", scorer, on_rows=occupy)
+        score_parquet(tree / "day=1", tmp_path / "out", scorer, progress=occupy)
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
@@ -248,8 +287,8 @@ def test_a_unit_that_is_scored_again_takes_what_its_first_worker_finished(
         first = file_pool.score_files(replace(unit, files=unit.files[:1]), scorer)
         state = (tmp_path / "out" / "day=1" / "part.parquet").stat()
         done: list[int] = []
-        again = file_pool.score_files(unit, scorer, done.append)
+        again = file_pool.score_files(unit, scorer, lambda _, rows, __: done.append(rows))
         assert again.files[0] == first.files[0]
-        assert sum(done) == again.profile.rows == 5
+        assert done[-1] == again.profile.rows == 5
         assert (tmp_path / "out" / "day=1" / "part.parquet").stat() == state
         assert run.finish([again], scorer.bundle).is_complete

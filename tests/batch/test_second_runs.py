@@ -234,7 +234,7 @@ def test_a_file_that_changes_meanwhile_is_not_bad(tmp_path: Path, scorer: Scorer
         scorer,
         ScoreOptions(quarantine=True),
         limits=Limits(accept_bad_files=2),
-        on_rows=lambda _: os.utime(tmp_path / "in" / "a.parquet", (1, 1)),
+        progress=lambda *_: os.utime(tmp_path / "in" / "a.parquet", (1, 1)),
     )
     (failed,) = result.failed
     assert (failed.name, failed.exit_code, failed.may_pass) == ("a.parquet", 69, True)

@@ -340,11 +340,11 @@ def test_an_input_that_is_removed_in_mid_run(
     copy, output = tmp_path / "in", tmp_path / "out"
     shutil.copytree(source, copy)
 
-    def remove(rows: int) -> None:
+    def remove(*_: object) -> None:
         (copy / "day=0" / "0.parquet").unlink(missing_ok=True)
         (copy / "day=0" / "4.parquet").unlink(missing_ok=True)
 
-    result = score_parquet(str(copy), str(output), scorer, OPTIONS, on_rows=remove)
+    result = score_parquet(str(copy), str(output), scorer, OPTIONS, progress=remove)
     assert {file.name for file in result.failed} <= {"day=0/0.parquet", "day=0/4.parquet"}
     assert result.failed
     assert {file.exit_code for file in result.failed} <= {66, 69}

@@ -114,11 +114,11 @@ def test_an_object_that_appears_during_scoring_is_not_replaced(
 ) -> None:
     target = f"{bucket}/scored/a.parquet"
 
-    def appear(rows: int) -> None:
+    def appear(*_: object) -> None:
         storage_of(target).write_text(target, "mine")
 
     with pytest.raises(OutputExistsError, match=r"a\.parquet .* wrote it during this run"):
-        score_parquet(f"{tree}/a.parquet", target, scorer, on_rows=appear)
+        score_parquet(f"{tree}/a.parquet", target, scorer, progress=appear)
     assert get(target) == b"mine"
     listed = f"{bucket}/scored/_quarantine/a.parquet.csv"
     storage_of(target).delete(target)

@@ -18,7 +18,15 @@ from imdb_classifier.cli.commands.shared_options import (
     listed_names,
     named_limit,
 )
-from imdb_classifier.cli.console import err, keeps, row_progress, show, table, with_options
+from imdb_classifier.cli.console import (
+    cancel_on_interrupt,
+    err,
+    keeps,
+    show,
+    stage_progress,
+    table,
+    with_options,
+)
 from imdb_classifier.errors import counted
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.registry.access import CHAMPION
@@ -154,11 +162,12 @@ def score(
         ) as run,
     ):
         waiting.stop()
-        units = run.units()
-        with row_progress(sum(unit.rows for unit in units)) as on_rows:
-            scored = [score_files(unit, scorer, on_rows) for unit in units]
-        result = run.finish(scored, scorer.bundle)
+        with stage_progress() as progress, cancel_on_interrupt() as cancel:
+            units = [score_files(unit, scorer, progress, cancel) for unit in run.units()]
+            result = run.finish(units, scorer.bundle)
     _show_result(as_json, result, runner)
+    if cancel.is_set() and result.of_status("pending"):
+        raise KeyboardInterrupt
     raise typer.Exit(result.exit_code)
 
 

@@ -15,7 +15,7 @@ from imdb_classifier.cli.commands.shared_options import (
     RegistryOption,
     ThreadsOption,
 )
-from imdb_classifier.cli.console import err, interval, keeps, show, stage_progress, table
+from imdb_classifier.cli.console import interval, keeps, say, show, stage_progress, table
 from imdb_classifier.registry.access import CHAMPION
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def train(
     plan = plan_training(data, recipe, seed, where, extra_train=extra, download=download)
     if plan.trained and not force:
         bundle = where.load(plan.trained)
-        err.print(
+        say(
             f"Training skipped: {plan.trained} was trained on the same reviews, with the same "
             "recipe and seed. Change one of them, or use --force."
         )
@@ -74,9 +74,9 @@ def train(
         )
         evaluation, report = evaluate_with_report(trained, data, where, progress=progress)
         bundle = register_bundle(trained, evaluation, where)
-    err.print(
-        f"Registered as @challenger. To score with it: "
-        f"imdb-classifier models promote {bundle.model_id}",
+    say(
+        "Registered as @challenger. To score with it: "
+        f"imdb-classifier models promote {bundle.model_id}"
     )
     _show_figures(as_json, bundle, evaluation.to_dict(), report)
 
@@ -128,4 +128,4 @@ def _show_figures(
     }
     show(as_json, values, shown)
     if "report.html" in report:
-        err.print(f"Report: {report['report.html']}", soft_wrap=True)
+        say(f"Report: {report['report.html']}")

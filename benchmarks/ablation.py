@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from benchmarks.conditions import conditions
@@ -26,6 +25,7 @@ from imdb_classifier.model.engines.compiled_engine import CompiledEngine
 from imdb_classifier.model.onnx_reader import weights_of
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.reviews.overlap import fingerprints_of, known_rows
 from imdb_classifier.schema import TEXT, THRESHOLD
 from imdb_classifier.text.encoding import encode
 
@@ -46,7 +46,7 @@ def measure() -> dict[str, Any]:
     bundle = load_bundle(bundled_path())
     test = load_reviews(None, "test")
     seen = {
-        split: _seen(test.table, load_reviews(None, split).table)
+        split: known_rows(test.table, fingerprints_of([load_reviews(None, split).table]))
         for split in ("train", "unsupervised")
     }
     in_either = np.logical_or(*seen.values())
@@ -93,11 +93,6 @@ def table(results: Mapping[str, Any]) -> str:
             for name, part in results["parts"].items()
         ]
     )
-
-
-def _seen(test: pa.Table, other: pa.Table) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = pc.is_in(test[TEXT], value_set=other[TEXT]).to_numpy()
-    return found
 
 
 def _probabilities(bundle: Bundle, texts: pa.ChunkedArray) -> Mapping[str, NDArray[np.float32]]:

@@ -24,7 +24,7 @@ _NIGHT_ROWS: Final = 200
 _BIG_NIGHT_FILES: Final = 300
 """Files of a night in which something dies: enough for some seconds of work."""
 _TRAIN_ROWS: Final = 1_000
-_TEST_ROWS: Final = 1_000
+_TEST_ROWS: Final = 4_000
 _LABELED_ROWS: Final = 300
 _KNOWN_AT_FIRST: Final = 0.65
 _STATES: Final = {"bad file": "Failed", "killed worker": "Crashed"}

@@ -16,6 +16,7 @@ from benchmarks import __main__ as bench
 from benchmarks import ablation, cluster, many_files, seeds, year
 from imdb_classifier import tasks
 from imdb_classifier.evaluation.promotion import Gates
+from imdb_classifier.evaluation.slices import LEAST_ROWS
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.tasks.score_tasks import UNIT_ROWS
@@ -49,6 +50,7 @@ def context() -> dict[str, Any]:
         "measured": measured,
         "billion": billion(figures["cluster"], figures["results"]),
         "gates": asdict(Gates()),
+        "slice_rows": LEAST_ROWS,
         "drift_limits": asdict(DriftLimits()),
         "public": public_names(),
         "tasks": tasks.__all__,

@@ -20,6 +20,7 @@ def promote_model(
     gates: dict[str, float] | None = None,
     batch: str | None = None,
     text_column: str = "text",
+    reference: str | None = None,
 ) -> State[Any]:
     """Make a version the champion if it passes every promotion check, or roll back.
 
@@ -33,10 +34,12 @@ def promote_model(
             'aclimdb'. Default: IMDB_CLASSIFIER_DATA, else the downloaded copy.
         registry: Folder of the model registry, local or in an object store. Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
-        gates: Limits of your own: accuracy (at least), log_loss, calibration_error, accuracy_lost
-            and label_changes (at most).
+        gates: Limits of your own: accuracy and accuracy_gained (at least), log_loss,
+            calibration_error, accuracy_lost, label_changes and learned (at most).
         batch: Unlabeled Parquet files in which few labels may change.
         text_column: Text column of the files in batch.
+        reference: Fixed model to compare with besides the champion: a version's id or the path of
+            a bundle. Default: the bundled model.
     """
     if action == "rollback":
         back = tasks.roll_back(registry)
@@ -44,7 +47,7 @@ def promote_model(
         return Completed(message=back["reason"], data=back)
     version = tasks.resolve_model(model, registry, allow_unapproved=True)["model_id"]
     tasks.name_run("promote", version)
-    result = tasks.promote_model(version, data, registry, gates, batch, text_column)
+    result = tasks.promote_model(version, data, registry, gates, batch, text_column, reference)
     if not result["promote"]:
         tasks.name_run("promote (refused)", version)
     name = "Completed" if result["promote"] else "NotPromoted"

@@ -23,6 +23,7 @@ def train_imdb(
     gates: dict[str, float] | None = None,
     batch: str | None = None,
     text_column: str = "text",
+    reference: str | None = None,
     force: bool = False,
     keep: Annotated[int, Field(ge=0)] | None = None,
 ) -> State[Any]:
@@ -43,17 +44,19 @@ def train_imdb(
         extra_train: Labeled Parquet files of your own to add, with the columns text and label.
         registry: Folder of the model registry, local or in an object store. Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
-        gates: Limits of your own: accuracy (at least), log_loss, calibration_error, accuracy_lost
-            and label_changes (at most).
+        gates: Limits of your own: accuracy and accuracy_gained (at least), log_loss,
+            calibration_error, accuracy_lost, label_changes and learned (at most).
         batch: Unlabeled Parquet files in which few labels may change.
         text_column: Text column of the files in batch.
+        reference: Fixed model to compare with besides the champion: a version's id or the path of
+            a bundle. Default: the bundled model.
         force: Train even if the same data, recipe and seed were already trained.
         keep: How many of the newest versions, and of the newest interrupted trainings, to keep;
             older ones are deleted after the decision, except champion, previous and challenger and
             versions without a decision. Default: all.
     """
     # Everything that training needs is checked before it starts.
-    tasks.check_promotion(data, registry, gates, batch, text_column)
+    tasks.check_promotion(data, registry, gates, batch, text_column, reference)
     extra = extra_train or []
     reviews = tasks.load_reviews(data, recipe, seed, extra, registry)
     undecided = reviews["trained"] if reviews["undecided"] and not force else None
@@ -74,7 +77,7 @@ def train_imdb(
         evaluation = tasks.evaluate_model(model["path"], data, registry)
         registered = tasks.register_model(model["path"], evaluation["report"], registry)
         decision = tasks.promote_model(
-            registered["model_id"], data, registry, gates, batch, text_column
+            registered["model_id"], data, registry, gates, batch, text_column, reference
         )
         # The history of decisions in the UI lists runs by name.
         verdict = "promoted" if decision["promote"] else "refused"

@@ -37,7 +37,7 @@ WORST_ROWS: Final = 20
 def evaluate(
     labels: NDArray[np.integer[Any]],
     probabilities: NDArray[np.floating[Any]],
-    token_counts: NDArray[np.integer[Any]],
+    word_counts: NDArray[np.integer[Any]],
     *,
     data: Mapping[str, Any],
     model: Mapping[str, Any],
@@ -56,7 +56,7 @@ def evaluate(
     Args:
         labels: int8 (rows,), 0 negative, 1 positive; both must occur.
         probabilities: float32 (rows,), of positive, in [0, 1].
-        token_counts: int (rows,), length of each review in tokens before truncation.
+        word_counts: int (rows,), length of each review in words before truncation.
         data: Plain JSON values that describe what was evaluated.
         model: Plain JSON values that describe the model.
         history: Plain JSON values, one dict per epoch of training.
@@ -76,7 +76,7 @@ def evaluate(
         from sklearn import metrics
     except ModuleNotFoundError as error:
         raise MissingExtraError("Evaluation", "scikit-learn", "train") from error
-    _check(labels, probabilities, token_counts)
+    _check(labels, probabilities, word_counts)
     provenance = _plain({"data": data, "model": model, "history": list(history)})
 
     truth = labels.astype(np.int64)
@@ -125,7 +125,7 @@ def evaluate(
             name: Figure(float(value), *interval) for name, (value, interval) in estimates.items()
         },
         confusion=Confusion(tn, fp, fn, tp),
-        by_length=_by_length(truth, scores, right, losses, token_counts),
+        by_length=_by_length(truth, scores, right, losses, word_counts),
         calibration=_calibration(counts, sums),
         roc=_thinned(*metrics.roc_curve(truth, scores)[:2]),
         histogram=ScoreHistogram(
@@ -172,12 +172,12 @@ def evaluate_kinds(
 def _check(
     labels: NDArray[np.integer[Any]],
     probabilities: NDArray[np.floating[Any]],
-    token_counts: NDArray[np.integer[Any]],
+    word_counts: NDArray[np.integer[Any]],
 ) -> None:
-    shapes = [labels.shape, probabilities.shape, token_counts.shape]
+    shapes = [labels.shape, probabilities.shape, word_counts.shape]
     if labels.ndim != 1 or len(set(shapes)) > 1:
         raise BadDataError(
-            "Labels, probabilities and token counts must be one-dimensional and equally long.",
+            "Labels, probabilities and word counts must be one-dimensional and equally long.",
             f"Their shapes are {', '.join(map(str, shapes))}.",
             "Pass one of each per review.",
         )
@@ -226,12 +226,12 @@ def _by_length(
     scores: NDArray[np.float64],
     right: NDArray[np.bool_],
     losses: NDArray[np.float64],
-    token_counts: NDArray[np.integer[Any]],
+    word_counts: NDArray[np.integer[Any]],
 ) -> tuple[LengthSlice, ...]:
     lowest = (0, *(edge + 1 for edge in LENGTH_EDGES))
     names = [f"{low}-{edge}" for low, edge in zip(lowest, LENGTH_EDGES, strict=False)]
     names.append(f"{lowest[-1]}+")
-    index = np.searchsorted(LENGTH_EDGES, token_counts)
+    index = np.searchsorted(LENGTH_EDGES, word_counts)
     rows, hits, positives, loss_sums, score_sums = (
         np.bincount(index, weights, minlength=len(names))
         for weights in (None, right, truth, losses, scores)

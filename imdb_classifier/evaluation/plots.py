@@ -203,7 +203,7 @@ def _by_length(evaluation: Evaluation) -> Figure:
         elinewidth=1.8,
     )
     axes.set_yticks(range(len(parts)), [part.name for part in parts])
-    axes.set(ylim=(len(parts) - 0.5, -0.5), xlabel="accuracy", ylabel="tokens")
+    axes.set(ylim=(len(parts) - 0.5, -0.5), xlabel="accuracy", ylabel="words")
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10)))
     _percent(axes, x=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
 from imdb_classifier.errors import counted
@@ -14,7 +14,7 @@ from imdb_classifier.version import __version__
 
 DECISION_SCHEMA_VERSION: Final = 1
 SIGNIFICANCE: Final = 0.05
-"""Significance level of McNemar's test; divided by the number of slices (Bonferroni)."""
+"""Significance level of McNemar's test on slices; divided by their number (Bonferroni)."""
 
 
 @dataclass(frozen=True)
@@ -25,26 +25,33 @@ class Gates:
         accuracy: Minimum share of the test rows labeled correctly.
         log_loss: Maximum log loss, in nats per row.
         calibration_error: Maximum expected calibration error.
-        accuracy_lost: Maximum drop below the champion's accuracy. A significant drop is refused
-            however small it is.
+        accuracy_lost: Margin of non-inferiority: the 95 % interval of the difference to the
+            accuracy of champion and reference must not reach below this loss.
+        accuracy_gained: Minimum gain over the champion's accuracy; 0 requires none.
         label_changes: Maximum share of the rows of an unlabeled batch that get another label than
             from the champion.
+        learned: Maximum share of the test rows that the model was trained on, labeled or not. They
+            are left out of comparisons.
     """
 
     accuracy: float = 0.8
     log_loss: float = 0.5
     calibration_error: float = 0.1
     accuracy_lost: float = 0.005
+    accuracy_gained: float = 0.0
     label_changes: float = 0.1
+    learned: float = 0.03
 
     @classmethod
     def of(cls, limits: Mapping[str, float]) -> Self:
         """Return the given gates, and defaults for the others.
 
         Raises:
-            ConfigurationError: There is no gate of that name, or its value is not at least 0.
+            ConfigurationError: There is no gate of that name, or its value is not at least 0, or
+                that of a share above 1.
         """
-        return limits_of(cls, limits, called="The gates", parameter="gates")
+        shares = [field.name for field in fields(cls) if field.name != "log_loss"]
+        return limits_of(cls, limits, called="The gates", parameter="gates", shares=shares)
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,11 @@ class Decision:
         challenger: The new model's id.
         champion: The id of the champion that it was compared with.
         checks: The results of all checks.
-        overall: Both models compared on all test rows.
-        slices: Both models compared on slices of the test rows.
+        overall: Both models compared on the test rows that neither was trained on; on all of them
+            if there are none.
+        slices: Both models compared on slices of these rows.
+        reference: The new model compared with a fixed one in the same way; None if that is one of
+            the two.
         label_changes: What would change in an unlabeled batch, or None if no batch was given.
         data: A description of the test rows, as in `Evaluation.data`.
         package_version: The version of this package.
@@ -86,6 +96,7 @@ class Decision:
     checks: tuple[Check, ...]
     overall: Comparison
     slices: tuple[Comparison, ...]
+    reference: Comparison | None
     label_changes: LabelChanges | None
     data: Mapping[str, Any]
     package_version: str = __version__
@@ -101,6 +112,7 @@ def decide(
     overall: Comparison,
     slices: tuple[Comparison, ...],
     gates: Gates,
+    reference: Comparison | None = None,
     label_changes: LabelChanges | None = None,
     further: tuple[Check, ...] = (),
     notes: Sequence[str] = (),
@@ -108,19 +120,22 @@ def decide(
     """Decide whether a model is promoted: it must pass every check.
 
     Args:
-        challenger: The new model's evaluation on the rows that both models were compared on.
+        challenger: The new model's evaluation on all test rows.
         champion: The champion's evaluation on the same rows.
-        overall: Both models compared on all these rows.
-        slices: Both models compared on slices of these rows.
+        overall: See `Decision`.
+        slices: See `Decision`.
         gates: Limits that the model must meet.
+        reference: See `Decision`.
         label_changes: What would change in an unlabeled batch, if there is one.
         further: Results of checks made elsewhere.
         notes: What was unusual about the comparison, as sentences.
     """
     checks = (
         *_absolute(challenger, gates),
-        _not_worse(overall, gates.accuracy_lost, SIGNIFICANCE),
-        *(_not_worse(part, 1.0, SIGNIFICANCE / len(slices)) for part in slices),
+        _few_learned(challenger, gates.learned),
+        _not_inferior(overall, gates.accuracy_lost, gates.accuracy_gained),
+        *([_not_inferior(reference, gates.accuracy_lost)] if reference else []),
+        *(_not_worse(part, SIGNIFICANCE / len(slices)) for part in slices),
         *([_few_label_changes(label_changes, gates.label_changes)] if label_changes else []),
         *further,
     )
@@ -141,6 +156,7 @@ def decide(
         checks=checks,
         overall=overall,
         slices=slices,
+        reference=reference,
         label_changes=label_changes,
         data=challenger.data,
     )
@@ -169,6 +185,17 @@ def _absolute(challenger: Evaluation, gates: Gates) -> tuple[Check, ...]:
     )
 
 
+def _few_learned(challenger: Evaluation, most: float) -> Check:
+    learned: int = challenger.data["learned"]
+    share = learned / challenger.rows
+    return Check(
+        "unseen test rows",
+        share <= most,
+        f"The model was trained on {learned:,} of {counted(challenger.rows, 'test row')} "
+        f"({share:.2%}); at most {most:.2%} is allowed.",
+    )
+
+
 def _few_label_changes(changes: LabelChanges, most: float) -> Check:
     return Check(
         "label changes",
@@ -178,16 +205,36 @@ def _few_label_changes(changes: LabelChanges, most: float) -> Check:
     )
 
 
-def _not_worse(part: Comparison, most_lost: float, significance: float) -> Check:
-    """Check that the new model's accuracy does not drop below the champion's on these rows."""
-    lost = max(-part.difference, 0.0)
-    significant = lost > 0 and part.p_value < significance
+def _not_inferior(part: Comparison, most_lost: float, least_gained: float = 0.0) -> Check:
+    """Check that the new model is not inferior to the other one, or better by at least a gain.
+
+    Source: G. Piaggio, D. R. Elbourne, S. J. Pocock, S. J. W. Evans, D. G. Altman, Reporting of
+    noninferiority and equivalence randomized trials, JAMA 308 (2012), 2594-2604: the interval of
+    the difference must not reach below the margin.
+    """
+    is_close = part.low >= -most_lost
+    found = (
+        f"{_in_words(part)}, which {'rules' if is_close else 'does not rule'} out a loss of more "
+        f"than {100 * most_lost:.2f} points."
+    )
+    if least_gained:
+        found += f" A gain of at least {100 * least_gained:.2f} points is required."
+    has_gained = not least_gained or part.difference >= least_gained
+    return Check(part.name, is_close and has_gained, found)
+
+
+def _not_worse(part: Comparison, significance: float) -> Check:
+    """Check that the new model's accuracy is not significantly below the champion's."""
     return Check(
         part.name,
-        not significant and lost <= most_lost,
+        part.difference >= 0 or part.p_value >= significance,
+        f"{_in_words(part)}, p = {part.p_value:.3f} (significant below {significance:.3f}).",
+    )
+
+
+def _in_words(part: Comparison) -> str:
+    return (
         f"{part.challenger_accuracy:.2%} of {counted(part.rows, 'row')} labeled correctly, "
-        f"{part.champion_accuracy:.2%} by the champion: {100 * part.difference:+.2f} points "
-        f"(95 % interval {100 * part.low:+.2f} to {100 * part.high:+.2f}), p = {part.p_value:.3f}"
-        + (f" (significant below {significance:.3f})" if significant else "")
-        + ".",
+        f"{part.champion_accuracy:.2%} by the other model: {100 * part.difference:+.2f} points "
+        f"(95 % interval {100 * part.low:+.2f} to {100 * part.high:+.2f})"
     )

@@ -33,7 +33,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class LengthSlice:
-    """The reviews of one range of lengths, such as ``51-100`` (tokens).
+    """The reviews of one range of lengths, such as ``51-100`` (words).
 
     Attributes:
         log_loss: Mean, in nats.

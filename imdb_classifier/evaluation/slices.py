@@ -14,6 +14,17 @@ from imdb_classifier.text.encoding import INDEX_FROM, UNKNOWN, TokenSequences, V
 
 # Keras' filter keeps apostrophes, so "don't" is one word.
 NEGATIONS: Final = r"^(not|no|never|none|nothing|nobody|nowhere|neither|nor|cannot|without|\w+n't)$"
+# Words that say how good something is, before any model says so.
+OPINIONS: Final = (
+    r"^(good|bad|great|worst|best|worth|funny|boring|interesting|enjoy(ed|able)?|lik(e|ed|able)|"
+    r"lov(e|ed|ely)|hat(e|ed)|recommend(ed)?|wast(e|ed)|terrible|awful|horrible|perfect|brilliant|"
+    r"excellent|amazing|wonderful|disappoint(ed|ing|ment)?|impress(ed|ive)|convincing|believable|"
+    r"original|scary|entertaining|stupid|dull|fail(s|ed|ure)?|fun|poor|nice|happy|sorry)$"
+)
+SCOPE: Final = 3
+"""Words after a negation that it may turn round."""
+LEAST_ROWS: Final = 30
+"""A slice of fewer rows says too little to compare models on it."""
 MANY_UNKNOWN: Final = 0.1
 """Minimum share of unknown words in the slice "many unknown words"."""
 
@@ -30,7 +41,8 @@ def slices_of(
 
     Returns:
         A mask of the texts, bool (texts,), for each slice by name: ranges of length in words, texts
-        with a negation, truncated texts, and texts with many words outside the vocabulary.
+        in which an opinion is negated, truncated texts, and texts with many words outside the
+        vocabulary.
     """
     words = untruncated.lengths - 1
     lowest = (0, *(edge + 1 for edge in LENGTH_EDGES))
@@ -38,14 +50,28 @@ def slices_of(
     names.append(f"{lowest[-1]}+ words")
     by_length = np.searchsorted(LENGTH_EDGES, words)
     slices = {name: by_length == number for number, name in enumerate(names)}
-    matches = pc.match_substring_regex(vocabulary.words, NEGATIONS)
-    negations = np.flatnonzero(matches.to_numpy(zero_copy_only=False)) + INDEX_FROM + 1
-    is_negation = np.isin(untruncated.ids, negations)
-    slices["negation"] = _per_text(is_negation, untruncated) > 0
+    negations, opinions = (
+        np.isin(untruncated.ids, _ids_of(pattern, vocabulary)) for pattern in (NEGATIONS, OPINIONS)
+    )
+    text = np.repeat(np.arange(len(untruncated)), untruncated.lengths)
+    negated = np.zeros_like(negations)
+    for words_after in range(1, SCOPE + 1):
+        negated[words_after:] |= (
+            opinions[words_after:]
+            & negations[:-words_after]
+            & (text[words_after:] == text[:-words_after])
+        )
+    slices["negated opinion"] = _per_text(negated, untruncated) > 0
     slices["truncated"] = untruncated.lengths > sequence_length
     unknown = _per_text(untruncated.ids == UNKNOWN, untruncated)
     slices["many unknown words"] = unknown >= np.maximum(MANY_UNKNOWN * words, 1)
     return {name: rows for name, rows in slices.items() if rows.any()}
+
+
+def _ids_of(pattern: str, vocabulary: Vocabulary) -> NDArray[np.int64]:
+    """Return the ids of the words that match a pattern, int64 (words,)."""
+    matches = pc.match_substring_regex(vocabulary.words, pattern)
+    return np.flatnonzero(matches.to_numpy(zero_copy_only=False)) + INDEX_FROM + 1
 
 
 def _per_text(tokens: NDArray[np.bool_], sequences: TokenSequences) -> NDArray[np.int64]:

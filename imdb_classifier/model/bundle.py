@@ -2,8 +2,9 @@
 
 A bundle contains ``model.keras`` (for further training), ``model.onnx`` (for scoring),
 ``vocabulary.txt`` (one word per line, the most frequent first), ``ngrams.npy`` (fingerprints of the
-n-grams, if any), ``manifest.json`` (how the model was trained, golden scores), ``evaluation.json``
-and ``README.md`` (the model card; both after an evaluation), and ``SHA256SUMS``.
+n-grams, if any), ``learned.npy`` (fingerprints of the reviews that the model was trained on),
+``manifest.json`` (how it was trained, golden scores), ``evaluation.json`` and ``README.md`` (the
+model card; both after an evaluation), and ``SHA256SUMS``.
 Loading verifies sizes and checksums before anything else, reads no file outside the folder, runs no
 code from the bundle, does not need TensorFlow, and compares the scores of the golden texts.
 """
@@ -18,11 +19,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from imdb_classifier.config import Recipe
 from imdb_classifier.errors import BundleError, described
@@ -44,12 +47,13 @@ KERAS_FILE: Final = "model.keras"
 ONNX_FILE: Final = "model.onnx"
 VOCABULARY_FILE: Final = "vocabulary.txt"
 NGRAMS_FILE: Final = "ngrams.npy"
+LEARNED_FILE: Final = "learned.npy"
 MANIFEST_FILE: Final = "manifest.json"
 EVALUATION_FILE: Final = "evaluation.json"
 CARD_FILE: Final = "README.md"
 SUMS_FILE: Final = "SHA256SUMS"
 
-_REQUIRED: Final = frozenset({KERAS_FILE, ONNX_FILE, VOCABULARY_FILE, MANIFEST_FILE})
+_REQUIRED: Final = frozenset({KERAS_FILE, ONNX_FILE, VOCABULARY_FILE, LEARNED_FILE, MANIFEST_FILE})
 _KEYS: Final[Mapping[str, type]] = {
     "created_at": str,
     "data": dict,
@@ -64,7 +68,8 @@ _EVALUATED: Final = frozenset({EVALUATION_FILE, CARD_FILE})
 
 _NETWORK_BYTES: Final = 1 << 28
 _OTHER_BYTES: Final = 1 << 24
-"""Sizes of the largest files that are read: those of the network, and all others."""
+"""Sizes of the largest files that are read: those of the network and of what it learned, and all
+others."""
 _GOLDEN_CHARACTERS: Final = 1 << 16
 """Length of all golden texts together, at most."""
 
@@ -104,6 +109,20 @@ class Bundle:
     def model_hash(self) -> str:
         """SHA-256 (hex) of all that determines a score: graph, vocabulary, n-grams and encoding."""
         return str(self.manifest["model_hash"])
+
+    @cached_property
+    def learned(self) -> NDArray[np.uint64]:
+        """Fingerprints of the reviews that the model was trained on, see `fingerprints_of`.
+
+        Raises:
+            BundleError: They cannot be read.
+        """
+        with _understood(self.path, LEARNED_FILE):
+            fingerprints: NDArray[np.uint64] = np.load(
+                io.BytesIO((self.path / LEARNED_FILE).read_bytes())
+            )
+            _require(fingerprints.dtype == np.uint64 and fingerprints.ndim == 1)
+        return fingerprints
 
 
 def load_bundle(location: StrPath, engine: EngineChoice = "auto") -> Bundle:
@@ -237,7 +256,8 @@ def _check_file(path: Path, name: str) -> None:
     file = path / name
     if file.is_symlink() or not file.is_file():
         raise _damaged(path, f"{name} is missing or not a regular file")
-    largest = _NETWORK_BYTES if name in (KERAS_FILE, ONNX_FILE, NGRAMS_FILE) else _OTHER_BYTES
+    is_large = name in (KERAS_FILE, ONNX_FILE, NGRAMS_FILE, LEARNED_FILE)
+    largest = _NETWORK_BYTES if is_large else _OTHER_BYTES
     if file.stat().st_size > largest:
         raise _damaged(path, f"{name} is larger than {largest >> 20} MiB")
 

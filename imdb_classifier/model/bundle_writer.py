@@ -22,6 +22,7 @@ from imdb_classifier.model.bundle import (
     EVALUATION_FILE,
     FORMAT_VERSION,
     KERAS_FILE,
+    LEARNED_FILE,
     MANIFEST_FILE,
     NGRAMS_FILE,
     ONNX_FILE,
@@ -61,12 +62,18 @@ GOLDEN_TEXTS: Final = (
 """Texts of 1 to about 900 words; a bundle stores their scores, and loading it reproduces them."""
 
 
-def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: StrPath) -> Bundle:
+def write_bundle(
+    trained: TrainedModel,
+    data: Mapping[str, Any],
+    learned: NDArray[np.uint64],
+    target: StrPath,
+) -> Bundle:
     """Export a trained model and write its bundle.
 
     Args:
         trained: The model, from `loop.train`.
         data: Description of the reviews for the manifest, as plain JSON values.
+        learned: Fingerprints of the reviews, see `fingerprints_of`.
         target: The bundle's folder; must not exist.
 
     Raises:
@@ -118,6 +125,7 @@ def write_bundle(trained: TrainedModel, data: Mapping[str, Any], target: StrPath
         (folder / VOCABULARY_FILE).write_bytes(words)
         if listed:
             (folder / NGRAMS_FILE).write_bytes(listed)
+        (folder / LEARNED_FILE).write_bytes(_npy(learned))
         (folder / MANIFEST_FILE).write_text(to_json(manifest), "utf-8")
     return load_bundle(target)
 
@@ -143,7 +151,7 @@ def with_evaluation(bundle: Bundle, evaluation: str, card: str, target: StrPath)
     return load_bundle(target)
 
 
-def _npy(array: NDArray[np.uint32]) -> bytes:
+def _npy(array: NDArray[np.unsignedinteger[Any]]) -> bytes:
     file = io.BytesIO()
     np.save(file, array)
     return file.getvalue()

@@ -20,6 +20,7 @@ from imdb_classifier.progress import Progress
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.reviews.overlap import known_rows
 from imdb_classifier.schema import LABEL, TEXT
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage.paths import StrPath
@@ -111,11 +112,13 @@ class Examined:
     Attributes:
         evaluation: The evaluation.
         probabilities: float32 (reviews,), of positive.
+        learned: bool (reviews,), whether the model was trained on the review, labeled or not.
         untruncated: The reviews, encoded with the model's vocabulary and not truncated.
     """
 
     evaluation: Evaluation
     probabilities: NDArray[np.float32]
+    learned: NDArray[np.bool_]
     untruncated: TokenSequences
 
 
@@ -138,6 +141,7 @@ def examine(
     """
     check_token_ids(bundle, reviews)
     encoding = bundle.recipe.encoding
+    learned = known_rows(reviews.table, bundle.learned)
     untruncated = encode_reviews(reviews.table, bundle.vocabulary, encoding.untruncated)
     with Scorer(bundle, threads) as scorer:
         tails = untruncated.tails(encoding.sequence_length)
@@ -153,7 +157,7 @@ def examine(
             "split": reviews.split,
             "fingerprint": reviews.fingerprint,
             "left_out": dict(reviews.left_out),
-            "overlap_with_train": bundle.manifest["data"]["overlap_with_test"],
+            "learned": int(learned.sum()),
         },
         model={
             "id": bundle.model_id,
@@ -165,16 +169,14 @@ def examine(
         by_kind=by_kind,
         profile=BatchProfile.of(untruncated, probabilities, encoding.sequence_length),
     )
-    return Examined(figures, probabilities, untruncated)
+    return Examined(figures, probabilities, learned, untruncated)
 
 
 def _evaluate_sample(bundle: Bundle, scorer: Scorer) -> tuple[KindSlice, ...]:
-    """Evaluate a model on the kinds of text in the sample."""
-    trained_on = load_reviews(str(samples.FOLDER), "train").fingerprint
-    # A model that was trained on the sample is evaluated on its test split only.
-    part = "test" if bundle.manifest["data"]["fingerprint"] == trained_on else "*"
-    files = sorted(samples.FOLDER.glob(f"{part}-*.parquet"))
+    """Evaluate a model on the kinds of text in the sample, without those it was trained on."""
+    files = sorted(samples.FOLDER.glob("*.parquet"))
     texts = pa.concat_tables([pq.read_table(file) for file in files])
+    texts = texts.filter(~known_rows(texts.select([TEXT]), bundle.learned))
     probabilities = scorer.probabilities(texts[TEXT]).to_numpy()
     return evaluate_kinds(texts[samples.KIND].to_pylist(), texts[LABEL].to_numpy(), probabilities)
 

@@ -62,10 +62,11 @@ class PromotionOutcome(TypedDict):
         challenger: The model's id.
         champion: The id of the model that it was compared with; its own if it was the champion
             already, and nothing was decided.
-        challenger_accuracy: Share of the test rows that the model labels correctly, in [0, 1]; None
+        challenger_accuracy: Share of the rows that the model labels correctly, in [0, 1]; None
             if nothing was decided.
         champion_accuracy: The same of the model that it was compared with.
-        rows: Number of test rows; 0 if nothing was decided.
+        rows: Number of test rows, without those that either model was trained on; 0 if nothing was
+            decided.
     """
 
     promote: bool

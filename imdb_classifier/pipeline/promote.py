@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from imdb_classifier.errors import (
     EXIT_BAD_DATA,
     EXIT_DONE,
@@ -17,11 +20,11 @@ from imdb_classifier.errors import (
     UnavailableError,
     UnknownModelError,
 )
-from imdb_classifier.evaluation.comparison import compare
+from imdb_classifier.evaluation.comparison import Comparison, compare
 from imdb_classifier.evaluation.promotion import Check, Decision, Gates, decide
 from imdb_classifier.evaluation.report import render_json, render_model_card
 from imdb_classifier.evaluation.result import Evaluation
-from imdb_classifier.evaluation.slices import slices_of
+from imdb_classifier.evaluation.slices import LEAST_ROWS, slices_of
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.pipeline.evaluate import Examined, check_token_ids, examine
 from imdb_classifier.pipeline.label_changes import check_batch, find_label_changes
@@ -59,7 +62,11 @@ def register_bundle(bundle: Bundle, evaluation: Evaluation, registry: Registry) 
 
 
 def check_promotion(
-    registry: Registry, data: StrPath | None, batch: StrPath | None, text_column: str
+    registry: Registry,
+    data: StrPath | None,
+    batch: StrPath | None,
+    text_column: str,
+    reference: str | None = None,
 ) -> Reviews:
     """Check what a decision depends on besides the challenger, before a model is trained for it.
 
@@ -68,6 +75,7 @@ def check_promotion(
         data: Where the test reviews are, see `load.load_reviews`.
         batch: Unlabeled Parquet files, or None.
         text_column: The text column of these files.
+        reference: A fixed model, see `decide_promotion`.
 
     Returns:
         The test reviews.
@@ -76,14 +84,16 @@ def check_promotion(
         ConfigurationError: The reviews are Keras' token ids, and the champion was trained on
             others.
         CannotWriteError: The registry cannot be written.
-        ImdbClassifierError: See `load.load_reviews` and `label_changes.check_batch`.
+        ImdbClassifierError: See `load.load_reviews`, `label_changes.check_batch` and
+            `Registry.load`.
     """
     if batch is not None:
         check_batch(batch, text_column)
-    opponent = _opponent_in(registry)
+    opponents = (_opponent_in(registry).bundle, _reference(registry, reference))
     registry.check_writable()
     reviews = load_reviews(data, "test")
-    check_token_ids(opponent.bundle, reviews)
+    for bundle in opponents:
+        check_token_ids(bundle, reviews)
     return reviews
 
 
@@ -94,6 +104,7 @@ def decide_promotion(
     gates: Gates | None = None,
     batch: StrPath | None = None,
     text_column: str = TEXT,
+    reference: str | None = None,
     requested_by: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Decision | None:
@@ -112,6 +123,9 @@ def decide_promotion(
         batch: Unlabeled Parquet files in which few labels may change, see
             `label_changes.find_label_changes`.
         text_column: The text column of these files.
+        reference: A fixed model that this one may not be far below either, so that small losses
+            from champion to champion cannot add up: a version's id or the path of a bundle; None
+            for the bundled model.
         requested_by: Who asked for the decision, see `Registry.record`.
         progress: Called with the number of reviews, then of files in the batch, compared.
 
@@ -130,37 +144,50 @@ def decide_promotion(
     registry.check_version(challenger)
     if registry.champion_id() == challenger.model_id:
         return None
-    reviews = check_promotion(registry, data, batch, text_column)
+    reviews = check_promotion(registry, data, batch, text_column, reference)
 
-    def examined(bundle: Bundle, before: int) -> Examined:
+    def examined(bundle: Bundle) -> Examined:
         def scored(done: int) -> None:
             if progress is not None:
-                progress("reviews compared", before + done, 2 * len(reviews))
+                progress(f"test reviews scored by {bundle.model_id}", done, len(reviews))
 
         return examine(bundle, reviews, scored)
 
-    new = examined(challenger, 0)
-    rows = slices_of(
-        new.untruncated, challenger.vocabulary, challenger.recipe.encoding.sequence_length
-    )
+    def compared(name: str, rows: NDArray[np.bool_], other: Examined) -> Comparison:
+        return compare(
+            name, reviews.labels[rows], new.probabilities[rows], other.probabilities[rows]
+        )
+
+    new, anchor = examined(challenger), _reference(registry, reference)
+    by_anchor = new if anchor.model_hash == challenger.model_hash else examined(anchor)
+    beside_anchor = compared(f"reference {anchor.model_id}", _unseen(new, by_anchor), by_anchor)
+    encoding = challenger.recipe.encoding
+    slices = slices_of(new.untruncated, challenger.vocabulary, encoding.sequence_length)
     loads = _load_afresh(challenger)
     changes: list[str] = []
     while True:
         opponent = _opponent_in(registry, challenger.model_id)
         if opponent.champion == challenger.model_id:
             return None
-        old = examined(opponent.bundle, len(reviews))
+        is_anchor = opponent.bundle.model_hash == anchor.model_hash
+        old = by_anchor if is_anchor else examined(opponent.bundle)
         label_changes = None
         if batch is not None:
             with Scorer(challenger) as by_new, Scorer(opponent.bundle) as by_old:
                 label_changes = find_label_changes(batch, text_column, by_new, by_old, progress)
-        labels, ours, theirs = reviews.labels, new.probabilities, old.probabilities
+        unseen = _unseen(new, old)
+        parts = {name: rows & unseen for name, rows in slices.items()}
         decision = decide(
             new.evaluation,
             old.evaluation,
-            compare("all test rows", labels, ours, theirs),
-            tuple(compare(name, labels[at], ours[at], theirs[at]) for name, at in rows.items()),
+            compared("all test rows", unseen, old),
+            tuple(
+                compared(name, rows, old)
+                for name, rows in parts.items()
+                if rows.sum() >= LEAST_ROWS
+            ),
             gates or Gates(),
+            None if is_anchor or by_anchor is new else beside_anchor,
             label_changes,
             (loads,),
             (*changes, *opponent.notes),
@@ -195,6 +222,17 @@ def decide_promotion(
                     *(challenger.model_id, error),
                 )
             return decision
+
+
+def _unseen(new: Examined, old: Examined) -> NDArray[np.bool_]:
+    """The reviews that neither model was trained on; all, if there are none."""
+    unseen = ~(new.learned | old.learned)
+    return unseen if unseen.any() else ~unseen
+
+
+def _reference(registry: Registry, reference: str | None) -> Bundle:
+    """Return the fixed model that a challenger is compared with besides the champion."""
+    return load_bundle(bundled_path()) if reference is None else registry.load(reference)
 
 
 @dataclass(frozen=True)

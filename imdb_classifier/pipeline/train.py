@@ -20,8 +20,9 @@ from imdb_classifier.errors import (
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.model.bundle_writer import write_bundle
 from imdb_classifier.registry.versions import Registry
-from imdb_classifier.reviews.dataset import Reviews, count_overlap
+from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import add_reviews, load_reviews
+from imdb_classifier.reviews.overlap import fingerprints_of, known_rows
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.training.data import no_unlabeled
 from imdb_classifier.training.loop import TrainingObserver, check_seed, run_key, train
@@ -82,7 +83,8 @@ def plan_training(
         download: Whether the reviews may be downloaded.
 
     Raises:
-        ConfigurationError: The recipe is unknown, or the seed out of range.
+        ConfigurationError: The recipe is unknown, the seed out of range, or one file is both the
+            train and the test split.
         CannotWriteError: The registry cannot be written.
         NoInputError: There is no test split to evaluate the model on.
         ImdbClassifierError: See `load.load_reviews` and `Registry.manifests`.
@@ -133,12 +135,19 @@ def _training_reviews(
 ) -> tuple[Reviews, Reviews | None, dict[str, Any]]:
     """Load the labeled and the unlabeled reviews, and summarize them."""
     reviews = load_reviews(data, "train", download=download)
-    if extra_train:
-        reviews = add_reviews(reviews, extra_train)
     try:
         test = load_reviews(data, "test")
     except NoInputError:
         test = None
+    if test is not None and test.fingerprint == reviews.fingerprint:
+        raise ConfigurationError(
+            "The train and the test split must be different reviews.",
+            f"Both are the same {counted(len(reviews), 'review')}.",
+            "Choose a folder with train-*.parquet and test-*.parquet as `data`, or add a file of "
+            "your own with `extra_train`.",
+        )
+    if extra_train:
+        reviews = add_reviews(reviews, extra_train)
     summary = {"source": reviews.source, **_summarize(reviews, test)}
     if recipe.teachers is None:
         return reviews, None, summary
@@ -154,8 +163,13 @@ def _summarize(reviews: Reviews, test: Reviews | None) -> dict[str, Any]:
         "rows": len(reviews),
         "left_out": dict(reviews.left_out),
         "fingerprint": reviews.fingerprint,
-        "overlap_with_test": None if test is None else count_overlap(reviews, test),
+        "overlap_with_test": None if test is None else _overlap(reviews, test),
     }
+
+
+def _overlap(train: Reviews, test: Reviews) -> int:
+    """Return the number of test reviews that are also in the training reviews."""
+    return int(known_rows(test.table, fingerprints_of([train.table])).sum())
 
 
 def reviews_line(summary: Mapping[str, Any]) -> str:
@@ -209,6 +223,7 @@ def train_bundle(
             logger.warning("the trained model has to be trained again: %s", error)
             shutil.rmtree(target)
     trained = train(reviews, chosen, seed, checkpoints, observer, unlabeled)
-    bundle = write_bundle(trained, summary, target)
+    learned = [part.table for part in (reviews, unlabeled) if part is not None]
+    bundle = write_bundle(trained, summary, fingerprints_of(learned), target)
     shutil.rmtree(checkpoints)
     return bundle

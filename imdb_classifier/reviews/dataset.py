@@ -1,4 +1,4 @@
-"""A split of labeled reviews in memory, its fingerprint, and the overlap of two splits."""
+"""A split of labeled reviews in memory, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.schema import LABEL, TEXT, TOKEN_IDS
 
 REVIEWS: Final = pa.schema([pa.field(TEXT, pa.string()), pa.field(LABEL, pa.int8())])
@@ -59,22 +58,6 @@ class Reviews:
         return int(self.table.num_rows)
 
 
-def count_overlap(train: Reviews, test: Reviews) -> int:
-    """Count the rows of ``test`` whose content is also in ``train``, whatever their labels.
-
-    Raises:
-        ConfigurationError: One split has text and the other one token ids.
-    """
-    if train.table.schema != test.table.schema:
-        raise ConfigurationError(
-            "Only reviews of the same kind can be compared.",
-            "One split has text, the other one token ids.",
-            "Load both splits from the same source.",
-        )
-    seen = pc.is_in(_contents(test.table), value_set=_contents(train.table))
-    return int(pc.sum(seen, min_count=0).as_py())
-
-
 def fingerprint_of(table: pa.Table) -> str:
     """Return the SHA-256 of row count, lengths, contents and labels, independent of the chunks."""
     chunks = [chunk for chunk in table.column(0).chunks if len(chunk)]
@@ -85,19 +68,6 @@ def fingerprint_of(table: pa.Table) -> str:
         digest.update(_payload(chunk))
     digest.update(table.column(LABEL).to_numpy().tobytes())
     return digest.hexdigest()
-
-
-def _contents(table: pa.Table) -> pa.ChunkedArray:
-    """Return one value per review; token ids as bytes, because Arrow cannot look up lists."""
-    column = table.column(0)
-    if not pa.types.is_list(column.type):
-        return column
-    chunks = []
-    for chunk in column.chunks:
-        offsets = np.concatenate([[0], np.cumsum(_lengths(chunk))]) * np.dtype("<i4").itemsize
-        buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(_payload(chunk))]
-        chunks.append(pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(chunk), buffers))
-    return pa.chunked_array(chunks, type=pa.large_binary())
 
 
 def _lengths(chunk: pa.Array) -> NDArray[np.int64]:

@@ -32,6 +32,7 @@ def check_promotion(
     gates: Mapping[str, float] | None = None,
     batch: str | None = None,
     text_column: str = TEXT,
+    reference: str | None = None,
 ) -> None:
     """Check, before a model is trained, that `promote_model` can decide on it with these arguments.
 
@@ -41,16 +42,18 @@ def check_promotion(
         gates: Limits of `Gates` by name.
         batch: Unlabeled Parquet files in which few labels may change.
         text_column: The text column of these files.
+        reference: A fixed model to compare with besides the champion: a version's id or the path of
+            a bundle; None for the bundled model.
 
     Raises:
-        ConfigurationError: There is no gate of that name, or its value is not at least 0.
+        ConfigurationError: There is no gate of that name, or its value is out of range.
         ImdbClassifierError: The champion, the test reviews or the batch cannot be loaded.
     """
     from imdb_classifier.evaluation.promotion import Gates
     from imdb_classifier.pipeline.promote import check_promotion as check
 
     Gates.of(gates or {})
-    check(Registry.at(registry), data, batch, text_column)
+    check(Registry.at(registry), data, batch, text_column, reference)
 
 
 @task(name="promote-model", cache_policy=NO_CACHE, persist_result=False)
@@ -62,6 +65,7 @@ def promote_model(
     gates: Mapping[str, float] | None = None,
     batch: str | None = None,
     text_column: str = TEXT,
+    reference: str | None = None,
 ) -> PromotionOutcome:
     """Make a model the champion if it passes every check, and publish the decision.
 
@@ -74,6 +78,8 @@ def promote_model(
         gates: Limits of `Gates` by name, instead of the defaults.
         batch: Unlabeled Parquet files in which few labels may change.
         text_column: The text column of these files.
+        reference: A fixed model to compare with besides the champion: a version's id or the path of
+            a bundle; None for the bundled model.
 
     Returns:
         promote (whether it is the champion now), reason, challenger and champion (ids),
@@ -96,6 +102,7 @@ def promote_model(
         Gates.of(gates or {}),
         batch,
         text_column,
+        reference,
         requested_by(),
         Stages(),
     )

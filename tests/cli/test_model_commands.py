@@ -27,12 +27,14 @@ def test_a_worse_challenger_is_refused(run: Run, registry: Registry) -> None:
     assert re.search(r"golden scores +. yes +. The exported model loads", shown.out)
 
 
-@pytest.mark.parametrize(("gate", "code"), [("speed=1", 78), ("accuracy", 2), ("accuracy=x", 2)])
+@pytest.mark.parametrize(
+    ("gate", "code"), [("speed=1", 78), ("accuracy", 2), ("accuracy=x", 2), ("accuracy=90", 78)]
+)
 def test_what_is_no_gate(run: Run, registry: Registry, gate: str, code: int) -> None:
     assert run("models", "promote", "@challenger", "--gate", gate).code == code
 
 
-@pytest.mark.covers("models promote --gate", "models promote --to")
+@pytest.mark.covers("models promote --gate", "models promote --reference", "models promote --to")
 def test_promotion_and_roll_back(
     run: Run,
     registry: Registry,
@@ -45,7 +47,7 @@ def test_promotion_and_roll_back(
     registry.promote(twin)
     gates = [f"--gate={name}" for name in ("accuracy=0.5", "log_loss=1", "calibration_error=1")]
     promote = ("models", "promote", tiny_bundle.model_id, "--data", FOLDER)
-    outcome = run(*promote, *gates, "--json")
+    outcome = run(*promote, *gates, f"--reference={twin}", "--json")
     assert outcome.code == 0
     assert outcome.json["champion"] == twin
     decision = registry.decision(tiny_bundle.model_id)
@@ -66,7 +68,8 @@ def test_promotion_and_roll_back(
 
 
 @pytest.mark.parametrize(
-    "option", ["--gate=accuracy=0.9", "--batch=b", "--text-column=body", "--data=keras"]
+    "option",
+    ["--gate=accuracy=0.9", "--batch=b", "--text-column=body", "--reference=tiny", "--data=keras"],
 )
 def test_a_roll_back_takes_no_options_of_a_check(
     run: Run, other_registry: Registry, option: str

@@ -135,6 +135,7 @@ def _coverage(distortion: float, rows: int, trials: int = 60) -> float:
     ("distortion", "rows"), [(1.0, 500), (1.0, 5_000), (1.6, 500), (1.6, 5_000)]
 )
 def test_calibration_error_interval_holds_the_true_error(distortion: float, rows: int) -> None:
+    # Approximate: not 95 %, as the docstring says.
     assert _coverage(distortion, rows) >= 0.85
 
 

@@ -53,7 +53,7 @@ def test_without_history_no_plot_of_it(evaluation: Evaluation) -> None:
         ("roc", ["false positive rate", "true positive rate (recall)", "threshold 0.5"]),
         ("calibration", ["share of positive reviews", "reviews"]),
         ("histogram", ["probability of positive", "positive reviews", "negative reviews"]),
-        ("by_length", ["accuracy", "tokens", "51-100", "501+"]),
+        ("by_length", ["accuracy", "words", "51-100", "501+"]),
         ("history", ["loss", "accuracy", "epoch", "training", "validation"]),
     ],
 )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,9 @@ def scores(*wrong: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     return right
 
 
-def evaluation(name: str, **figures: float) -> Evaluation:
-    made = evaluate(
-        LABELS, scores(), np.full(ROWS, 100), data={"fingerprint": "f"}, model={"id": name}
-    )
+def evaluation(name: str, learned: int = 0, **figures: float) -> Evaluation:
+    data, model = {"fingerprint": "f", "learned": learned}, {"id": name}
+    made = evaluate(LABELS, scores(), np.full(ROWS, 100), data=data, model=model)
     changed = {key: Figure(value, value, value) for key, value in figures.items()}
     return replace(made, figures={**made.figures, **changed})
 
@@ -46,12 +45,14 @@ def decision(
     overall: Comparison,
     *slices: Comparison,
     further: tuple[Check, ...] = (),
+    reference: Comparison | None = None,
     changes: LabelChanges | None = None,
     gates: Gates | None = None,
     figures: Mapping[str, float] | None = None,
+    learned: int = 0,
 ) -> Decision:
-    new, old = evaluation("new", **figures or {}), evaluation("old")
-    return decide(new, old, overall, slices, gates or Gates(), changes, further)
+    new, old = evaluation("new", learned, **figures or {}), evaluation("old")
+    return decide(new, old, overall, slices, gates or Gates(), reference, changes, further)
 
 
 def failed(made: Decision) -> list[str]:
@@ -86,15 +87,19 @@ def test_changing_places_changes_signs(better: int, worse: int) -> None:
     ("better", "worse", "promote"),
     [
         (40, 10, True),
-        (10, 10, True),
-        (10, 14, True),
+        (0, 0, True),
+        (0, 2, True),
+        (3, 3, True),
+        (10, 10, False),
+        (100, 99, False),
         (6, 12, False),
         (0, 6, False),
-        (100, 99, True),
     ],
-    ids=["better", "equal", "chance", "much worse", "surely worse", "a little better"],
+    ids=["better", "same", "two rows", "close", "far", "farther", "worse", "surely worse"],
 )
-def test_a_challenger_may_not_be_worse(better: int, worse: int, promote: bool) -> None:
+def test_a_challenger_may_not_be_worse_by_more_than_the_margin(
+    better: int, worse: int, promote: bool
+) -> None:
     made = decision(comparison(better, worse))
     assert made.promote is promote
     assert failed(made) == ([] if promote else ["all test rows"])
@@ -104,6 +109,32 @@ def test_a_challenger_may_not_be_worse(better: int, worse: int, promote: bool) -
         f"Challenger new labels {ours:.2%} of 1,000 test rows correctly, "
         f"champion old {(900 - better) / ROWS:.2%}: {verdict}."
     )
+    (found,) = [check.found for check in made.checks if check.name == "all test rows"]
+    rules = "rules" if promote else "does not rule"
+    assert found.endswith(f"), which {rules} out a loss of more than 0.50 points.")
+    # The same margin holds for the fixed reference.
+    made = decision(comparison(50, 0), reference=comparison(better, worse, "reference first"))
+    assert failed(made) == ([] if promote else ["reference first"])
+
+
+def test_a_gain_can_be_required() -> None:
+    gates = Gates(accuracy_gained=0.02)
+    reference = comparison(0, 0, "reference first")
+    assert failed(decision(comparison(21, 0), gates=gates, reference=reference)) == []
+    made = decision(comparison(18, 0), gates=gates, reference=reference)
+    assert failed(made) == ["all test rows"]
+    assert "A gain of at least 2.00 points is required." in render_decision(made)
+
+
+def test_a_model_that_was_trained_on_the_test_rows_is_refused() -> None:
+    assert failed(decision(comparison(50, 0), learned=30)) == []
+    made = decision(comparison(50, 0), learned=31)
+    assert failed(made) == ["unseen test rows"]
+    assert made.reason.endswith(": refused (failed: unseen test rows).")
+    assert "trained on 31 of 1,000 test rows (3.10%); at most 3.00% is allowed." in (
+        render_decision(made)
+    )
+    assert failed(decision(comparison(50, 0), learned=31, gates=Gates(learned=0.031))) == []
 
 
 @pytest.mark.parametrize(
@@ -123,15 +154,15 @@ def test_gates_hold_whatever_the_champion_does(figures: dict[str, float], names:
 
 def test_no_slice_may_get_worse_for_sure() -> None:
     fine, chance = comparison(3, 3, "fine"), comparison(2, 9, "by chance")
-    worse = comparison(0, 30, "negation")
+    worse = comparison(0, 30, "truncated")
     assert failed(decision(comparison(50, 0), fine, chance)) == []
     # p = 0.03 is too small for chance in one slice, and not in one of two.
     assert comparison(0, 6, "one").p_value == pytest.approx(2 / 64)
     assert failed(decision(comparison(50, 0), comparison(0, 6, "one"))) == ["one"]
     assert failed(decision(comparison(50, 0), comparison(0, 6, "one"), fine)) == []
     made = decision(comparison(50, 0), fine, worse)
-    assert failed(made) == ["negation"]
-    assert made.reason.endswith(": refused (failed: negation).")
+    assert failed(made) == ["truncated"]
+    assert made.reason.endswith(": refused (failed: truncated).")
 
 
 CHANGES = LabelChanges(
@@ -163,8 +194,9 @@ def test_what_was_checked_elsewhere_counts() -> None:
 
 
 def test_gates_of_ones_own() -> None:
-    gates = Gates.of({"accuracy": 0.95, "accuracy_lost": 0})
-    assert (gates.accuracy, gates.log_loss) == (0.95, Gates().log_loss)
+    gates = Gates.of({"accuracy": 0.95, "accuracy_lost": 0, "log_loss": 2})
+    assert (gates.accuracy, gates.log_loss) == (0.95, 2)
+    assert gates.learned == Gates().learned
     assert failed(decision(comparison(9, 10), gates=gates, figures={"accuracy": 0.9})) == [
         "accuracy",
         "all test rows",
@@ -179,18 +211,33 @@ def test_what_is_no_gate(limits: dict[str, float]) -> None:
         Gates.of(limits)
 
 
+@pytest.mark.parametrize(
+    "name", [field.name for field in fields(Gates) if field.name != "log_loss"]
+)
+def test_a_gate_in_percent_is_refused(name: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"accuracy, .* are shares .* {name}=90 is not allowed.*`gates`"
+    ):
+        Gates.of({name: 90})
+
+
 def test_a_decision_is_plain_json() -> None:
-    made = decision(comparison(5, 0), comparison(0, 30, "negation"))
+    made = decision(comparison(5, 0), comparison(0, 30, "truncated"))
     values = json.loads(json.dumps(made.to_dict(), allow_nan=False))
     assert (values["schema_version"], values["promote"]) == (1, False)
     assert values["overall"]["better"] == 5
-    assert values["data"] == {"fingerprint": "f"}
+    assert values["data"] == {"fingerprint": "f", "learned": 0}
 
 
 def test_a_decision_reads_like_a_verdict() -> None:
-    text = render_decision(decision(comparison(5, 0), comparison(0, 30, "nega|tion")))
+    reference = comparison(9, 0, "reference first")
+    made = decision(comparison(5, 0), comparison(0, 30, "nega|tion"), reference=reference)
+    text = render_decision(made)
     assert text.startswith("# Refused: new\n\nChallenger new labels 90.00% of 1,000 test rows")
     assert "| nega\\|tion | **no** | 1,000 | 87.0 % | 90.0 % | -3.00 |" in text
     assert "| all test rows | yes | 1,000 | 90.0 % | 89.5 % | +0.50 |" in text
-    assert "Compared with old." in text
+    assert "| reference first | yes | 1,000 | 90.0 % | 89.1 % | +0.90 |" in text
+    assert (
+        'with the champion old, and in the row "reference first" with that model, without' in text
+    )
     assert "# Promoted: new\n" in render_decision(decision(comparison(5, 0)))

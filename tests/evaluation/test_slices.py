@@ -31,12 +31,15 @@ def test_by_length_in_words() -> None:
 
 @pytest.mark.parametrize("word", ["not", "Don't", "nothing", "cannot"])
 def test_negations(word: str) -> None:
-    texts = ["good film", f"film {word} good", "knot film noir", f"good {word}"]
-    assert rows_of(texts)["negation"] == [1, 3]
+    texts = [
+        "good film", f"film {word} good", "knot good", f"good {word}", f"{word} a film good",
+        f"{word} a film or good", f"film {word}", "good",
+    ]  # fmt: skip
+    assert rows_of(texts)["negated opinion"] == [1, 4]
 
 
 def test_no_negation_no_slice() -> None:
-    assert "negation" not in rows_of(["good film", "knot"])
+    assert "negated opinion" not in rows_of(["good film", "knot", "film not", "good"])
 
 
 def test_truncated_is_what_the_model_does_not_read_in_full() -> None:

@@ -74,9 +74,12 @@ def test_the_champion_itself_is_left_alone(
     "promote-model:data",
     "promote-model:gates",
     "promote-model:model",
+    "promote-model:reference",
     "promote-model:text_column",
 )
-def test_limits_of_ones_own_and_a_batch(server: Any, registry: Registry, tmp_path: Path) -> None:
+def test_limits_of_ones_own_and_a_batch(
+    server: Any, registry: Registry, twins: list[Bundle], tmp_path: Path
+) -> None:
     batch = tmp_path / "batch.parquet"
     pq.write_table(pa.table({"body": ["A warm and funny film."]}), batch)
     aliases = registry.aliases()
@@ -88,6 +91,7 @@ def test_limits_of_ones_own_and_a_batch(server: Any, registry: Registry, tmp_pat
         gates={"calibration_error": 1.0, "accuracy": 0.99},
         batch=str(batch),
         text_column="body",
+        reference=str(twins[0].path),
     )
     assert state.name == "NotPromoted"
     assert state.message.endswith(": refused (failed: accuracy).")
@@ -96,6 +100,7 @@ def test_limits_of_ones_own_and_a_batch(server: Any, registry: Registry, tmp_pat
     decision = registry.decision(aliases["previous"])
     assert decision is not None
     assert decision["label_changes"]["rows"] == 1
+    assert decision["reference"]["name"] == f"reference {twins[0].model_id}"
     (event,) = server.events(run, 1)
     assert event["event"] == "imdb-classifier.model.refused"
 

@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier import tasks
 from imdb_classifier.errors import CannotWriteError
-from imdb_classifier.model.bundle import load_bundle
+from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.pipeline.train import plan_training
 from imdb_classifier.registry.training_runs import training_run
 from imdb_classifier.registry.versions import Registry, bundled_path
@@ -122,7 +122,7 @@ def test_a_better_model_becomes_champion(server: Any, promoted: tuple[Registry, 
 def test_every_stage_is_seen_in_the_log_and_as_progress_of_the_flow_run(
     server: Any, promoted: tuple[Registry, Any, Any]
 ) -> None:
-    _, _, run = promoted
+    registry, _, run = promoted
     messages = [line["message"] for line in server.logs(run)]
     epochs = [message.split("  ")[0] for message in messages if message.startswith("epoch ")]
     assert epochs == ["epoch 1/4", "epoch 2/4", "epoch 3/4", "epoch 4/4"]
@@ -130,7 +130,10 @@ def test_every_stage_is_seen_in_the_log_and_as_progress_of_the_flow_run(
     assert {bar["description"].split(",")[0] for bar in bars} == {
         "80 of 80 training steps",
         "40 of 40 test reviews",
-        "80 of 80 reviews compared",
+        *(
+            f"40 of 40 test reviews scored by {registry.aliases()[alias]}"
+            for alias in ("champion", "previous")
+        ),
     }
     assert {(bar["key"], bar["task_run_id"], float(bar["data"])) for bar in bars} == {
         (None, None, 100.0)
@@ -174,8 +177,12 @@ def test_there_is_nothing_to_learn_twice_unless_forced(
     assert state.name == "Completed"
 
 
-@pytest.mark.covers("train-imdb:batch", "train-imdb:extra_train", "train-imdb:text_column")
-def test_further_reviews_and_a_batch(server: Any, made_up: tuple[str, str], tmp_path: Path) -> None:
+@pytest.mark.covers(
+    "train-imdb:batch", "train-imdb:extra_train", "train-imdb:reference", "train-imdb:text_column"
+)
+def test_further_reviews_and_a_batch(
+    server: Any, made_up: tuple[str, str], tiny_bundle: Bundle, tmp_path: Path
+) -> None:
     own, batch = tmp_path / "own.parquet", tmp_path / "batch.parquet"
     pq.write_table(pa.table({"text": ["zork", "quux"], "label": [1, 0]}), own)
     pq.write_table(pa.table({"body": ["zork film"]}), batch)
@@ -187,12 +194,14 @@ def test_further_reviews_and_a_batch(server: Any, made_up: tuple[str, str], tmp_
         extra_train=[str(own)],
         batch=str(batch),
         text_column="body",
+        reference=str(tiny_bundle.path),
     )
     registry, model = Registry.at(tmp_path), state.result()["challenger"]
     assert registry.load(model).manifest["data"]["rows"] == 402
     decision = registry.decision(model)
     assert decision is not None
     assert decision["label_changes"]["rows"] == 1
+    assert decision["reference"]["name"] == f"reference {tiny_bundle.model_id}"
 
 
 @pytest.mark.covers(

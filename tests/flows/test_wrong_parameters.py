@@ -36,6 +36,8 @@ def places(tmp_path: Path) -> dict[str, str]:
     [
         ({"gates": {"acuracy": 0.9}}, r"acuracy=0\.9 is not allowed\. Correct it in `gates`"),
         ({"gates": {"accuracy": -1}}, r"accuracy=-1\.0 is not allowed\. Correct it in `gates`"),
+        ({"gates": {"accuracy": 90}}, r"90 % is 0\.9\. accuracy=90\.0 is not allowed"),
+        ({"reference": "@best"}, r"'@best' is none of these"),
         ({"batch": "absent"}, r"absent"),
         ({"batch": "body"}, r"Column 'text' is not in .*Its columns: body"),
         ({"data": "train"}, r"must contain test-\*\.parquet"),

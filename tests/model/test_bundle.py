@@ -16,6 +16,7 @@ import pytest
 from imdb_classifier.errors import BundleError, CannotWriteError, ExportError, OutputExistsError
 from imdb_classifier.model.bundle import (
     KERAS_FILE,
+    LEARNED_FILE,
     MANIFEST_FILE,
     NGRAMS_FILE,
     ONNX_FILE,
@@ -31,8 +32,12 @@ from imdb_classifier.model.keras_backend import import_keras
 from imdb_classifier.model.trained import TrainedModel
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.reviews.overlap import known_rows
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.text.encoding import encode
+
+FILES = [KERAS_FILE, LEARNED_FILE, ONNX_FILE, VOCABULARY_FILE, MANIFEST_FILE]
+LEARNED = np.array([3, 5], np.uint64)
 
 
 @pytest.fixture
@@ -61,11 +66,13 @@ def test_what_is_written_is_what_is_loaded(tiny_bundle: Bundle) -> None:
     assert loaded.model_id == f"tiny-{loaded.model_hash[:12]}"
     assert loaded.evaluation is None
     assert {path.name for path in tiny_bundle.path.iterdir()} == {
-        KERAS_FILE, ONNX_FILE, VOCABULARY_FILE, MANIFEST_FILE, SUMS_FILE,
+        *FILES, SUMS_FILE,
     }  # fmt: skip
     assert loaded.manifest["seed"] == 7
     assert loaded.manifest["data"]["rows"] == 178
     assert loaded.manifest["data"]["overlap_with_test"] == 0
+    assert known_rows(load_reviews(str(FOLDER), "train").table, loaded.learned).all()
+    assert not known_rows(load_reviews(str(FOLDER), "test").table, loaded.learned).any()
     assert len(loaded.manifest["history"]) == 4
     assert [golden["text"] for golden in loaded.manifest["golden"]] == list(GOLDEN_TEXTS)
 
@@ -79,7 +86,7 @@ def test_keras_file_and_graph_agree_on_real_text(tiny_bundle: Bundle) -> None:
     np.testing.assert_allclose(onnx, keras, atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("name", [KERAS_FILE, ONNX_FILE, VOCABULARY_FILE, MANIFEST_FILE])
+@pytest.mark.parametrize("name", FILES)
 def test_one_changed_byte_is_refused(copy: Path, name: str) -> None:
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -88,7 +95,7 @@ def test_one_changed_byte_is_refused(copy: Path, name: str) -> None:
         load_bundle(copy)
 
 
-@pytest.mark.parametrize("name", [KERAS_FILE, ONNX_FILE, VOCABULARY_FILE, MANIFEST_FILE])
+@pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_refused(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(BundleError, match=f"{name} is missing or not a regular file"):
@@ -211,6 +218,14 @@ def test_ngrams_are_a_part_of_the_model(tmp_path: Path) -> None:
         load_bundle(copy)
 
 
+def test_what_a_model_learned_must_be_readable(copy: Path) -> None:
+    (copy / LEARNED_FILE).write_bytes(b"not an array")
+    rewrite_sums(copy)
+    bundle = load_bundle(copy)
+    with pytest.raises(BundleError, match=r"In .*bundle, learned\.npy is not that of a model"):
+        _ = bundle.learned
+
+
 def test_an_export_that_differs_is_refused(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,12 +236,13 @@ def test_an_export_that_differs_is_refused(
     honest = KerasEngine.probabilities
     monkeypatch.setattr(KerasEngine, "probabilities", lambda *a: honest(*a) + 2 * TOLERANCE)
     with pytest.raises(ExportError, match="must reproduce Keras' probabilities within 1e-05"):
-        write_bundle(trained, {}, tmp_path / "bundle")
+        write_bundle(trained, {}, LEARNED, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
     data = {"rows": 3, "source": "parquet"}
-    again = write_bundle(trained, data, tmp_path / "bundle")
+    again = write_bundle(trained, data, LEARNED, tmp_path / "bundle")
     assert again.manifest["data"] == data
+    assert again.learned.tolist() == [3, 5]
     assert again.model_hash == tiny_bundle.model_hash
 
 

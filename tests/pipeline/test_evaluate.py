@@ -9,6 +9,8 @@ from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.pipeline.evaluate import evaluate_bundle, worst_texts
 from imdb_classifier.reviews.dataset import ENCODED_REVIEWS, Reviews
+from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.reviews.overlap import fingerprints_of
 from imdb_classifier.samples import FOLDER
 
 
@@ -22,6 +24,7 @@ def test_evaluation_says_what_was_measured_on_what(tiny_bundle: Bundle) -> None:
         "seed": 7,
     }
     assert evaluation.data["fingerprint"] == reviews.fingerprint
+    assert evaluation.data["learned"] == 0
     assert [epoch["epoch"] for epoch in evaluation.history] == [1, 2, 3, 4]
     texts = worst_texts(evaluation, reviews)
     assert texts is not None
@@ -31,15 +34,20 @@ def test_evaluation_says_what_was_measured_on_what(tiny_bundle: Bundle) -> None:
     assert any(piece.name.startswith(("101", "201")) for piece in evaluation.by_length)
 
 
-def test_an_evaluation_says_where_a_model_fails(tiny_bundle: Bundle) -> None:
+def test_an_evaluation_says_where_a_model_fails(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
     kinds = {part.name: part.rows for part in evaluation.by_kind}
     assert {*kinds} == {"irony", "long", "mixed", "negation", "plain", "product", "short"}
     # The rest of the sample is what this model has learned from.
     assert sum(kinds.values()) == 86
-    others = {**tiny_bundle.manifest, "data": {**tiny_bundle.manifest["data"], "fingerprint": "f"}}
-    evaluation, _ = evaluate_bundle(replace(tiny_bundle, manifest=others), str(FOLDER))
-    assert sum(part.rows for part in evaluation.by_kind) == 264
+    train, test = (load_reviews(str(FOLDER), split).table for split in ("train", "test"))
+    for learned, rows in (([train], 86), ([test], 178), ([train, test], 0)):
+        monkeypatch.setattr(Bundle, "learned", fingerprints_of(learned))
+        evaluation, _ = evaluate_bundle(replace(tiny_bundle), str(FOLDER))
+        assert sum(part.rows for part in evaluation.by_kind) == rows
+    assert evaluation.data["learned"] == 86
 
 
 def test_ids_of_keras_are_not_scored_by_a_model_with_other_ids(

@@ -4,9 +4,12 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,17 +21,23 @@ from imdb_classifier.errors import (
     UnavailableError,
     UnreadableFileError,
 )
-from imdb_classifier.evaluation.promotion import Check, Gates
-from imdb_classifier.model.bundle import Bundle, load_bundle
+from imdb_classifier.evaluation.promotion import Check, Decision, Gates
+from imdb_classifier.model.bundle import LEARNED_FILE, SUMS_FILE, Bundle, load_bundle
 from imdb_classifier.pipeline import promote
 from imdb_classifier.pipeline.evaluate import evaluate_bundle, examine
 from imdb_classifier.pipeline.promote import check_promotion, decide_promotion, register_bundle
 from imdb_classifier.registry.access import ChampionChangedError
 from imdb_classifier.registry.versions import Registry, bundled_path
+from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.reviews.overlap import fingerprints_of
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.storage import LocalStorage
+from imdb_classifier.storage.files import sha256_of
 
-LENIENT = Gates(accuracy=0, log_loss=9, calibration_error=1)
+TWIN = Gates(accuracy=0, log_loss=9, calibration_error=1)
+"""What a tiny model meets beside one that scores alike."""
+LENIENT = replace(TWIN, accuracy_lost=1)
+"""What it meets beside the bundled model, too."""
 
 
 @pytest.fixture
@@ -54,6 +63,19 @@ def _overtaken(
     monkeypatch.setattr(promote, "examine", overtaken)
 
 
+def _trained_on(version: Bundle, reviews: pa.Table) -> None:
+    """Make a version one that was trained on these reviews."""
+    np.save(version.path / LEARNED_FILE, fingerprints_of([reviews]))
+    names = sorted({path.name for path in version.path.iterdir()} - {SUMS_FILE})
+    sums = "".join(f"{sha256_of(version.path / name)}  {name}\n" for name in names)
+    (version.path / SUMS_FILE).write_text(sums, "utf-8")
+
+
+def _failed(decision: Decision | None) -> list[str]:
+    assert decision is not None
+    return [check.name for check in decision.checks if not check.passed]
+
+
 def _break(version: Bundle, harm: str) -> None:
     if harm == "missing":
         shutil.rmtree(version.path)
@@ -76,7 +98,8 @@ def test_a_worse_model_is_refused_and_the_decision_says_why(
     assert not decision.promote
     assert decision.overall.rows == 86
     assert decision.overall.challenger_accuracy == evaluation.figures["accuracy"].value
-    assert {part.name for part in decision.slices} > {"0-50 words", "negation", "truncated"}
+    # Those of at least 30 rows.
+    assert {part.name for part in decision.slices} == {"0-50 words", "many unknown words"}
     assert decision.checks[-1] == Check("golden scores", True, decision.checks[-1].found)
     kept = tmp_path / "versions" / f"{tiny_bundle.model_id}.decision.json"
     record = json.loads(kept.read_bytes())
@@ -100,6 +123,88 @@ def test_a_model_is_no_worse_than_one_that_scores_alike(
     assert (decision.challenger, decision.champion) == (challenger.model_id, champion.model_id)
     assert decision.overall.difference == 0
     assert decision.reason.endswith(": promoted.")
+    assert decision.reference is not None
+    assert decision.reference.name == f"reference {load_bundle(bundled_path()).model_id}"
+
+
+def test_a_model_far_below_the_reference_is_refused(
+    contest: tuple[Registry, list[Bundle]],
+) -> None:
+    registry, (champion, second, challenger) = contest
+    decision = decide_promotion(challenger, registry, str(FOLDER), TWIN)
+    assert _failed(decision) == [f"reference {load_bundle(bundled_path()).model_id}"]
+    for reference in (second.model_id, str(second.path), "@champion"):
+        decision = decide_promotion(challenger, registry, str(FOLDER), TWIN, reference=reference)
+        assert _failed(decision) == []
+        registry.promote(champion.model_id)
+
+
+def test_small_losses_do_not_add_up(
+    contest: tuple[Registry, list[Bundle]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    registry, versions = contest
+    rows = 20_000
+    labels = pa.array([0, 1] * (rows // 2))
+    (tmp_path / "data").mkdir()
+    texts = pa.table({"text": [f"film {row}" for row in range(rows)], "label": labels})
+    pq.write_table(texts, tmp_path / "data" / "test-0.parquet")
+    like = examine(versions[0], load_reviews(tmp_path / "data", "test"))
+
+    def sinking(bundle: Bundle, *_: Any) -> Any:
+        """Each version is wrong in 60 rows more than the one before: 0.3 points."""
+        at = [version.model_id for version in versions].index(bundle.model_id)
+        wrong = np.arange(rows) < 60 * at
+        return replace(
+            like,
+            probabilities=(labels.to_numpy() ^ wrong).astype(np.float32),
+            evaluation=replace(like.evaluation, model={"id": bundle.model_id}),
+        )
+
+    monkeypatch.setattr(promote, "examine", sinking)
+    # The slice of short texts, which here has all rows, would say the same.
+    monkeypatch.setattr(promote, "LEAST_ROWS", rows + 1)
+    reference = versions[0].model_id
+    once, twice = (
+        decide_promotion(version, registry, str(tmp_path / "data"), TWIN, reference=reference)
+        for version in versions[1:]
+    )
+    assert _failed(once) == []
+    assert _failed(twice) == [f"reference {reference}"]
+    assert twice is not None
+    assert twice.reference is not None
+    assert twice.overall.difference == pytest.approx(-0.003)
+    assert twice.reference.difference == pytest.approx(-0.006)
+    assert registry.champion_id() == versions[1].model_id
+
+
+def test_a_model_that_was_trained_on_the_test_split_is_refused(
+    contest: tuple[Registry, list[Bundle]],
+) -> None:
+    registry, (_, _, challenger) = contest
+    _trained_on(challenger, load_reviews(str(FOLDER), "test").table)
+    decision = decide_promotion(registry.load(challenger.model_id), registry, str(FOLDER), LENIENT)
+    assert _failed(decision) == ["unseen test rows"]
+    assert decision is not None
+    assert decision.overall.rows == 86
+    (found,) = [check.found for check in decision.checks if check.name == "unseen test rows"]
+    assert found.startswith("The model was trained on 86 of 86 test rows (100.00%)")
+
+
+def test_models_are_compared_on_rows_that_neither_was_trained_on(
+    contest: tuple[Registry, list[Bundle]],
+) -> None:
+    registry, (champion, _, challenger) = contest
+    test = load_reviews(str(FOLDER), "test").table
+    _trained_on(challenger, test.slice(0, 2))
+    _trained_on(champion, test.slice(1, 3))
+    decision = decide_promotion(registry.load(challenger.model_id), registry, str(FOLDER), LENIENT)
+    assert _failed(decision) == []
+    assert decision is not None
+    assert decision.data["learned"] == 2
+    assert decision.overall.rows == 86 - 4
+    assert decision.reference is not None
+    assert decision.reference.rows == 86 - 2
+    assert [part.rows for part in decision.slices] == [80, 80]
 
 
 def test_a_model_that_another_process_cannot_load_is_refused(
@@ -208,7 +313,6 @@ def test_a_decision_is_carried_out_before_it_is_recorded(
     registry = Registry.at(tmp_path)
     evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
     registered = register_bundle(tiny_bundle, evaluation, registry)
-    lenient = Gates(accuracy=0, log_loss=9, calibration_error=1, accuracy_lost=1)
 
     def killed(registry: Registry, model_id: str, *_: object, **__: object) -> None:
         if model_id == tiny_bundle.model_id:  # not when the bundled model is copied
@@ -219,7 +323,7 @@ def test_a_decision_is_carried_out_before_it_is_recorded(
         with monkeypatch.context() as patch:
             patch.setattr(Registry, place, killed)
             with pytest.raises(KeyboardInterrupt):
-                decide_promotion(registered, registry, str(FOLDER), lenient)
+                decide_promotion(registered, registry, str(FOLDER), LENIENT)
         assert (registry.aliases().get("champion") == tiny_bundle.model_id) == promoted
         assert registry.is_undecided(tiny_bundle.model_id) != promoted
 

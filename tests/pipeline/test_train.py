@@ -77,6 +77,14 @@ def test_extra_reviews_are_trained_on_and_overlap_is_counted(tmp_path: Path) -> 
     )
 
 
+def test_the_same_reviews_cannot_be_both_splits(tmp_path: Path) -> None:
+    own = shutil.copy(FOLDER / "train-00000-of-00001.parquet", tmp_path / "reviews.parquet")
+    with pytest.raises(
+        ConfigurationError, match=r"must be different reviews.*the same 178 reviews.*`data`"
+    ):
+        plan_training(own, "tiny", 7, Registry.at(tmp_path))
+
+
 def test_without_a_test_split_a_model_is_trained_but_not_planned(tmp_path: Path) -> None:
     shutil.copy(FOLDER / "train-00000-of-00001.parquet", tmp_path)
     with pytest.raises(NoInputError, match="test"):
@@ -133,6 +141,7 @@ def test_recipes_with_teachers_take_the_unsupervised_split(
     assert (bundle.path / NGRAMS_FILE).exists()
     assert bundle.manifest["data"]["unlabelled"]["rows"] == 86
     assert bundle.manifest["data"]["unlabelled"]["overlap_with_test"] == 86
+    assert len(bundle.learned) == 178 + 86
     evaluation, _ = evaluate_bundle(bundle, str(tmp_path))
     registered = register_bundle(bundle, evaluation, Registry.at(tmp_path / "registry"))
     card = registered.path / "README.md"
@@ -217,7 +226,6 @@ def test_a_recipe_with_teachers_is_refused_without_text_before_it_is_trained(
         return Reviews("keras", split, table, ("the", "a"), {}, split)
 
     monkeypatch.setattr("imdb_classifier.pipeline.train.load_reviews", keras)
-    monkeypatch.setattr("imdb_classifier.pipeline.train.count_overlap", lambda *_: 0)
     with pytest.raises(ConfigurationError, match=r"'production' needs .* keras reviews have no"):
         plan_training("keras", "production", 1, Registry.at(tmp_path))
     assert plan_training("keras", "seed", 1, Registry.at(tmp_path)).trained is None

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 import pyarrow as pa
 import pytest
 
-from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.reviews.dataset import (
     ENCODED_REVIEWS,
     REVIEWS,
     Reviews,
-    count_overlap,
     fingerprint_of,
 )
 
@@ -64,19 +61,3 @@ def test_review_text_is_not_in_the_repr() -> None:
     shown = repr(reviews(TEXTS, LABELS))
     assert "source='parquet'" in shown
     assert "awful" not in shown
-
-
-def test_count_overlap_of_texts() -> None:
-    train = reviews(["a", "b", "b", "A"], [0, 1, 0, 1])
-    assert count_overlap(train, reviews(["b", "b", "c", "a ", "A"], [0, 1, 1, 0, 0])) == 3
-    assert count_overlap(train, reviews(["c"], [0])) == 0
-    assert count_overlap(train, reviews([], [])) == 0
-
-
-def test_count_overlap_of_token_ids() -> None:
-    train = encoded([[1], [1, 4, 5], [1, 4]], [0, 1, 0])
-    test = encoded([[1, 4], [4, 1], [1, 4, 5, 6], [1], [1]], [0, 1, 1, 0, 0])
-    assert count_overlap(train, test) == 3
-    assert count_overlap(train, replace(test, table=test.table.slice(1))) == 2
-    with pytest.raises(ConfigurationError, match="One split has text, the other one token ids"):
-        count_overlap(train, reviews(["a"], [0]))

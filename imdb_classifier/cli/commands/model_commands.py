@@ -98,8 +98,8 @@ def promote(
         list[str] | None,
         typer.Option(
             metavar="NAME=LIMIT",
-            help="Limit of your own: accuracy (at least), log_loss, calibration_error, "
-            "accuracy_lost and label_changes (at most).",
+            help="Limit of your own: accuracy and accuracy_gained (at least), log_loss, "
+            "calibration_error, accuracy_lost, label_changes and learned (at most).",
         ),
     ] = None,
     batch: Annotated[
@@ -107,6 +107,13 @@ def promote(
         typer.Option(help="Unlabeled Parquet files in which few labels may change."),
     ] = None,
     text_column: Annotated[str, typer.Option(help="Text column of the files in --batch.")] = TEXT,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Fixed model to compare with besides the champion: a version's id or the path of "
+            "a bundle. Default: the bundled model."
+        ),
+    ] = None,
     data: Data = None,
     registry: RegistryOption = None,
     as_json: AsJson = False,
@@ -118,9 +125,10 @@ def promote(
     if (model is None) == (to is None):
         raise typer.BadParameter("Give either MODEL or --to previous.")
     if model is None:
-        if gate or batch or data or text_column != TEXT:
+        if gate or batch or data or reference or text_column != TEXT:
             raise typer.BadParameter(
-                "--to previous makes no checks: leave out --gate, --batch, --text-column, --data."
+                "--to previous makes no checks: leave out --gate, --batch, --text-column, "
+                "--reference, --data."
             )
         champion, previous = where.roll_back(_requested_by())
         shown = table("Rolled back", "champion", "previous")
@@ -135,7 +143,15 @@ def promote(
     challenger = where.load(model)
     with stage_progress() as progress:
         decision = decide_promotion(
-            challenger, where, data, gates, batch, text_column, _requested_by(), progress
+            challenger,
+            where,
+            data,
+            gates,
+            batch,
+            text_column,
+            reference,
+            _requested_by(),
+            progress,
         )
     if decision is None:
         outcome = already_champion(challenger.model_id)

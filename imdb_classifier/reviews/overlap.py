@@ -1,0 +1,72 @@
+"""Which reviews are also in another set, in normal form."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+_NO_LETTER_OR_DIGIT: Final = r"<[^<>]*>|&#?\w+;|[^\p{L}\p{M}\p{N}]"
+_DIGEST_BYTES: Final = 8
+
+
+def fingerprints_of(tables: Iterable[pa.Table]) -> NDArray[np.uint64]:
+    """Return what identifies the reviews of some tables, to look for them later.
+
+    A fingerprint is BLAKE2b of the normal form, shortened to 64 bits: among 75,000 reviews, an
+    unrelated one is found with a probability of 4e-15.
+
+    Args:
+        tables: Reviews as in `Reviews.table`.
+
+    Returns:
+        Distinct values in ascending order: uint64, (reviews at most,).
+    """
+    return np.unique(np.concatenate([_fingerprints(table) for table in tables]))
+
+
+def known_rows(table: pa.Table, fingerprints: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return whether each review is among those that were fingerprinted.
+
+    Args:
+        table: Reviews as in `Reviews.table`.
+        fingerprints: The result of `fingerprints_of`.
+
+    Returns:
+        bool, (reviews,).
+    """
+    return np.isin(_fingerprints(table), fingerprints)
+
+
+def _fingerprints(table: pa.Table) -> NDArray[np.uint64]:
+    """The fingerprint of each review: uint64, (reviews,)."""
+    column = table.column(0)
+    chunks = map(_token_bytes if pa.types.is_list(column.type) else _normal_form, column.chunks)
+    digests = (
+        hashlib.blake2b(content.as_buffer(), digest_size=_DIGEST_BYTES).digest()
+        for chunk in chunks
+        for content in chunk
+    )
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64, copy=False)
+
+
+def _normal_form(texts: pa.Array) -> pa.Array:
+    """Texts without tags, case, spaces and punctuation; those without letters as they are."""
+    letters = pc.replace_substring_regex(
+        pc.utf8_lower(pc.utf8_normalize(texts, "NFKC")), _NO_LETTER_OR_DIGIT, ""
+    )
+    return pc.if_else(pc.equal(letters, ""), texts, letters)
+
+
+def _token_bytes(chunk: pa.Array) -> pa.Array:
+    """Lists of token ids as the bytes of their little-endian int32 values."""
+    ids = np.ascontiguousarray(chunk.flatten(), "<i4")
+    lengths = np.asarray(pc.list_value_length(chunk), np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]) * ids.itemsize
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(ids)]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(chunk), buffers)

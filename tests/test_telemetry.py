@@ -29,7 +29,7 @@ STRACE: Final = (
     "-s",
     "200",
     "-e",
-    "trace=connect,sendto,sendmsg,sendmmsg",
+    "trace=connect,sendto,sendmsg,sendmmsg,open,openat",
 )
 MODELS: Final = ".local/share/imdb-classifier/"
 TRAINING: Final = (MODELS, ".keras/", ".cache/matplotlib/")
@@ -71,6 +71,18 @@ def calls_to_others(trace: str) -> list[str]:
     ]
 
 
+def foreign_files(trace: str, folder: Path) -> list[str]:
+    """Return the files that were opened, or looked for, outside of a folder and the system's.
+
+    Of the folders around its output, a run looks for locks of other runs.
+    """
+    own = (folder, CHECKOUT, sys.prefix, sys.base_prefix, "/usr", "/lib", "/etc")
+    known = tuple(f"{prefix}/" for prefix in (*own, "/lib64", "/proc", "/sys", "/dev"))
+    opened = re.findall(r'\bopen(?:at)?\((?:AT_FDCWD, )?"(/[^"]*)"', trace)
+    outside = {name for name in opened if not f"{name}/".startswith(known)}
+    return sorted(name for name in outside if not name.endswith("/.imdb_classifier.lock"))
+
+
 def assert_quiet(tmp_path: Path, *arguments: str, writes: tuple[str, ...] = ()) -> None:
     """Run a program in an empty home folder; check what it wrote and whom it called."""
     for name in ("home", "temporary"):
@@ -91,7 +103,10 @@ def assert_quiet(tmp_path: Path, *arguments: str, writes: tuple[str, ...] = ()) 
     assert list((tmp_path / "temporary").iterdir()) == []
     if not tracing:
         pytest.skip("strace is not installed or not permitted: network calls were not checked")
-    assert calls_to_others((tmp_path / "trace").read_text(errors="replace")) == []
+    trace = (tmp_path / "trace").read_text(errors="replace")
+    assert calls_to_others(trace) == []
+    if not writes:
+        assert foreign_files(trace, tmp_path) == []
 
 
 @pytest.fixture

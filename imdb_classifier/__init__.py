@@ -5,6 +5,7 @@ Parquet files and folders. Importing the package does not load TensorFlow, Keras
 public names are imported on first use.
 """
 
+import logging
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,9 @@ for _variable, _value in {
     "DO_NOT_TRACK": "1",
 }.items():
     os.environ.setdefault(_variable, _value)
+
+# Whoever wants the library's log lines adds a handler; without one, Python would print warnings.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
     from imdb_classifier.batch.dry_run import DryRun, FileForecast, dry_run_parquet

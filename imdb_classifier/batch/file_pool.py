@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -18,6 +19,7 @@ from imdb_classifier.errors import (
     CannotWriteError,
     ImdbClassifierError,
     NoInputError,
+    counted,
     first_line,
     printable,
 )
@@ -25,6 +27,8 @@ from imdb_classifier.progress import Progress
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.system_errors import known_error
 from imdb_classifier.text.batch_profile import BatchProfile
+
+logger = logging.getLogger(__name__)
 
 
 def score_files(
@@ -66,6 +70,7 @@ def score_files(
         if unit.bad_files is not None and next(bad_files) > unit.bad_files:
             stopped.set()
         message = str(error)
+        logger.debug("%s: failed. %s", file.file.name, message)
         # Only faults of the input are quarantined, not those of the output.
         if unit.options.quarantine and isinstance(error, BadDataError | NoInputError):
             try:
@@ -89,6 +94,7 @@ def score_files(
             result, of_file = score_file(file, scorer, unit.options, on_rows=report)
             with adding:
                 profile += of_file
+            logger.debug("%s: %s scored", result.name, counted(result.rows, "row"))
             return result
         except _StoppedError:
             return FileResult(file.file.name, "pending")

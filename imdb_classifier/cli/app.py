@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from imdb_classifier.cli.commands.batch_commands import plan, score, verify
 from imdb_classifier.cli.commands.data_commands import data_app
@@ -28,8 +29,23 @@ from imdb_classifier.errors import (
 from imdb_classifier.system_errors import known_error
 from imdb_classifier.version import __version__
 
+
+class _App(TyperGroup):
+    """Takes the options of all commands after the command's name, too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        common = [arg for arg in args[:end] if arg in _COMMON]
+        others = [arg for arg in args[:end] if arg not in _COMMON]
+        return super().parse_args(ctx, [*common, *others, *args[end:]])
+
+
+_COMMON: Final = frozenset({"-q", "--quiet", "-v", "--verbose"})
+
+
 # Typer's own tracebacks would print local variables, which may contain review text.
 app = typer.Typer(
+    cls=_App,
     name="imdb-classifier",
     help="Sentiment labels and probabilities for Parquet files of review text.",
     no_args_is_help=True,
@@ -96,8 +112,15 @@ def _common(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Print no progress, only results, warnings and errors."),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also print what happens to each file.")
+    ] = False,
 ) -> None:
-    show_log()
+    show_log(logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO)
 
 
 @app.command("quickstart")

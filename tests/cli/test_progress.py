@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +50,40 @@ def test_where_there_is_no_terminal_there_is_a_line_now_and_then(
     assert lines[-1].startswith("264 of 264 rows, ")
     assert lines[-1].endswith((" a second", " a minute"))
     assert outcome.json["totals"]["rows"] == 264
+
+
+@pytest.mark.covers("--quiet", "--verbose")
+def test_how_much_is_said(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imdb_classifier.cli.console.LINE_SECONDS", 0.0)
+    write_reviews(tmp_path / "in.parquet", ["A fine film."])
+    limits = [f"{name}=9" for name in ("lengths", "scores", "unknown_words", "positive")]
+    options = [part for limit in limits for part in ("--drift-limit", limit)]
+
+    def said(*more: str) -> str:
+        target = tmp_path / "out.parquet"
+        outcome = run("score", tmp_path / "in.parquet", target, "--force", *options, *more)
+        assert outcome.code == 0
+        assert "1 row in 1 file scored" in outcome.out
+        return outcome.err
+
+    assert "0 of 1 rows\n" in said()
+    assert said("--quiet") == said("-q") == ""
+    for verbose in ("--verbose", "-v"):
+        assert "in.parquet: 1 row scored\n" in said(verbose)
+
+
+def test_the_library_prints_nothing(tmp_path: Path) -> None:
+    write_reviews(tmp_path / "in" / "a.parquet", ["A fine film."])
+    (tmp_path / "in" / "b.parquet").write_bytes(b"no parquet")
+    program = (
+        "import logging\n"
+        "from imdb_classifier import score_parquet\n"
+        "logging.getLogger('imdb_classifier.batch').warning('a warning')\n"
+        "assert score_parquet('in', 'out').exit_code == 75\n"
+    )
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("source", ["in", "in/b.parquet"], ids=["folder", "file"])

@@ -60,7 +60,11 @@ def test_files_that_fail_and_then_do_not(
     assert seen["state"]["type"] == "FAILED"
     assert "1 of 3 failed: day=2026-11-02/b.parquet: " in seen["state"]["message"]
     assert state.result(raise_on_failure=False).exit_code == 75
-    assert _written(output) == ["day=2026-11-01/a.parquet", "day=2026-11-02/a.parquet"]
+    assert _written(output) == [
+        "_MANIFEST.json",
+        "day=2026-11-01/a.parquet",
+        "day=2026-11-02/a.parquet",
+    ]
     rows = server.table(run, "scored-files")
     assert [(row["name"], row["status"], row["rows"]) for row in rows] == [
         ("day=2026-11-02/b.parquet", "failed", 0),
@@ -324,7 +328,7 @@ def test_an_unexpected_error_fails_one_file_and_keeps_its_message_back(
     assert "z.parquet: Unexpected error: " in str(error)
     assert "RuntimeError in file_pool.py" in str(error)
     assert "warm and funny" not in json.dumps([server.table(run, "scored-files"), str(error)])
-    assert _written(tmp_path / "scored") == ["a.parquet"]
+    assert _written(tmp_path / "scored") == ["_MANIFEST.json", "a.parquet"]
 
 
 def test_many_files_make_few_units(

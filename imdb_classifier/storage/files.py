@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,4 +32,10 @@ def sha256_of(path: Path, begin: int = 0, end: int | None = None) -> str:
 
 def to_json(values: Mapping[str, Any]) -> str:
     """Return values as the text of a JSON file: indented, with sorted keys."""
-    return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    # As bytes: json.dumps and StringIO keep every number and bracket as a string of its own.
+    content = io.BytesIO()
+    with io.TextIOWrapper(content, "utf-8", newline="\n") as text:
+        json.dump(values, text, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text.write("\n")
+        text.flush()
+        return content.getvalue().decode()

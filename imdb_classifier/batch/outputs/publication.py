@@ -234,19 +234,22 @@ def publish(
     """
     storage = storage_of(output)
     finished = [file for file in result.files if file.is_finished]
-    counts = [{column: getattr(file, column) for column in COUNTS} for file in finished]
     manifest = {
         "model_id": bundle.model_id,
         "model_hash": bundle.model_hash,
         "options": asdict(options),
         "totals": {
             "files": len(finished),
-            **{column: sum(count[column] for count in counts) for column in COUNTS},
+            **{column: sum(getattr(file, column) for file in finished) for column in COUNTS},
         },
         # A footer's digest covers the whole file: it has checksums of everything before it.
         "files": [
-            {"name": file.name, **count, "footer_digest": file.footer_digest}
-            for file, count in zip(finished, counts, strict=True)
+            {
+                "name": file.name,
+                **{column: getattr(file, column) for column in COUNTS},
+                "footer_digest": file.footer_digest,
+            }
+            for file in finished
         ],
         "bad_files": [{"name": file.name, "error": file.error} for file in result.failed],
         "skipped": [file.name for file in result.of_status("skipped")],

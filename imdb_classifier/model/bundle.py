@@ -112,7 +112,7 @@ class Bundle:
 
     @cached_property
     def learned(self) -> NDArray[np.uint64]:
-        """Fingerprints of the reviews that the model was trained on, see `fingerprints_of`.
+        """Fingerprints of the reviews that the model was trained on: uint64, (reviews at most,).
 
         Raises:
             BundleError: They cannot be read.

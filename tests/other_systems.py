@@ -44,6 +44,8 @@ class OtherSystems:
             # Its launcher ends at the end of its input.
             gateway.proc.stdin.close()
             gateway.proc.wait()
+            # The next session needs another one.
+            type(self.spark.sparkContext)._gateway = type(self.spark.sparkContext)._jvm = None
         if "ray" in vars(self):
             self.ray.shutdown()
 

@@ -119,6 +119,15 @@ def stem_of(name: str, *affixes: str) -> str:
     return name if is_short else sha256(encoded).hexdigest()
 
 
+def side_stem_of(name: str, *affixes: str) -> str:
+    """Return what stands for the name of a scored file in that of a report on it, see `stem_of`.
+
+    The last dot is replaced: Hugging Face datasets takes ``a.parquet.csv`` for Parquet.
+    """
+    stem, dot, ending = name.rpartition(".")
+    return stem_of(f"{stem}_{ending}" if dot else name, *affixes)
+
+
 def is_remote(location: str) -> bool:
     """Return whether a location is in an object store."""
     return location.startswith(tuple(_SCHEMES.values()))

@@ -49,7 +49,7 @@ def test_rows_without_text_are_listed_with_the_reason(
 ) -> None:
     pq.write_table(pa.table({"n": range(5), "text": TEXTS}), tmp_path / "in.parquet")
     score(ScoreOptions(on_null=on_null, quarantine=True))  # type: ignore[arg-type]
-    listed = tmp_path / "_quarantine" / "out.parquet.csv"
+    listed = tmp_path / "_quarantine" / "out_parquet.csv"
     assert listed.read_text() == "file,row,reason\n" + lines("in.parquet")
     read = list(zip([*["in.parquet"] * 3], *zip(*LISTED, strict=True), strict=True))
     assert list(pd.read_csv(listed).itertuples(index=False, name=None)) == read
@@ -62,7 +62,7 @@ def test_rows_are_counted_through_the_whole_file(score: Score, tmp_path: Path) -
     texts = ["Fine."] * 5_000
     pq.write_table(pa.table({"text": [*texts, None, *texts, " "]}), tmp_path / "in.parquet")
     score(OPTIONS)
-    assert pd.read_csv(tmp_path / "_quarantine" / "out.parquet.csv")["row"].to_list() == [
+    assert pd.read_csv(tmp_path / "_quarantine" / "out_parquet.csv")["row"].to_list() == [
         5_000,
         10_001,
     ]
@@ -84,7 +84,7 @@ def test_bad_files_are_listed_until_they_are_mended(
     folder: Path, tmp_path: Path, scorer: Scorer
 ) -> None:
     output, source = tmp_path / "out", folder / "a.parquet"
-    listed = output / "_quarantine" / "a.parquet.csv"
+    listed = output / "_quarantine" / "a_parquet.csv"
     good = source.read_bytes()
     source.write_bytes(b"no parquet")
     assert score_parquet(folder, output, scorer, OPTIONS).exit_code == 75
@@ -107,26 +107,26 @@ def test_a_file_that_fails_keeps_its_earlier_list(score: Score, tmp_path: Path) 
 
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     score(OPTIONS)
-    before = (tmp_path / "_quarantine" / "out.parquet.csv").read_text()
+    before = (tmp_path / "_quarantine" / "out_parquet.csv").read_text()
     pq.write_table(pa.table({"text": ["Fine.", None]}), tmp_path / "in.parquet")
     with pytest.raises(KeyboardInterrupt):
         score(OPTIONS, selection=Selection("stale"), on_rows=interrupt)
     (listed,) = (tmp_path / "_quarantine").iterdir()
-    assert (listed.name, listed.read_text()) == ("out.parquet.csv", before)
+    assert (listed.name, listed.read_text()) == ("out_parquet.csv", before)
 
 
 def test_runs_of_single_files_share_no_list(folder: Path, tmp_path: Path, scorer: Scorer) -> None:
     source, output = folder / "a.parquet", tmp_path / "out"
     score_parquet(source, output / "first.parquet", scorer, OPTIONS)
-    first = (output / "_quarantine" / "first.parquet.csv").read_text()
+    first = (output / "_quarantine" / "first_parquet.csv").read_text()
     assert first == "file,row,reason\n" + lines("a.parquet")
     pq.write_table(pa.table({"text": ["Fine.", None]}), source)
     score_parquet(source, output / "second.parquet", scorer, OPTIONS)
     pq.write_table(pa.table({"text": ["Fine."]}), source)
     score_parquet(source, output / "third.parquet", scorer, OPTIONS)
     names = sorted(path.name for path in (output / "_quarantine").iterdir())
-    assert names == ["first.parquet.csv", "second.parquet.csv"]
-    assert (output / "_quarantine" / "first.parquet.csv").read_text() == first
+    assert names == ["first_parquet.csv", "second_parquet.csv"]
+    assert (output / "_quarantine" / "first_parquet.csv").read_text() == first
 
 
 def test_no_two_files_share_a_list(tmp_path: Path, scorer: Scorer) -> None:
@@ -170,7 +170,7 @@ def test_lists_go_with_the_outputs_that_are_pruned(
     (folder / "day=1" / "b.parquet").unlink()
     prune = Selection(prune=True)
     assert score_parquet(folder, output, scorer, OPTIONS, selection=prune).pruned
-    assert [path.name for path in (output / "_quarantine").rglob("*.csv")] == ["a.parquet.csv"]
+    assert [path.name for path in (output / "_quarantine").rglob("*.csv")] == ["a_parquet.csv"]
 
 
 @pytest.mark.parametrize("content", ["mine\n", "", "file,row,reason,more\n"])
@@ -178,21 +178,21 @@ def test_lists_go_with_the_outputs_that_are_pruned(
 def test_lists_of_others_are_never_replaced_or_deleted(
     folder: Path, tmp_path: Path, scorer: Scorer, content: str, texts: list[str | None]
 ) -> None:
-    foreign = tmp_path / "out" / "_quarantine" / "a.parquet.csv"
+    foreign = tmp_path / "out" / "_quarantine" / "a_parquet.csv"
     foreign.parent.mkdir(parents=True)
     foreign.write_text(content)
     pq.write_table(pa.table({"text": texts}), folder / "a.parquet")
     result = score_parquet(folder, tmp_path / "out", scorer, OPTIONS)
     (failed,) = result.failed
     assert (failed.name, failed.exit_code) == ("a.parquet", 73)
-    assert "a.parquet.csv must not exist" in str(failed.error)
+    assert "a_parquet.csv must not exist" in str(failed.error)
     (folder / "a.parquet").write_bytes(b"no parquet")
     (failed,) = score_parquet(folder, tmp_path / "out", scorer, OPTIONS).failed
     assert failed.exit_code == 65
     assert "It could not be listed in _quarantine: " in str(failed.error)
     pq.write_table(pa.table({"text": texts}), folder / "a.parquet")
     with pytest.raises(
-        OutputExistsError, match=r"a\.parquet\.csv .* imdb-classifier did not write it"
+        OutputExistsError, match=r"a_parquet\.csv .* imdb-classifier did not write it"
     ):
         score_parquet(folder / "a.parquet", tmp_path / "out" / "a.parquet", scorer, OPTIONS)
     assert foreign.read_text() == content
@@ -234,5 +234,5 @@ def test_readers_of_the_output_see_nothing_but_its_rows(
 ) -> None:
     score_parquet(folder, tmp_path / "out", scorer, OPTIONS)
     lists = sorted(path.name for path in (tmp_path / "out" / "_quarantine").rglob("*.*"))
-    assert lists == ["a.parquet.csv", "b.parquet.csv"]
+    assert lists == ["a_parquet.csv", "b_parquet.csv"]
     assert READERS[reader](str(tmp_path / "out")) == 10

@@ -429,7 +429,7 @@ def test_an_unreadable_input_is_no_outdated_one(tmp_path: Path, scorer: Scorer) 
         assert plan.files[1].error == result.files[1].error
         assert "must be a readable Parquet file" in str(result.files[1].error)
     score_parquet(source, output, scorer, options, selection=Selection("new,stale"))
-    assert (tmp_path / "out" / "_quarantine" / "b.parquet.csv").exists()
+    assert (tmp_path / "out" / "_quarantine" / "b_parquet.csv").exists()
 
 
 def test_a_single_file_that_fails_is_listed(tmp_path: Path, scorer: Scorer) -> None:
@@ -441,7 +441,7 @@ def test_a_single_file_that_fails_is_listed(tmp_path: Path, scorer: Scorer) -> N
         )  # fmt: skip
     assert (
         "must be a readable Parquet file"
-        in (tmp_path / "_quarantine" / "out.parquet.csv").read_text()
+        in (tmp_path / "_quarantine" / "out_parquet.csv").read_text()
     )
 
 

@@ -25,6 +25,14 @@ from tests.command_line import Run, write_reviews
 SECONDS = 300.0
 
 
+@pytest.fixture(autouse=True)
+def own_handler() -> Iterator[None]:
+    """The handler of a new process: a Spark session leaves its own in the one of the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 0.0, 10.0, 20.0, 3_600.0])
     monkeypatch.setattr("imdb_classifier.progress.time.monotonic", lambda: next(clock))

@@ -96,7 +96,7 @@ def test_rows_without_text(
 @pytest.mark.covers("score --quarantine")
 def test_what_could_not_be_scored_is_listed(run: Run, reviews: Path, tmp_path: Path) -> None:
     assert run("score", reviews, tmp_path / "out", "--quarantine").code == 0
-    listed = tmp_path / "out" / "_quarantine" / "a.parquet.csv"
+    listed = tmp_path / "out" / "_quarantine" / "a_parquet.csv"
     assert listed.read_text() == 'file,row,reason\n"a.parquet",2,"text is null"\n'
 
 

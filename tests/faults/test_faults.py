@@ -154,12 +154,12 @@ def test_a_single_file_killed_at_every_name_it_gives(source: str, tmp_path: Path
         score_parquet(source, str(expected / "a.parquet"), bundled, OPTIONS)
         undisturbed = written(expected)
         assert list(undisturbed) == [
-            "_a.parquet.drift.json", "_quarantine/a.parquet.csv", "a.parquet",
+            "_a_parquet.drift.json", "_quarantine/a_parquet.csv", "a.parquet",
         ]  # fmt: skip
         neighbors = [
             ".b.parquet.0011aabb.unfinished",
-            "._b.parquet.drift.json.0011aabb.unfinished",
-            "_quarantine/.b.parquet.csv.0011aabb.unfinished",
+            "._b_parquet.drift.json.0011aabb.unfinished",
+            "_quarantine/.b_parquet.csv.0011aabb.unfinished",
         ]
         kills = [(number, before) for number in (1, 2, 3) for before in (True, False)]
         for number, before in kills:

@@ -168,6 +168,12 @@ class Server:
         found: list[dict[str, Any]] = self.post(f"/{kind}/filter", **query)
         return found
 
+    def newest_run(self) -> dict[str, Any]:
+        """The flow run that began last, of those that have begun."""
+        begun = {"start_time": {"is_null_": False}}
+        (run,) = self.filter("flow_runs", flow_runs=begun, sort="START_TIME_DESC", limit=1)
+        return run
+
     def artifacts(self, run: UUID | str) -> list[dict[str, Any]]:
         return self.filter("artifacts", artifacts={"flow_run_id": {"any_": [str(run)]}})
 

@@ -26,7 +26,7 @@ def test_another_runner_is_the_flow(
     output = tmp_path / "scored"
     command = ("score", reviews / "day=2026-11-01", output, "--runner", "process")
     assert run_flow(*command).code == 0
-    (run,) = server.filter("flow_runs", sort="START_TIME_DESC", limit=1)
+    run = server.newest_run()
     assert run["parameters"]["output"] == str(output)
     assert run["parameters"]["runner"] == "process"
 

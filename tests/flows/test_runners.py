@@ -90,7 +90,7 @@ def test_every_runner_gives_the_same_bytes(
             _without_outputs(local.stdout),
             local.stderr,
         )
-        (run,) = server.filter("flow_runs", sort="START_TIME_DESC", limit=1)
+        run = server.newest_run()
         assert len(server.table(run["id"], "scored-files")) == 6
         messages = [line["message"] for line in server.logs(run["id"])]
         told = [message for message in messages if message.startswith("unit ")]

@@ -150,7 +150,7 @@ def test_a_deadline_and_another_run_leave_files_for_the_next_one(
 
     state, _ = score(**parameters, deadline="1h", on_null="skip")
     assert state.is_completed()
-    assert _written(tmp_path / "scored")[3] == "_quarantine/day=2026-11-01/a.parquet.csv"
+    assert _written(tmp_path / "scored")[3] == "_quarantine/day=2026-11-01/a_parquet.csv"
     assert pq.read_metadata(tmp_path / "scored/day=2026-11-01/a.parquet").num_rows == 2
     state, _ = score(**parameters, only="stale")
     assert state.is_completed()

@@ -132,7 +132,7 @@ def test_a_batch_is_compared_whatever_was_there_already(scorer: Scorer, tmp_path
     assert first.drift.reference.texts == 25_000
     assert alone.drift is not None
     assert alone.drift.batch.rows == 4
-    assert json.loads((tmp_path / "_0.parquet.drift.json").read_text()) == json.loads(
+    assert json.loads((tmp_path / "_0_parquet.drift.json").read_text()) == json.loads(
         json.dumps(alone.drift.to_dict())
     )
     # A model without an evaluation has no reference, and an older comparison goes.
@@ -141,10 +141,10 @@ def test_a_batch_is_compared_whatever_was_there_already(scorer: Scorer, tmp_path
         selection=Selection(force=True),
     )
     assert replaced.drift is None
-    assert not (tmp_path / "_0.parquet.drift.json").exists()
+    assert not (tmp_path / "_0_parquet.drift.json").exists()
 
 
-@pytest.mark.parametrize("name", ["_DRIFT.json", "_0.parquet.drift.json"])
+@pytest.mark.parametrize("name", ["_DRIFT.json", "_0_parquet.drift.json"])
 @pytest.mark.parametrize("content", ["mine", "[1]", '{"rows": 3, "model_id": "m"}', ""])
 def test_files_of_others_are_no_reports(
     scorer: Scorer, tmp_path: Path, name: str, content: str

@@ -120,12 +120,12 @@ def test_an_object_that_appears_during_scoring_is_not_replaced(
     with pytest.raises(OutputExistsError, match=r"a\.parquet .* wrote it during this run"):
         score_parquet(f"{tree}/a.parquet", target, scorer, progress=appear)
     assert get(target) == b"mine"
-    listed = f"{bucket}/scored/_quarantine/a.parquet.csv"
+    listed = f"{bucket}/scored/_quarantine/a_parquet.csv"
     storage_of(target).delete(target)
     storage_of(listed).write_text(listed, "mine")
     options = ScoreOptions(quarantine=True)
     with pytest.raises(
-        OutputExistsError, match=r"a\.parquet\.csv .* imdb-classifier did not write it"
+        OutputExistsError, match=r"a_parquet\.csv .* imdb-classifier did not write it"
     ):
         score_parquet(f"{tree}/a.parquet", target, scorer, options)
     assert get(listed) == b"mine"

@@ -20,7 +20,7 @@ from imdb_classifier.batch.inputs.other_formats import check_formats, is_other_f
 from imdb_classifier.batch.inputs.table_formats import check_tables
 from imdb_classifier.errors import CannotWriteError, NoInputError, printable
 from imdb_classifier.storage import SUFFIX, Kind, is_remote, matches, static_part, storage_of
-from imdb_classifier.storage.paths import StrPath, location_of, stem_of
+from imdb_classifier.storage.paths import StrPath, location_of, side_stem_of
 from imdb_classifier.system_errors import cannot_read, cannot_write
 
 _LIST: Final = ".csv"
@@ -169,7 +169,7 @@ def _single_file(source: str, output: str) -> DiscoveredFile:
 def quarantine_of(folder: str, name: str) -> str:
     """Return where to list what could not be scored for an output, by its name in a folder."""
     inner, file = posixpath.split(name)
-    return posixpath.join(folder, QUARANTINE, inner, f"{stem_of(file, _LIST)}{_LIST}")
+    return posixpath.join(folder, QUARANTINE, inner, f"{side_stem_of(file, _LIST)}{_LIST}")
 
 
 def _kind_of_output(output: str) -> Kind | None:

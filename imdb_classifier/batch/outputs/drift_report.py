@@ -10,7 +10,7 @@ from imdb_classifier.batch.outputs.provenance import has_keys, state_of_own
 from imdb_classifier.monitoring.drift import Drift
 from imdb_classifier.storage import ABSENT, State, storage_of
 from imdb_classifier.storage.files import to_json
-from imdb_classifier.storage.paths import stem_of
+from imdb_classifier.storage.paths import side_stem_of
 from imdb_classifier.system_errors import cannot_write
 
 DRIFT_FILE: Final = "_DRIFT.json"
@@ -28,7 +28,7 @@ def drift_file(output: str, is_folder: bool) -> str:
     if is_folder:
         return posixpath.join(output, DRIFT_FILE)
     folder, name = posixpath.split(output)
-    return posixpath.join(folder, f"_{stem_of(name, '_', _REPORT)}{_REPORT}")
+    return posixpath.join(folder, f"_{side_stem_of(name, '_', _REPORT)}{_REPORT}")
 
 
 def state_of_report(path: str) -> State:

@@ -67,7 +67,12 @@ def names(folder: str) -> list[str]:
 SCORED = ["_MANIFEST.json", "_SUCCESS", "a.parquet", "day=1/b c.parquet", "day=2/ü.parquet"]
 
 
-def test_a_tree_in_an_object_store(tree: str, bucket: str, tmp_path: Path, scorer: Scorer) -> None:
+def test_a_tree_in_an_object_store(
+    tree: str, bucket: str, tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(copies))
     output = f"{bucket}/out"
     first = score_parquet(tree, output, scorer)
     assert (first.exit_code, [file.status for file in first.files]) == (0, ["scored"] * 3)
@@ -80,7 +85,7 @@ def test_a_tree_in_an_object_store(tree: str, bucket: str, tmp_path: Path, score
         assert get(f"{output}/{name}") == (tmp_path / "out" / name).read_bytes()
     score_parquet(str(tmp_path / "out"), f"{bucket}/twice", scorer, ScoreOptions(prefix="again_"))
     assert names(f"{bucket}/twice") == SCORED
-    assert not list(Path(tempfile.gettempdir()).glob("imdb-classifier-*/files/*put"))
+    assert not list(copies.glob("imdb-classifier-*/files/*put"))
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,8 @@ def test_the_sdist_builds_the_same_wheel(wheel: Path, unpacked: Path, tmp_path: 
 def test_the_wheel_scores_with_nothing_but_what_it_requires(wheel: Path, tmp_path: Path) -> None:
     home, empty = tmp_path / "home", tmp_path / "empty"
     home.mkdir()
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(empty)], check=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(empty / "bin" / "python"), "install"]
+    subprocess.run([sys.executable, "-m", "venv", str(empty)], check=True)
+    pip = [str(empty / "bin" / "python"), "-m", "pip", "install"]
     quiet = ["--quiet", "--disable-pip-version-check", "--no-deps", str(wheel)]
     subprocess.run([*pip, *quiet], env=os.environ | WITHOUT_INDEX, check=True)
     packages = link_requirements(tmp_path / "core", "imdb-classifier")["PYTHONPATH"]

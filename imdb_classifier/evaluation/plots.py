@@ -8,6 +8,7 @@ bytes.
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -17,7 +18,11 @@ import numpy as np
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.schema import THRESHOLD
+from imdb_classifier.storage.paths import NO_HOME, home_expanded
 
+if home_expanded("~") == NO_HOME:
+    # Matplotlib 3.9 fails without a home. Where this folder cannot be made, it makes another one.
+    os.environ.setdefault("MPLCONFIGDIR", NO_HOME)
 try:
     from matplotlib import style
     from matplotlib.axes import Axes

@@ -94,7 +94,7 @@ def test_a_stranger_without_a_home_and_utf8(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "out" / "_MANIFEST.json").read_text("utf-8"))
     assert manifest["input"] == f"{tmp_path}/größe"
     assert ran.json(2)["problems"] == []
-    assert ran.json(3)["registry"] == f"{NO_HOME}/registry"
+    assert ran.json(3)["registry"].startswith(f"{NO_HOME}/")
     assert (tmp_path / "report" / "report.html").exists()
     for number in (5, 6):
         error = ran.json(number)["error"]

@@ -74,7 +74,11 @@ def _root() -> Path:
 def _locked_folder(held: ExitStack) -> Path:
     for attempts_left in reversed(range(_ATTEMPTS)):
         with space_needed():
-            made = held.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX))
+            made = held.enter_context(
+                # A process that looks for abandoned folders may put the lock back; it then deletes
+                # the folder itself.
+                tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
+            )
             try:
                 held.enter_context(_lock(Path(made) / _LOCK))
                 break

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def test_only_what_nobody_uses_is_deleted(tmp_path: Path, monkeypatch: pytest.Mo
         with temporary_folder():
             assert not folder.parent.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["imdb-classifier-mine"]
+
+
+def test_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def use(_: int) -> None:
+        with temporary_folder() as folder:
+            (folder / "input").write_text("a copy")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(use, range(500)))
+    with temporary_folder():
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.model.engines import EngineName
 from imdb_classifier.monitoring.drift import Drift
+from imdb_classifier.monitoring.expected_accuracy import ExpectedAccuracy
 from imdb_classifier.text.batch_profile import BatchProfile
 
 COUNTS: Final = ("rows", "positive", "negative", "without_text", "truncated")
@@ -160,6 +161,11 @@ class RunResult:
             return failed[0].exit_code
         accepted = len(failed) <= self.accept_bad_files and all(file.is_bad for file in failed)
         return EXIT_DONE if accepted and not self.of_status("pending") else EXIT_PARTIAL
+
+    @property
+    def expected_accuracy(self) -> ExpectedAccuracy | None:
+        """The accuracy to expect of the rows that this run scored; None if that is not known."""
+        return self.drift and self.drift.expected_accuracy
 
     @property
     def summary(self) -> str:

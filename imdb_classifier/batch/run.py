@@ -29,7 +29,7 @@ from imdb_classifier.batch.results import FileResult, FileStatus, RunResult, Uni
 from imdb_classifier.batch.units import FileToScore, Unit, group_files
 from imdb_classifier.errors import EXIT_DONE, printable
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.monitoring.drift import Drift, measure_drift, reference_of
+from imdb_classifier.monitoring.drift import drift_of
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.progress import Progress
 from imdb_classifier.registry.access import CHAMPION
@@ -184,7 +184,7 @@ class BatchRun:
             ignored=self.discovery.ignored,
             orphans=tuple(map(printable, self.orphans)),
             accept_bad_files=self.limits.accept_bad_files,
-            drift=self._drift(bundle, profile) if profile.rows else None,
+            drift=drift_of(bundle, profile, self.drift_limits) if profile.rows else None,
             engines=tuple(sorted({unit.engine for unit in units})),
         )
         if self.selection.prune:
@@ -197,7 +197,7 @@ class BatchRun:
             result,
             is_complete=True,
             is_marked=True,
-            output_drift=self._drift(bundle, self.reused + profile),
+            output_drift=drift_of(bundle, self.reused + profile, self.drift_limits),
         )
         write_drift(drift_file(self.target, not self.is_single_file), result.output_drift)
         if not self.is_single_file:
@@ -218,12 +218,6 @@ class BatchRun:
         return sum(
             isinstance(file, FileResult) and file.status == "failed" for file in self.assessed
         )
-
-    def _drift(self, bundle: Bundle, profile: BatchProfile) -> Drift | None:
-        reference = reference_of(bundle)
-        if reference is None:
-            return None
-        return measure_drift(bundle.model_id, profile, reference, self.drift_limits)
 
 
 def _assess(

@@ -35,7 +35,7 @@ from imdb_classifier.model.trained import Epoch
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
 from imdb_classifier.storage.paths import StrPath, location_of
-from imdb_classifier.text.batch_profile import BatchProfile
+from imdb_classifier.text.batch_profile import SCORE_BINS, BatchProfile
 from imdb_classifier.text.encoding import Vocabulary, encode
 from imdb_classifier.text.ngrams import Ngrams
 
@@ -319,6 +319,8 @@ def _evaluation(path: Path) -> Mapping[str, Any]:
     for figure in evaluation.get("figures", {}).values():
         _require(all(_is_number(figure[name]) for name in ("value", "low", "high")))
     BatchProfile.from_dict(evaluation.get("profile") or {})
+    for counts in (evaluation.get("histogram") or {}).values():
+        _require({*map(type, counts)} == {int} and len(counts) == SCORE_BINS and min(counts) >= 0)
     return evaluation
 
 

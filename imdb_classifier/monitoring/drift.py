@@ -11,8 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from imdb_classifier.evaluation.result import ScoreHistogram
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.monitoring.drift_limits import DriftLimits
+from imdb_classifier.monitoring.expected_accuracy import ExpectedAccuracy, expected_accuracy
 from imdb_classifier.text.batch_profile import BatchProfile
 
 DRIFT_SCHEMA_VERSION: Final = 1
@@ -20,6 +22,9 @@ PSI_BINS: Final = 10
 """Number of ranges of probability in which distributions of scores are compared."""
 CHANCE: Final = 0.001
 """Significance level: a change counts only if chance alone produces it less often than this."""
+_TRUST: Final = ("scores", "lengths", "unknown_words", "truncated")
+"""Measures that show texts of another kind, on which confidence says little about accuracy. The
+others show fewer positive texts or more rows without text, which it accounts for."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,15 @@ class Drift:
         measures: In the order of `DriftLimits`; empty if the batch has no text.
         batch: Profile of the batch.
         reference: Profile of the reference.
+        expected_accuracy: The accuracy to expect of the batch's labels; None if it has no text or
+            the labels of the reference are not known.
     """
 
     model_id: str
     measures: tuple[Measure, ...]
     batch: BatchProfile
     reference: BatchProfile
+    expected_accuracy: ExpectedAccuracy | None = None
 
     @property
     def rows(self) -> int:
@@ -85,7 +93,11 @@ class Drift:
 
 
 def measure_drift(
-    model_id: str, batch: BatchProfile, reference: BatchProfile, limits: DriftLimits | None = None
+    model_id: str,
+    batch: BatchProfile,
+    reference: BatchProfile,
+    limits: DriftLimits | None = None,
+    checked: ScoreHistogram | None = None,
 ) -> Drift:
     """Compare a batch with the reference of the model that scored it.
 
@@ -102,6 +114,7 @@ def measure_drift(
         batch: Profile of the batch.
         reference: Profile of reviews that the model has not learned from.
         limits: The largest changes that do not count as drift; by default, `DriftLimits()`.
+        checked: The reviews of the reference by label and probability, for the expected accuracy.
     """
     limits = limits or DriftLimits()
     measures: tuple[Measure, ...] = ()
@@ -113,7 +126,9 @@ def measure_drift(
             _index("lengths", *lengths, limits.lengths),
             *(_change(name, ours[name], theirs[name], getattr(limits, name)) for name in ours),
         )
-    return Drift(model_id, measures, batch, reference)
+    outside = (measure.name for measure in measures if measure.crossed and measure.name in _TRUST)
+    expected = expected_accuracy(batch, checked, outside) if checked else None
+    return Drift(model_id, measures, batch, reference, expected)
 
 
 def by_score(profile: BatchProfile) -> NDArray[np.int64]:
@@ -122,14 +137,24 @@ def by_score(profile: BatchProfile) -> NDArray[np.int64]:
     return counts
 
 
-def reference_of(bundle: Bundle) -> BatchProfile | None:
-    """Return the profile of the test reviews that a model was evaluated on, or None if it was not.
+def drift_of(
+    bundle: Bundle, batch: BatchProfile, limits: DriftLimits | None = None
+) -> Drift | None:
+    """Compare a batch with the test reviews that its model was evaluated on, see `measure_drift`.
 
     Training reviews would be no reference, because a model is more confident on the reviews that it
     has learned from than on any others.
+
+    Returns:
+        The comparison; None if the model was not evaluated.
     """
-    profile = (bundle.evaluation or {}).get("profile")
-    return BatchProfile.from_dict(profile) if profile else None
+    evaluation = bundle.evaluation or {}
+    if not evaluation.get("profile"):
+        return None
+    reference = BatchProfile.from_dict(evaluation["profile"])
+    histogram = evaluation.get("histogram")
+    checked = ScoreHistogram(**histogram) if histogram else None
+    return measure_drift(bundle.model_id, batch, reference, limits, checked)
 
 
 def _index(

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -260,6 +260,8 @@ def _summary(files: Sequence[FileResult]) -> str:
 def _report(result: RunResult, output: str) -> None:
     """Publish the result of a run as artifacts and events."""
     totals = result.totals()
+    if result.expected_accuracy:
+        get_run_logger().info(result.expected_accuracy.summary)
     for note in result.notes():
         get_run_logger().warning(note)
     shown = sorted(result.files, key=lambda file: (_FIRST.index(file.status), file.name))
@@ -284,6 +286,7 @@ def _report(result: RunResult, output: str) -> None:
         description=" ".join(
             [
                 result.summary,
+                *([result.expected_accuracy.summary] if result.expected_accuracy else []),
                 f"Output: {output}.",
                 *(
                     [f"Only {TABLE_ROWS} files are shown, failed ones first, reused ones last."]
@@ -294,7 +297,12 @@ def _report(result: RunResult, output: str) -> None:
         ),
     )
     batch = ("batch", printable(output), result.model_id)
-    emit("batch.committed" if result.is_complete else "batch.partial", *batch, totals)
+    expected = result.expected_accuracy
+    emit(
+        "batch.committed" if result.is_complete else "batch.partial",
+        *batch,
+        {**totals, "expected_accuracy": expected and asdict(expected)},
+    )
     drift = result.drift
     if drift is None:
         return

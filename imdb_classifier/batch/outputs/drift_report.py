@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import fields
 from typing import Final
 
 from imdb_classifier.batch.outputs.provenance import has_keys, state_of_own
@@ -15,7 +14,7 @@ from imdb_classifier.system_errors import cannot_write
 
 DRIFT_FILE: Final = "_DRIFT.json"
 _REPORT: Final = ".drift.json"
-_KEYS: Final = ("schema_version", "rows", *(field.name for field in fields(Drift)))
+_KEYS: Final = ("schema_version", "rows", "model_id", "measures", "batch", "reference")
 
 
 def drift_file(output: str, is_folder: bool) -> str:

@@ -234,6 +234,7 @@ def publish(
     """
     storage = storage_of(output)
     finished = [file for file in result.files if file.is_finished]
+    expected = result.output_drift and result.output_drift.expected_accuracy
     manifest = {
         "model_id": bundle.model_id,
         "model_hash": bundle.model_hash,
@@ -242,6 +243,7 @@ def publish(
             "files": len(finished),
             **{column: sum(getattr(file, column) for file in finished) for column in COUNTS},
         },
+        "expected_accuracy": expected and asdict(expected),
         # A footer's digest covers the whole file: it has checksums of everything before it.
         "files": [
             {

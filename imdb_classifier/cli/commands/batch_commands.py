@@ -22,6 +22,7 @@ from imdb_classifier.cli.console import (
     cancel_on_interrupt,
     err,
     keeps,
+    say,
     show,
     stage_progress,
     table,
@@ -195,6 +196,8 @@ def _show_result(as_json: bool, result: RunResult, runner: str) -> None:
         err.print(with_options(note), soft_wrap=True)
     if result.drift and result.drift.crossed:
         err.print(result.drift.summary, style="yellow", soft_wrap=True)
+    if result.expected_accuracy:
+        say(result.expected_accuracy.summary)
     for file in result.failed:
         err.print(f"Error: {with_options(file.error or '')}", style="red", soft_wrap=True)
     show(as_json, result.to_dict(), shown)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks.conditions import conditions
@@ -24,7 +25,7 @@ from imdb_classifier.monitoring.drift import measure_drift
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.samples import FOLDER, KIND
-from imdb_classifier.schema import TEXT, THRESHOLD
+from imdb_classifier.schema import LABEL, TEXT, THRESHOLD
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.text.batch_profile import SCORE_BINS
 
@@ -128,15 +129,12 @@ def _sets(
     ]
     last = pa.chunked_array([pa.array([found[0] for found in sentences], pa.string())])
     yield "last sentence of IMDB reviews", last, labels
-    samples = pa.concat_tables(
-        load_reviews(str(FOLDER), split, extra_columns=[KIND]).table for split in ("train", "test")
-    )
-    kinds = samples[KIND].to_numpy()
-    found = samples["label"].to_numpy()
-    yield "samples of this project", samples[TEXT], found
+    samples = pa.concat_tables(map(pq.read_table, sorted(FOLDER.glob("*.parquet"))))
+    truth, kinds = samples[LABEL].to_numpy(), samples[KIND].to_numpy()
+    yield "samples of this project", samples[TEXT], truth
     for kind in sorted(set(kinds)):
         rows = kinds == kind
-        yield f"samples: {kind}", samples[TEXT].filter(pa.array(rows)), found[rows]
+        yield f"samples: {kind}", samples[TEXT].filter(pa.array(rows)), truth[rows]
 
 
 def _histogram(probabilities: NDArray[np.float32], labels: NDArray[np.int8]) -> ScoreHistogram:

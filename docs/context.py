@@ -13,7 +13,7 @@ from typing import Any
 
 import imdb_classifier
 from benchmarks import __main__ as bench
-from benchmarks import ablation, cluster, many_files, seeds, year
+from benchmarks import ablation, cluster, expected_accuracy, many_files, seeds, year
 from imdb_classifier import tasks
 from imdb_classifier.evaluation.promotion import Gates
 from imdb_classifier.evaluation.slices import LEAST_ROWS
@@ -36,6 +36,7 @@ def context() -> dict[str, Any]:
             **bench.tables(figures["results"]),
             **cluster.tables(figures["cluster"]),
             "ablation": ablation.table(figures["ablation"]),
+            "expected_accuracy": expected_accuracy.table(figures["expected_accuracy"]),
             "many_files": many_files.table(figures["many_files"])
             if "many_files" in figures
             else "",

@@ -18,7 +18,7 @@ import typer
 
 import imdb_classifier
 from benchmarks import __main__ as bench
-from benchmarks import ablation, cluster, seeds, year
+from benchmarks import ablation, cluster, expected_accuracy, seeds, year
 from imdb_classifier import tasks
 from imdb_classifier.cli.app import app
 from tests.docs.conftest import CHECKOUT
@@ -97,7 +97,11 @@ def test_docstrings_refer_to_what_is_documented(site: Path) -> None:
 
 
 def test_the_pages_show_the_measured_figures(site: Path) -> None:
-    shown = {page.stem: text_of(page) for page in (site / "explanation").glob("*.html")}
+    shown = {
+        page.stem: text_of(page)
+        for folder in ("explanation", "guides")
+        for page in (site / folder).glob("*.html")
+    }
     figures = {
         file.stem: json.loads(file.read_text("utf-8"))
         for file in (CHECKOUT / "benchmarks").glob("*.json")
@@ -109,6 +113,7 @@ def test_the_pages_show_the_measured_figures(site: Path) -> None:
         "scale": list(cluster.tables(figures["cluster"]).values()),
         "models": [ablation.table(figures["ablation"]), *of_seeds],
         "year": of_year,
+        "drift": [expected_accuracy.table(figures["expected_accuracy"])],
     }
     for page, expected in tables.items():
         for table in expected:

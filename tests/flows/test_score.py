@@ -80,6 +80,9 @@ def test_files_that_fail_and_then_do_not(
     assert partial["event"] == "imdb-classifier.batch.partial"
     assert partial["resource"]["prefect.resource.id"] == f"imdb-classifier.batch.{output}"
     assert (partial["payload"]["files"], partial["payload"]["failed"]) == (3, 1)
+    expected = partial["payload"]["expected_accuracy"]
+    assert expected["labels"] == 3
+    assert f"Expected accuracy: {100 * expected['value']:.1f} % \\[" in drift["data"]
     assert detected["event"] == "imdb-classifier.drift.detected"
     assert detected["payload"]["rows"] == 5
     assert detected["payload"]["changes"] == {"without_text": pytest.approx(0.4)}

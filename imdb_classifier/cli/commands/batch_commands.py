@@ -22,7 +22,6 @@ from imdb_classifier.cli.console import (
     cancel_on_interrupt,
     err,
     keeps,
-    say,
     show,
     stage_progress,
     table,
@@ -180,7 +179,9 @@ def _show_result(as_json: bool, result: RunResult, runner: str) -> None:
     how = [runner] if runner != "local" else []
     how += [f"{engine} engine" for engine in result.engines]
     shown = table(
-        result.summary.removesuffix(".") + (f" ({', '.join(how)})" if how else ""),
+        result.summary.removesuffix(".")
+        + (f" ({', '.join(how)})" if how else "")
+        + (f"\n{result.expected_accuracy.summary}" if result.expected_accuracy else ""),
         *("file", "status", *(f"#{column.replace('_', ' ')}" for column in columns)),
     )
     # Reused files are counted only, or the new ones would be hard to find among them.
@@ -196,8 +197,6 @@ def _show_result(as_json: bool, result: RunResult, runner: str) -> None:
         err.print(with_options(note), soft_wrap=True)
     if result.drift and result.drift.crossed:
         err.print(result.drift.summary, style="yellow", soft_wrap=True)
-    if result.expected_accuracy:
-        say(result.expected_accuracy.summary)
     for file in result.failed:
         err.print(f"Error: {with_options(file.error or '')}", style="red", soft_wrap=True)
     show(as_json, result.to_dict(), shown)

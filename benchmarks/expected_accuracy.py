@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +113,15 @@ def _sets(
     for label, name in enumerate(("negative", "positive")):
         rows = labels == label
         yield f"IMDB reviews, {name} ones only", texts.filter(pa.array(rows)), labels[rows]
-    for name, change in {
+    changes: dict[str, Callable[[list[str]], list[str]]] = {
         "last 100 words of IMDB reviews": lambda words: words[-100:],
         "first 50 words of IMDB reviews": lambda words: words[:50],
         "first 10 words of IMDB reviews": lambda words: words[:10],
         "IMDB reviews, every third word misspelled": lambda words: [
             f"{word[:1]}{word}" if number % 3 == 0 else word for number, word in enumerate(words)
         ],
-    }.items():
+    }
+    for name, change in changes.items():
         changed = [" ".join(change(text.split())) for text in texts.to_pylist()]
         yield name, pa.chunked_array([pa.array(changed, pa.string())]), labels
     sentences = [

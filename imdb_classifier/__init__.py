@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from imdb_classifier.model.bundle import Bundle, load_bundle
     from imdb_classifier.monitoring.drift import Drift
     from imdb_classifier.monitoring.drift_limits import DriftLimits
+    from imdb_classifier.monitoring.expected_accuracy import ExpectedAccuracy
     from imdb_classifier.registry.access import ChampionChangedError
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.reviews.dataset import Reviews
@@ -87,6 +88,7 @@ __all__ = [
     "Drift",
     "DriftLimits",
     "DryRun",
+    "ExpectedAccuracy",
     "ExportError",
     "FileForecast",
     "FileResult",
@@ -144,6 +146,7 @@ _MODULE_OF = {
         "model.bundle": ["Bundle", "load_bundle"],
         "monitoring.drift": ["Drift"],
         "monitoring.drift_limits": ["DriftLimits"],
+        "monitoring.expected_accuracy": ["ExpectedAccuracy"],
         "registry.access": ["ChampionChangedError"],
         "registry.versions": ["Registry"],
         "reviews.dataset": ["Reviews"],

@@ -165,7 +165,7 @@ class RunResult:
     @property
     def expected_accuracy(self) -> ExpectedAccuracy | None:
         """The accuracy to expect of the rows that this run scored; None if that is not known."""
-        return self.drift and self.drift.expected_accuracy
+        return self.drift.expected_accuracy if self.drift else None
 
     @property
     def summary(self) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from imdb_classifier.evaluation.result import ScoreHistogram
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.monitoring.drift_limits import DriftLimits
-from imdb_classifier.monitoring.expected_accuracy import ExpectedAccuracy, expected_accuracy
+from imdb_classifier.monitoring.expected_accuracy import ExpectedAccuracy, estimate_accuracy
 from imdb_classifier.text.batch_profile import BatchProfile
 
 DRIFT_SCHEMA_VERSION: Final = 1
@@ -127,7 +127,7 @@ def measure_drift(
             *(_change(name, ours[name], theirs[name], getattr(limits, name)) for name in ours),
         )
     outside = (measure.name for measure in measures if measure.crossed and measure.name in _TRUST)
-    expected = expected_accuracy(batch, checked, outside) if checked else None
+    expected = estimate_accuracy(batch, checked, outside) if checked else None
     return Drift(model_id, measures, batch, reference, expected)
 
 

@@ -50,7 +50,7 @@ class ExpectedAccuracy:
         return f"{found}, untrusted: unlike the reviews that the model was checked on ({measures})."
 
 
-def expected_accuracy(
+def estimate_accuracy(
     batch: BatchProfile, checked: ScoreHistogram, outside: Iterable[str]
 ) -> ExpectedAccuracy | None:
     """Estimate the accuracy of a batch's labels from its probabilities.

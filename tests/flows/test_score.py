@@ -374,7 +374,7 @@ def test_the_table_shows_failed_files_first_and_no_more_than_200(
     assert [row["name"] for row in rows] == ["c.parquet", "a.parquet"]
     description = server.artifact(run, "scored-files")["description"]
     assert description.startswith("4 rows in 2 files scored by production-")
-    assert ", 1 file failed. Output: " in description
+    assert ", 1 file failed. Expected accuracy: " in description
     assert description.endswith("Only 2 files are shown, failed ones first, reused ones last.")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.evaluation.result import ScoreHistogram
-from imdb_classifier.monitoring.expected_accuracy import expected_accuracy
+from imdb_classifier.monitoring.expected_accuracy import estimate_accuracy
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.text.batch_profile import SCORE_BINS, BatchProfile
@@ -27,17 +27,17 @@ def _counts(**ranges: int) -> tuple[int, ...]:
 def test_the_mean_confidence_is_calibrated_on_the_reviews_checked() -> None:
     # In the last range, 89 of 99 were right, in the first one all 99, and one review is added.
     checked = ScoreHistogram(negatives=_counts(r0=99, r19=10), positives=_counts(r0=0, r19=89))
-    found = expected_accuracy(BatchProfile(scores=_counts(r0=30, r19=10)), checked, ())
+    found = estimate_accuracy(BatchProfile(scores=_counts(r0=30, r19=10)), checked, ())
     assert found is not None
     assert found.value == pytest.approx((30 * 99.975 / 100 + 10 * 89.975 / 100) / 40)
     assert (found.labels, found.is_trusted) == (40, True)
     # Where nothing was checked, the middle of the range is the confidence.
-    found = expected_accuracy(BatchProfile(scores=_counts(r5=7)), checked, ["lengths"])
+    found = estimate_accuracy(BatchProfile(scores=_counts(r5=7)), checked, ["lengths"])
     assert found is not None
     assert found.value == pytest.approx(0.725)
     assert not found.is_trusted
     assert found.summary.endswith("unlike the reviews that the model was checked on (lengths).")
-    assert expected_accuracy(BatchProfile(without_text=3), checked, ()) is None
+    assert estimate_accuracy(BatchProfile(without_text=3), checked, ()) is None
 
 
 @pytest.mark.parametrize("rows", [50, 1_000, 20_000])
@@ -56,7 +56,7 @@ def test_intervals_cover_the_accuracy_of_the_batch(rows: int) -> None:
             )
         )
         counts = tuple(np.histogram(scores[batch], SCORE_BINS, (0, 1))[0])
-        found = expected_accuracy(BatchProfile(scores=counts), histogram, ())
+        found = estimate_accuracy(BatchProfile(scores=counts), histogram, ())
         assert found is not None
         accuracy = ((scores >= 0.5) == truth)[batch].mean()
         covered += found.low <= accuracy <= found.high

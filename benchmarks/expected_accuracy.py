@@ -1,4 +1,4 @@
-"""How close the expected accuracy comes to the true one, on film reviews and on other texts.
+"""How close the expected accuracy comes to the true one, and how much can be labeled accurately.
 
 ``python -m benchmarks.expected_accuracy`` needs the IMDB data set and takes a minute. It writes
 JSON to ``build/expected_accuracy.json``; the documentation shows the copy in this folder.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.conditions import conditions
 from benchmarks.table import markdown_table
+from imdb_classifier.evaluation.metrics import measure_coverage
 from imdb_classifier.evaluation.result import ScoreHistogram
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.monitoring.drift import measure_drift
@@ -43,7 +45,8 @@ def measure() -> dict[str, Any]:
         measured (see `conditions.conditions`) and model_id; sets (name, rows, accuracy, expected,
         low, high, and outside: the measures that make it untrusted); batches (of `BATCH_ROWS`
         reviews of the other half: number, mean_error and largest_error, absolute, and covered: how
-        many of their intervals contain the accuracy).
+        many of their intervals contain the accuracy); coverage (the targets that `measure_coverage`
+        gives for the whole test split).
     """
     test = load_reviews(None, "test")
     order = np.random.default_rng(0).permutation(len(test))
@@ -52,6 +55,8 @@ def measure() -> dict[str, Any]:
         pending = scorer.start(test.table[TEXT].take(pa.array(checked)))
         histogram = _histogram(pending.result().to_numpy(), test.labels[checked])
         reference = pending.profile()
+        scores = scorer.probabilities(test.table[TEXT]).to_numpy()
+        coverage = measure_coverage(scores, (scores >= THRESHOLD) == (test.labels == 1))
 
         def row(name: str, texts: pa.ChunkedArray, labels: NDArray[np.int8]) -> dict[str, Any]:
             pending = scorer.start(texts)
@@ -85,6 +90,7 @@ def measure() -> dict[str, Any]:
                 "largest_error": max(errors),
                 "covered": sum(b["low"] <= b["accuracy"] <= b["high"] for b in batches),
             },
+            "coverage": [asdict(target) for target in coverage.targets],
         }
 
 
@@ -102,6 +108,23 @@ def table(results: Mapping[str, Any]) -> str:
                 "untrusted because of": ", ".join(part["outside"]).replace("_", " "),
             }
             for part in results["sets"]
+        ]
+    )
+
+
+def coverage_table(results: Mapping[str, Any]) -> str:
+    """Return the coverage as a Markdown table."""
+    return markdown_table(
+        [
+            {
+                "accuracy wanted": f"{100 * found['target']:g} %",
+                "confidence": f"{found['confidence']:.3f}",
+                "reviews labeled": f"{100 * found['coverage']['value']:.1f} %",
+                "accuracy": f"{100 * found['accuracy']['value']:.1f} %",
+                "95 % interval": f"{100 * found['accuracy']['low']:.1f} % to "
+                f"{100 * found['accuracy']['high']:.1f} %",
+            }
+            for found in results["coverage"]
         ]
     )
 
@@ -150,4 +173,5 @@ def _histogram(probabilities: NDArray[np.float32], labels: NDArray[np.int8]) -> 
 if __name__ == "__main__":
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(measure(), indent=2) + "\n", "utf-8")
-    print(table(json.loads(RESULT.read_text("utf-8"))))
+    measured = json.loads(RESULT.read_text("utf-8"))
+    print(table(measured), coverage_table(measured), sep="\n\n")

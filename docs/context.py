@@ -36,6 +36,7 @@ def context() -> dict[str, Any]:
             **bench.tables(figures["results"]),
             **cluster.tables(figures["cluster"]),
             "ablation": ablation.table(figures["ablation"]),
+            "coverage": expected_accuracy.coverage_table(figures["expected_accuracy"]),
             "expected_accuracy": expected_accuracy.table(figures["expected_accuracy"]),
             "many_files": many_files.table(figures["many_files"])
             if "many_files" in figures

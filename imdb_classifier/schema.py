@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 TEXT: Final = "text"
 LABEL: Final = "label"
@@ -34,3 +36,14 @@ def scored_fields(prefix: str = DEFAULT_PREFIX) -> tuple[pa.Field, pa.Field]:
         pa.field(f"{prefix}label", pa.string()),
         pa.field(f"{prefix}probability", pa.float32()),
     )
+
+
+def confidences(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the probabilities of the labels: float32, (rows,), in [0.5, 1].
+
+    Args:
+        probabilities: Those of ``positive``, float32, (rows,), in [0, 1]; NaN stays NaN.
+    """
+    import numpy as np
+
+    return np.maximum(probabilities, 1 - probabilities)

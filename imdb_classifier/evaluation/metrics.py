@@ -18,6 +18,9 @@ from imdb_classifier.evaluation.result import (
     EVALUATION_SCHEMA_VERSION,
     CalibrationBin,
     Confusion,
+    Coverage,
+    CoveragePoint,
+    CoverageTarget,
     Evaluation,
     Figure,
     KindSlice,
@@ -26,12 +29,16 @@ from imdb_classifier.evaluation.result import (
     ScoreHistogram,
     WrongRow,
 )
-from imdb_classifier.schema import THRESHOLD
+from imdb_classifier.schema import THRESHOLD, confidences
 from imdb_classifier.text.batch_profile import LENGTH_EDGES, SCORE_BINS, BatchProfile
 
 CALIBRATION_BINS: Final = 15
 ROC_POINTS: Final = 200
 WORST_ROWS: Final = 20
+ACCURACY_TARGETS: Final = (0.95, 0.98, 0.99)
+COVERAGE_POINTS: Final = 50
+LEAST_COVERED: Final = 100
+"""Reviews that must be as accurate as wanted, at the least, for a confidence to count."""
 
 
 def evaluate(
@@ -140,7 +147,64 @@ def evaluate(
         model=provenance["model"],
         history=tuple(provenance["history"]),
         profile=profile,
+        coverage=measure_coverage(probabilities, right),
     )
+
+
+def measure_coverage(
+    probabilities: NDArray[np.floating[Any]], right: NDArray[np.bool_]
+) -> Coverage:
+    """Measure how many reviews can be labeled at `ACCURACY_TARGETS`, and at which confidence.
+
+    A confidence chosen on the very reviews that it is measured on would look better than it is. So
+    it is chosen on one half of the reviews, drawn at random: the lowest, in steps of 0.001, with
+    which this half reaches the accuracy. Coverage and accuracy are those of the other half.
+
+    Args:
+        probabilities: Those of positive, (rows,), in [0, 1].
+        right: Whether each review is labeled correctly, (rows,).
+    """
+    confidence = confidences(probabilities.astype(np.float32))
+    steps = np.arange(500, 1001) / 1000
+    order = np.random.default_rng(0).permutation(len(right))
+    halves = order[: len(order) // 2], order[len(order) // 2 :]
+    (covered, hits), (new, new_hits) = (
+        _at_least(confidence[half], right[half], steps) for half in halves
+    )
+    targets = []
+    for target in ACCURACY_TARGETS:
+        reached = (hits >= target * covered) & (covered >= LEAST_COVERED)
+        at = int(reached.argmax())
+        if not reached[at] or not new[at]:
+            targets.append(CoverageTarget(target))
+            continue
+        count, count_right = int(new[at]), int(new_hits[at])
+        targets.append(
+            CoverageTarget(
+                target,
+                float(steps[at]),
+                _share(count, len(halves[1])),
+                _share(count_right, count),
+            )
+        )
+    falling = np.sort(confidence)[::-1]
+    ends = np.linspace(0, len(falling), COVERAGE_POINTS + 1).astype(np.int64)[1:] - 1
+    thresholds = np.unique(falling[np.maximum(ends, 0)])[::-1]
+    curve = zip(thresholds, *_at_least(confidence, right, thresholds), strict=True)
+    return Coverage(
+        tuple(CoveragePoint(float(t), int(n) / len(right), int(k) / int(n)) for t, n, k in curve),
+        tuple(targets),
+    )
+
+
+def _at_least(
+    confidence: NDArray[np.float32], right: NDArray[np.bool_], thresholds: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many labels have at least each confidence, and how many of them are right."""
+    order = np.argsort(confidence, kind="stable")
+    begins = np.searchsorted(confidence[order], thresholds.astype(np.float32))
+    right_from = np.append(np.cumsum(right[order][::-1])[::-1], 0)
+    return len(order) - begins, right_from[begins]
 
 
 def evaluate_kinds(

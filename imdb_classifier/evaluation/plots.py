@@ -71,8 +71,8 @@ def draw(evaluation: Evaluation) -> dict[str, str]:
     """Draw all plots of an evaluation.
 
     Returns:
-        SVG elements by name: roc, calibration, histogram, by_length and, if the evaluation has a
-        history, history.
+        SVG elements by name: roc, calibration, histogram, by_length and, if the evaluation has
+        them, coverage and history.
     """
     plots: dict[str, Callable[[Evaluation], Figure]] = {
         "roc": _roc,
@@ -80,6 +80,8 @@ def draw(evaluation: Evaluation) -> dict[str, str]:
         "histogram": _histogram,
         "by_length": _by_length,
     }
+    if evaluation.coverage:
+        plots["coverage"] = _coverage
     if evaluation.history:
         plots["history"] = _history
     svgs = {}
@@ -212,6 +214,29 @@ def _by_length(evaluation: Evaluation) -> Figure:
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10)))
     _percent(axes, x=True)
+    return figure
+
+
+def _coverage(evaluation: Evaluation) -> Figure:
+    figure = Figure(_SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    assert evaluation.coverage is not None
+    curve = evaluation.coverage.curve
+    axes.plot(
+        [point.coverage for point in curve], [point.accuracy for point in curve], color=_POSITIVE
+    )
+    for found in evaluation.coverage.targets:
+        if found.coverage and found.accuracy:
+            at = found.coverage.value, found.accuracy.value
+            axes.plot(*at, "o", color=_POSITIVE, markersize=6)
+            axes.annotate(
+                f"{100 * found.target:g} %", at, (-6, -12), textcoords="offset points",
+                color=_INK, ha="right",
+            )  # fmt: skip
+    axes.set(xlim=(0, 1.015), xlabel="share of reviews labeled, the most confident first")
+    axes.set_ylabel("accuracy")
+    axes.margins(y=0.12)
+    _percent(axes, x=True, y=True)
     return figure
 
 

@@ -102,6 +102,70 @@ class KindSlice:
 
 
 @dataclass(frozen=True)
+class CoveragePoint:
+    """The reviews whose labels have at least some confidence.
+
+    Attributes:
+        confidence: The least probability of a label.
+        coverage: Share of all reviews.
+        accuracy: Share of them labeled correctly.
+    """
+
+    confidence: float
+    coverage: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class CoverageTarget:
+    """How many reviews can be labeled at an accuracy.
+
+    Attributes:
+        target: The accuracy wanted.
+        confidence: The lowest confidence with which one half of the reviews is labeled this
+            accurately; None if there is none.
+        coverage: Share of the other half that has at least this confidence.
+        accuracy: Share of those labeled correctly.
+    """
+
+    target: float
+    confidence: float | None = None
+    coverage: Figure | None = None
+    accuracy: Figure | None = None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How accurate the most confident labels are.
+
+    Attributes:
+        curve: All reviews, by decreasing confidence.
+        targets: By increasing accuracy.
+    """
+
+    curve: tuple[CoveragePoint, ...]
+    targets: tuple[CoverageTarget, ...]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Coverage:
+        """Return the coverage that ``dataclasses.asdict`` describes."""
+        return cls(
+            tuple(CoveragePoint(**point) for point in values["curve"]),
+            tuple(
+                CoverageTarget(
+                    found["target"],
+                    found["confidence"],
+                    *(
+                        Figure(**found[name]) if found[name] else None
+                        for name in ("coverage", "accuracy")
+                    ),
+                )
+                for found in values["targets"]
+            ),
+        )
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The evaluation of one model on one labeled data set: numbers and the caller's plain values.
 
@@ -124,6 +188,8 @@ class Evaluation:
         history: One dict per epoch: epoch, loss, accuracy, val_loss, val_accuracy, seconds.
         profile: Batch profile of the reviews, to compare scored batches with; None if the caller
             gave none.
+        coverage: How accurate the most confident labels are; None in evaluations by releases that
+            did not compute it.
     """
 
     schema_version: int
@@ -141,6 +207,7 @@ class Evaluation:
     model: Mapping[str, Any]
     history: tuple[Mapping[str, Any], ...]
     profile: BatchProfile | None
+    coverage: Coverage | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON values."""
@@ -187,6 +254,7 @@ class Evaluation:
                 model=values["model"],
                 history=tuple(values["history"]),
                 profile=BatchProfile.from_dict(values["profile"]) if values["profile"] else None,
+                coverage=Coverage.from_dict(values["coverage"]) if values.get("coverage") else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(

@@ -111,7 +111,11 @@ def test_the_pages_show_the_measured_figures(site: Path) -> None:
     tables = {
         "benchmarks": list(bench.tables(figures["results"]).values()),
         "scale": list(cluster.tables(figures["cluster"]).values()),
-        "models": [ablation.table(figures["ablation"]), *of_seeds],
+        "models": [
+            ablation.table(figures["ablation"]),
+            expected_accuracy.coverage_table(figures["expected_accuracy"]),
+            *of_seeds,
+        ],
         "year": of_year,
         "drift": [expected_accuracy.table(figures["expected_accuracy"])],
     }

@@ -32,7 +32,7 @@ def svgs(evaluation: Evaluation) -> dict[str, str]:
 
 
 def test_every_plot_is_well_formed_and_scales(svgs: dict[str, str]) -> None:
-    assert list(svgs) == ["roc", "calibration", "histogram", "by_length", "history"]
+    assert list(svgs) == ["roc", "calibration", "histogram", "by_length", "coverage", "history"]
     for svg in svgs.values():
         root = ElementTree.fromstring(svg)
         assert root.tag == "{http://www.w3.org/2000/svg}svg"

@@ -6,13 +6,14 @@ import json
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from imdb_classifier.evaluation import report
 from imdb_classifier.evaluation.metrics import ACCURACY_TARGETS, evaluate, measure_coverage
 from imdb_classifier.evaluation.result import Evaluation
 
 
-def _calibrated(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _calibrated(rows: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
     rng = np.random.default_rng(seed)
     probabilities = rng.beta(0.3, 0.3, rows).astype(np.float32)
     return probabilities, (rng.random(rows) < probabilities).astype(np.int8)
@@ -40,7 +41,8 @@ def test_confidence_is_traded_for_accuracy() -> None:
         covered.append(target.coverage.value)
     assert covered == sorted(covered, reverse=True)
     first, last = found.curve[0], found.curve[-1]
-    assert (last.coverage, last.accuracy) == (1, pytest.approx(right.mean()))
+    assert last.coverage == 1
+    assert last.accuracy == pytest.approx(right.mean())
     assert first.confidence > last.confidence
     assert first.accuracy > last.accuracy
     assert len(found.curve) <= 50

@@ -25,6 +25,8 @@ def score_parquet(
     on_null: OnNull = ScoreOptions.on_null,
     quarantine: bool = ScoreOptions.quarantine,
     columns: list[str] | None = None,
+    at_least: float | None = ScoreOptions.at_least,
+    unsure_label: str | None = ScoreOptions.unsure_label,
     registry: str | None = None,
     only: Only | None = Selection.only,
     force: bool = Selection.force,
@@ -58,6 +60,9 @@ def score_parquet(
             folder.
         columns: Write only these columns and the new ones, in the order of the input; the text
             column only if it is listed. Default: all columns.
+        at_least: Label only texts whose label has at least this confidence, from 0.5 to 1; all
+            keep their probability. Default: label every text.
+        unsure_label: Label for texts below at_least. Default: no label (null).
         registry: Folder of the model registry, local or in an object store. Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         only: new, stale or new,stale: files without an output; files whose model, input or options
@@ -83,7 +88,9 @@ def score_parquet(
             onnx.
     """
     # Parameters are checked before anything else starts.
-    options = ScoreOptions(text_column, prefix, on_null, quarantine, columns)
+    options = ScoreOptions(
+        text_column, prefix, on_null, quarantine, columns, at_least, unsure_label
+    )
     selection = Selection(only, force, prune)
     limits = Limits(deadline, max_bad_files, accept_bad_files)
     limits_of_drift = DriftLimits.of(drift_limits or {})
@@ -106,9 +113,10 @@ def score_parquet(
     except OutputInUseError as error:
         return Cancelled(name="OutputInUse", message=str(error), data=error)
     totals = result.totals()
+    unsure = "" if at_least is None else f", {totals['unsure']:,} unsure"
     message = (
         f"{result.summary} All outputs: {counted(totals['rows'], 'row')}, "
         f"{totals['positive']:,} positive, {totals['negative']:,} negative, "
-        f"{totals['without_text']:,} without text, {totals['truncated']:,} truncated."
+        f"{totals['without_text']:,} without text, {totals['truncated']:,} truncated{unsure}."
     )
     return Completed(message=message, data=result)

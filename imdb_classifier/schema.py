@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from imdb_classifier.errors import ConfigurationError
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -27,7 +29,8 @@ FOOTER_KEY: Final = b"imdb_classifier"
 def scored_fields(prefix: str = DEFAULT_PREFIX) -> tuple[pa.Field, pa.Field]:
     """Return the two columns that scoring adds: label (string) and probability (float32).
 
-    Both are null in rows without text. The probability is that of ``positive``.
+    Both are null in rows without text, and labels may be in rows that are unsure. The probability
+    is that of ``positive``.
     """
     # Here, because a Prefect server imports this module for its catalog of blocks.
     import pyarrow as pa
@@ -47,3 +50,32 @@ def confidences(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     import numpy as np
 
     return np.maximum(probabilities, 1 - probabilities)
+
+
+def check_unsure(at_least: float | None, unsure_label: str | None) -> None:
+    """Check the options that decide which labels are given.
+
+    Raises:
+        ConfigurationError: ``at_least`` is no confidence; or ``unsure_label`` is given without it,
+            is empty, or is one of the labels.
+    """
+    if at_least is not None and not THRESHOLD <= at_least <= 1:
+        raise ConfigurationError(
+            "`at_least` must be a confidence from 0.5 to 1: 90 % is 0.9.",
+            f"It is {at_least}.",
+            "Choose another `at_least`.",
+        )
+    if unsure_label is None:
+        return
+    if at_least is None:
+        raise ConfigurationError(
+            "`unsure_label` names labels whose confidence is below `at_least`.",
+            "There is no `at_least`.",
+            "Give both, for example `at_least=0.9`, or neither.",
+        )
+    if unsure_label in ("", POSITIVE, NEGATIVE):
+        raise ConfigurationError(
+            f"`unsure_label` must be a name other than {POSITIVE} and {NEGATIVE}.",
+            f"It is {unsure_label!r}.",
+            "Choose another `unsure_label`, or leave it out for no label.",
+        )

@@ -7,11 +7,11 @@ the fields.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from imdb_classifier.errors import ConfigurationError
-from imdb_classifier.schema import DEFAULT_PREFIX, TEXT
+from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, check_unsure
 
 OnNull = Literal["label", "skip", "error"]
 Only = Literal["new", "stale", "new,stale"]
@@ -30,9 +30,12 @@ class ScoreOptions:
             ``_quarantine`` folder.
         columns: Write only these columns and the new ones, in the order of the input; the text
             column only if it is listed. Default: all columns.
+        at_least: Label only texts whose label has at least this confidence, from 0.5 to 1; all
+            keep their probability. Default: label every text.
+        unsure_label: Label for texts below at_least. Default: no label (null).
 
     Raises:
-        ConfigurationError: ``columns`` is empty, or lists a column twice.
+        ConfigurationError: ``columns`` is empty, or lists a column twice; or see `check_unsure`.
     """
 
     text_column: str = TEXT
@@ -40,6 +43,8 @@ class ScoreOptions:
     on_null: OnNull = "label"
     quarantine: bool = False
     columns: Sequence[str] | None = None
+    at_least: float | None = None
+    unsure_label: str | None = None
 
     def __post_init__(self) -> None:
         if self.on_null not in get_args(OnNull):
@@ -48,6 +53,9 @@ class ScoreOptions:
                 f"It is {self.on_null!r}.",
                 "Choose one of these.",
             )
+        check_unsure(self.at_least, self.unsure_label)
+        if self.at_least is not None:
+            object.__setattr__(self, "at_least", float(self.at_least))
         if self.columns is None:
             return
         named = self.columns
@@ -59,6 +67,14 @@ class ScoreOptions:
             )
         # As it is once it was stored as JSON; the order of columns is that of the input.
         object.__setattr__(self, "columns", sorted(named))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as outputs record them."""
+        values = asdict(self)
+        if self.at_least is None:
+            # These options are younger than the format: without them, outputs keep their bytes.
+            del values["at_least"], values["unsure_label"]
+        return values
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,11 @@ class FileResult:
     may_pass: bool = False
 
     @property
+    def unsure(self) -> int:
+        """Rows whose confidence is below ``at_least``, see `ScoreOptions`."""
+        return self.rows - self.positive - self.negative - self.without_text
+
+    @property
     def is_finished(self) -> bool:
         """Whether its output is up to date."""
         return self.status in ("scored", "reused")
@@ -218,7 +223,10 @@ class RunResult:
             "files": len(self.files),
             **{status: len(self.of_status(status)) for status in STATUSES},
             "scored_rows": sum(file.rows for file in self.of_status("scored")),
-            **{column: sum(getattr(file, column) for file in self.files) for column in COUNTS},
+            **{
+                column: sum(getattr(file, column) for file in self.files)
+                for column in (*COUNTS, "unsure")
+            },
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -229,7 +237,7 @@ class RunResult:
             "totals": self.totals(),
             "is_complete": self.is_complete,
             "accept_bad_files": self.accept_bad_files,
-            "files": [asdict(file) for file in self.files],
+            "files": [{**asdict(file), "unsure": file.unsure} for file in self.files],
             "ignored": [asdict(file) for file in self.ignored],
             "orphans": list(self.orphans),
             "pruned": list(self.pruned),

@@ -184,9 +184,11 @@ class BatchRun:
             ignored=self.discovery.ignored,
             orphans=tuple(map(printable, self.orphans)),
             accept_bad_files=self.limits.accept_bad_files,
-            drift=drift_of(bundle, profile, self.drift_limits) if profile.rows else None,
             engines=tuple(sorted({unit.engine for unit in units})),
         )
+        if profile.rows:
+            unsure = sum(file.unsure for file in result.of_status("scored"))
+            result = replace(result, drift=drift_of(bundle, profile, self.drift_limits, unsure))
         if self.selection.prune:
             prune(self.output, self.orphans)
             result = replace(result, pruned=result.orphans)
@@ -197,7 +199,9 @@ class BatchRun:
             result,
             is_complete=True,
             is_marked=True,
-            output_drift=drift_of(bundle, self.reused + profile, self.drift_limits),
+            output_drift=drift_of(
+                bundle, self.reused + profile, self.drift_limits, result.totals()["unsure"]
+            ),
         )
         write_drift(drift_file(self.target, not self.is_single_file), result.output_drift)
         if not self.is_single_file:

@@ -31,9 +31,9 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.model.engines import EngineChoice, EngineName
 from imdb_classifier.registry.versions import Registry
-from imdb_classifier.schema import POSITIVE, scored_fields
+from imdb_classifier.schema import NEGATIVE, POSITIVE, scored_fields
 from imdb_classifier.scoring.scorer import Scorer, scorer_for
-from imdb_classifier.scoring.text_columns import has_text, labels
+from imdb_classifier.scoring.text_columns import count_of, has_text, labels
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
 from imdb_classifier.storage.paths import StrPath, location_of
@@ -290,14 +290,14 @@ class _FileCheck:
                     pa.concat_arrays([batch.column(name) for batch in chunk.batches])
                     for name in (label_name, probability_name)
                 )
-                scorable = pc.fill_null(has_text(texts), False)
+                expected = labels(probability, options.at_least, options.unsure_label)
                 off = pc.or_(
-                    pc.not_equal(scorable, probability.is_valid()),
-                    pc.or_(
-                        pc.not_equal(label.is_valid(), probability.is_valid()),
-                        pc.fill_null(pc.not_equal(label, labels(probability)), False),
-                    ),
+                    pc.not_equal(label.is_valid(), expected.is_valid()),
+                    pc.fill_null(pc.not_equal(label, expected), False),
                 )
+                if not self.is_without_text:
+                    scorable = pc.fill_null(has_text(texts), False)
+                    off = pc.or_(off, pc.not_equal(scorable, probability.is_valid()))
                 if mislabelled is None and (at := off.index(True).as_py()) >= 0:
                     mislabelled = self.rows + at
                 here = chosen[(chosen >= self.rows) & (chosen < self.rows + len(texts))] - self.rows
@@ -306,10 +306,9 @@ class _FileCheck:
                 far = ~np.isclose(again, said, rtol=0, atol=SCORE_TOLERANCE, equal_nan=True)
                 if misscored is None and far.any():
                     misscored = self.rows + int(here[far][0])
-                positive = pc.sum(pc.equal(label, POSITIVE)).as_py() or 0
-                counts["positive"] += positive
-                counts["negative"] += len(texts) - label.null_count - positive
-                counts["without_text"] += label.null_count
+                for name in (POSITIVE, NEGATIVE):
+                    counts[name] += count_of(label, name)
+                counts["without_text"] += probability.null_count
                 self.rows += len(texts)
                 self.scored_again += len(here)
         if mislabelled is not None:

@@ -61,6 +61,7 @@ class Drift:
         reference: Profile of the reference.
         expected_accuracy: The accuracy to expect of the batch's labels; None if it has no text or
             the labels of the reference are not known.
+        unsure: Number of texts without a label, because their confidence is too low.
     """
 
     model_id: str
@@ -68,6 +69,7 @@ class Drift:
     batch: BatchProfile
     reference: BatchProfile
     expected_accuracy: ExpectedAccuracy | None = None
+    unsure: int = 0
 
     @property
     def rows(self) -> int:
@@ -98,6 +100,7 @@ def measure_drift(
     reference: BatchProfile,
     limits: DriftLimits | None = None,
     checked: ScoreHistogram | None = None,
+    unsure: int = 0,
 ) -> Drift:
     """Compare a batch with the reference of the model that scored it.
 
@@ -115,6 +118,7 @@ def measure_drift(
         reference: Profile of reviews that the model has not learned from.
         limits: The largest changes that do not count as drift; by default, `DriftLimits()`.
         checked: The reviews of the reference by label and probability, for the expected accuracy.
+        unsure: Number of texts without a label, because their confidence is too low.
     """
     limits = limits or DriftLimits()
     measures: tuple[Measure, ...] = ()
@@ -127,8 +131,8 @@ def measure_drift(
             *(_change(name, ours[name], theirs[name], getattr(limits, name)) for name in ours),
         )
     outside = (measure.name for measure in measures if measure.crossed and measure.name in _TRUST)
-    expected = estimate_accuracy(batch, checked, outside) if checked else None
-    return Drift(model_id, measures, batch, reference, expected)
+    expected = estimate_accuracy(batch, checked, outside, unsure) if checked else None
+    return Drift(model_id, measures, batch, reference, expected, unsure)
 
 
 def by_score(profile: BatchProfile) -> NDArray[np.int64]:
@@ -138,7 +142,7 @@ def by_score(profile: BatchProfile) -> NDArray[np.int64]:
 
 
 def drift_of(
-    bundle: Bundle, batch: BatchProfile, limits: DriftLimits | None = None
+    bundle: Bundle, batch: BatchProfile, limits: DriftLimits | None = None, unsure: int = 0
 ) -> Drift | None:
     """Compare a batch with the test reviews that its model was evaluated on, see `measure_drift`.
 
@@ -154,7 +158,7 @@ def drift_of(
     reference = BatchProfile.from_dict(evaluation["profile"])
     histogram = evaluation.get("histogram")
     checked = ScoreHistogram(**histogram) if histogram else None
-    return measure_drift(bundle.model_id, batch, reference, limits, checked)
+    return measure_drift(bundle.model_id, batch, reference, limits, checked, unsure)
 
 
 def _index(

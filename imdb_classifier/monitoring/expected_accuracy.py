@@ -51,7 +51,7 @@ class ExpectedAccuracy:
 
 
 def estimate_accuracy(
-    batch: BatchProfile, checked: ScoreHistogram, outside: Iterable[str]
+    batch: BatchProfile, checked: ScoreHistogram, outside: Iterable[str], unsure: int = 0
 ) -> ExpectedAccuracy | None:
     """Estimate the accuracy of a batch's labels from its probabilities.
 
@@ -76,15 +76,17 @@ def estimate_accuracy(
         batch: Profile of the batch.
         checked: The reviews that the model was checked on, by label and probability.
         outside: See `ExpectedAccuracy`.
+        unsure: Number of texts without a label, those with the least confidence. Where they are
+            only a part of a range, its other texts count as much as all of them would.
 
     Returns:
-        The estimate; None for a batch without text.
+        The estimate; None for a batch without labels.
     """
-    texts = batch.texts
-    if not texts:
+    labels = batch.texts - unsure
+    if labels <= 0:
         return None
     right, variances = [], []
-    ranges = zip(batch.scores, checked.positives, checked.negatives, strict=True)
+    ranges = zip(_labeled(batch, unsure), checked.positives, checked.negatives, strict=True)
     for number, (count, positives, negatives) in enumerate(ranges):
         middle = (number + 0.5) / SCORE_BINS
         hits = positives if middle >= THRESHOLD else negatives
@@ -92,8 +94,22 @@ def estimate_accuracy(
         confidence = (hits + max(middle, 1 - middle)) / reviews
         right.append(count * confidence)
         variances.append(confidence * (1 - confidence) * (count + count**2 / reviews))
-    value = math.fsum(right) / texts
-    half = _Z * math.sqrt(math.fsum(variances)) / texts
+    value = math.fsum(right) / labels
+    half = _Z * math.sqrt(math.fsum(variances)) / labels
     return ExpectedAccuracy(
-        value, max(0.0, value - half), min(1.0, value + half), texts, tuple(outside)
+        value, max(0.0, value - half), min(1.0, value + half), labels, tuple(outside)
     )
+
+
+def _labeled(batch: BatchProfile, unsure: int) -> list[float]:
+    """Return the number of labels in each range of probabilities."""
+    counts = [float(count) for count in batch.scores]
+    # From the middle outward, two ranges at a time have the same confidence.
+    for below in range(SCORE_BINS // 2 - 1, -1, -1):
+        pair = (below, SCORE_BINS - 1 - below)
+        texts = sum(batch.scores[number] for number in pair)
+        left_out = min(unsure, texts)
+        unsure -= left_out
+        for number in pair if left_out else ():
+            counts[number] *= (texts - left_out) / texts
+    return counts

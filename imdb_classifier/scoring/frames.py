@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from imdb_classifier.errors import AmbiguousColumnError, ColumnExistsError, MissingColumnError
 from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
-from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, scored_fields
+from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, check_unsure, scored_fields
 from imdb_classifier.scoring.frame_kinds import open_data, to_text
 from imdb_classifier.scoring.scorer import Scorer, kept_scorer_for
 from imdb_classifier.scoring.text_columns import labels
@@ -29,6 +29,8 @@ def score_dataframe(
     text_column: Hashable = ...,
     model: StrPath | Scorer = ...,
     prefix: str = ...,
+    at_least: float | None = ...,
+    unsure_label: str | None = ...,
     registry: Registry | None = ...,
 ) -> pl.DataFrame: ...
 @overload
@@ -38,6 +40,8 @@ def score_dataframe(
     text_column: Hashable = ...,
     model: StrPath | Scorer = ...,
     prefix: str = ...,
+    at_least: float | None = ...,
+    unsure_label: str | None = ...,
     registry: Registry | None = ...,
 ) -> pd.DataFrame: ...
 @overload
@@ -47,6 +51,8 @@ def score_dataframe(
     text_column: Hashable = ...,
     model: StrPath | Scorer = ...,
     prefix: str = ...,
+    at_least: float | None = ...,
+    unsure_label: str | None = ...,
     registry: Registry | None = ...,
 ) -> Any: ...
 def score_dataframe(
@@ -55,6 +61,8 @@ def score_dataframe(
     text_column: Hashable = TEXT,
     model: StrPath | Scorer = CHAMPION,
     prefix: str = DEFAULT_PREFIX,
+    at_least: float | None = None,
+    unsure_label: str | None = None,
     registry: Registry | None = None,
 ) -> Any:
     """Add a sentiment label and a probability to each text.
@@ -71,6 +79,9 @@ def score_dataframe(
             reference is kept in memory for the next call, until `release_model`; a `Scorer` stays
             open.
         prefix: Prefix for the names of the two new columns.
+        at_least: Label only texts whose label has at least this confidence, from 0.5 to 1; all
+            keep their probability. By default, every text is labeled.
+        unsure_label: Label for texts below ``at_least``; by default, theirs is missing.
         registry: Where a reference is looked up; by default `Registry.at()`.
 
     Returns:
@@ -82,6 +93,8 @@ def score_dataframe(
         index of a pandas Series. Where the text is missing, empty or blank, both are missing.
 
     Raises:
+        ConfigurationError: ``at_least`` is no confidence; or ``unsure_label`` is given without it,
+            is empty, or is one of the labels.
         UnsupportedDataError: The data is of none of these kinds.
         MissingColumnError: There is no such column.
         AmbiguousColumnError: There are several columns of that name.
@@ -97,6 +110,7 @@ def score_dataframe(
         >>> scored["sentiment_label"].tolist()
         ['positive', 'negative']
     """
+    check_unsure(at_least, unsure_label)
     frame, texts = open_data(data)
     new_names = [field.name for field in scored_fields(prefix)]
     if texts is None:
@@ -117,5 +131,6 @@ def score_dataframe(
         column = to_text(texts, None if name in (None, "") else str(name))
     with kept_scorer_for(model, registry) as scorer:
         probabilities = scorer.probabilities(column)
-    new_columns = dict(zip(new_names, (labels(probabilities), probabilities), strict=True))
+    named = labels(probabilities, at_least, unsure_label)
+    new_columns = dict(zip(new_names, (named, probabilities), strict=True))
     return frame.with_columns(new_columns)

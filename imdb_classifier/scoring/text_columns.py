@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from imdb_classifier.errors import TextTypeError
-from imdb_classifier.schema import NEGATIVE, POSITIVE, THRESHOLD
+from imdb_classifier.schema import NEGATIVE, POSITIVE, THRESHOLD, confidences
 
 
 def has_text(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
@@ -14,13 +15,31 @@ def has_text(texts: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     return pc.and_not(pc.greater(pc.binary_length(texts), 0), pc.utf8_is_space(texts))
 
 
-def labels(probabilities: pa.Array) -> pa.Array:
-    """Return ``positive`` from `THRESHOLD` up, else ``negative``: string, (rows,); null if null."""
-    return pc.if_else(
+def labels(
+    probabilities: pa.Array, at_least: float | None = None, unsure_label: str | None = None
+) -> pa.Array:
+    """Return ``positive`` from `THRESHOLD` up, else ``negative``: string, (rows,); null if null.
+
+    Args:
+        probabilities: Those of positive: float32, (rows,), in [0, 1] or null.
+        at_least: Confidence, in [0.5, 1], below which rows get `unsure_label`.
+        unsure_label: Null if None.
+    """
+    named = pc.if_else(
         pc.greater_equal(probabilities, pa.scalar(THRESHOLD, pa.float32())),
         POSITIVE,
         NEGATIVE,
     )
+    if at_least is None:
+        return named
+    # As float32: the probabilities 0.9 and 0.1 have a confidence of at least 0.9.
+    unsure = confidences(probabilities.to_numpy(zero_copy_only=False)) < np.float32(at_least)
+    return pc.if_else(pa.array(unsure), pa.scalar(unsure_label, pa.string()), named)
+
+
+def count_of(labels: pa.Array, label: str) -> int:
+    """Return how many rows have a label."""
+    return pc.sum(pc.equal(labels, label)).as_py() or 0
 
 
 def holds_text(kind: pa.DataType) -> bool:

@@ -280,6 +280,7 @@ def _report(result: RunResult, output: str) -> None:
                 "negative": file.negative,
                 "without text": file.without_text,
                 "truncated": file.truncated,
+                **({"unsure": file.unsure} if totals["unsure"] else {}),
             }
             for file in shown[:TABLE_ROWS]
         ],

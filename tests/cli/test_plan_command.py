@@ -104,6 +104,7 @@ def test_plan_refuses_what_score_refuses(
 
 
 @pytest.mark.covers(
+    "plan --at-least",
     "plan --columns",
     "plan --force",
     "plan --json",
@@ -111,6 +112,7 @@ def test_plan_refuses_what_score_refuses(
     "plan --only",
     "plan --prefix",
     "plan --quarantine",
+    "plan --unsure-label",
 )
 def test_options_decide_which_files_are_stale(run: Run, reviews: Path, tmp_path: Path) -> None:
     def statuses(*options: str) -> dict[str, int]:
@@ -121,8 +123,12 @@ def test_options_decide_which_files_are_stale(run: Run, reviews: Path, tmp_path:
     assert statuses("--force") == {"stale": 1}
     for options in (
         ["--prefix", "mood_"], ["--on-null", "skip"], ["--quarantine"], ["--columns", "text"],
+        ["--at-least", "0.9"],
     ):  # fmt: skip
         assert statuses(*options, "--only", "new,stale") == {"stale": 1}
+    unsure = "--at-least", "0.9", "--unsure-label", "unsure"
+    assert run("score", reviews, tmp_path / "out", *unsure, "--force").code == 0
+    assert statuses(*unsure) == {"finished": 1}
 
 
 @pytest.mark.covers("plan --text-column")

@@ -160,6 +160,25 @@ def test_a_deadline_and_another_run_leave_files_for_the_next_one(
     assert pq.read_metadata(tmp_path / "scored/day=2026-11-01/a.parquet").num_rows == 3
 
 
+@pytest.mark.covers("score-parquet:at_least", "score-parquet:unsure_label")
+def test_unsure_rows_are_named_and_counted(
+    server: Any, score: Callable[..., Any], reviews: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "scored"
+    state, run = score(
+        source=str(reviews / "day=2026-11-01"),
+        output=str(output),
+        at_least=1.0,
+        unsure_label="unsure",
+    )
+    assert state.is_completed()
+    named = pq.read_table(output / "a.parquet")["sentiment_label"].to_pylist()
+    unsure = named.count("unsure")
+    assert unsure == sum(label is not None for label in named) > 0
+    assert [row["unsure"] for row in server.table(run, "scored-files")] == [unsure]
+    assert f", {unsure} unsure." in server.get(f"/flow_runs/{run}")["state"]["message"]
+
+
 @pytest.mark.covers("score-parquet:columns")
 def test_only_chosen_columns_are_written(
     server: Any, score: Callable[..., Any], reviews: Path, tmp_path: Path

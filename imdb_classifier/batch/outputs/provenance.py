@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict
 from typing import Any, Final
 
 import pyarrow as pa
@@ -67,6 +66,7 @@ def _is_whole(found: Mapping[str, Any]) -> bool:
         options = ScoreOptions(**found["options"])
         BatchProfile.from_dict(found["profile"])
         texts = [*(found[key] for key in _TEXTS), options.text_column, options.prefix]
+        texts += [] if options.unsure_label is None else [options.unsure_label]
         counts = [found["rows"][column] for column in ("all", *COUNTS[1:])]
         numbers = [*counts, found["copied_bytes"]]
         return {*map(type, texts)} == {str} and {*map(type, numbers)} == {int}
@@ -126,7 +126,7 @@ def origin(footer: FileFooter, model_hash: str, options: ScoreOptions) -> dict[s
     """Return what determines an output, as its footer says it: model, options and input."""
     return {
         "model_hash": model_hash,
-        "options": asdict(options),
+        "options": options.to_dict(),
         "input_footer": footer.digest,
     }
 

@@ -235,20 +235,21 @@ def publish(
     storage = storage_of(output)
     finished = [file for file in result.files if file.is_finished]
     expected = result.output_drift and result.output_drift.expected_accuracy
+    counts = COUNTS if options.at_least is None else (*COUNTS, "unsure")
     manifest = {
         "model_id": bundle.model_id,
         "model_hash": bundle.model_hash,
-        "options": asdict(options),
+        "options": options.to_dict(),
         "totals": {
             "files": len(finished),
-            **{column: sum(getattr(file, column) for file in finished) for column in COUNTS},
+            **{column: sum(getattr(file, column) for file in finished) for column in counts},
         },
         "expected_accuracy": expected and asdict(expected),
         # A footer's digest covers the whole file: it has checksums of everything before it.
         "files": [
             {
                 "name": file.name,
-                **{column: getattr(file, column) for column in COUNTS},
+                **{column: getattr(file, column) for column in counts},
                 "footer_digest": file.footer_digest,
             }
             for file in finished

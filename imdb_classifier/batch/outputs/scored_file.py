@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imdb_classifier.batch.inputs.discovery import DiscoveredFile
@@ -37,8 +36,9 @@ from imdb_classifier.errors import (
     first_line,
     printable,
 )
-from imdb_classifier.schema import POSITIVE, scored_fields
+from imdb_classifier.schema import NEGATIVE, POSITIVE, scored_fields
 from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.scoring.text_columns import count_of
 from imdb_classifier.storage import ABSENT, State, readable, storage_of
 from imdb_classifier.system_errors import cannot_read, cannot_write
 from imdb_classifier.text.batch_profile import BatchProfile
@@ -118,7 +118,7 @@ def _score(
             tally = _Tally(source, options, quarantine, on_rows)
             with _copy_of(source, checked, unfinished, options) as (reader, copy):
                 others = options.columns if isinstance(copy, RewrittenCopy) else ()
-                for rows in score_rows(reader, checked.path, scorer, others):
+                for rows in score_rows(reader, checked.path, scorer, others, options):
                     tally.add(rows)
                     copy.write(rows)
                 provenance = copy.finish(
@@ -252,10 +252,9 @@ class _Tally:
                 )
             if self._quarantine is not None:
                 self._quarantine.add_rows(numbers, rows.chunk.texts.take(without_text))
-        positive = pc.sum(pc.equal(rows.labels, POSITIVE)).as_py() or 0
         self.counts["all"] += len(rows.labels)
-        self.counts["positive"] += positive
-        self.counts["negative"] += len(rows.labels) - len(without_text) - positive
+        for label in (POSITIVE, NEGATIVE):
+            self.counts[label] += count_of(rows.labels, label)
         self.counts["without_text"] += len(without_text)
         self.counts["truncated"] += rows.profile.truncated
         self.profile += rows.profile
@@ -291,9 +290,8 @@ def _check_rows(
         ):
             for batch in file.iter_batches(columns=names, use_threads=False):
                 labels, probabilities = (batch.column(name) for name in names)
-                positive = pc.sum(pc.equal(labels, POSITIVE)).as_py() or 0
-                written["positive"] += positive
-                written["negative"] += len(labels) - labels.null_count - positive
+                for label in (POSITIVE, NEGATIVE):
+                    written[label] += count_of(labels, label)
                 written["without_text"] += probabilities.null_count
             rows = file.metadata.num_rows
     except pa.ArrowException as error:
@@ -301,11 +299,12 @@ def _check_rows(
     expected = {name: counts[name] for name in written}
     if options.on_null == "skip":
         expected["without_text"] = 0
-    if written != expected or rows != sum(expected.values()):
+    rows_expected = counts["all"] - counts["without_text"] + expected["without_text"]
+    if written != expected or rows != rows_expected:
         labels_written, labels_expected = (
             of["positive"] + of["negative"] for of in (written, expected)
         )
         raise OSError(
             f"{rows:,} rows with {labels_written:,} labels were written in place of "
-            f"{sum(expected.values()):,} rows with {labels_expected:,} labels"
+            f"{rows_expected:,} rows with {labels_expected:,} labels"
         )

@@ -10,6 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from imdb_classifier.batch.inputs.reader import RowReader, TextChunk
+from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.scoring.scorer import PendingProbabilities, Scorer
 from imdb_classifier.scoring.text_columns import labels
 from imdb_classifier.text.batch_profile import BatchProfile
@@ -26,7 +27,8 @@ class ScoredRows:
 
     Attributes:
         chunk: The rows as they were read.
-        labels: string, (rows,); null in rows without text.
+        labels: string, (rows,); null in rows without text, and in unsure ones unless they have a
+            label of their own.
         probabilities: float32, (rows,), in [0, 1]; null in rows without text.
         profile: What the texts look like.
     """
@@ -38,7 +40,11 @@ class ScoredRows:
 
 
 def score_rows(
-    reader: RowReader, path: Sequence[str], scorer: Scorer, others: Sequence[str] | None
+    reader: RowReader,
+    path: Sequence[str],
+    scorer: Scorer,
+    others: Sequence[str] | None,
+    options: ScoreOptions,
 ) -> Iterator[ScoredRows]:
     """Score a file's rows.
 
@@ -47,6 +53,7 @@ def score_rows(
         path: Where its text is, see `RowReader.text_path`.
         scorer: The model.
         others: As for `RowReader.chunks`.
+        options: Which labels are given.
 
     Raises:
         UnreadableFileError: The file is damaged.
@@ -60,11 +67,12 @@ def score_rows(
         held_bytes += chunk.nbytes
         while len(begun) > most_chunks or (len(begun) > 1 and held_bytes > BYTES_AHEAD):
             held_bytes -= begun[0][0].nbytes
-            yield _finished(*begun.popleft())
+            yield _finished(*begun.popleft(), options)
     while begun:
-        yield _finished(*begun.popleft())
+        yield _finished(*begun.popleft(), options)
 
 
-def _finished(chunk: TextChunk, pending: PendingProbabilities) -> ScoredRows:
+def _finished(chunk: TextChunk, pending: PendingProbabilities, options: ScoreOptions) -> ScoredRows:
     probabilities = pending.result()
-    return ScoredRows(chunk, labels(probabilities), probabilities, pending.profile())
+    named = labels(probabilities, options.at_least, options.unsure_label)
+    return ScoredRows(chunk, named, probabilities, pending.profile())

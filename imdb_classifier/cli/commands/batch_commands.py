@@ -50,6 +50,8 @@ Quarantine = Annotated[bool, typer.Option(help=help_of(ScoreOptions, "quarantine
 Columns = Annotated[
     str | None, typer.Option(metavar="NAME,...", help=help_of(ScoreOptions, "columns"))
 ]
+AtLeast = Annotated[float | None, typer.Option(help=help_of(ScoreOptions, "at_least"))]
+UnsureLabel = Annotated[str | None, typer.Option(help=help_of(ScoreOptions, "unsure_label"))]
 OnlyOption = Annotated[Only | None, typer.Option(help=help_of(Selection, "only"))]
 Force = Annotated[bool, typer.Option("--force", help=help_of(Selection, "force"))]
 AllowUnapproved = Annotated[
@@ -70,6 +72,8 @@ def score(
     on_null: OnNullOption = ScoreOptions.on_null,
     quarantine: Quarantine = ScoreOptions.quarantine,
     columns: Columns = None,
+    at_least: AtLeast = ScoreOptions.at_least,
+    unsure_label: UnsureLabel = ScoreOptions.unsure_label,
     only: OnlyOption = Selection.only,
     force: Force = Selection.force,
     prune: Annotated[
@@ -119,7 +123,12 @@ def score(
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.scoring.scorer import Scorer
 
-    options = ScoreOptions(text_column, prefix, on_null, quarantine, listed_names(columns))
+    options = ScoreOptions(
+        *(text_column, prefix, on_null, quarantine),
+        columns=listed_names(columns),
+        at_least=at_least,
+        unsure_label=unsure_label,
+    )
     selection = Selection(only, force, prune)
     limits = Limits(deadline, max_bad_files, accept_bad_files)
     named_limits = dict(map(named_limit, drift_limit or ()))
@@ -175,7 +184,11 @@ def _show_result(as_json: bool, result: RunResult, runner: str) -> None:
     from imdb_classifier.batch.results import COUNTS
 
     totals = result.totals()
-    columns = [column for column in COUNTS if column != "truncated" or totals[column]]
+    columns = [
+        column
+        for column in (*COUNTS, "unsure")
+        if column not in ("truncated", "unsure") or totals[column]
+    ]
     how = [runner] if runner != "local" else []
     how += [f"{engine} engine" for engine in result.engines]
     shown = table(
@@ -211,6 +224,8 @@ def plan(
     on_null: OnNullOption = ScoreOptions.on_null,
     quarantine: Quarantine = ScoreOptions.quarantine,
     columns: Columns = None,
+    at_least: AtLeast = ScoreOptions.at_least,
+    unsure_label: UnsureLabel = ScoreOptions.unsure_label,
     only: OnlyOption = Selection.only,
     force: Force = Selection.force,
     allow_unapproved: AllowUnapproved = False,
@@ -226,7 +241,12 @@ def plan(
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.scoring.scorer import Scorer
 
-    options = ScoreOptions(text_column, prefix, on_null, quarantine, listed_names(columns))
+    options = ScoreOptions(
+        *(text_column, prefix, on_null, quarantine),
+        columns=listed_names(columns),
+        at_least=at_least,
+        unsure_label=unsure_label,
+    )
     selection = Selection(only, force)
     where = Registry.at(registry)
     with Scorer.load(

@@ -35,7 +35,8 @@ class ScoreOptions:
         unsure_label: Label for texts below at_least. Default: no label (null).
 
     Raises:
-        ConfigurationError: ``columns`` is empty, or lists a column twice; or see `check_unsure`.
+        ConfigurationError: ``columns`` is empty, or lists a column twice; ``at_least`` is no
+            confidence; or ``unsure_label`` is given without it, is empty, or is one of the labels.
     """
 
     text_column: str = TEXT

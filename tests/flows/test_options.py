@@ -24,7 +24,7 @@ write no report unless told to."""
 @pytest.mark.parametrize(
     ("command", "entrypoint", "shared"),
     [
-        ("score", "score.py:score_parquet", 19),
+        ("score", "score.py:score_parquet", 21),
         ("train", "train.py:train_imdb", 5),
         ("evaluate", "evaluate.py:evaluate_imdb", 2),
     ],

@@ -124,10 +124,7 @@ def score(
     from imdb_classifier.scoring.scorer import Scorer
 
     options = ScoreOptions(
-        *(text_column, prefix, on_null, quarantine),
-        columns=listed_names(columns),
-        at_least=at_least,
-        unsure_label=unsure_label,
+        text_column, prefix, on_null, quarantine, listed_names(columns), at_least, unsure_label
     )
     selection = Selection(only, force, prune)
     limits = Limits(deadline, max_bad_files, accept_bad_files)
@@ -242,10 +239,7 @@ def plan(
     from imdb_classifier.scoring.scorer import Scorer
 
     options = ScoreOptions(
-        *(text_column, prefix, on_null, quarantine),
-        columns=listed_names(columns),
-        at_least=at_least,
-        unsure_label=unsure_label,
+        text_column, prefix, on_null, quarantine, listed_names(columns), at_least, unsure_label
     )
     selection = Selection(only, force)
     where = Registry.at(registry)

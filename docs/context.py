@@ -15,10 +15,15 @@ import imdb_classifier
 from benchmarks import __main__ as bench
 from benchmarks import ablation, cluster, expected_accuracy, many_files, seeds, year
 from imdb_classifier import tasks
+from imdb_classifier.evaluation.behavior.cases import load_suite
 from imdb_classifier.evaluation.promotion import Gates
+from imdb_classifier.evaluation.report import render
 from imdb_classifier.evaluation.slices import LEAST_ROWS
+from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.monitoring.drift_limits import DriftLimits
+from imdb_classifier.pipeline.capabilities import run_suite
 from imdb_classifier.registry.versions import bundled_path
+from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.tasks.score_tasks import UNIT_ROWS
 
 CHECKOUT = Path(__file__).parents[1]
@@ -35,6 +40,7 @@ def context() -> dict[str, Any]:
         "tables": {
             **bench.tables(figures["results"]),
             **cluster.tables(figures["cluster"]),
+            "behavior": behavior(),
             "ablation": ablation.table(figures["ablation"]),
             "coverage": expected_accuracy.coverage_table(figures["expected_accuracy"]),
             "expected_accuracy": expected_accuracy.table(figures["expected_accuracy"]),
@@ -53,6 +59,7 @@ def context() -> dict[str, Any]:
         "billion": billion(figures["cluster"], figures["results"]),
         "gates": asdict(Gates()),
         "slice_rows": LEAST_ROWS,
+        "behavior_capabilities": len(load_suite()),
         "drift_limits": asdict(DriftLimits()),
         "public": public_names(),
         "tasks": tasks.__all__,
@@ -68,6 +75,12 @@ def measured(conditions: Mapping[str, Any]) -> str:
         f"{conditions['cpu']}, at commit `{conditions['commit'][:10]}`, Python "
         f"{conditions['python']}, {packages}."
     )
+
+
+def behavior() -> str:
+    """Run the behavior suite on the bundled model, and return the results as Markdown."""
+    with Scorer(load_bundle(bundled_path())) as scorer:
+        return render("behavior.md.j2", behavior=run_suite(scorer))
 
 
 def billion(clusters: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, float]:

@@ -45,7 +45,8 @@ def train_imdb(
         registry: Folder of the model registry, local or in an object store. Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         gates: Limits of your own: accuracy and accuracy_gained (at least), log_loss,
-            calibration_error, accuracy_lost, label_changes and learned (at most).
+            calibration_error, accuracy_lost, behavior_lost, label_changes and learned (at
+            most).
         batch: Unlabeled Parquet files in which few labels may change.
         text_column: Text column of the files in batch.
         reference: Fixed model to compare with besides the champion: a version's id or the path of

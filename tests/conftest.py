@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import shutil
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
@@ -30,21 +28,13 @@ from imdb_classifier.config import (
     TeachersConfig,
     TrainingConfig,
 )
-from imdb_classifier.model.bundle import (
-    MANIFEST_FILE,
-    ONNX_FILE,
-    SUMS_FILE,
-    VOCABULARY_FILE,
-    Bundle,
-    load_bundle,
-    model_hash_of,
-)
+from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.reviews import sources
 from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
-from imdb_classifier.storage.files import sha256_of, to_json
 from tests.command_line import Outcome, Run
+from tests.crafted import with_words
 from tests.servers import serving
 
 pytest_plugins = ["tests.browser", "tests.options"]
@@ -78,22 +68,12 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def twins(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
     """Three models that score as the tiny one does, each with another word at the end."""
 
-    def twin(word: str) -> Bundle:
-        folder = tmp_path_factory.mktemp("twins") / word
-        shutil.copytree(tiny_bundle.path, folder)
-        with (folder / VOCABULARY_FILE).open("a") as words:
-            words.write(f"{word}\n")
-        files = [(folder / name).read_bytes() for name in (ONNX_FILE, VOCABULARY_FILE)]
-        manifest = json.loads((folder / MANIFEST_FILE).read_bytes())
-        manifest["model_hash"] = model_hash_of(files, tiny_bundle.recipe)
-        manifest["model_id"] = f"tiny-{manifest['model_hash'][:12]}"
-        (folder / MANIFEST_FILE).write_text(to_json(manifest), "utf-8")
-        names = sorted({path.name for path in folder.iterdir()} - {SUMS_FILE})
-        sums = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
-        (folder / SUMS_FILE).write_text(sums, "utf-8")
-        return load_bundle(folder)
-
-    return [twin(word) for word in ("quuxa", "quuxb", "quuxc")]
+    folder = tmp_path_factory.mktemp("twins")
+    words = tiny_bundle.vocabulary.words.to_pylist()
+    return [
+        with_words(tiny_bundle, [*words, word], folder / word)
+        for word in ("quuxa", "quuxb", "quuxc")
+    ]
 
 
 @pytest.fixture(scope="session")

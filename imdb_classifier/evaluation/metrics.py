@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from imdb_classifier.errors import BadDataError, MissingExtraError
 from imdb_classifier.evaluation import intervals
+from imdb_classifier.evaluation.behavior.judgment import Behavior
 from imdb_classifier.evaluation.result import (
     EVALUATION_SCHEMA_VERSION,
     CalibrationBin,
@@ -51,6 +52,7 @@ def evaluate(
     history: Iterable[Mapping[str, Any]] = (),
     by_kind: tuple[KindSlice, ...] = (),
     profile: BatchProfile | None = None,
+    behavior: Behavior | None = None,
 ) -> Evaluation:
     """Evaluate probabilities; from `schema.THRESHOLD` on, a row is predicted positive.
 
@@ -69,6 +71,7 @@ def evaluate(
         history: Plain JSON values, one dict per epoch of training.
         by_kind: The result of `evaluate_kinds` for other texts.
         profile: The batch profile of the rows.
+        behavior: Results of the behavior suite.
 
     Returns:
         The evaluation, which is the same for the same arguments.
@@ -148,6 +151,7 @@ def evaluate(
         history=tuple(provenance["history"]),
         profile=profile,
         coverage=measure_coverage(probabilities, right),
+        behavior=behavior,
     )
 
 

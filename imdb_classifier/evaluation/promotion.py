@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
-from imdb_classifier.errors import counted
+from imdb_classifier.errors import BadDataError, counted
+from imdb_classifier.evaluation.behavior.judgment import Behavior
 from imdb_classifier.evaluation.comparison import Comparison, LabelChanges
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.limits import limits_of
@@ -32,6 +33,8 @@ class Gates:
             from the champion.
         learned: Maximum share of the test rows that the model was trained on, labeled or not. They
             are left out of comparisons.
+        behavior_lost: Maximum loss against the champion in the share of passed cases of any
+            capability of the behavior suite.
     """
 
     accuracy: float = 0.8
@@ -41,6 +44,7 @@ class Gates:
     accuracy_gained: float = 0.0
     label_changes: float = 0.1
     learned: float = 0.03
+    behavior_lost: float = 0.25
 
     @classmethod
     def of(cls, limits: Mapping[str, float]) -> Self:
@@ -137,6 +141,7 @@ def decide(
         *([_not_inferior(reference, gates.accuracy_lost)] if reference else []),
         *(_not_worse(part, SIGNIFICANCE / len(slices)) for part in slices),
         *([_few_label_changes(label_changes, gates.label_changes)] if label_changes else []),
+        *_behaves(challenger.behavior, champion.behavior, gates.behavior_lost),
         *further,
     )
     failed = [check for check in checks if not check.passed]
@@ -203,6 +208,45 @@ def _few_label_changes(changes: LabelChanges, most: float) -> Check:
         f"{changes.share:.2%} of {counted(changes.rows, 'unlabeled row')} would get another "
         f"label; at most {most:.2%} is allowed.",
     )
+
+
+def _behaves(ours: Behavior | None, theirs: Behavior | None, most_lost: float) -> list[Check]:
+    """Check that no capability gets lost; each one that does fails a check of its own.
+
+    Raises:
+        BadDataError: The results are those of different suites.
+    """
+    if ours is None or theirs is None:
+        return []
+    if ours.suite != theirs.suite:
+        raise BadDataError(
+            "Only results of the same behavior suite can be compared.",
+            f"These are of the suites {ours.suite} and {theirs.suite}.",
+            "Evaluate both models with this release.",
+        )
+    rates = {part.name: part.pass_rate for part in ours.capabilities}
+    failed, largest = [], 0.0
+    for part in theirs.capabilities:
+        name = f"behavior: {part.name}"
+        if part.name not in rates:
+            found = "The model was trained on texts of every case, so that it cannot be tested."
+            failed.append(Check(name, False, found))
+            continue
+        # Rounded, so that a loss of exactly the margin is allowed.
+        lost = round(part.pass_rate - rates[part.name], 9)
+        largest = max(largest, lost)
+        if lost > most_lost:
+            found = (
+                f"{rates[part.name]:.1%} of {counted(part.cases, 'case')} passed, "
+                f"{part.pass_rate:.1%} by the champion: {-100 * lost:+.1f} points. A loss of at "
+                f"most {100 * most_lost:.1f} points is allowed."
+            )
+            failed.append(Check(name, False, found))
+    found = (
+        f"The largest loss on one of {len(theirs.capabilities)} capabilities is "
+        f"{100 * largest:.1f} points; at most {100 * most_lost:.1f} points are allowed."
+    )
+    return failed or [Check("behavior", True, found)]
 
 
 def _not_inferior(part: Comparison, most_lost: float, least_gained: float = 0.0) -> Check:

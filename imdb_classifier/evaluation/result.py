@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from imdb_classifier.errors import BundleError
+from imdb_classifier.evaluation.behavior.judgment import Behavior
 from imdb_classifier.text.batch_profile import BatchProfile
 
 EVALUATION_SCHEMA_VERSION: Final = 1
@@ -190,6 +191,8 @@ class Evaluation:
             gave none.
         coverage: How accurate the most confident labels are; None in evaluations by releases that
             did not compute it.
+        behavior: Results of the behavior suite; None in evaluations of earlier releases, or if the
+            caller gave none.
     """
 
     schema_version: int
@@ -208,6 +211,7 @@ class Evaluation:
     history: tuple[Mapping[str, Any], ...]
     profile: BatchProfile | None
     coverage: Coverage | None = None
+    behavior: Behavior | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON values."""
@@ -255,6 +259,7 @@ class Evaluation:
                 history=tuple(values["history"]),
                 profile=BatchProfile.from_dict(values["profile"]) if values["profile"] else None,
                 coverage=Coverage.from_dict(values["coverage"]) if values.get("coverage") else None,
+                behavior=Behavior.from_dict(found) if (found := values.get("behavior")) else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(

@@ -16,6 +16,7 @@ from imdb_classifier.evaluation.metrics import evaluate, evaluate_kinds
 from imdb_classifier.evaluation.report import check_report_folder, write_report
 from imdb_classifier.evaluation.result import Evaluation, KindSlice
 from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.pipeline.capabilities import run_suite
 from imdb_classifier.progress import Progress
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
@@ -147,6 +148,7 @@ def examine(
         tails = untruncated.tails(encoding.sequence_length)
         probabilities = scorer.sequence_probabilities(tails, scored)
         by_kind = _evaluate_sample(bundle, scorer)
+        behavior = run_suite(scorer)
     figures = evaluate(
         reviews.labels,
         probabilities,
@@ -168,6 +170,7 @@ def examine(
         history=bundle.manifest["history"],
         by_kind=by_kind,
         profile=BatchProfile.of(untruncated, probabilities, encoding.sequence_length),
+        behavior=behavior,
     )
     return Examined(figures, probabilities, learned, untruncated)
 

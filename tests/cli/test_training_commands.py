@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -90,6 +91,24 @@ def test_evaluating_a_version_of_another_registry(run: Run, other_registry: Regi
     outcome = run("evaluate", *options, "--json")
     assert outcome.json["model_id"] == other_registry.aliases()["previous"]
     assert outcome.json["evaluation"]["rows"] == 86
+
+
+@pytest.mark.covers("evaluate --suite")
+def test_the_behavior_suite_runs_without_reviews(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    outcome = run("evaluate", "--suite")
+    assert outcome.code == 0
+    assert re.search(
+        r"negation +│ negated blame +│ +24 │ +24 │ +\d+ \(\d+%\) │ The film", outcome.out
+    )
+    found = run("evaluate", "--suite", "--json").json
+    assert found["model_id"] in outcome.out
+    assert found["behavior"]["suite"] in outcome.out
+    (part,) = (p for p in found["behavior"]["capabilities"] if p["name"] == "negated blame")
+    assert part["examples"][0]["texts"] == ["The film is not bad."]
+    refused = run("evaluate", "--suite", "--data", FOLDER)
+    assert refused.code == 2
+    assert "leave out --data" in " ".join(refused.err.split())
 
 
 def test_a_second_training_of_the_same_model_is_refused(run: Run, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.errors import BadDataError, ConfigurationError
+from imdb_classifier.evaluation.behavior.judgment import Behavior, CapabilityResult
 from imdb_classifier.evaluation.comparison import Comparison, LabelChange, LabelChanges, compare
 from imdb_classifier.evaluation.metrics import evaluate
 from imdb_classifier.evaluation.promotion import Check, Decision, Gates, decide
@@ -173,6 +174,49 @@ CHANGES = LabelChanges(
     move_quantiles={"50%": 0.01, "100%": 0.9},
     largest=(LabelChange("day=1/a|b.parquet", 1_234, 0.96, 0.06),),
 )
+
+
+def behavior(suite: str = "s", **failures: int) -> Behavior:
+    """Results on capabilities of 20 cases each."""
+    parts = (CapabilityResult("a", name, 20, 20, bad, ()) for name, bad in failures.items())
+    return Behavior(suite, 20 * len(failures), 0, tuple(parts))
+
+
+def behaves(ours: Behavior | None, theirs: Behavior | None, gates: Gates | None = None) -> Decision:
+    new, old = (
+        replace(evaluation(name), behavior=behavior)
+        for name, behavior in (("new", ours), ("old", theirs))
+    )
+    return decide(new, old, comparison(50, 0), (), gates or Gates())
+
+
+def test_no_capability_may_get_lost() -> None:
+    champion = behavior(negation=12, emoji=0, casing=3)
+    made = behaves(behavior(negation=0, emoji=5, casing=8), champion)
+    assert failed(made) == []
+    assert made.checks[-1].found == (
+        "The largest loss on one of 3 capabilities is 25.0 points; at most 25.0 points are allowed."
+    )
+    made = behaves(behavior(negation=0, emoji=6, casing=9), champion)
+    assert failed(made) == ["behavior: emoji", "behavior: casing"]
+    assert "refused (failed: behavior: emoji, behavior: casing)." in made.reason
+    assert (
+        "| behavior: emoji | **no** | 70.0% of 20 cases passed, 100.0% by the champion: "
+        "-30.0 points. A loss of at most 25.0 points is allowed. |"
+    ) in render_decision(made)
+    assert failed(behaves(behavior(emoji=6), behavior(emoji=0), Gates(behavior_lost=0.3))) == []
+
+
+def test_a_capability_whose_cases_were_all_learned_is_lost() -> None:
+    made = behaves(behavior(negation=0), behavior(negation=0, emoji=0))
+    assert failed(made) == ["behavior: emoji"]
+    assert failed(behaves(behavior(negation=0, emoji=9), behavior(negation=0))) == []
+
+
+def test_rates_of_different_suites_are_not_compared() -> None:
+    with pytest.raises(BadDataError, match=r"suites s and t\. Evaluate both models"):
+        behaves(behavior(emoji=0), behavior("t", emoji=0))
+    assert [check.name for check in behaves(None, behavior(emoji=0)).checks][-1] != "behavior"
 
 
 def test_few_labels_may_change() -> None:

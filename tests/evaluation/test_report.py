@@ -13,11 +13,16 @@ import pytest
 from imdb_classifier.config import SEED
 from imdb_classifier.errors import BadDataError, CannotWriteError
 from imdb_classifier.evaluation import report
+from imdb_classifier.evaluation.behavior.judgment import Behavior, CapabilityResult, FailedCase
 from imdb_classifier.evaluation.metrics import evaluate, evaluate_kinds
 from imdb_classifier.evaluation.result import Evaluation
 
 HOSTILE = (
     '<script>alert("x")</script><img src=http://evil.example/x onerror=alert(1)> & {{ 7 * 7 }}'
+)
+FAILED = (
+    FailedCase(("Not a good\u200b & fun film.",), "negative", (0.75,)),
+    FailedCase(("A film.", "A FILM."), "unchanged within 0.02", (0.4, 0.6)),
 )
 SECRET = "nobody reads this review"
 HISTORY = [
@@ -45,6 +50,15 @@ def _evaluation(**values: Any) -> Evaluation:
             "data": {"source": "parquet", "split": "test", "left_out": {"empty": 2}},
             "model": {"id": "seed-0a1b2c", "recipe": "seed", "seed": 7},
             "history": HISTORY,
+            "behavior": Behavior(
+                "0a1b2c",
+                40,
+                2,
+                (
+                    CapabilityResult("negation", "negated praise", 8, 8, 2, FAILED),
+                    CapabilityResult("signs", "emoji", 30, 30, 0, ()),
+                ),
+            ),
             "by_kind": evaluate_kinds(
                 ["short", "product & co", "short"], np.array([1, 0, 0]), np.array([0.9, 0.2, 0.7])
             ),
@@ -86,7 +100,7 @@ def test_json_is_read_back(evaluation: Evaluation) -> None:
     text = report.render_json(evaluation)
 
     assert Evaluation.from_dict(json.loads(text)) == evaluation
-    assert text.startswith('{\n  "by_kind": [\n')
+    assert text.startswith('{\n  "behavior": {\n')
     assert text.endswith("}\n")
     assert list(json.loads(text)) == sorted(json.loads(text))
 
@@ -104,6 +118,38 @@ def test_markdown_tells_the_figures(evaluation: Evaluation) -> None:
     assert f"| actually positive | {evaluation.confusion.false_negatives} |" in text
     assert "| 2 | 0.3000 | 0.8000 | 0.5000 | 0.8000 | 9.5 |\n" in text
     assert "| left out: empty | 2 |\n" in text
+
+
+def test_every_report_shows_the_behavior_with_examples(evaluation: Evaluation, page: str) -> None:
+    manifest = {
+        "model_id": "m",
+        "recipe": SEED.to_dict(),
+        "seed": 1,
+        "data": {},
+        "packages": {},
+        "package_version": "1",
+        "created_at": "2026-01-01",
+    }
+    row = (
+        "| negation | negated praise | 8 | 25.0 % | Not a good\\\\u200b & fun film. (0.75): "
+        "expected negative |\n"
+    )
+    for text in (
+        report.render_markdown(evaluation),
+        report.render_model_card(manifest, evaluation),
+    ):
+        assert row in text
+        assert "| signs | emoji | 30 | 0.0 % |  |\n" in text
+        assert "40 short texts, expanded from templates" in text
+        assert "(suite `0a1b2c`)" in text
+        assert "trained on 2 of the texts; their cases are left out.\n" in text
+    shown = " ".join(_Page(page).text.replace("\xa0", " ").split())
+    assert "negated praise825.0 %Not a good\\u200b & fun film. (0.75): expected" in shown
+    assert "A film. (0.40) → A FILM. (0.60): expected unchanged within 0.02" in shown
+    without = replace(evaluation, behavior=None)
+    assert "Behavior" not in report.render_markdown(without) + report.render_html(without)
+    old = {key: value for key, value in without.to_dict().items() if key != "behavior"}
+    assert Evaluation.from_dict(json.loads(json.dumps(old))) == without
 
 
 def test_markdown_is_tables_without_html_or_images(evaluation: Evaluation) -> None:

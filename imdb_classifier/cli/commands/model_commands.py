@@ -99,7 +99,7 @@ def promote(
         typer.Option(
             metavar="NAME=LIMIT",
             help="Limit of your own: accuracy and accuracy_gained (at least), log_loss, "
-            "calibration_error, accuracy_lost, label_changes and learned (at most).",
+            "calibration_error, accuracy_lost, behavior_lost, label_changes and learned (at most).",
         ),
     ] = None,
     batch: Annotated[

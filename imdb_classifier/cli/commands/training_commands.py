@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ from imdb_classifier.registry.access import CHAMPION
 
 if TYPE_CHECKING:
     from imdb_classifier.model.bundle import Bundle
+    from imdb_classifier.model.engines import EngineChoice
 
 
 @keeps("Finished epochs are kept; rerun to resume.")
@@ -90,12 +92,27 @@ def evaluate(
     with_texts: Annotated[
         bool, typer.Option(help="Show the text of the worst reviews in the HTML report.")
     ] = False,
+    suite: Annotated[
+        bool,
+        typer.Option(
+            "--suite",
+            help="Run only the behavior suite, which needs no reviews, and list the failures.",
+        ),
+    ] = False,
     threads: ThreadsOption = None,
     engine: EngineOption = "auto",
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a model on the IMDB test split."""
+    """Evaluate a model on the IMDB test split and with the behavior suite."""
+    if suite:
+        if data or output or with_texts:
+            raise typer.BadParameter(
+                "--suite needs no reviews and writes no report: leave out --data, --output, "
+                "--with-texts."
+            )
+        _run_suite(model, threads, engine, registry, as_json)
+        return
     from imdb_classifier.evaluation.report import check_report_folder, write_report
     from imdb_classifier.pipeline.evaluate import evaluate_bundle, worst_texts
     from imdb_classifier.registry.versions import Registry
@@ -112,6 +129,32 @@ def evaluate(
         texts = worst_texts(evaluation, reviews) if with_texts else None
         report = write_report(evaluation, output, texts=texts)
     _show_figures(as_json, bundle, evaluation.to_dict(), report)
+
+
+def _run_suite(
+    model: str, threads: int | None, engine: EngineChoice, registry: str | None, as_json: bool
+) -> None:
+    from imdb_classifier.pipeline.capabilities import run_suite
+    from imdb_classifier.registry.versions import Registry
+    from imdb_classifier.scoring.scorer import Scorer
+
+    bundle = Registry.at(registry).load(model, engine)
+    with Scorer(bundle, threads) as scorer:
+        behavior = run_suite(scorer)
+    shown = table(
+        f"{bundle.model_id} on {behavior.texts:,} texts of the behavior suite {behavior.suite}",
+        *("area", "capability", "#texts", "#cases", "#failed", "example of a failure"),
+    )
+    for part in behavior.capabilities:
+        example = part.examples[0].in_words if part.examples else ""
+        rate = f"{part.failures} ({part.failure_rate:.0%})"
+        shown.add_row(part.area, part.name, str(part.texts), str(part.cases), rate, example)
+    values = {
+        "model_id": bundle.model_id,
+        "engine": bundle.engine.name,
+        "behavior": asdict(behavior),
+    }
+    show(as_json, values, shown)
 
 
 def _show_figures(

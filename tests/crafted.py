@@ -1,0 +1,36 @@
+"""Models that are made for a test."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from imdb_classifier.model.bundle import (
+    MANIFEST_FILE,
+    NGRAMS_FILE,
+    ONNX_FILE,
+    SUMS_FILE,
+    VOCABULARY_FILE,
+    Bundle,
+    load_bundle,
+    model_hash_of,
+)
+from imdb_classifier.storage.files import sha256_of, to_json
+
+
+def with_words(bundle: Bundle, words: Sequence[str], folder: Path) -> Bundle:
+    """Write a copy of a model with another vocabulary to a folder, and load it."""
+    shutil.copytree(bundle.path, folder)
+    (folder / VOCABULARY_FILE).write_text("".join(f"{word}\n" for word in words), "utf-8")
+    scoring = [folder / name for name in (ONNX_FILE, VOCABULARY_FILE, NGRAMS_FILE)]
+    manifest = json.loads((folder / MANIFEST_FILE).read_bytes())
+    files = [file.read_bytes() for file in scoring if file.exists()]
+    manifest["model_hash"] = model_hash_of(files, bundle.recipe)
+    manifest["model_id"] = f"{bundle.recipe.name}-{manifest['model_hash'][:12]}"
+    (folder / MANIFEST_FILE).write_text(to_json(manifest), "utf-8")
+    names = sorted({path.name for path in folder.iterdir()} - {SUMS_FILE})
+    sums = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
+    (folder / SUMS_FILE).write_text(sums, "utf-8")
+    return load_bundle(folder)

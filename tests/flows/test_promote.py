@@ -37,7 +37,7 @@ def test_a_version_is_promoted(server: Any, registry: Registry) -> None:
         model=better,
         data=str(FOLDER),
         registry=registry.root,
-        gates={"calibration_error": 1.0},
+        gates={"calibration_error": 1.0, "behavior_lost": 1.0},
     )
     assert state.name == "Completed"
     assert state.message.startswith(f"Challenger {better} labels ")
@@ -88,7 +88,7 @@ def test_limits_of_ones_own_and_a_batch(
         model=aliases["previous"],
         data=str(FOLDER),
         registry=registry.root,
-        gates={"calibration_error": 1.0, "accuracy": 0.99},
+        gates={"calibration_error": 1.0, "behavior_lost": 1.0, "accuracy": 0.99},
         batch=str(batch),
         text_column="body",
         reference=str(twins[0].path),

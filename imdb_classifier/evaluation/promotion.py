@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
-from imdb_classifier.errors import BadDataError, counted
+from imdb_classifier.errors import BadDataError, counted, listed
 from imdb_classifier.evaluation.behavior.judgment import Behavior
 from imdb_classifier.evaluation.comparison import Comparison, LabelChanges
 from imdb_classifier.evaluation.result import Evaluation
@@ -16,6 +16,8 @@ from imdb_classifier.version import __version__
 DECISION_SCHEMA_VERSION: Final = 1
 SIGNIFICANCE: Final = 0.05
 """Significance level of McNemar's test on slices; divided by their number (Bonferroni)."""
+_MOST_NAMED: Final = 10
+"""Failed checks that the reason names; a model can fail on every capability."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,9 @@ def decide(
         f"correctly, champion {theirs} {overall.champion_accuracy:.2%}"
     )
     verdict = (
-        f"refused (failed: {', '.join(check.name for check in failed)})" if failed else "promoted"
+        f"refused (failed: {listed((check.name for check in failed), _MOST_NAMED)})"
+        if failed
+        else "promoted"
     )
     return Decision(
         promote=not failed,

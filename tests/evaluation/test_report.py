@@ -158,7 +158,7 @@ def test_markdown_is_tables_without_html_or_images(evaluation: Evaluation) -> No
     assert "<" not in text
     assert "![" not in text
     tables = [block for block in re.split(r"\n\n", text) if block.startswith("|")]
-    assert len(tables) == 10
+    assert len(tables) == 11
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
 

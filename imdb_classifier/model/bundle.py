@@ -319,8 +319,11 @@ def _evaluation(path: Path) -> Mapping[str, Any]:
     for figure in evaluation.get("figures", {}).values():
         _require(all(_is_number(figure[name]) for name in ("value", "low", "high")))
     BatchProfile.from_dict(evaluation.get("profile") or {})
-    for counts in (evaluation.get("histogram") or {}).values():
-        _require({*map(type, counts)} == {int} and len(counts) == SCORE_BINS and min(counts) >= 0)
+    if histogram := evaluation.get("histogram"):
+        _require(histogram.keys() == {"negatives", "positives"})
+        for counts in histogram.values():
+            _require(type(counts) is list and len(counts) == SCORE_BINS)
+            _require(all(type(count) is int and 0 <= count < 1 << 53 for count in counts))
     return evaluation
 
 

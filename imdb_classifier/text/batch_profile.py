@@ -25,7 +25,7 @@ class BatchProfile:
 
     Attributes:
         without_text: Rows whose text is null, empty or blank. All other rows are texts.
-        positive: Texts labeled positive.
+        positive: Texts with a probability of at least `schema.THRESHOLD`.
         truncated: Texts longer than the model reads.
         words: Words in all texts.
         unknown_words: Words that are not in the vocabulary.

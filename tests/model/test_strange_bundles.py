@@ -33,7 +33,7 @@ from imdb_classifier.model.bundle import (
 from imdb_classifier.model.bundle_writer import with_evaluation
 from imdb_classifier.model.engines import EngineChoice
 from imdb_classifier.registry.versions import bundled_path
-from imdb_classifier.text.batch_profile import BatchProfile
+from imdb_classifier.text.batch_profile import SCORE_BINS, BatchProfile
 from tests.command_line import Run
 from tests.model.test_bundle import change_manifest, rewrite_sums
 
@@ -175,6 +175,24 @@ def test_other_values_are_refused_or_do_no_harm(
         assert all(letter.isprintable() or letter == "\n" for letter in outcome.out)
         codes.add(outcome.code)
     assert codes == {0, 65}
+
+
+@pytest.mark.parametrize(
+    "histogram",
+    [
+        3,
+        {"positives": [1] * SCORE_BINS},
+        *(
+            {"negatives": counts, "positives": [1] * SCORE_BINS}
+            for counts in ([1], [-1] * SCORE_BINS, [0.5] * SCORE_BINS, [10**400] * SCORE_BINS, "x")
+        ),
+    ],
+    ids=repr,
+)
+def test_reviews_are_counted_by_score(tiny_bundle: Bundle, tmp_path: Path, histogram: Any) -> None:
+    evaluation = {**EVALUATION, "histogram": histogram}
+    with pytest.raises(BundleError, match=r"evaluation\.json is not that of a model"):
+        with_evaluation(tiny_bundle, json.dumps(evaluation), "", tmp_path / "bundle")
 
 
 @pytest.mark.parametrize("golden", [[], [{"text": "x" * 70_000, "probability": 0.5}]])

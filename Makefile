@@ -13,14 +13,9 @@ WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --
   --ignore tests/flows/test_containers.py --ignore tests/flows/test_guides.py \
   --ignore tests/flows/test_outages.py --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py \
   --ignore tests/flows/test_year.py
-# The tests of blocks and flows, except those that hardly depend on the version of Prefect; and those
-# of them that depend most on its API, which .ci/run selects.
-flow_tests = $(patsubst %,tests/flows/test_%.py,$(1))
-PREFECT_TESTS = tests/blocks $(filter-out \
-  $(call flow_tests,containers deploying_the_wheel guides outages serve ui year),\
-  $(wildcard tests/flows/test_*.py))
-PREFECT_API := tests/blocks $(call flow_tests,claims deployments operations own_flow parameters \
-  promote upgrade wrong_parameters)
+# The tests of blocks and flows, except those that hardly depend on the version of Prefect.
+PREFECT_TESTS := tests/blocks $(filter-out $(patsubst %,tests/flows/test_%.py,\
+  containers deploying_the_wheel guides outages serve ui year),$(wildcard tests/flows/test_*.py))
 # Packages of JavaScript, for tests.
 NODE := build/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt

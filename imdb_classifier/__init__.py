@@ -68,6 +68,12 @@ if TYPE_CHECKING:
     from imdb_classifier.reviews.download import DownloadError
     from imdb_classifier.reviews.load import load_reviews
     from imdb_classifier.reviews.sources import NoReviewsError
+    from imdb_classifier.scoring.explanations import (
+        Explanation,
+        NgramContribution,
+        WordContribution,
+        explain,
+    )
     from imdb_classifier.scoring.frames import score_dataframe
     from imdb_classifier.scoring.kept_bundles import release_model
     from imdb_classifier.scoring.scorer import Scorer
@@ -89,6 +95,7 @@ __all__ = [
     "DriftLimits",
     "DryRun",
     "ExpectedAccuracy",
+    "Explanation",
     "ExportError",
     "FileForecast",
     "FileResult",
@@ -98,6 +105,7 @@ __all__ = [
     "MissingColumnError",
     "MissingExtraError",
     "MissingReviewColumnError",
+    "NgramContribution",
     "NoInputError",
     "NoReviewsError",
     "OutputExistsError",
@@ -122,8 +130,10 @@ __all__ = [
     "UnsupportedDataError",
     "UnsupportedPackageError",
     "Verification",
+    "WordContribution",
     "__version__",
     "dry_run_parquet",
+    "explain",
     "load_bundle",
     "load_reviews",
     "release_model",
@@ -153,6 +163,7 @@ _MODULE_OF = {
         "reviews.download": ["DownloadError"],
         "reviews.load": ["load_reviews"],
         "reviews.sources": ["NoReviewsError"],
+        "scoring.explanations": ["Explanation", "NgramContribution", "WordContribution", "explain"],
         "scoring.frames": ["score_dataframe"],
         "scoring.kept_bundles": ["release_model"],
         "scoring.scorer": ["Scorer"],

@@ -18,7 +18,7 @@ from imdb_classifier.cli.commands.data_commands import data_app
 from imdb_classifier.cli.commands.doctor_command import doctor
 from imdb_classifier.cli.commands.model_commands import models_app
 from imdb_classifier.cli.commands.server_commands import automate, serve, undeploy
-from imdb_classifier.cli.commands.training_commands import evaluate, train
+from imdb_classifier.cli.commands.training_commands import evaluate, explain, train
 from imdb_classifier.cli.console import accept_any_text, err, show, show_log, with_options
 from imdb_classifier.errors import (
     CannotWriteError,
@@ -65,7 +65,11 @@ class _FromInputToOutput(TyperCommand):
         return extra
 
 
-for command in (train, evaluate, score, plan, verify, doctor, serve, automate, undeploy):
+_COMMANDS: Final = (
+    *(train, evaluate, score, explain, plan, verify),
+    *(doctor, serve, automate, undeploy),
+)
+for command in _COMMANDS:
     app.command(cls=_FromInputToOutput if command in (score, plan) else None)(command)
 app.add_typer(models_app, name="models")
 app.add_typer(data_app, name="data")

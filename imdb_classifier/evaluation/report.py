@@ -24,6 +24,9 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("A report", "jinja2", "train") from error
 
+Reasons = Sequence[Sequence[tuple[str, float]]]
+"""For each review, words and what they add to the log-odds of positive."""
+
 MARKDOWN_BYTES: Final = 64 * 1024
 """Maximum size of the output of `render_markdown`, so that it can be published as an artifact."""
 
@@ -57,16 +60,22 @@ def render_markdown(evaluation: Evaluation) -> str:
     return kept[: kept.rindex("\n")] + _TRUNCATED
 
 
-def render_html(evaluation: Evaluation, *, texts: Sequence[str] | None = None) -> str:
+def render_html(
+    evaluation: Evaluation,
+    *,
+    texts: Sequence[str] | None = None,
+    reasons: Reasons | None = None,
+) -> str:
     """Return the evaluation as one HTML page that loads nothing and runs no script.
 
     Args:
         evaluation: The evaluation to show.
         texts: The reviews of `evaluation.worst`, in the same order, to show on the page. Without
-            them, the page contains no review text.
+            them, the page contains no review text, except for the words in `reasons`.
+        reasons: The words that moved the score of each of these reviews most, to show on the page.
 
     Raises:
-        BadDataError: The number of texts is not that of the worst rows.
+        BadDataError: The number of texts or of reasons is not that of the worst rows.
         MissingExtraError: Matplotlib is not installed.
     """
     from imdb_classifier.evaluation import plots
@@ -78,8 +87,19 @@ def render_html(evaluation: Evaluation, *, texts: Sequence[str] | None = None) -
             f"{counted(len(evaluation.worst), 'row')}.",
             "Take the texts from the evaluated data by their row numbers.",
         )
+    if reasons is not None and len(reasons) != len(evaluation.worst):
+        raise BadDataError(
+            "A report with reasons needs one list of words for each row of evaluation.worst.",
+            f"It received {counted(len(reasons), 'list')} for "
+            f"{counted(len(evaluation.worst), 'row')}.",
+            "Explain the texts of these rows, in the same order.",
+        )
     return render(
-        "report.html.j2", evaluation=evaluation, texts=texts, plots=plots.draw(evaluation)
+        "report.html.j2",
+        evaluation=evaluation,
+        texts=texts,
+        reasons=reasons,
+        plots=plots.draw(evaluation),
     )
 
 
@@ -102,7 +122,11 @@ def render_model_card(manifest: Mapping[str, Any], evaluation: Evaluation | None
 
 
 def write_report(
-    evaluation: Evaluation, folder: StrPath, *, texts: Sequence[str] | None = None
+    evaluation: Evaluation,
+    folder: StrPath,
+    *,
+    texts: Sequence[str] | None = None,
+    reasons: Reasons | None = None,
 ) -> dict[str, str]:
     """Write evaluation.json, report.md and report.html, each one completely or not at all.
 
@@ -111,6 +135,7 @@ def write_report(
         folder: A local folder or one in an object store; created if missing. An earlier report in
             it is replaced.
         texts: See `render_html`; the other two files never contain review text.
+        reasons: See `render_html`.
 
     Returns:
         The paths by file name.
@@ -122,7 +147,7 @@ def write_report(
     contents = {
         "evaluation.json": render_json(evaluation),
         "report.md": render_markdown(evaluation),
-        "report.html": render_html(evaluation, texts=texts),
+        "report.html": render_html(evaluation, texts=texts, reasons=reasons),
     }
     folder = location_of(folder)
     paths = {name: f"{folder}/{name}" for name in contents}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.reviews.overlap import known_rows
 from imdb_classifier.schema import LABEL, TEXT
+from imdb_classifier.scoring.explanations import explain
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.text.batch_profile import BatchProfile
@@ -104,6 +105,21 @@ def worst_texts(evaluation: Evaluation, reviews: Reviews) -> list[str] | None:
         return None
     column = reviews.table[TEXT]
     return [column[wrong.row].as_py() for wrong in evaluation.worst]
+
+
+def words_that_moved(
+    texts: Sequence[str], bundle: Bundle, threads: int | None = None
+) -> list[list[tuple[str, float]]]:
+    """Return the words that moved the score of each text most, with what they add to the log-odds.
+
+    Args:
+        texts: The texts.
+        bundle: The model.
+        threads: Number of threads, as for `Scorer`.
+    """
+    with Scorer(bundle, threads) as scorer:
+        found = explain(texts, model=scorer)
+    return [[(word.word, word.log_odds) for word in explanation.words] for explanation in found]
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,12 @@ def encode_reviews(
     return cap(TokenSequences(lists.flatten().to_numpy(), _offsets(lengths)), config)
 
 
+def words_of(text: str) -> list[str]:
+    """Return the words of a text as a vocabulary lists them: in order, lower-cased."""
+    words: list[str] = _split(pa.array([text], pa.string()))[0][::2].to_pylist()
+    return words
+
+
 def _chunks(texts: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
     """Return the texts in slices, so that the working arrays fit in the CPU's caches."""
     arrays = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]

@@ -7,7 +7,7 @@ fingerprint with a probability of about 1 in 2**32.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,12 +75,16 @@ class Ngrams:
             reviews, ascending.
         """
         found, reviews = fingerprints(sequences)
-        ids = self._positions(found) + 1
+        ids = self.ids_of(found)
         known = ids != PADDING
         bits = len(self).bit_length()
         keys = np.sort(reviews[known] << bits | ids[known])
         keys = keys[np.diff(keys, prepend=-1) != 0]
         return keys & (1 << bits) - 1, keys >> bits
+
+    def ids_of(self, found: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Return the ids of fingerprints, and `PADDING` for those that are not listed."""
+        return self._positions(found) + 1
 
     def _positions(self, found: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Return where fingerprints are listed, and -1 for those that are not."""
@@ -92,13 +96,13 @@ class Ngrams:
         return places
 
     def log_odds(
-        self, sequences: TokenSequences, weights: NDArray[np.float32]
+        self, sequences: TokenSequences, weights: NDArray[np.floating[Any]]
     ) -> NDArray[np.float64]:
         """Return the sum of each review's n-gram weights, divided by the root of its token count.
 
         Args:
             sequences: The reviews.
-            weights: float32, (at least n-grams + 1,), indexed by id.
+            weights: floats, (at least n-grams + 1,), indexed by id.
 
         Returns:
             float64, (reviews,).

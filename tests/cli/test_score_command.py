@@ -244,10 +244,12 @@ def test_scoring_loads_no_heavy_package(tmp_path: Path) -> None:
     "plan --threads",
     "verify --threads",
     "evaluate --threads",
+    "explain --threads",
     "score --engine",
     "plan --engine",
     "verify --engine",
     "evaluate --engine",
+    "explain --engine",
 )
 def test_threads_and_engine_are_chosen_and_the_engine_is_named(
     run: Run, registry: Registry, reviews: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -267,8 +269,9 @@ def test_threads_and_engine_are_chosen_and_the_engine_is_named(
         *run("score", *files, "--json").json["engines"],
         run("verify", tmp_path / "out", *model, *options, "--json").json["engine"],
         run("evaluate", *model, *options, "--data", FOLDER, "--json").json["engine"],
+        run("explain", "A fine film.", *model, *options, "--json").json["engine"],
     ]
-    assert engines == ["onnx"] * 4
-    assert started == [3] * 4
+    assert engines == ["onnx"] * 5
+    assert started == [3] * 5
     assert "(onnx engine)" in " ".join(run("score", *files, "--force").out.split())
     assert run("score", *files, "--threads", "0").code == 2

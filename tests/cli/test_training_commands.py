@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import html
+import io
+import json
 import re
 from pathlib import Path
 
@@ -91,6 +94,59 @@ def test_evaluating_a_version_of_another_registry(run: Run, other_registry: Regi
     outcome = run("evaluate", *options, "--json")
     assert outcome.json["model_id"] == other_registry.aliases()["previous"]
     assert outcome.json["evaluation"]["rows"] == 86
+
+
+@pytest.mark.covers("evaluate --explain")
+def test_the_report_lists_words_of_the_worst_reviews_only_when_asked(
+    run: Run, tmp_path: Path
+) -> None:
+    pages = {}
+    for name, options in (("without", []), ("with", ["--explain"])):
+        outcome = run("evaluate", "--data", FOLDER, "--output", tmp_path / name, *options)
+        assert outcome.code == 0
+        pages[name] = (tmp_path / name / "report.html").read_text("utf-8")
+        other = (tmp_path / name / "evaluation.json").read_text("utf-8")
+        assert "What moved these scores" not in other
+    assert "What moved these scores" not in pages["without"]
+    section = pages["with"].partition("What moved these scores")[2].partition("</section>")[0]
+    evaluation = json.loads(other)
+    assert re.findall(r"<tr><td>(\d+)</td>", section) == [
+        str(row["row"]) for row in evaluation["worst"]
+    ]
+    worst = evaluation["worst"][0]
+    text = pq.read_table(SAMPLE)["text"][worst["row"]].as_py().lower()
+    word, moved = re.findall(r'">([^<]+)&nbsp;([+-][\d.]+)</span>', section)[0]
+    assert html.unescape(word) in text
+    # It is wrong, and this word misled it.
+    assert (float(moved) > 0) == (worst["label"] == 0)
+    # The texts are on the page only with the other option.
+    assert text[:40] not in pages["with"].lower()
+
+
+@pytest.mark.covers("explain --top", "explain --json")
+def test_the_words_that_moved_a_score(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    text = "It was a dreadful film about a train."
+    outcome = run("explain", text, " ")
+    assert outcome.code == 0
+    assert re.search(r"│ dreadful +│ word +│ +-5\.\d+ │ +-4\.\d+ │ +-1\.\d+ │", outcome.out)
+    assert re.search(r"│ dreadful film +│ n-gram │ +-1\.\d+ │", outcome.out)
+    assert "Text 2: no text" in outcome.out
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{text}\n"))
+    piped, empty = (
+        run("explain", given, "--top", "1", "--json").json["explanations"][0] for given in ("-", "")
+    )
+    assert [word["word"] for word in piped["words"]] == ["dreadful"]
+    assert [ngram["ngram"] for ngram in piped["ngrams"]] == ["dreadful film"]
+    assert (empty["probability"], empty["words"]) == (None, [])
+
+
+@pytest.mark.covers("explain --model", "explain --registry")
+def test_a_model_of_another_registry_explains(run: Run, other_registry: Registry) -> None:
+    options = ("--model", "@champion", "--registry", other_registry.root, "--json")
+    outcome = run("explain", "A fine film.", *options)
+    assert outcome.json["model_id"] == other_registry.aliases()["champion"]
+    assert outcome.json["explanations"][0]["ngrams"] == []
 
 
 @pytest.mark.covers("evaluate --suite")

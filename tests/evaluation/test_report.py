@@ -152,6 +152,18 @@ def test_every_report_shows_the_behavior_with_examples(evaluation: Evaluation, p
     assert Evaluation.from_dict(json.loads(json.dumps(old))) == without
 
 
+def test_words_of_reviews_are_shown_only_if_they_are_passed(
+    evaluation: Evaluation, page: str
+) -> None:
+    assert "What moved these scores" not in page
+    reasons = [[(SECRET, -1.25), ("<b>&", 0.5)] for _ in evaluation.worst]
+    shown = report.render_html(evaluation, reasons=reasons)
+    assert f'<span class="negative">{SECRET}&nbsp;-1.25</span>' in shown
+    assert '<span class="positive">&lt;b&gt;&amp;&nbsp;+0.50</span>' in shown
+    with pytest.raises(BadDataError, match="needs one list of words for each row"):
+        report.render_html(evaluation, reasons=reasons[1:])
+
+
 def test_markdown_is_tables_without_html_or_images(evaluation: Evaluation) -> None:
     text = report.render_markdown(evaluation)
 

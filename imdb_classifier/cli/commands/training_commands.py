@@ -1,7 +1,8 @@
-"""The commands `train` and `evaluate`."""
+"""The commands `train`, `evaluate` and `explain`."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -92,6 +93,13 @@ def evaluate(
     with_texts: Annotated[
         bool, typer.Option(help="Show the text of the worst reviews in the HTML report.")
     ] = False,
+    explain_worst: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="List the words that moved the scores of the worst reviews in the HTML report.",
+        ),
+    ] = False,
     suite: Annotated[
         bool,
         typer.Option(
@@ -106,15 +114,15 @@ def evaluate(
 ) -> None:
     """Evaluate a model on the IMDB test split and with the behavior suite."""
     if suite:
-        if data or output or with_texts:
+        if data or output or with_texts or explain_worst:
             raise typer.BadParameter(
                 "--suite needs no reviews and writes no report: leave out --data, --output, "
-                "--with-texts."
+                "--with-texts, --explain."
             )
         _run_suite(model, threads, engine, registry, as_json)
         return
     from imdb_classifier.evaluation.report import check_report_folder, write_report
-    from imdb_classifier.pipeline.evaluate import evaluate_bundle, worst_texts
+    from imdb_classifier.pipeline.evaluate import evaluate_bundle, words_that_moved, worst_texts
     from imdb_classifier.registry.versions import Registry
 
     if output is not None:
@@ -126,9 +134,65 @@ def evaluate(
         )
     report = {}
     if output is not None:
-        texts = worst_texts(evaluation, reviews) if with_texts else None
-        report = write_report(evaluation, output, texts=texts)
+        texts = worst_texts(evaluation, reviews) if with_texts or explain_worst else None
+        reasons = words_that_moved(texts, bundle, threads) if explain_worst and texts else None
+        report = write_report(
+            evaluation, output, texts=texts if with_texts else None, reasons=reasons
+        )
     _show_figures(as_json, bundle, evaluation.to_dict(), report)
+
+
+def explain(
+    texts: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TEXT...",
+            help="The texts. A single - reads one text from standard input, which keeps it out of "
+            "the shell's history.",
+        ),
+    ],
+    top: Annotated[
+        int, typer.Option(min=1, help="How many words, and how many n-grams, to list.")
+    ] = 10,
+    model: ModelOption = CHAMPION,
+    threads: ThreadsOption = None,
+    engine: EngineOption = "auto",
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the words and n-grams that moved the score of a text most."""
+    from imdb_classifier.registry.versions import Registry
+    from imdb_classifier.scoring import explanations
+    from imdb_classifier.scoring.scorer import Scorer
+
+    given = [sys.stdin.read()] if texts == ["-"] else texts
+    bundle = Registry.at(registry).load(model, engine)
+    with Scorer(bundle, threads) as scorer:
+        found = explanations.explain(given, model=scorer, top=top)
+    if as_json:
+        values = {
+            "model_id": bundle.model_id,
+            "engine": bundle.engine.name,
+            "explanations": [asdict(explanation) for explanation in found],
+        }
+        show(True, values, "")
+        return
+    for number, explanation in enumerate(found, 1):
+        if explanation.probability is None:
+            show(False, {}, f"Text {number}: no text")
+            continue
+        shown = table(
+            f"Text {number}: probability of positive {explanation.probability:.3f}, log-odds "
+            f"{explanation.ngram_log_odds:+.2f} by n-grams and {explanation.lstm_log_odds:+.2f} by "
+            "the LSTM",
+            *("word or n-gram", "kind", "#log-odds", "#by n-grams", "#by the LSTM"),
+        )
+        for word in explanation.words:
+            parts = (word.log_odds, word.ngram_log_odds, word.lstm_log_odds)
+            shown.add_row(word.word, "word", *(f"{part:+.2f}" for part in parts))
+        for ngram in explanation.ngrams:
+            shown.add_row(ngram.ngram, "n-gram", f"{ngram.log_odds:+.2f}", "", "")
+        show(False, {}, shown)
 
 
 def _run_suite(

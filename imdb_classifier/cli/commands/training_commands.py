@@ -134,7 +134,7 @@ def evaluate(
         )
     report = {}
     if output is not None:
-        texts = worst_texts(evaluation, reviews) if with_texts or explain_worst else None
+        texts = worst_texts(evaluation, reviews)
         reasons = words_that_moved(texts, bundle, threads) if explain_worst and texts else None
         report = write_report(
             evaluation, output, texts=texts if with_texts else None, reasons=reasons

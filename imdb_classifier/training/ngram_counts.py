@@ -51,7 +51,7 @@ def present(counts: csr_array) -> csr_array:
 
 
 def log_count_ratios(
-    once: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64]
+    once: csr_array, labels: NDArray[np.int8] | NDArray[np.float32], rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Return how much likelier each n-gram is in positive reviews than in negative ones.
 
@@ -59,7 +59,7 @@ def log_count_ratios(
 
     Args:
         once: float32, (reviews, n-grams), from `present`.
-        labels: int8, (reviews,), 0 or 1 in `rows`.
+        labels: (reviews,), in `rows`: int8, 0 or 1; or float32, probabilities of *positive*.
         rows: The reviews to count in.
 
     Returns:

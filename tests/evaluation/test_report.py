@@ -144,8 +144,9 @@ def test_every_report_shows_the_behavior_with_examples(evaluation: Evaluation, p
         assert "(suite `0a1b2c`)" in text
         assert "trained on 2 of the texts; their cases are left out.\n" in text
     shown = " ".join(_Page(page).text.replace("\xa0", " ").split())
-    assert "negated praise825.0 %Not a good\\u200b & fun film. (0.75): expected" in shown
-    assert "A film. (0.40) → A FILM. (0.60): expected unchanged within 0.02" in shown
+    assert "negation: 2 of 8 cases failed" in shown
+    assert "negated praiseNot a good\\u200b & fun film. (0.75): expected negativeA film." in shown
+    assert "A film. (0.40) → A FILM. (0.60): expected unchanged within 0.02825.0 %" in shown
     without = replace(evaluation, behavior=None)
     assert "Behavior" not in report.render_markdown(without) + report.render_html(without)
     old = {key: value for key, value in without.to_dict().items() if key != "behavior"}
@@ -221,7 +222,7 @@ def test_page_loads_nothing_and_runs_nothing(page: str) -> None:
 
 
 def test_page_without_texts_shows_none(page: str) -> None:
-    assert "<details>" not in page
+    assert '<td class="text"><details>' not in page
     assert ">review</th>" not in page
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from docs import licenses
-from imdb_classifier import errors, score_dataframe
+from imdb_classifier import errors, explain, score_dataframe
 from tests.docs.conftest import CHECKOUT, OUTSIDE, PAGES
 from tests.docs.test_site import ALL_COMMANDS
 from tests.faults import test_faults
@@ -116,6 +116,21 @@ def test_the_shown_scores_are_real(page: str) -> None:
     ]
     assert shown == real
     assert len(shown) == 5
+
+
+def test_the_shown_explanation_is_real() -> None:
+    page = read("docs/guides/explain.md")
+    text = re.search(r'imdb-classifier explain "(.+)"', page)
+    assert text
+    (found,) = explain([text[1]])
+    shown = [[cell.strip() for cell in row.split("│")[1:-1]] for row in page.splitlines()]
+    words = [[w.word, "word", w.log_odds, w.ngram_log_odds, w.lstm_log_odds] for w in found.words]
+    ngrams = [[n.ngram, "n-gram", n.log_odds] for n in found.ngrams]
+    real = [
+        [name, kind, *(f"{part:+.2f}" for part in parts), *[""] * (3 - len(parts))]
+        for name, kind, *parts in (*words[:2], *ngrams[:2])
+    ]
+    assert [row for row in shown if row] == real
 
 
 def test_the_readme_names_the_measured_figures() -> None:

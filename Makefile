@@ -21,7 +21,7 @@ NODE := build/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-lowest test-prefect test-pythons interop mutants lint format docs bench pretrained
+.PHONY: help quickstart test test-lowest test-prefect test-pythons interop mutants soak lint format docs bench pretrained
 
 help:
 	@echo "make quickstart    set up, train a model, score a file, show the result"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-pythons  run the tests on every other supported Python that is installed"
 	@echo "make interop       install what some tests need: Spark, Ray, Jupyter, JavaScript packages, Hugging Face datasets"
 	@echo "make mutants       apply a list of mutations one by one and show which test finds each"
+	@echo "make soak          kill 1,000 runs at random moments and check what each leaves"
 	@echo "make lint          ruff, mypy, import-linter"
 	@echo "make format        format the code with ruff"
 	@echo "make docs          set up and build the documentation into build/docs"
@@ -113,6 +114,10 @@ interop: $(VENV)/installed-interop $(NODE)/installed
 
 mutants: $(VENV)/installed-dev
 	$(BIN)/python -m tests.mutants $(ARGS)
+
+# Takes an hour or more.
+soak: $(VENV)/installed-dev
+	$(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

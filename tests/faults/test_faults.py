@@ -40,7 +40,10 @@ OTHERS = [
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("faults") / "in"
+    return write_source(tmp_path_factory.mktemp("faults") / "in")
+
+
+def write_source(folder: Path) -> str:
     for number in range(FILES):
         (folder / f"day={number % 2}").mkdir(parents=True, exist_ok=True)
         texts = [
@@ -90,11 +93,18 @@ def score_in_a_process(bundle: str, source: str, output: str, options: ScoreOpti
 def test_killed_at_random_moments(
     source: str, scorer: Scorer, tmp_path: Path, options: ScoreOptions, most_kills: int
 ) -> None:
-    assert score_parquet(source, tmp_path / "undisturbed", scorer, options).exit_code == 0
-    undisturbed = written(tmp_path / "undisturbed")
+    print(kill_at_random_moments(source, scorer, tmp_path, options, most_kills))
+
+
+def kill_at_random_moments(
+    source: str, scorer: Scorer, folder: Path, options: ScoreOptions, most_kills: int
+) -> dict[str, int]:
+    """Kill runs and start them again; check what they leave, and return what happened."""
+    assert score_parquet(source, folder / "undisturbed", scorer, options).exit_code == 0
+    undisturbed = written(folder / "undisturbed")
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["imdb_classifier.batch.run", "tests.faults.test_faults"])
-    chance, output = random.Random(5), tmp_path / "out"
+    chance, output = random.Random(5), folder / "out"
     arguments = (str(scorer.bundle.path), source, str(output), options)
     began = time.perf_counter()
     whole = processes.Process(target=score_in_a_process, args=arguments)
@@ -102,7 +112,7 @@ def test_killed_at_random_moments(
     whole.join()
     longest = time.perf_counter() - began
     assert written(output) == undisturbed
-    kills = finished = 0
+    kills = finished = with_files = 0
     while kills < most_kills:
         if (output / "_SUCCESS").exists():
             # Killed after its last step, a run leaves its lock's file, which locks nobody out.
@@ -118,10 +128,11 @@ def test_killed_at_random_moments(
             os.kill(process.pid, signal.SIGKILL)
             process.join()
             kills += 1
+            with_files += any(output.rglob("*.parquet"))
         assert_right_or_absent(output, undisturbed)
     assert score_parquet(source, str(output), scorer, options).exit_code == 0
     assert written(output) == undisturbed
-    print(f"{kills} kills, {finished} runs that were finished all the same")
+    return {"kills": kills, "with_finished_files": with_files, "runs_finished_between": finished}
 
 
 def killed_when_a_file_is_named(source: str, output: str, number: int, before: bool) -> None:

@@ -128,7 +128,7 @@ def table(results: Mapping[str, Any]) -> str:
             {
                 "what is fitted": row["attempt"],
                 "validation accuracy": f"{100 * row['validation_accuracy']:.2f} %",
-                "log loss": f"{row['validation_log_loss']:.4f}",
+                "validation log loss": f"{row['validation_log_loss']:.4f}",
                 "test accuracy": f"{100 * row['test_accuracy']:.2f} %",
                 "test log loss": f"{row['test_log_loss']:.4f}",
             }

@@ -13,7 +13,7 @@ from typing import Any
 
 import imdb_classifier
 from benchmarks import __main__ as bench
-from benchmarks import ablation, cluster, expected_accuracy, many_files, seeds, year
+from benchmarks import ablation, cluster, distillation, expected_accuracy, many_files, seeds, year
 from imdb_classifier import tasks
 from imdb_classifier.evaluation.behavior.cases import load_suite
 from imdb_classifier.evaluation.promotion import Gates
@@ -44,6 +44,7 @@ def context() -> dict[str, Any]:
             "ablation": ablation.table(figures["ablation"]),
             "coverage": expected_accuracy.coverage_table(figures["expected_accuracy"]),
             "expected_accuracy": expected_accuracy.table(figures["expected_accuracy"]),
+            "distillation": distillation.table(figures["distillation"]),
             "many_files": many_files.table(figures["many_files"])
             if "many_files" in figures
             else "",

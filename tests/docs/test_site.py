@@ -18,7 +18,7 @@ import typer
 
 import imdb_classifier
 from benchmarks import __main__ as bench
-from benchmarks import ablation, cluster, expected_accuracy, seeds, year
+from benchmarks import ablation, cluster, distillation, expected_accuracy, seeds, year
 from imdb_classifier import tasks
 from imdb_classifier.cli.app import app
 from tests.docs.conftest import CHECKOUT
@@ -116,6 +116,7 @@ def test_the_pages_show_the_measured_figures(site: Path) -> None:
             expected_accuracy.coverage_table(figures["expected_accuracy"]),
             *of_seeds,
         ],
+        "experiments": [distillation.table(figures["distillation"])],
         "year": of_year,
         "drift": [expected_accuracy.table(figures["expected_accuracy"])],
     }

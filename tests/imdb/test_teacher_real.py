@@ -11,8 +11,8 @@ from imdb_classifier.training.data import split
 
 
 def test_the_predictions_belong_to_the_reviews() -> None:
-    splits = ("train", "unsupervised", "test")
-    train, unlabeled, test = (load_reviews(None, name) for name in splits)
+    train, unlabeled = load_reviews(None, "train"), load_reviews(None, "unsupervised")
+    test = load_reviews(None, "test")
     saved = np.load(TEACHER)
     assert saved["data"].tolist() == [part.fingerprint for part in (train, unlabeled, test)]
     assert saved["log_odds"].shape == (len(train) + len(unlabeled) + len(test),)

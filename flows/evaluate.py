@@ -17,6 +17,7 @@ def evaluate_imdb(
     data: str | None = None,
     registry: str | None = None,
     output: str | None = None,
+    gate_on: dict[str, str] | None = None,
 ) -> State[Any]:
     """Evaluate a model on the IMDB test split and publish the report.
 
@@ -28,10 +29,12 @@ def evaluate_imdb(
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         output: Folder for the report. Default: in reports/ of the registry, one folder for each
             model and test split.
+        gate_on: Labeled reviews of your own to evaluate the model on besides the IMDB test split:
+            a name of your choice, and Parquet files with the columns text and label.
     """
     resolved = tasks.resolve_model(model, registry, allow_unapproved=True)
     tasks.name_run("evaluate", resolved["model_id"])
-    evaluation = tasks.evaluate_model(resolved["path"], data, registry, output)
+    evaluation = tasks.evaluate_model(resolved["path"], data, registry, output, gate_on)
     message = (
         f"{evaluation['model_id']} labels {evaluation['accuracy']:.2%} of {evaluation['rows']:,} "
         f"test rows correctly. Report: {evaluation['report']}"

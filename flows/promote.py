@@ -21,6 +21,7 @@ def promote_model(
     batch: str | None = None,
     text_column: str = "text",
     reference: str | None = None,
+    gate_on: dict[str, str] | None = None,
 ) -> State[Any]:
     """Make a version the champion if it passes every promotion check, or roll back.
 
@@ -35,12 +36,15 @@ def promote_model(
         registry: Folder of the model registry, local or in an object store. Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         gates: Limits of your own: accuracy and accuracy_gained (at least), log_loss,
-            calibration_error, accuracy_lost, behavior_lost, label_changes and learned (at
-            most).
+            calibration_error, accuracy_lost, behavior_lost, label_changes and learned (at most).
+            For a set in gate_on: NAME.accuracy, NAME.accuracy_gained, NAME.accuracy_lost and
+            NAME.learned.
         batch: Unlabeled Parquet files in which few labels may change.
         text_column: Text column of the files in batch.
         reference: Fixed model to compare with besides the champion: a version's id or the path of
             a bundle. Default: the bundled model.
+        gate_on: Labeled reviews of your own to evaluate the model on besides the IMDB test split:
+            a name of your choice, and Parquet files with the columns text and label.
     """
     if action == "rollback":
         back = tasks.roll_back(registry)
@@ -48,7 +52,9 @@ def promote_model(
         return Completed(message=back["reason"], data=back)
     version = tasks.resolve_model(model, registry, allow_unapproved=True)["model_id"]
     tasks.name_run("promote", version)
-    result = tasks.promote_model(version, data, registry, gates, batch, text_column, reference)
+    result = tasks.promote_model(
+        version, data, registry, gates, batch, text_column, reference, gate_on
+    )
     if not result["promote"]:
         tasks.name_run("promote (refused)", version)
     name = "Completed" if result["promote"] else "NotPromoted"

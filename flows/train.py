@@ -24,6 +24,7 @@ def train_imdb(
     batch: str | None = None,
     text_column: str = "text",
     reference: str | None = None,
+    gate_on: dict[str, str] | None = None,
     force: bool = False,
     keep: Annotated[int, Field(ge=0)] | None = None,
 ) -> State[Any]:
@@ -45,21 +46,24 @@ def train_imdb(
         registry: Folder of the model registry, local or in an object store. Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         gates: Limits of your own: accuracy and accuracy_gained (at least), log_loss,
-            calibration_error, accuracy_lost, behavior_lost, label_changes and learned (at
-            most).
+            calibration_error, accuracy_lost, behavior_lost, label_changes and learned (at most).
+            For a set in gate_on: NAME.accuracy, NAME.accuracy_gained, NAME.accuracy_lost and
+            NAME.learned.
         batch: Unlabeled Parquet files in which few labels may change.
         text_column: Text column of the files in batch.
         reference: Fixed model to compare with besides the champion: a version's id or the path of
             a bundle. Default: the bundled model.
+        gate_on: Labeled reviews of your own to evaluate the model on besides the IMDB test split:
+            a name of your choice, and Parquet files with the columns text and label.
         force: Train even if the same data, recipe and seed were already trained.
         keep: How many of the newest versions, and of the newest interrupted trainings, to keep;
             older ones are deleted after the decision, except champion, previous and challenger and
             versions without a decision. Default: all.
     """
     # Everything that training needs is checked before it starts.
-    tasks.check_promotion(data, registry, gates, batch, text_column, reference)
+    tasks.check_promotion(data, registry, gates, batch, text_column, reference, gate_on)
     extra = extra_train or []
-    reviews = tasks.load_reviews(data, recipe, seed, extra, registry)
+    reviews = tasks.load_reviews(data, recipe, seed, extra, registry, gate_on, gates)
     undecided = reviews["trained"] if reviews["undecided"] and not force else None
     if (trained_before := reviews["trained"]) and not undecided and not force:
         return Completed(
@@ -75,10 +79,10 @@ def train_imdb(
             else tasks.train_model(data, recipe, seed, extra, registry)
         )
         tasks.name_run(f"train with seed {seed}:", model["model_id"])
-        evaluation = tasks.evaluate_model(model["path"], data, registry)
+        evaluation = tasks.evaluate_model(model["path"], data, registry, gate_on=gate_on)
         registered = tasks.register_model(model["path"], evaluation["report"], registry)
         decision = tasks.promote_model(
-            registered["model_id"], data, registry, gates, batch, text_column, reference
+            registered["model_id"], data, registry, gates, batch, text_column, reference, gate_on
         )
         # The history of decisions in the UI lists runs by name.
         verdict = "promoted" if decision["promote"] else "refused"

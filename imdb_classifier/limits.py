@@ -22,7 +22,7 @@ def limits_of(
     """Return a dataclass of limits: the given ones, and defaults for the others.
 
     Args:
-        kind: The dataclass; its fields are numbers.
+        kind: The dataclass; its fields with a default number are limits.
         limits: Limits by name.
         called: What errors call them, at the start of a sentence.
         parameter: The parameter that they are given in.
@@ -33,7 +33,7 @@ def limits_of(
             of a share above 1.
     """
     given: Any = kind
-    names = [field.name for field in fields(given)]
+    names = [field.name for field in fields(given) if isinstance(field.default, float)]
     for name, limit in limits.items():
         if name not in names or not limit >= 0:
             raise ConfigurationError(

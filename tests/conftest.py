@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 from pyarrow import fs
@@ -74,6 +76,27 @@ def twins(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> list
         with_words(tiny_bundle, [*words, word], folder / word)
         for word in ("quuxa", "quuxb", "quuxc")
     ]
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 labeled reviews of kitchen appliances, as a Parquet file."""
+    things = ["kettle", "toaster", "grinder", "blender", "pan", "whisk", "oven", "fridge", "scale"]
+    verdicts = {
+        1: ["works perfectly", "is a joy to use", "is the best I had", "is excellent", "shines"],
+        0: ["broke at once", "is a waste of money", "leaks", "is loud and ugly", "was terrible"],
+    }
+    rows = [
+        (f"The {thing} {verdict}{end}", label)
+        for thing in things
+        for label, said in verdicts.items()
+        for verdict in said
+        for end in (".", " so far.")
+    ][:120]
+    file = tmp_path_factory.mktemp("own") / "shop.parquet"
+    texts, labels = zip(*rows, strict=True)
+    pq.write_table(pa.table({"text": texts, "label": labels}), file)
+    return file
 
 
 @pytest.fixture(scope="session")

@@ -292,3 +292,9 @@ def stage_progress() -> Iterator[Progress]:
 def interval(figure: dict[str, float]) -> str:
     """Format a figure with its 95 % interval."""
     return f"{figure['value']:.4f}  [{figure['low']:.4f}, {figure['high']:.4f}]"
+
+
+def points(difference: dict[str, float]) -> str:
+    """Format a difference of shares, in percentage points, with its 95 % interval."""
+    value, low, high = (f"{100 * difference[name]:+.2f}" for name in ("value", "low", "high"))
+    return f"{value}  [{low}, {high}]"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.evaluation import intervals
+from imdb_classifier.evaluation.result import OwnSet
 from imdb_classifier.schema import THRESHOLD
 
 
@@ -48,6 +49,21 @@ class Comparison:
     def difference(self) -> float:
         """The new model's accuracy minus the old one's, in [-1, 1]."""
         return self.challenger_accuracy - self.champion_accuracy
+
+
+@dataclass(frozen=True)
+class OwnComparison:
+    """A new model's result on a set of the user's own labeled reviews, compared with others.
+
+    Attributes:
+        result: The new model's result.
+        champion: It and the champion compared on the rows that neither was trained on.
+        reference: The same with the fixed model; None if that is one of the two.
+    """
+
+    result: OwnSet
+    champion: Comparison
+    reference: Comparison | None
 
 
 @dataclass(frozen=True)

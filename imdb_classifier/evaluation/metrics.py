@@ -40,6 +40,7 @@ ACCURACY_TARGETS: Final = (0.95, 0.98, 0.99)
 COVERAGE_POINTS: Final = 50
 LEAST_COVERED: Final = 100
 """Reviews that must be as accurate as wanted, at the least, for a confidence to count."""
+_CLIPPED: Final = (2.0**-23, 1 - 2.0**-23)
 
 
 def evaluate(
@@ -93,8 +94,8 @@ def evaluate(
     scores = probabilities.astype(np.float64)
     called = (scores >= THRESHOLD).astype(np.int64)
     right = called == truth
-    clipped = np.clip(scores, 2.0**-23, 1 - 2.0**-23)
-    losses = -np.log(np.where(truth == 1, clipped, 1 - clipped))
+    clipped = np.clip(scores, *_CLIPPED)
+    losses = _losses(truth, scores)
     tn, fp, fn, tp = (int(count) for count in metrics.confusion_matrix(truth, called).ravel())
 
     bins = np.minimum((scores * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
@@ -235,6 +236,29 @@ def evaluate_kinds(
         KindSlice(str(name), int(rows[i]), int(positives[i]), _share(int(hits[i]), int(rows[i])))
         for i, name in enumerate(names)
     )
+
+
+def accuracy_and_log_loss(
+    labels: NDArray[np.integer[Any]], probabilities: NDArray[np.floating[Any]]
+) -> tuple[Figure, Figure]:
+    """Compute the accuracy and the log loss of some rows, as `evaluate` does.
+
+    Args:
+        labels: int (rows,), 0 negative, 1 positive; at least two rows.
+        probabilities: float32 (rows,), of positive.
+    """
+    truth, scores = labels.astype(np.int64), probabilities.astype(np.float64)
+    losses = _losses(truth, scores)
+    return (
+        _share(int(np.count_nonzero((scores >= THRESHOLD) == (truth == 1))), len(truth)),
+        Figure(float(losses.mean()), *intervals.mean(losses)),
+    )
+
+
+def _losses(truth: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    clipped = np.clip(scores, *_CLIPPED)
+    losses: NDArray[np.float64] = -np.log(np.where(truth == 1, clipped, 1 - clipped))
+    return losses
 
 
 def _check(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Self
 
-from imdb_classifier.errors import BadDataError, counted, listed
+from imdb_classifier.errors import BadDataError, ConfigurationError, counted, listed
 from imdb_classifier.evaluation.behavior.judgment import Behavior
-from imdb_classifier.evaluation.comparison import Comparison, LabelChanges
+from imdb_classifier.evaluation.comparison import Comparison, LabelChanges, OwnComparison
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.limits import limits_of
 from imdb_classifier.version import __version__
@@ -18,6 +18,25 @@ SIGNIFICANCE: Final = 0.05
 """Significance level of McNemar's test on slices; divided by their number (Bonferroni)."""
 _MOST_NAMED: Final = 10
 """Failed checks that the reason names; a model can fail on every capability."""
+LEAST_OWN_ROWS: Final = 100
+"""A set of fewer reviews says too little: the interval of its accuracy reaches 10 points."""
+
+
+@dataclass(frozen=True)
+class OwnGates:
+    """Limits that a model must meet on one set of the user's own labeled reviews.
+
+    Attributes:
+        accuracy: Minimum share of its rows labeled correctly; 0 requires none.
+        accuracy_lost: As in `Gates`.
+        accuracy_gained: As in `Gates`.
+        learned: Maximum share of its rows that the model was trained on, labeled or not.
+    """
+
+    accuracy: float = 0.0
+    accuracy_lost: float = 0.005
+    accuracy_gained: float = 0.0
+    learned: float = 0.03
 
 
 @dataclass(frozen=True)
@@ -37,6 +56,7 @@ class Gates:
             are left out of comparisons.
         behavior_lost: Maximum loss against the champion in the share of passed cases of any
             capability of the behavior suite.
+        own_sets: Limits on sets of the user's own labeled reviews, by name.
     """
 
     accuracy: float = 0.8
@@ -47,17 +67,59 @@ class Gates:
     label_changes: float = 0.1
     learned: float = 0.03
     behavior_lost: float = 0.25
+    own_sets: Mapping[str, OwnGates] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, limits: Mapping[str, float]) -> Self:
+    def of(cls, limits: Mapping[str, float], own_sets: Collection[str] = ()) -> Self:
         """Return the given gates, and defaults for the others.
 
+        Args:
+            limits: Limits by name; for an own set, the name of the set, a dot and that of one of
+                `OwnGates`.
+            own_sets: The names of the own sets.
+
         Raises:
-            ConfigurationError: There is no gate of that name, or its value is not at least 0, or
-                that of a share above 1.
+            ConfigurationError: There is no gate or own set of that name, or its value is not at
+                least 0, or that of a share above 1.
         """
-        shares = [field.name for field in fields(cls) if field.name != "log_loss"]
-        return limits_of(cls, limits, called="The gates", parameter="gates", shares=shares)
+        general, own = dict[str, float](), dict[str, dict[str, float]]()
+        for name, limit in limits.items():
+            own_set, dot, gate = name.partition(".")
+            if not dot:
+                general[name] = limit
+            elif own_set in own_sets:
+                own.setdefault(own_set, {})[gate] = limit
+            else:
+                raise ConfigurationError(
+                    "A gate with a dot in its name must be of one of your own sets: NAME.accuracy.",
+                    f"{name}={limit} is not; the sets are: {listed(own_sets)}.",
+                    "Correct it in `gates`, or name the set in `gate_on`.",
+                )
+        shares = [gate.name for gate in fields(cls) if gate.name != "log_loss"]
+        gates = limits_of(cls, general, called="The gates", parameter="gates", shares=shares)
+        return replace(
+            gates,
+            own_sets={
+                name: limits_of(
+                    OwnGates,
+                    {
+                        "accuracy_lost": gates.accuracy_lost,
+                        "learned": gates.learned,
+                        **own.get(name, {}),
+                    },
+                    called=f"The gates of the own set '{name}'",
+                    parameter="gates",
+                    shares=[gate.name for gate in fields(OwnGates)],
+                )
+                for name in own_sets
+            },
+        )
+
+    def on(self, own_set: str) -> OwnGates:
+        """Return the gates of an own set: by default, the margin and the share of all rows."""
+        return self.own_sets.get(own_set) or OwnGates(
+            accuracy_lost=self.accuracy_lost, learned=self.learned
+        )
 
 
 @dataclass(frozen=True)
@@ -92,6 +154,7 @@ class Decision:
             the two.
         label_changes: What would change in an unlabeled batch, or None if no batch was given.
         data: A description of the test rows, as in `Evaluation.data`.
+        own_sets: Both models compared on sets of the user's own labeled reviews.
         package_version: The version of this package.
     """
 
@@ -105,6 +168,7 @@ class Decision:
     reference: Comparison | None
     label_changes: LabelChanges | None
     data: Mapping[str, Any]
+    own_sets: tuple[OwnComparison, ...] = ()
     package_version: str = __version__
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,6 +186,7 @@ def decide(
     label_changes: LabelChanges | None = None,
     further: tuple[Check, ...] = (),
     notes: Sequence[str] = (),
+    own_sets: tuple[OwnComparison, ...] = (),
 ) -> Decision:
     """Decide whether a model is promoted: it must pass every check.
 
@@ -135,6 +200,7 @@ def decide(
         label_changes: What would change in an unlabeled batch, if there is one.
         further: Results of checks made elsewhere.
         notes: What was unusual about the comparison, as sentences.
+        own_sets: See `Decision`.
     """
     checks = (
         *_absolute(challenger, gates),
@@ -142,6 +208,7 @@ def decide(
         _not_inferior(overall, gates.accuracy_lost, gates.accuracy_gained),
         *([_not_inferior(reference, gates.accuracy_lost)] if reference else []),
         *(_not_worse(part, SIGNIFICANCE / len(slices)) for part in slices),
+        *(check for own in own_sets for check in _on_own_set(own, gates.on(own.result.name))),
         *([_few_label_changes(label_changes, gates.label_changes)] if label_changes else []),
         *_behaves(challenger.behavior, champion.behavior, gates.behavior_lost),
         *further,
@@ -152,6 +219,11 @@ def decide(
         f"Challenger {ours} labels {overall.challenger_accuracy:.2%} of {overall.rows:,} test rows "
         f"correctly, champion {theirs} {overall.champion_accuracy:.2%}"
     )
+    for own in own_sets:
+        comparison += (
+            f"; of {counted(own.champion.rows, 'row')} of {own.champion.name} "
+            f"{own.champion.challenger_accuracy:.2%} and {own.champion.champion_accuracy:.2%}"
+        )
     verdict = (
         f"refused (failed: {listed((check.name for check in failed), _MOST_NAMED)})"
         if failed
@@ -168,6 +240,7 @@ def decide(
         reference=reference,
         label_changes=label_changes,
         data=challenger.data,
+        own_sets=own_sets,
     )
 
 
@@ -203,6 +276,43 @@ def _few_learned(challenger: Evaluation, most: float) -> Check:
         f"The model was trained on {learned:,} of {counted(challenger.rows, 'test row')} "
         f"({share:.2%}); at most {most:.2%} is allowed.",
     )
+
+
+def _on_own_set(own: OwnComparison, gates: OwnGates) -> tuple[Check, ...]:
+    """Check a model on one of the user's own sets."""
+    result, name = own.result, own.champion.name
+    share, accuracy = result.learned / result.rows, result.accuracy.value
+    checks = [
+        Check(
+            f"{name}: unseen rows",
+            share <= gates.learned and result.unseen >= LEAST_OWN_ROWS,
+            f"The model was trained on {result.learned:,} of {counted(result.rows, 'row')} "
+            f"({share:.2%}); at most {gates.learned:.2%} is allowed. Neither model was trained on "
+            f"{result.unseen:,}; at least {LEAST_OWN_ROWS} are required.",
+        )
+    ]
+    if gates.accuracy:
+        checks.append(
+            Check(
+                f"{name}: accuracy",
+                accuracy >= gates.accuracy,
+                f"{accuracy:.2%} of the rows are labeled correctly; at least {gates.accuracy:.2%} "
+                "is required.",
+            )
+        )
+    close = [_not_inferior(own.champion, gates.accuracy_lost, gates.accuracy_gained)]
+    if own.reference:
+        close.append(_not_inferior(own.reference, gates.accuracy_lost))
+    if gates.accuracy_lost * result.unseen < 1:
+        too_few = (
+            f" One of {counted(result.unseen, 'row')} is more than that: label more reviews, or "
+            f"allow a larger loss with the gate {result.name}.accuracy_lost."
+        )
+        close = [
+            check if check.passed else replace(check, found=check.found + too_few)
+            for check in close
+        ]
+    return (*checks, *close)
 
 
 def _few_label_changes(changes: LabelChanges, most: float) -> Check:

@@ -167,6 +167,38 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class OwnSet:
+    """A model's result on a set of the user's own labeled reviews.
+
+    Attributes:
+        name: The name of the set.
+        rows: Number of labeled reviews.
+        unseen: How many of them neither the model nor the champion was trained on. All figures are
+            based on these; on all rows if there are fewer than two.
+        learned: How many of them the model was trained on, labeled or not.
+        left_out: Rows without text or label, as in `Reviews.left_out`.
+        fingerprint: The fingerprint of the reviews, as in `Reviews.fingerprint`.
+        accuracy: Share of the reviews labeled correctly.
+        log_loss: Mean, in nats.
+        champion: The id of the champion; None if that is the model itself, or damaged.
+        champion_accuracy: The champion's accuracy on the same rows.
+        difference: The model's accuracy minus the champion's, in [-1, 1].
+    """
+
+    name: str
+    rows: int
+    unseen: int
+    learned: int
+    left_out: Mapping[str, int]
+    fingerprint: str
+    accuracy: Figure
+    log_loss: Figure
+    champion: str | None
+    champion_accuracy: float | None
+    difference: Figure | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The evaluation of one model on one labeled data set: numbers and the caller's plain values.
 
@@ -193,6 +225,7 @@ class Evaluation:
             did not compute it.
         behavior: Results of the behavior suite; None in evaluations of earlier releases, or if the
             caller gave none.
+        own_sets: Results on sets of the user's own labeled reviews.
     """
 
     schema_version: int
@@ -212,6 +245,7 @@ class Evaluation:
     profile: BatchProfile | None
     coverage: Coverage | None = None
     behavior: Behavior | None = None
+    own_sets: tuple[OwnSet, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON values."""
@@ -260,6 +294,8 @@ class Evaluation:
                 profile=BatchProfile.from_dict(values["profile"]) if values["profile"] else None,
                 coverage=Coverage.from_dict(values["coverage"]) if values.get("coverage") else None,
                 behavior=Behavior.from_dict(found) if (found := values.get("behavior")) else None,
+                # The bundled model's evaluation has none.
+                own_sets=tuple(map(_own_set, values.get("own_sets", ()))),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(
@@ -267,3 +303,11 @@ class Evaluation:
                 f"Reading this one failed: {error}.",
                 "Evaluate the model again with this release.",
             ) from error
+
+
+def _own_set(values: Mapping[str, Any]) -> OwnSet:
+    figures = {
+        name: values[name] and Figure(**values[name])
+        for name in ("accuracy", "log_loss", "difference")
+    }
+    return OwnSet(**{**values, **figures})

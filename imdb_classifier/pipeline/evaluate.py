@@ -1,23 +1,30 @@
-"""Evaluation of a model on the test split."""
+"""Evaluation of a model on the test split and on sets of the user's own reviews."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from imdb_classifier import samples
-from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.errors import BundleError, ConfigurationError, UnknownModelError
 from imdb_classifier.evaluation.metrics import evaluate, evaluate_kinds
 from imdb_classifier.evaluation.report import check_report_folder, write_report
 from imdb_classifier.evaluation.result import Evaluation, KindSlice
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.pipeline.capabilities import run_suite
+from imdb_classifier.pipeline.own_sets import (
+    OwnSets,
+    Scored,
+    check_unlike,
+    evaluate_own_set,
+    score_own_sets,
+)
 from imdb_classifier.progress import Progress
+from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
@@ -29,6 +36,8 @@ from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.text.batch_profile import BatchProfile
 from imdb_classifier.text.encoding import TokenSequences, encode_reviews
 
+logger = logging.getLogger(__name__)
+
 
 def evaluate_bundle(
     bundle: Bundle,
@@ -37,6 +46,8 @@ def evaluate_bundle(
     download: bool = False,
     progress: Progress | None = None,
     threads: int | None = None,
+    own_sets: OwnSets | None = None,
+    registry: Registry | None = None,
 ) -> tuple[Evaluation, Reviews]:
     """Evaluate a model on the test split.
 
@@ -46,21 +57,45 @@ def evaluate_bundle(
         download: Whether they may be downloaded.
         progress: Called with the number of reviews evaluated.
         threads: Number of threads, as for `Scorer`.
+        own_sets: Labeled reviews of the user's own, to evaluate the model on besides.
+        registry: The registry with whose champion the model is compared on these.
 
     Returns:
         The evaluation and the test reviews.
 
     Raises:
-        ConfigurationError: The reviews are Keras' token ids, and the model was trained on others.
+        ConfigurationError: The reviews are Keras' token ids, and the model was trained on others;
+            or an own set is made of test reviews.
         ImdbClassifierError: See `load.load_reviews`.
     """
     reviews = load_reviews(data, "test", download=download)
+    own_sets = own_sets or {}
+    check_unlike(own_sets, reviews)
 
     def scored(done: int) -> None:
         if progress is not None:
             progress("test reviews", done, len(reviews))
 
-    return examine(bundle, reviews, scored, threads).evaluation, reviews
+    examined = examine(bundle, reviews, scored, threads, own_sets)
+    by_champion = examined.own_sets
+    champion = _champion_of(registry) if own_sets and registry else None
+    if champion and champion.model_hash != bundle.model_hash:
+        with Scorer(champion, threads) as scorer:
+            by_champion = score_own_sets(scorer, own_sets)
+    results = tuple(
+        evaluate_own_set(name, own_set, examined.own_sets[name], by_champion[name])
+        for name, own_set in own_sets.items()
+    )
+    return replace(examined.evaluation, own_sets=results), reviews
+
+
+def _champion_of(registry: Registry) -> Bundle | None:
+    """Return the champion, or None if it is damaged or missing."""
+    try:
+        return registry.load(CHAMPION)
+    except (BundleError, UnknownModelError) as error:
+        logger.warning("Own sets are not compared with the champion: %s", error)
+        return None
 
 
 def evaluate_with_report(
@@ -69,6 +104,7 @@ def evaluate_with_report(
     registry: Registry,
     output: StrPath | None = None,
     *,
+    own_sets: OwnSets | None = None,
     progress: Progress | None = None,
 ) -> tuple[Evaluation, dict[str, str]]:
     """Evaluate a model on the test split, and write the report.
@@ -80,13 +116,14 @@ def evaluate_with_report(
         data: Where the reviews are, see `load.load_reviews`.
         registry: The registry that keeps the report.
         output: Another folder for the report; None for `Registry.report_folder`.
+        own_sets: See `evaluate_bundle`.
         progress: Called with the number of reviews evaluated.
 
     Returns:
         The evaluation, and the paths of the report by file name.
 
     Raises:
-        ConfigurationError: The reviews are Keras' token ids, and the model was trained on others.
+        ConfigurationError: See `evaluate_bundle`.
         CannotWriteError: The folder cannot be written.
         ImdbClassifierError: See `load.load_reviews`.
     """
@@ -94,7 +131,9 @@ def evaluate_with_report(
         registry.check_writable()
     else:
         check_report_folder(output)
-    evaluation, _ = evaluate_bundle(bundle, data, progress=progress)
+    evaluation, _ = evaluate_bundle(
+        bundle, data, progress=progress, own_sets=own_sets, registry=registry
+    )
     folder = output or registry.report_folder(bundle.model_id, evaluation.data["fingerprint"])
     return evaluation, write_report(evaluation, folder)
 
@@ -123,20 +162,18 @@ def words_that_moved(
 
 
 @dataclass(frozen=True)
-class Examined:
+class Examined(Scored):
     """A model's evaluation, with the probabilities and the encoded reviews.
 
     Attributes:
         evaluation: The evaluation.
-        probabilities: float32 (reviews,), of positive.
-        learned: bool (reviews,), whether the model was trained on the review, labeled or not.
         untruncated: The reviews, encoded with the model's vocabulary and not truncated.
+        own_sets: What the model makes of the user's own reviews, by set.
     """
 
     evaluation: Evaluation
-    probabilities: NDArray[np.float32]
-    learned: NDArray[np.bool_]
     untruncated: TokenSequences
+    own_sets: Mapping[str, Scored]
 
 
 def examine(
@@ -144,6 +181,7 @@ def examine(
     reviews: Reviews,
     scored: Callable[[int], None] | None = None,
     threads: int | None = None,
+    own_sets: OwnSets | None = None,
 ) -> Examined:
     """Evaluate a model on reviews.
 
@@ -152,6 +190,7 @@ def examine(
         reviews: The reviews.
         scored: Called with the number of reviews that are scored so far, now and then.
         threads: Number of threads, as for `Scorer`.
+        own_sets: Labeled reviews of the user's own, to score besides.
 
     Raises:
         ConfigurationError: The reviews are Keras' token ids, and the model was trained on others.
@@ -165,6 +204,7 @@ def examine(
         probabilities = scorer.sequence_probabilities(tails, scored)
         by_kind = _evaluate_sample(bundle, scorer)
         behavior = run_suite(scorer)
+        by_own_set = score_own_sets(scorer, own_sets or {})
     figures = evaluate(
         reviews.labels,
         probabilities,
@@ -188,7 +228,7 @@ def examine(
         profile=BatchProfile.of(untruncated, probabilities, encoding.sequence_length),
         behavior=behavior,
     )
-    return Examined(figures, probabilities, learned, untruncated)
+    return Examined(bundle.model_id, probabilities, learned, figures, untruncated, by_own_set)
 
 
 def _evaluate_sample(bundle: Bundle, scorer: Scorer) -> tuple[KindSlice, ...]:

@@ -28,6 +28,13 @@ from imdb_classifier.evaluation.slices import LEAST_ROWS, slices_of
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.pipeline.evaluate import Examined, check_token_ids, examine
 from imdb_classifier.pipeline.label_changes import check_batch, find_label_changes
+from imdb_classifier.pipeline.own_sets import (
+    OwnSets,
+    check_unlike,
+    compare_on_own_set,
+    load_own_sets,
+    unseen,
+)
 from imdb_classifier.progress import Progress
 from imdb_classifier.registry.access import ChampionChangedError
 from imdb_classifier.registry.versions import Registry, bundled_path
@@ -67,7 +74,8 @@ def check_promotion(
     batch: StrPath | None,
     text_column: str,
     reference: str | None = None,
-) -> Reviews:
+    gate_on: Mapping[str, StrPath] | None = None,
+) -> tuple[Reviews, OwnSets]:
     """Check what a decision depends on besides the challenger, before a model is trained for it.
 
     Args:
@@ -76,17 +84,19 @@ def check_promotion(
         batch: Unlabeled Parquet files, or None.
         text_column: The text column of these files.
         reference: A fixed model, see `decide_promotion`.
+        gate_on: Labeled reviews of the user's own, see `decide_promotion`.
 
     Returns:
-        The test reviews.
+        The test reviews, and the user's own.
 
     Raises:
         ConfigurationError: The reviews are Keras' token ids, and the champion was trained on
-            others.
+            others; or an own set is made of test reviews.
         CannotWriteError: The registry cannot be written.
-        ImdbClassifierError: See `load.load_reviews`, `label_changes.check_batch` and
-            `Registry.load`.
+        ImdbClassifierError: See `load.load_reviews`, `label_changes.check_batch`,
+            `own_sets.load_own_sets` and `Registry.load`.
     """
+    own_sets = load_own_sets(gate_on or {})
     if batch is not None:
         check_batch(batch, text_column)
     opponents = (_opponent_in(registry).bundle, _reference(registry, reference))
@@ -94,7 +104,8 @@ def check_promotion(
     reviews = load_reviews(data, "test")
     for bundle in opponents:
         check_token_ids(bundle, reviews)
-    return reviews
+    check_unlike(own_sets, reviews)
+    return reviews, own_sets
 
 
 def decide_promotion(
@@ -107,6 +118,7 @@ def decide_promotion(
     reference: str | None = None,
     requested_by: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    gate_on: Mapping[str, StrPath] | None = None,
 ) -> Decision | None:
     """Decide whether a model becomes the champion, store the decision, and promote the model if so.
 
@@ -128,6 +140,8 @@ def decide_promotion(
             for the bundled model.
         requested_by: Who asked for the decision, see `Registry.record`.
         progress: Called with the number of reviews, then of files in the batch, compared.
+        gate_on: Labeled reviews of the user's own, on which both models are compared, too: Parquet
+            files or folders of them, by names for the sets.
 
     Returns:
         The decision; None if the model is the champion already, and nothing was done.
@@ -144,14 +158,14 @@ def decide_promotion(
     registry.check_version(challenger)
     if registry.champion_id() == challenger.model_id:
         return None
-    reviews = check_promotion(registry, data, batch, text_column, reference)
+    reviews, own_sets = check_promotion(registry, data, batch, text_column, reference, gate_on)
 
     def examined(bundle: Bundle) -> Examined:
         def scored(done: int) -> None:
             if progress is not None:
                 progress(f"test reviews scored by {bundle.model_id}", done, len(reviews))
 
-        return examine(bundle, reviews, scored)
+        return examine(bundle, reviews, scored, None, own_sets)
 
     def compared(name: str, rows: NDArray[np.bool_], other: Examined) -> Comparison:
         return compare(
@@ -160,7 +174,7 @@ def decide_promotion(
 
     new, anchor = examined(challenger), _reference(registry, reference)
     by_anchor = new if anchor.model_hash == challenger.model_hash else examined(anchor)
-    beside_anchor = compared(f"reference {anchor.model_id}", _unseen(new, by_anchor), by_anchor)
+    beside_anchor = compared(f"reference {anchor.model_id}", unseen(new, by_anchor), by_anchor)
     encoding = challenger.recipe.encoding
     slices = slices_of(new.untruncated, challenger.vocabulary, encoding.sequence_length)
     loads = _load_afresh(challenger)
@@ -175,22 +189,33 @@ def decide_promotion(
         if batch is not None:
             with Scorer(challenger) as by_new, Scorer(opponent.bundle) as by_old:
                 label_changes = find_label_changes(batch, text_column, by_new, by_old, progress)
-        unseen = _unseen(new, old)
-        parts = {name: rows & unseen for name, rows in slices.items()}
+        both_unseen = unseen(new, old)
+        fixed = None if is_anchor or by_anchor is new else by_anchor
+        parts = {name: rows & both_unseen for name, rows in slices.items()}
         decision = decide(
             new.evaluation,
             old.evaluation,
-            compared("all test rows", unseen, old),
+            compared("all test rows", both_unseen, old),
             tuple(
                 compared(name, rows, old)
                 for name, rows in parts.items()
                 if rows.sum() >= LEAST_ROWS
             ),
             gates or Gates(),
-            None if is_anchor or by_anchor is new else beside_anchor,
+            beside_anchor if fixed else None,
             label_changes,
             (loads,),
             (*changes, *opponent.notes),
+            tuple(
+                compare_on_own_set(
+                    name,
+                    own_set,
+                    new.own_sets[name],
+                    old.own_sets[name],
+                    fixed.own_sets[name] if fixed else None,
+                )
+                for name, own_set in own_sets.items()
+            ),
         )
         try:
             if decision.promote:
@@ -222,12 +247,6 @@ def decide_promotion(
                     *(challenger.model_id, error),
                 )
             return decision
-
-
-def _unseen(new: Examined, old: Examined) -> NDArray[np.bool_]:
-    """The reviews that neither model was trained on; all, if there are none."""
-    unseen = ~(new.learned | old.learned)
-    return unseen if unseen.any() else ~unseen
 
 
 def _reference(registry: Registry, reference: str | None) -> Bundle:

@@ -17,8 +17,10 @@ from imdb_classifier.errors import (
     NoInputError,
     counted,
 )
+from imdb_classifier.evaluation.promotion import Gates
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.model.bundle_writer import write_bundle
+from imdb_classifier.pipeline.own_sets import OwnSets, check_unlike
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import add_reviews, load_reviews
@@ -71,6 +73,8 @@ def plan_training(
     *,
     extra_train: Sequence[StrPath] = (),
     download: bool = False,
+    own_sets: OwnSets | None = None,
+    gates: Gates | None = None,
 ) -> TrainingPlan:
     """Check the parameters, describe the reviews, and find a model already trained on them.
 
@@ -81,18 +85,24 @@ def plan_training(
         registry: The registry to search.
         extra_train: Labeled Parquet files to add.
         download: Whether the reviews may be downloaded.
+        own_sets: Labeled reviews of the user's own that the model will be evaluated on.
+        gates: Limits that the model must meet; None for the defaults.
 
     Raises:
-        ConfigurationError: The recipe is unknown, the seed out of range, or one file is both the
-            train and the test split.
+        ConfigurationError: The recipe is unknown, the seed out of range, one file is both the train
+            and the test split, or an own set is made of reviews of one of them.
         CannotWriteError: The registry cannot be written.
         NoInputError: There is no test split to evaluate the model on.
         ImdbClassifierError: See `load.load_reviews` and `Registry.manifests`.
     """
     chosen = check_recipe(recipe, seed)
     registry.check_writable()
-    load_reviews(data, "test", download=download)
-    _, _, summary = _training_reviews(data, chosen, extra_train, download)
+    test = load_reviews(data, "test", download=download)
+    reviews, unlabeled, summary = _training_reviews(data, chosen, extra_train, download)
+    if own_sets:
+        check_unlike(own_sets, test)
+        for split in filter(None, (reviews, unlabeled)):
+            check_unlike(own_sets, split, gates)
     run = _run_of(chosen, seed, summary)
     return TrainingPlan(summary, run, _trained_in(run, registry))
 

@@ -118,6 +118,22 @@ def add_reviews(train: Reviews, paths: Sequence[StrPath]) -> Reviews:
     return replace(train, table=table, left_out=dict(left_out), fingerprint=fingerprint_of(table))
 
 
+def load_own_set(data: StrPath) -> Reviews:
+    """Load labeled reviews of the user's own, to evaluate a model on.
+
+    Args:
+        data: A Parquet file with the columns ``text`` and ``label``, or a folder of them. In a
+            folder with ``test-*.parquet``, only those files are read.
+
+    Raises:
+        NoInputError: The path does not exist, or is a folder without Parquet files.
+        BadDataError: As for `load_reviews`.
+    """
+    filesystem, path, kind = _locate(data)
+    table, left_out = parquet.clean(parquet.read_extra(filesystem, path, kind, "test"), "test")
+    return Reviews("parquet", "test", table, None, left_out, fingerprint_of(table))
+
+
 def _locate(data: StrPath) -> tuple[fs.FileSystem, str, fs.FileType]:
     """Return the file system, the path in it, and whether that is a file or a folder."""
     location = location_of(data)
@@ -130,7 +146,7 @@ def _locate(data: StrPath) -> tuple[fs.FileSystem, str, fs.FileType]:
         raise NoInputError(
             "The location of the reviews must exist.",
             f"There is no {location}.",
-            f"Check `data`, `extra_train` or {DATA_VARIABLE}.",
+            f"Check `data`, `extra_train`, `gate_on` or {DATA_VARIABLE}.",
         )
     return filesystem, path, kind
 

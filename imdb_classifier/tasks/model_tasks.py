@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
@@ -65,6 +65,8 @@ def load_reviews(
     seed: int,
     extra_train: Sequence[str] = (),
     registry: str | None = None,
+    gate_on: Mapping[str, str] | None = None,
+    gates: Mapping[str, float] | None = None,
 ) -> PlannedModel:
     """Load and describe the training reviews, and find a model already trained on them.
 
@@ -74,6 +76,9 @@ def load_reviews(
         seed: From 0 to 2**32 - 1.
         extra_train: Labeled Parquet files to add.
         registry: The registry's folder; None as in `Registry.at`.
+        gate_on: Labeled reviews of the user's own that the model will be evaluated on, by names for
+            the sets; none of them may be made of training reviews.
+        gates: Limits of `Gates` by name.
 
     Returns:
         reviews (a description of them), run (for `training_run`), trained (the id of a model that
@@ -83,10 +88,20 @@ def load_reviews(
     Raises:
         ImdbClassifierError: The reviews cannot be loaded.
     """
+    from imdb_classifier.evaluation.promotion import Gates
+    from imdb_classifier.pipeline.own_sets import load_own_sets
     from imdb_classifier.pipeline.train import plan_training, reviews_line
 
-    where = Registry.at(registry)
-    plan = plan_training(data, recipe, seed, where, extra_train=extra_train)
+    where, own_sets = Registry.at(registry), load_own_sets(gate_on or {})
+    plan = plan_training(
+        data,
+        recipe,
+        seed,
+        where,
+        extra_train=extra_train,
+        own_sets=own_sets,
+        gates=Gates.of(gates or {}, own_sets),
+    )
     get_run_logger().info("%s", reviews_line(plan.summary))
     undecided = plan.trained is not None and where.is_undecided(plan.trained)
     return {
@@ -149,7 +164,11 @@ def train_model(
 @task(name="evaluate-model", cache_policy=NO_CACHE, persist_result=False)
 @without_texts
 def evaluate_model(
-    path: str, data: str | None, registry: str | None = None, output: str | None = None
+    path: str,
+    data: str | None,
+    registry: str | None = None,
+    output: str | None = None,
+    gate_on: Mapping[str, str] | None = None,
 ) -> EvaluatedModel:
     """Evaluate a model on the test split, and write and publish the report.
 
@@ -159,19 +178,26 @@ def evaluate_model(
         registry: The registry's folder; None as in `Registry.at`.
         output: Folder for the report; None for a folder in the registry's ``reports``, one for
             each model and test split.
+        gate_on: Labeled reviews of the user's own to evaluate on besides, by names for the sets:
+            Parquet files with the columns text and label, or folders of them.
 
     Returns:
         model_id, accuracy (in [0, 1]), rows, and report (the folder).
 
     Raises:
-        ImdbClassifierError: The test reviews cannot be loaded, or the report cannot be written.
+        ImdbClassifierError: The test reviews or own sets cannot be loaded, or the report cannot be
+            written.
     """
     from imdb_classifier.evaluation.report import render_markdown
     from imdb_classifier.pipeline.evaluate import evaluate_with_report
+    from imdb_classifier.pipeline.own_sets import load_own_sets
 
+    own_sets = load_own_sets(gate_on or {})
     bundle = load_bundle(path)
     where = Registry.at(registry)
-    evaluation, report = evaluate_with_report(bundle, data, where, output, progress=Stages())
+    evaluation, report = evaluate_with_report(
+        bundle, data, where, output, own_sets=own_sets, progress=Stages()
+    )
     folder = report["report.html"].rpartition("/")[0]
     accuracy = evaluation.figures["accuracy"].value
     publish(

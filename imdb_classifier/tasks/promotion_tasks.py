@@ -33,6 +33,7 @@ def check_promotion(
     batch: str | None = None,
     text_column: str = TEXT,
     reference: str | None = None,
+    gate_on: Mapping[str, str] | None = None,
 ) -> None:
     """Check, before a model is trained, that `promote_model` can decide on it with these arguments.
 
@@ -44,16 +45,18 @@ def check_promotion(
         text_column: The text column of these files.
         reference: A fixed model to compare with besides the champion: a version's id or the path of
             a bundle; None for the bundled model.
+        gate_on: Labeled reviews of the user's own to evaluate on besides, by names for the sets:
+            Parquet files with the columns text and label, or folders of them.
 
     Raises:
         ConfigurationError: There is no gate of that name, or its value is out of range.
-        ImdbClassifierError: The champion, the test reviews or the batch cannot be loaded.
+        ImdbClassifierError: The champion, the test reviews, own sets or the batch cannot be loaded.
     """
     from imdb_classifier.evaluation.promotion import Gates
     from imdb_classifier.pipeline.promote import check_promotion as check
 
-    Gates.of(gates or {})
-    check(Registry.at(registry), data, batch, text_column, reference)
+    Gates.of(gates or {}, gate_on or ())
+    check(Registry.at(registry), data, batch, text_column, reference, gate_on)
 
 
 @task(name="promote-model", cache_policy=NO_CACHE, persist_result=False)
@@ -66,6 +69,7 @@ def promote_model(
     batch: str | None = None,
     text_column: str = TEXT,
     reference: str | None = None,
+    gate_on: Mapping[str, str] | None = None,
 ) -> PromotionOutcome:
     """Make a model the champion if it passes every check, and publish the decision.
 
@@ -80,6 +84,8 @@ def promote_model(
         text_column: The text column of these files.
         reference: A fixed model to compare with besides the champion: a version's id or the path of
             a bundle; None for the bundled model.
+        gate_on: Labeled reviews of the user's own to evaluate on besides, by names for the sets:
+            Parquet files with the columns text and label, or folders of them.
 
     Returns:
         promote (whether it is the champion now), reason, challenger and champion (ids),
@@ -87,7 +93,7 @@ def promote_model(
 
     Raises:
         ChampionChangedError: Other runs kept changing the champion; nothing was decided.
-        ImdbClassifierError: The test reviews or the batch cannot be loaded.
+        ImdbClassifierError: The test reviews, own sets or the batch cannot be loaded.
     """
     from imdb_classifier.evaluation.promotion import Gates
     from imdb_classifier.evaluation.report import render_decision
@@ -99,12 +105,13 @@ def promote_model(
         challenger,
         where,
         data,
-        Gates.of(gates or {}),
+        Gates.of(gates or {}, gate_on or ()),
         batch,
         text_column,
         reference,
         requested_by(),
         Stages(),
+        gate_on,
     )
     if decision is None:
         outcome = already_champion(challenger.model_id)

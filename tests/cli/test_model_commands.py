@@ -28,18 +28,31 @@ def test_a_worse_challenger_is_refused(run: Run, registry: Registry) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "code"), [("speed=1", 78), ("accuracy", 2), ("accuracy=x", 2), ("accuracy=90", 78)]
+    ("gate", "code"),
+    [
+        ("speed=1", 78),
+        ("accuracy", 2),
+        ("accuracy=x", 2),
+        ("accuracy=90", 78),
+        ("shop.accuracy=1", 78),
+    ],
 )
 def test_what_is_no_gate(run: Run, registry: Registry, gate: str, code: int) -> None:
     assert run("models", "promote", "@challenger", "--gate", gate).code == code
 
 
-@pytest.mark.covers("models promote --gate", "models promote --reference", "models promote --to")
+@pytest.mark.covers(
+    "models promote --gate",
+    "models promote --gate-on",
+    "models promote --reference",
+    "models promote --to",
+)
 def test_promotion_and_roll_back(
     run: Run,
     registry: Registry,
     tiny_bundle: Bundle,
     twins: list[Bundle],
+    shop: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
@@ -47,8 +60,13 @@ def test_promotion_and_roll_back(
     registry.promote(twin)
     gates = [f"--gate={name}" for name in ("accuracy=0.5", "log_loss=1", "calibration_error=1")]
     promote = ("models", "promote", tiny_bundle.model_id, "--data", FOLDER)
-    outcome = run(*promote, *gates, f"--reference={twin}", "--json")
+    own = ("--gate-on", f"shop={shop}")
+    refused = run(*promote, *gates, f"--reference={twin}", *own, "--gate=shop.accuracy=1")
+    assert refused.code == 3
+    assert "refused (failed: own set shop: accuracy)" in " ".join(refused.out.split())
+    outcome = run(*promote, *gates, f"--reference={twin}", *own, "--json")
     assert outcome.code == 0
+    assert outcome.json["own_sets"][0]["champion"]["rows"] == 120
     assert outcome.json["champion"] == twin
     decision = registry.decision(tiny_bundle.model_id)
     assert decision is not None
@@ -69,7 +87,14 @@ def test_promotion_and_roll_back(
 
 @pytest.mark.parametrize(
     "option",
-    ["--gate=accuracy=0.9", "--batch=b", "--text-column=body", "--reference=tiny", "--data=keras"],
+    [
+        "--gate=accuracy=0.9",
+        "--batch=b",
+        "--text-column=body",
+        "--reference=tiny",
+        "--gate-on=shop=s",
+        "--data=keras",
+    ],
 )
 def test_a_roll_back_takes_no_options_of_a_check(
     run: Run, other_registry: Registry, option: str

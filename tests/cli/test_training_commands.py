@@ -62,6 +62,63 @@ def test_training_on_further_reviews_into_another_registry(run: Run, tmp_path: P
     assert (manifest["seed"], manifest["data"]["rows"]) == (8, 178 + 2)
 
 
+@pytest.mark.covers("train --gate-on", "evaluate --gate-on")
+def test_a_model_is_judged_on_reviews_of_ones_own(run: Run, shop: Path, tmp_path: Path) -> None:
+    options = ("--data", FOLDER, "--gate-on", f"shop={shop}")
+    trained = run("train", *options, "--recipe", "tiny", "--seed", "7", "--json")
+    (own,) = trained.json["evaluation"]["own_sets"]
+    assert (own["name"], own["unseen"]) == ("shop", 120)
+    registry = Registry.at(tmp_path / "registry")
+    assert own["champion"] == registry.champion_id()
+    version = registry.load("@challenger")
+    assert version.evaluation is not None
+    assert version.evaluation["own_sets"] == [own]
+    card = (version.path / "README.md").read_text("utf-8")
+    report = Path(trained.json["report"]["report.md"]).read_text("utf-8")
+    for page in (card, report):
+        assert "## Your own sets" in page
+        assert f"| shop | 120 of 120 | 0 | {100 * own['accuracy']['value']:.1f} % |" in page
+    shown = run("evaluate", "--model", "@challenger", *options)
+    assert "shop (120 reviews): points above champion" in shown.out
+    again = run("train", *options, "--recipe", "tiny", "--seed", "7", "--json")
+    assert f"evaluate --model {version.model_id} --gate-on NAME=PATH" in again.err
+
+
+@pytest.mark.parametrize(
+    ("sets", "code", "said"),
+    [
+        (["shop"], 2, "'shop' is not of the form NAME=PATH"),
+        (["=SHOP"], 2, "is not of the form NAME=PATH"),
+        (["shop="], 2, "'shop=' is not of the form NAME=PATH"),
+        (["a=SHOP", "a=SHOP"], 2, "Two sets are named 'a'"),
+        (["a.b=SHOP"], 78, "These do not: 'a.b'. Choose other names in --gate-on"),
+        (["shop=nowhere"], 66, "There is no nowhere. Check --data, --extra-train, --gate-on"),
+        (["shop=UNLABELED"], 65, "Column 'label' is not in"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "evaluate", "models promote"])
+def test_what_is_no_set_of_ones_own_is_named_before_anything_is_read(
+    run: Run,
+    registry: Registry,
+    shop: Path,
+    tmp_path: Path,
+    command: str,
+    sets: list[str],
+    code: int,
+    said: str,
+) -> None:
+    unlabeled = tmp_path / "unlabeled.parquet"
+    pq.write_table(pq.read_table(shop).select(["text"]), unlabeled)
+    model = ["@challenger"] if command == "models promote" else []
+    options = [
+        f"--gate-on={own.replace('SHOP', str(shop)).replace('UNLABELED', str(unlabeled))}"
+        for own in sets
+    ]
+    outcome = run(*command.split(), *model, *options, "--data", "reviews that are not there")
+    assert outcome.code == code
+    assert said in " ".join(outcome.err.replace("│", "").split())
+
+
 @pytest.mark.covers("train --force")
 def test_there_is_nothing_to_learn_twice_unless_forced(run: Run, registry: Registry) -> None:
     # The model in the registry was trained just so.

@@ -15,7 +15,7 @@ from imdb_classifier.errors import BadDataError, CannotWriteError
 from imdb_classifier.evaluation import report
 from imdb_classifier.evaluation.behavior.judgment import Behavior, CapabilityResult, FailedCase
 from imdb_classifier.evaluation.metrics import evaluate, evaluate_kinds
-from imdb_classifier.evaluation.result import Evaluation
+from imdb_classifier.evaluation.result import Evaluation, Figure, OwnSet
 
 HOSTILE = (
     '<script>alert("x")</script><img src=http://evil.example/x onerror=alert(1)> & {{ 7 * 7 }}'
@@ -381,6 +381,29 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, evaluation: Evaluation) ->
 
     with pytest.raises(CannotWriteError, match=r"file/report failed: Not a directory\. .* choose"):
         report.write_report(evaluation, tmp_path / "file" / "report")
+
+
+def test_sets_of_ones_own_have_a_section(evaluation: Evaluation) -> None:
+    figure = Figure(0.85, 0.8, 0.89)
+    own = OwnSet(
+        *("shop", 1_250, 1_200, 7, {}, "f", figure, Figure(0.4, 0.3, 0.5), "old", 0.8),
+        Figure(0.05, 0.031, 0.068),
+    )
+    alone = replace(own, name="a & b", champion=None, champion_accuracy=None, difference=None)
+    found = replace(evaluation, own_sets=(own, alone))
+    assert Evaluation.from_dict(json.loads(report.render_json(found))) == found
+    for text in (report.render_markdown(found), report.render_model_card(MANIFEST, found)):
+        assert "## Your own sets" in text
+        assert (
+            "| shop | 1,200 of 1,250 | 7 | 85.0 % | 80.0 to 89.0 | 0.400 | 80.0 % | +5.0 | "
+            "+3.1 to +6.8 |\n"
+        ) in text
+        assert "| 0.400 | – | – | – |\n" in text
+    page = report.render_html(found)
+    assert "<td>1,200 of 1,250</td><td>7</td><td>85.0&nbsp;%</td>" in page
+    assert "<td>80.0&nbsp;%</td><td>+5.0 (+3.1 to +6.8)</td></tr>" in page
+    assert "a &amp; b" in page
+    assert "Your own sets" not in report.render_html(evaluation)
 
 
 def test_other_texts_are_told_apart_from_the_evaluated_ones(evaluation: Evaluation) -> None:

@@ -25,8 +25,8 @@ write no report unless told to."""
     ("command", "entrypoint", "shared"),
     [
         ("score", "score.py:score_parquet", 21),
-        ("train", "train.py:train_imdb", 5),
-        ("evaluate", "evaluate.py:evaluate_imdb", 2),
+        ("train", "train.py:train_imdb", 6),
+        ("evaluate", "evaluate.py:evaluate_imdb", 3),
     ],
 )
 def test_flow_and_command_agree(command: str, entrypoint: str, shared: int) -> None:

@@ -72,13 +72,14 @@ def test_the_champion_itself_is_left_alone(
 @pytest.mark.covers(
     "promote-model:batch",
     "promote-model:data",
+    "promote-model:gate_on",
     "promote-model:gates",
     "promote-model:model",
     "promote-model:reference",
     "promote-model:text_column",
 )
 def test_limits_of_ones_own_and_a_batch(
-    server: Any, registry: Registry, twins: list[Bundle], tmp_path: Path
+    server: Any, registry: Registry, twins: list[Bundle], shop: Path, tmp_path: Path
 ) -> None:
     batch = tmp_path / "batch.parquet"
     pq.write_table(pa.table({"body": ["A warm and funny film."]}), batch)
@@ -92,6 +93,7 @@ def test_limits_of_ones_own_and_a_batch(
         batch=str(batch),
         text_column="body",
         reference=str(twins[0].path),
+        gate_on={"shop": str(shop)},
     )
     assert state.name == "NotPromoted"
     assert state.message.endswith(": refused (failed: accuracy).")
@@ -100,6 +102,7 @@ def test_limits_of_ones_own_and_a_batch(
     decision = registry.decision(aliases["previous"])
     assert decision is not None
     assert decision["label_changes"]["rows"] == 1
+    assert [own["result"]["name"] for own in decision["own_sets"]] == ["shop"]
     assert decision["reference"]["name"] == f"reference {twins[0].model_id}"
     (event,) = server.events(run, 1)
     assert event["event"] == "imdb-classifier.model.refused"

@@ -183,10 +183,14 @@ def test_there_is_nothing_to_learn_twice_unless_forced(
 
 
 @pytest.mark.covers(
-    "train-imdb:batch", "train-imdb:extra_train", "train-imdb:reference", "train-imdb:text_column"
+    "train-imdb:batch",
+    "train-imdb:extra_train",
+    "train-imdb:gate_on",
+    "train-imdb:reference",
+    "train-imdb:text_column",
 )
 def test_further_reviews_and_a_batch(
-    server: Any, made_up: tuple[str, str], tiny_bundle: Bundle, tmp_path: Path
+    server: Any, made_up: tuple[str, str], tiny_bundle: Bundle, shop: Path, tmp_path: Path
 ) -> None:
     own, batch = tmp_path / "own.parquet", tmp_path / "batch.parquet"
     pq.write_table(pa.table({"text": ["zork", "quux"], "label": [1, 0]}), own)
@@ -200,6 +204,8 @@ def test_further_reviews_and_a_batch(
         batch=str(batch),
         text_column="body",
         reference=str(tiny_bundle.path),
+        gate_on={"shop": str(shop)},
+        gates={"shop.accuracy": 1},
     )
     registry, model = Registry.at(tmp_path), state.result()["challenger"]
     assert registry.load(model).manifest["data"]["rows"] == 402
@@ -207,6 +213,13 @@ def test_further_reviews_and_a_batch(
     assert decision is not None
     assert decision["label_changes"]["rows"] == 1
     assert decision["reference"]["name"] == f"reference {tiny_bundle.model_id}"
+    # The model knows two words that are not in use in the shop.
+    assert "own set shop: accuracy, own set shop" in state.message
+    evaluated = registry.load(model).evaluation
+    assert evaluated is not None
+    assert [own["name"] for own in evaluated["own_sets"]] == ["shop"]
+    report = Path(state.result()["report"], "report.html").read_text("utf-8")
+    assert "<h2>Your own sets</h2>" in report
 
 
 @pytest.mark.covers(
@@ -341,12 +354,17 @@ def test_a_second_training_of_the_same_model_is_refused(
 
 @pytest.mark.covers(
     "evaluate-imdb:data",
+    "evaluate-imdb:gate_on",
     "evaluate-imdb:model",
     "evaluate-imdb:output",
     "evaluate-imdb:registry",
 )
 def test_evaluating_a_version(
-    server: Any, promoted: tuple[Registry, Any, Any], made_up: tuple[str, str], tmp_path: Path
+    server: Any,
+    promoted: tuple[Registry, Any, Any],
+    made_up: tuple[str, str],
+    shop: Path,
+    tmp_path: Path,
 ) -> None:
     registry = promoted[0]
     _, run = server.flow_run(
@@ -355,6 +373,7 @@ def test_evaluating_a_version(
         data=made_up[0],
         registry=registry.root,
         output=str(tmp_path / "report"),
+        gate_on={"shop": str(shop)},
     )
     seen = server.get(f"/flow_runs/{run}")
     version = registry.aliases()["previous"]
@@ -365,6 +384,7 @@ def test_evaluating_a_version(
     published = server.artifact(run, "imdb-evaluation")["data"]
     assert published == (tmp_path / "report" / "report.md").read_text()
     assert published.startswith(f"# Evaluation of {version}")
+    assert "| shop | 120 of 120 | 0 |" in published
 
 
 def test_an_evaluation_on_other_reviews_keeps_the_first_report(
@@ -383,7 +403,8 @@ def test_missing_reviews_name_the_way_out(server: Any, tmp_path: Path) -> None:
     state, run = server.flow_run(TRAIN, data=str(tmp_path / "none"), registry=str(tmp_path))
     message = server.get(f"/flow_runs/{run}")["state"]["message"]
     assert message.endswith(
-        f"There is no {tmp_path / 'none'}. Check `data`, `extra_train` or IMDB_CLASSIFIER_DATA."
+        f"There is no {tmp_path / 'none'}. Check `data`, `extra_train`, `gate_on` or "
+        "IMDB_CLASSIFIER_DATA."
     )
     assert state.result(raise_on_failure=False).exit_code == 66
 

@@ -37,6 +37,9 @@ def places(tmp_path: Path) -> dict[str, str]:
         ({"gates": {"acuracy": 0.9}}, r"acuracy=0\.9 is not allowed\. Correct it in `gates`"),
         ({"gates": {"accuracy": -1}}, r"accuracy=-1\.0 is not allowed\. Correct it in `gates`"),
         ({"gates": {"accuracy": 90}}, r"90 % is 0\.9\. accuracy=90\.0 is not allowed"),
+        ({"gates": {"shop.accuracy": 0.9}}, r"the sets are: none\. Correct it in `gates`"),
+        ({"gate_on": {"shop": "absent"}}, r"absent"),
+        ({"gate_on": {"shop": "body"}}, r"Column 'text' is not in .*Its columns: body"),
         ({"reference": "@best"}, r"'@best' is none of these"),
         ({"batch": "absent"}, r"absent"),
         ({"batch": "body"}, r"Column 'text' is not in .*Its columns: body"),
@@ -52,6 +55,8 @@ def test_nothing_is_trained_with_wrong_parameters(
     def place(value: Any) -> Any:
         if isinstance(value, list):
             return [places[name] for name in value]
+        if isinstance(value, dict):
+            return {name: place(path) for name, path in value.items()}
         return places.get(value, value) if isinstance(value, str) else value
 
     registry = tmp_path / "registry"

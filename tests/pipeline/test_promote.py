@@ -21,7 +21,8 @@ from imdb_classifier.errors import (
     UnavailableError,
     UnreadableFileError,
 )
-from imdb_classifier.evaluation.promotion import Check, Decision, Gates
+from imdb_classifier.evaluation.promotion import Check, Decision, Gates, OwnGates
+from imdb_classifier.evaluation.report import render_decision
 from imdb_classifier.model.bundle import LEARNED_FILE, SUMS_FILE, Bundle, load_bundle
 from imdb_classifier.pipeline import promote
 from imdb_classifier.pipeline.evaluate import evaluate_bundle, examine
@@ -31,6 +32,7 @@ from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.reviews.overlap import fingerprints_of
 from imdb_classifier.samples import FOLDER
+from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import LocalStorage
 from imdb_classifier.storage.files import sha256_of
 
@@ -205,6 +207,88 @@ def test_models_are_compared_on_rows_that_neither_was_trained_on(
     assert decision.reference is not None
     assert decision.reference.rows == 86 - 2
     assert [part.rows for part in decision.slices] == [80, 80]
+
+
+def test_a_model_that_is_better_on_imdb_and_worse_on_a_set_of_ones_own_is_refused(
+    contest: tuple[Registry, list[Bundle]], shop: Path, tmp_path: Path
+) -> None:
+    """Each of two models is right wherever the labels are its own: one on IMDB, one in the shop."""
+    registry, (challenger, *_) = contest
+    bundled = load_bundle(bundled_path())
+    registry.promote(registry.register(bundled, "{}", "").model_id)
+    (tmp_path / "imdb").mkdir()
+    test, own = tmp_path / "imdb" / "test-0.parquet", tmp_path / "own.parquet"
+    for source, target, judge in (
+        (FOLDER / "test-00000-of-00001.parquet", test, challenger),
+        (shop, own, bundled),
+    ):
+        with Scorer(judge) as scorer:
+            texts = pq.read_table(source)["text"]
+            labels = (scorer.probabilities(texts).to_numpy() >= 0.5).astype(np.int8)
+        pq.write_table(pa.table({"text": texts, "label": labels}), target)
+    where, gates = str(tmp_path / "imdb"), Gates(log_loss=9, calibration_error=1, behavior_lost=1)
+    decision = decide_promotion(challenger, registry, where, gates, gate_on={"shop": own})
+    assert decision is not None
+    assert decision.overall.challenger_accuracy == 1 > decision.overall.champion_accuracy
+    (compared,) = decision.own_sets
+    assert compared.champion.champion_accuracy == 1 > compared.champion.challenger_accuracy
+    assert _failed(decision) == ["own set shop"]
+    assert "; of 120 rows of own set shop " in decision.reason
+    assert decision.reason.endswith(" and 100.00%: refused (failed: own set shop).")
+    (found,) = [check.found for check in decision.checks if check.name == "own set shop"]
+    assert "label more reviews, or allow a larger loss with the gate shop.accuracy_lost." in found
+    record = registry.decision(challenger.model_id)
+    assert record is not None
+    assert record["own_sets"][0]["result"]["rows"] == 120
+    assert registry.champion_id() == bundled.model_id
+    # Its own gates decide, and nothing else stands against the model.
+    gates = Gates.of(
+        {
+            "log_loss": 9,
+            "calibration_error": 1,
+            "behavior_lost": 1,
+            "shop.accuracy_lost": 1,
+            "shop.accuracy": 0.99,
+        },
+        ["shop"],
+    )
+    decision = decide_promotion(challenger, registry, where, gates, gate_on={"shop": own})
+    assert _failed(decision) == ["own set shop: accuracy"]
+    assert decide_promotion(challenger, registry, where, replace(gates, own_sets={})) is not None
+    assert registry.champion_id() == challenger.model_id
+
+
+def test_reviews_of_ones_own_that_a_model_was_trained_on_do_not_count(
+    contest: tuple[Registry, list[Bundle]], shop: Path
+) -> None:
+    registry, (champion, reference, challenger) = contest
+    own = pq.read_table(shop)
+    _trained_on(challenger, own.slice(0, 4))
+    _trained_on(champion, own.slice(2, 18))
+    challenger = registry.load(challenger.model_id)
+    settings: Any = {"reference": reference.model_id, "gate_on": {"shop": shop}}
+
+    def decided(**limits: float) -> Decision | None:
+        gates = replace(TWIN, own_sets={"shop": OwnGates(**limits)})
+        return decide_promotion(challenger, registry, str(FOLDER), gates, **settings)
+
+    refused = decided()
+    assert refused is not None
+    assert _failed(refused) == ["own set shop: unseen rows"]
+    (compared,) = refused.own_sets
+    assert (compared.result.rows, compared.result.learned, compared.result.unseen) == (120, 4, 100)
+    assert compared.champion.rows == 100
+    assert compared.reference is not None
+    assert compared.reference.rows == 116
+    assert compared.reference.name == f"own set shop: reference {reference.model_id}"
+    text = render_decision(refused)
+    assert "trained on 4 of 120 rows (3.33%); at most 3.00% is allowed." in text
+    assert "| own set shop | 100 | 4 |" in text
+    # One review fewer is too few.
+    _trained_on(champion, own.slice(2, 19))
+    assert _failed(decided(learned=0.1)) == ["own set shop: unseen rows"]
+    _trained_on(champion, own.slice(2, 18))
+    assert _failed(decided(learned=0.1)) == []
 
 
 def test_a_model_that_another_process_cannot_load_is_refused(

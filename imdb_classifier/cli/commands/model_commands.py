@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from imdb_classifier.cli.commands.shared_options import AsJson, Data, RegistryOption, named_limit
+from imdb_classifier.cli.commands.shared_options import (
+    AsJson,
+    Data,
+    GateOn,
+    RegistryOption,
+    named_limit,
+    named_paths,
+)
 from imdb_classifier.cli.console import err, interval, show, stage_progress, table
 from imdb_classifier.errors import EXIT_REFUSED, counted, listed
 from imdb_classifier.schema import TEXT
@@ -99,7 +106,9 @@ def promote(
         typer.Option(
             metavar="NAME=LIMIT",
             help="Limit of your own: accuracy and accuracy_gained (at least), log_loss, "
-            "calibration_error, accuracy_lost, behavior_lost, label_changes and learned (at most).",
+            "calibration_error, accuracy_lost, behavior_lost, label_changes and learned (at most). "
+            "For a set in --gate-on: NAME.accuracy, NAME.accuracy_gained, NAME.accuracy_lost and "
+            "NAME.learned.",
         ),
     ] = None,
     batch: Annotated[
@@ -114,6 +123,7 @@ def promote(
             "a bundle. Default: the bundled model."
         ),
     ] = None,
+    gate_on: GateOn = None,
     data: Data = None,
     registry: RegistryOption = None,
     as_json: AsJson = False,
@@ -125,10 +135,10 @@ def promote(
     if (model is None) == (to is None):
         raise typer.BadParameter("Give either MODEL or --to previous.")
     if model is None:
-        if gate or batch or data or reference or text_column != TEXT:
+        if gate or batch or gate_on or data or reference or text_column != TEXT:
             raise typer.BadParameter(
                 "--to previous makes no checks: leave out --gate, --batch, --text-column, "
-                "--reference, --data."
+                "--reference, --gate-on, --data."
             )
         champion, previous = where.roll_back(_requested_by())
         shown = table("Rolled back", "champion", "previous")
@@ -139,7 +149,8 @@ def promote(
     from imdb_classifier.pipeline.outcomes import already_champion
     from imdb_classifier.pipeline.promote import decide_promotion
 
-    gates = Gates.of(dict(map(named_limit, gate or ())))
+    own_sets = named_paths(gate_on or ())
+    gates = Gates.of(dict(map(named_limit, gate or ())), own_sets)
     challenger = where.load(model)
     with stage_progress() as progress:
         decision = decide_promotion(
@@ -152,6 +163,7 @@ def promote(
             reference,
             _requested_by(),
             progress,
+            own_sets,
         )
     if decision is None:
         outcome = already_champion(challenger.model_id)

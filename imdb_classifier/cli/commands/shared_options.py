@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import inspect
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -18,6 +19,14 @@ Data = Annotated[
         help="IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI; or "
         "'keras' or 'aclimdb' for the published copy, which is downloaded if necessary. "
         "Default: IMDB_CLASSIFIER_DATA, else the downloaded copy."
+    ),
+]
+GateOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=PATH",
+        help="Labeled reviews of your own to evaluate the model on besides the IMDB test split: "
+        "a name of your choice, and Parquet files with the columns text and label.",
     ),
 ]
 ModelOption = Annotated[
@@ -63,6 +72,19 @@ def named_limit(given: str) -> tuple[str, float]:
         return name, float(limit)
     except ValueError:
         raise typer.BadParameter(f"'{given}' is not of the form NAME=LIMIT.") from None
+
+
+def named_paths(given: Iterable[str]) -> dict[str, str]:
+    """Parse each ``NAME=PATH``; the names must differ."""
+    paths = dict[str, str]()
+    for pair in given:
+        name, _, path = pair.partition("=")
+        if not name or not path:
+            raise typer.BadParameter(f"'{pair}' is not of the form NAME=PATH.")
+        if name in paths:
+            raise typer.BadParameter(f"Two sets are named '{name}'. Choose different names.")
+        paths[name] = path
+    return paths
 
 
 def listed_names(given: str | None) -> list[str] | None:

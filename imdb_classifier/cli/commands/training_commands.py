@@ -13,11 +13,13 @@ from imdb_classifier.cli.commands.shared_options import (
     AsJson,
     Data,
     EngineOption,
+    GateOn,
     ModelOption,
     RegistryOption,
     ThreadsOption,
+    named_paths,
 )
-from imdb_classifier.cli.console import interval, keeps, say, show, stage_progress, table
+from imdb_classifier.cli.console import interval, keeps, points, say, show, stage_progress, table
 from imdb_classifier.registry.access import CHAMPION
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def train(
             help="Labeled Parquet files of your own to add, with the columns text and label."
         ),
     ] = None,
+    gate_on: GateOn = None,
     force: Annotated[
         bool,
         typer.Option(help="Train even if the same data, recipe and seed were already trained."),
@@ -49,6 +52,7 @@ def train(
 ) -> None:
     """Train a model, evaluate it on the IMDB test split, and register it as @challenger."""
     from imdb_classifier.pipeline.evaluate import evaluate_with_report
+    from imdb_classifier.pipeline.own_sets import load_own_sets
     from imdb_classifier.pipeline.promote import register_bundle
     from imdb_classifier.pipeline.train import plan_training, train_bundle
     from imdb_classifier.registry.training_runs import training_run
@@ -56,13 +60,21 @@ def train(
     from imdb_classifier.training.loop import TrainingObserver
 
     where, extra, download = Registry.at(registry), extra_train or (), data is not None
-    plan = plan_training(data, recipe, seed, where, extra_train=extra, download=download)
+    own_sets = load_own_sets(named_paths(gate_on or ()))
+    plan = plan_training(
+        data, recipe, seed, where, extra_train=extra, download=download, own_sets=own_sets
+    )
     if plan.trained and not force:
         bundle = where.load(plan.trained)
         say(
             f"Training skipped: {plan.trained} was trained on the same reviews, with the same "
             "recipe and seed. Change one of them, or use --force."
         )
+        if own_sets:
+            say(
+                "To evaluate it on your own sets: "
+                f"imdb-classifier evaluate --model {plan.trained} --gate-on NAME=PATH"
+            )
         _show_figures(as_json, bundle, bundle.evaluation or {}, {})
         return
     with training_run(where.work, plan.run), stage_progress() as progress:
@@ -75,7 +87,9 @@ def train(
             download=download,
             observer=TrainingObserver(progress),
         )
-        evaluation, report = evaluate_with_report(trained, data, where, progress=progress)
+        evaluation, report = evaluate_with_report(
+            trained, data, where, own_sets=own_sets, progress=progress
+        )
         bundle = register_bundle(trained, evaluation, where)
     say(
         "Registered as @challenger. To score with it: "
@@ -87,6 +101,7 @@ def train(
 def evaluate(
     model: ModelOption = CHAMPION,
     data: Data = None,
+    gate_on: GateOn = None,
     output: Annotated[
         str | None, typer.Option(help="Folder for the report as JSON, Markdown and HTML.")
     ] = None,
@@ -114,23 +129,32 @@ def evaluate(
 ) -> None:
     """Evaluate a model on the IMDB test split and with the behavior suite."""
     if suite:
-        if data or output or with_texts or explain_worst:
+        if data or gate_on or output or with_texts or explain_worst:
             raise typer.BadParameter(
-                "--suite needs no reviews and writes no report: leave out --data, --output, "
-                "--with-texts, --explain."
+                "--suite needs no reviews and writes no report: leave out --data, --gate-on, "
+                "--output, --with-texts, --explain."
             )
         _run_suite(model, threads, engine, registry, as_json)
         return
     from imdb_classifier.evaluation.report import check_report_folder, write_report
     from imdb_classifier.pipeline.evaluate import evaluate_bundle, words_that_moved, worst_texts
+    from imdb_classifier.pipeline.own_sets import load_own_sets
     from imdb_classifier.registry.versions import Registry
 
+    own_sets = load_own_sets(named_paths(gate_on or ()))
     if output is not None:
         check_report_folder(output)
-    bundle = Registry.at(registry).load(model, engine)
+    where = Registry.at(registry)
+    bundle = where.load(model, engine)
     with stage_progress() as progress:
         evaluation, reviews = evaluate_bundle(
-            bundle, data, download=data is not None, progress=progress, threads=threads
+            bundle,
+            data,
+            download=data is not None,
+            progress=progress,
+            threads=threads,
+            own_sets=own_sets,
+            registry=where,
         )
     report = {}
     if output is not None:
@@ -227,6 +251,12 @@ def _show_figures(
     shown = table(f"{bundle.model_id} on {evaluation['rows']:,} test reviews", "figure", "#value")
     for name, figure in evaluation["figures"].items():
         shown.add_row(name.replace("_", " "), interval(figure))
+    for own in evaluation.get("own_sets", ()):
+        called = f"{own['name']} ({own['unseen']:,} reviews)"
+        shown.add_row(f"{called}: accuracy", interval(own["accuracy"]))
+        shown.add_row(f"{called}: log loss", interval(own["log_loss"]))
+        if own["difference"]:
+            shown.add_row(f"{called}: points above champion", points(own["difference"]))
     values = {
         "model_id": bundle.model_id,
         "engine": bundle.engine.name,

@@ -281,7 +281,7 @@ def _few_learned(challenger: Evaluation, most: float) -> Check:
 def _on_own_set(own: OwnComparison, gates: OwnGates) -> tuple[Check, ...]:
     """Check a model on one of the user's own sets."""
     result, name = own.result, own.champion.name
-    share, accuracy = result.learned / result.rows, result.accuracy.value
+    share, least = result.learned / result.rows, gates.accuracy
     checks = [
         Check(
             f"{name}: unseen rows",
@@ -291,13 +291,13 @@ def _on_own_set(own: OwnComparison, gates: OwnGates) -> tuple[Check, ...]:
             f"{result.unseen:,}; at least {LEAST_OWN_ROWS} are required.",
         )
     ]
-    if gates.accuracy:
+    if least:
         checks.append(
             Check(
                 f"{name}: accuracy",
-                accuracy >= gates.accuracy,
-                f"{accuracy:.2%} of the rows are labeled correctly; at least {gates.accuracy:.2%} "
-                "is required.",
+                result.accuracy.value >= least,
+                f"{result.accuracy.value:.2%} of the rows are labeled correctly; at least "
+                f"{least:.2%} is required.",
             )
         )
     close = [_not_inferior(own.champion, gates.accuracy_lost, gates.accuracy_gained)]

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
@@ -17,6 +18,8 @@ from tests.waiting import wait_for
 TRAINING: Final = "train-imdb/weekly"
 SCORING: Final = "score-parquet/nightly"
 PROMOTION: Final = "promote-model/on-demand"
+GATES: Final = MappingProxyType({"behavior_lost": 1.0})
+"""Models of invented words can do less of what the bundled model can in English, and differ."""
 _POOL: Final = "imdb-classifier"
 _DIED: Final = "imdb-classifier runs that died"
 _SECONDS_WITHOUT_HEARTBEAT: Final = 30
@@ -84,8 +87,7 @@ class Operation:
                 "recipe": "tiny",
                 "extra_train": [str(self.folder / "labeled")],
                 "keep": self.keep,
-                # Models of invented words can do less of what the bundled model can in English.
-                "gates": {"behavior_lost": 1.0},
+                "gates": dict(GATES),
             },
             "nightly": {
                 "source": str(self.folder / "reviews"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.year import Event
-from benchmarks.year_operation import PROMOTION, SCORING, TRAINING, Operation
+from benchmarks.year_operation import GATES, PROMOTION, SCORING, TRAINING, Operation
 from benchmarks.year_reviews import write_reviews
 from imdb_classifier.batch.verification import verify_output
 from imdb_classifier.errors import counted
@@ -73,7 +73,7 @@ class Weeks:
         if "rollback" in events:
             self._by_hand("rolled back", action="rollback")
         if "promotion" in events:
-            self._by_hand("promoted", action="promote", model="@previous")
+            self._by_hand("promoted", action="promote", model="@previous", gates=dict(GATES))
         champion = self._registry.load(CHAMPION).model_id
         self.timeline.append(
             {
@@ -157,9 +157,10 @@ class Weeks:
         new, old = (decision["overall"][f"{name}_accuracy"] for name in ("challenger", "champion"))
         return f"{verdict}: {100 * new:.1f} %, {100 * (new - old):+.1f} points"
 
-    def _by_hand(self, verdict: str, **parameters: str) -> None:
-        self._check(parameters["action"], self._operation.run(PROMOTION, **parameters), "Completed")
-        self._decided(verdict)
+    def _by_hand(self, verdict: str, **parameters: Any) -> None:
+        run = self._operation.run(PROMOTION, **parameters)
+        state = self._check(parameters["action"], run, "Completed")
+        self._decided(verdict if state == "Completed" else "refused")
 
     def _decided(self, verdict: str) -> None:
         """Wait, if there is a new champion, until outputs of the former one are scored again."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Self
 
-from imdb_classifier.errors import BadDataError, ConfigurationError, counted, listed
+from imdb_classifier.errors import ConfigurationError, counted, listed
 from imdb_classifier.evaluation.behavior.judgment import Behavior
+from imdb_classifier.evaluation.behavior.losses import losses_against, lost
 from imdb_classifier.evaluation.comparison import Comparison, LabelChanges, OwnComparison
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.limits import limits_of
@@ -54,8 +55,8 @@ class Gates:
             from the champion.
         learned: Maximum share of the test rows that the model was trained on, labeled or not. They
             are left out of comparisons.
-        behavior_lost: Maximum loss against the champion in the share of passed cases of any
-            capability of the behavior suite.
+        behavior_lost: Maximum loss against champion and reference in the share of passed cases of
+            any capability of the behavior suite.
         own_sets: Limits on sets of the user's own labeled reviews, by name.
     """
 
@@ -187,6 +188,7 @@ def decide(
     further: tuple[Check, ...] = (),
     notes: Sequence[str] = (),
     own_sets: tuple[OwnComparison, ...] = (),
+    behavior_of_reference: Behavior | None = None,
 ) -> Decision:
     """Decide whether a model is promoted: it must pass every check.
 
@@ -201,6 +203,7 @@ def decide(
         further: Results of checks made elsewhere.
         notes: What was unusual about the comparison, as sentences.
         own_sets: See `Decision`.
+        behavior_of_reference: The fixed model's results on the behavior suite.
     """
     checks = (
         *_absolute(challenger, gates),
@@ -210,7 +213,7 @@ def decide(
         *(_not_worse(part, SIGNIFICANCE / len(slices)) for part in slices),
         *(check for own in own_sets for check in _on_own_set(own, gates.on(own.result.name))),
         *([_few_label_changes(label_changes, gates.label_changes)] if label_changes else []),
-        *_behaves(challenger.behavior, champion.behavior, gates.behavior_lost),
+        *_behaves(challenger.behavior, champion.behavior, behavior_of_reference, gates),
         *further,
     )
     failed = [check for check in checks if not check.passed]
@@ -303,7 +306,7 @@ def _on_own_set(own: OwnComparison, gates: OwnGates) -> tuple[Check, ...]:
     close = [_not_inferior(own.champion, gates.accuracy_lost, gates.accuracy_gained)]
     if own.reference:
         close.append(_not_inferior(own.reference, gates.accuracy_lost))
-    if gates.accuracy_lost * result.unseen < 1:
+    if 0 < gates.accuracy_lost * result.unseen < 1:
         too_few = (
             f" One of {counted(result.unseen, 'row')} is more than that: label more reviews, or "
             f"allow a larger loss with the gate {result.name}.accuracy_lost."
@@ -324,43 +327,36 @@ def _few_label_changes(changes: LabelChanges, most: float) -> Check:
     )
 
 
-def _behaves(ours: Behavior | None, theirs: Behavior | None, most_lost: float) -> list[Check]:
+def _behaves(
+    ours: Behavior | None, champion: Behavior | None, reference: Behavior | None, gates: Gates
+) -> Iterator[Check]:
     """Check that no capability gets lost; each one that does fails a check of its own.
 
     Raises:
         BadDataError: The results are those of different suites.
     """
-    if ours is None or theirs is None:
-        return []
-    if ours.suite != theirs.suite:
-        raise BadDataError(
-            "Only results of the same behavior suite can be compared.",
-            f"These are of the suites {ours.suite} and {theirs.suite}.",
-            "Evaluate both models with this release.",
-        )
-    rates = {part.name: part.pass_rate for part in ours.capabilities}
-    failed, largest = [], 0.0
-    for part in theirs.capabilities:
-        name = f"behavior: {part.name}"
-        if part.name not in rates:
-            found = "The model was trained on texts of every case, so that it cannot be tested."
-            failed.append(Check(name, False, found))
-            continue
-        # Rounded, so that a loss of exactly the margin is allowed.
-        lost = round(part.pass_rate - rates[part.name], 9)
-        largest = max(largest, lost)
-        if lost > most_lost:
-            found = (
-                f"{rates[part.name]:.1%} of {counted(part.cases, 'case')} passed, "
-                f"{part.pass_rate:.1%} by the champion: {-100 * lost:+.1f} points. A loss of at "
-                f"most {100 * most_lost:.1f} points is allowed."
-            )
-            failed.append(Check(name, False, found))
-    found = (
-        f"The largest loss on one of {len(theirs.capabilities)} capabilities is "
-        f"{100 * largest:.1f} points; at most {100 * most_lost:.1f} points are allowed."
+    if ours is None:
+        return
+    share = ours.learned / ours.texts
+    yield Check(
+        "unseen texts of the behavior suite",
+        share <= gates.learned,
+        f"The model was trained on {ours.learned:,} of {ours.texts:,} ({share:.2%}), which are "
+        f"left out; at most {gates.learned:.2%} is allowed.",
     )
-    return failed or [Check("behavior", True, found)]
+    for other, theirs in (("champion", champion), ("reference", reference)):
+        if theirs is not None:
+            called = "behavior" if theirs is champion else "behavior beside the reference"
+            failed = lost(ours, theirs, gates.behavior_lost, other)
+            largest = max([0.0, *losses_against(ours, theirs).values()])
+            found = (
+                f"The largest loss of a capability against the {other} is {100 * largest:.1f} "
+                f"points; at most {100 * gates.behavior_lost:.1f} points are allowed."
+            )
+            for name, what in failed.items():
+                yield Check(f"{called}: {name}", False, what)
+            if not failed:
+                yield Check(called, True, found)
 
 
 def _not_inferior(part: Comparison, most_lost: float, least_gained: float = 0.0) -> Check:

@@ -118,21 +118,31 @@ def measure_drift(
         reference: Profile of reviews that the model has not learned from.
         limits: The largest changes that do not count as drift; by default, `DriftLimits()`.
         checked: The reviews of the reference by label and probability, for the expected accuracy.
-        unsure: Number of texts without a label, because their confidence is too low.
+        unsure: Number of texts whose confidence is below `at_least`.
     """
-    limits = limits or DriftLimits()
-    measures: tuple[Measure, ...] = ()
-    if batch.texts:
-        ours, theirs = _shares(batch), _shares(reference)
-        lengths = np.array(batch.lengths), np.array(reference.lengths)
-        measures = (
-            _index("scores", by_score(batch), by_score(reference), limits.scores),
-            _index("lengths", *lengths, limits.lengths),
-            *(_change(name, ours[name], theirs[name], getattr(limits, name)) for name in ours),
-        )
-    outside = (measure.name for measure in measures if measure.crossed and measure.name in _TRUST)
+    # Other limits silence alarms, and make no estimate more trustworthy.
+    outside = (
+        measure.name
+        for measure in _measures(batch, reference, DriftLimits())
+        if measure.crossed and measure.name in _TRUST
+    )
     expected = estimate_accuracy(batch, checked, outside, unsure) if checked else None
+    measures = _measures(batch, reference, limits or DriftLimits())
     return Drift(model_id, measures, batch, reference, expected, unsure)
+
+
+def _measures(
+    batch: BatchProfile, reference: BatchProfile, limits: DriftLimits
+) -> tuple[Measure, ...]:
+    if not batch.texts:
+        return ()
+    ours, theirs = _shares(batch), _shares(reference)
+    lengths = np.array(batch.lengths), np.array(reference.lengths)
+    return (
+        _index("scores", by_score(batch), by_score(reference), limits.scores),
+        _index("lengths", *lengths, limits.lengths),
+        *(_change(name, ours[name], theirs[name], getattr(limits, name)) for name in ours),
+    )
 
 
 def by_score(profile: BatchProfile) -> NDArray[np.int64]:

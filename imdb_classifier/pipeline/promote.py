@@ -216,6 +216,7 @@ def decide_promotion(
                 )
                 for name, own_set in own_sets.items()
             ),
+            fixed.evaluation.behavior if fixed else None,
         )
         try:
             if decision.promote:

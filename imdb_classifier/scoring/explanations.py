@@ -34,6 +34,8 @@ OCCLUDED_TOKENS: Final = 1 << 20
 """Tokens of the copies of a text that are scored at a time, unless one is longer."""
 START_OF_TEXT: Final = "(start)"
 """What stands for the start of the text in an n-gram."""
+UNKNOWN_WORD: Final = "(unknown)"
+"""What stands for a word outside the vocabulary in an n-gram."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class NgramContribution:
     """What an n-gram of one to three words adds to the log-odds of *positive*.
 
     Attributes:
-        ngram: Its words, lower-cased and without punctuation; ``(start)`` is the start of the text.
+        ngram: Its words, lower-cased and without punctuation; ``(start)`` is the start of the text,
+            ``(unknown)`` a word outside the vocabulary.
         log_odds: What it adds; below 0 if it speaks for *negative*.
     """
 
@@ -169,6 +172,9 @@ class _Explainer:
         texts = pa.array([text], pa.string())
         tokens = encode(texts, bundle.vocabulary, bundle.recipe.encoding)
         shown = [START_OF_TEXT, *words_of(text)][-len(tokens.ids) :]
+        # An n-gram knows no more of such a word than that it is unknown.
+        for at in np.flatnonzero(tokens.ids == UNKNOWN):
+            shown[at] = UNKNOWN_WORD
         ngrams = [*self._of_ngrams(tokens, shown)]
         (of_ngrams,), (of_lstm,) = self._log_odds(tokens)
         (probability,) = self._scorer.probabilities(texts).to_pylist()

@@ -189,13 +189,23 @@ def test_the_words_that_moved_a_score(run: Run, monkeypatch: pytest.MonkeyPatch)
     assert re.search(r"│ dreadful +│ word +│ +-5\.\d+ │ +-4\.\d+ │ +-1\.\d+ │", outcome.out)
     assert re.search(r"│ dreadful film +│ n-gram │ +-1\.\d+ │", outcome.out)
     assert "Text 2: no text" in outcome.out
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{text}\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{text}\n".encode()), "ascii"))
     piped, empty = (
         run("explain", given, "--top", "1", "--json").json["explanations"][0] for given in ("-", "")
     )
     assert [word["word"] for word in piped["words"]] == ["dreadful"]
     assert [ngram["ngram"] for ngram in piped["ngrams"]] == ["dreadful film"]
     assert (empty["probability"], empty["words"]) == (None, [])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9"), "latin-1"))
+    outcome = run("explain", "-")
+    assert (outcome.code, "Standard input must contain text" in outcome.err) == (65, True)
+
+
+def test_words_of_reviews_are_shown_in_a_report_only(run: Run) -> None:
+    for option in ("--with-texts", "--explain"):
+        outcome = run("evaluate", option)
+        assert outcome.code == 2
+        assert "add --output" in " ".join(re.findall(r"[\w-]+", outcome.err))
 
 
 @pytest.mark.covers("explain --model", "explain --registry")

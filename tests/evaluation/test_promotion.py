@@ -182,12 +182,19 @@ def behavior(suite: str = "s", **failures: int) -> Behavior:
     return Behavior(suite, 20 * len(failures), 0, tuple(parts))
 
 
-def behaves(ours: Behavior | None, theirs: Behavior | None, gates: Gates | None = None) -> Decision:
+def behaves(
+    ours: Behavior | None,
+    theirs: Behavior | None,
+    gates: Gates | None = None,
+    reference: Behavior | None = None,
+) -> Decision:
     new, old = (
         replace(evaluation(name), behavior=behavior)
         for name, behavior in (("new", ours), ("old", theirs))
     )
-    return decide(new, old, comparison(50, 0), (), gates or Gates())
+    return decide(
+        new, old, comparison(50, 0), (), gates or Gates(), behavior_of_reference=reference
+    )
 
 
 def test_no_capability_may_get_lost() -> None:
@@ -195,7 +202,8 @@ def test_no_capability_may_get_lost() -> None:
     made = behaves(behavior(negation=0, emoji=5, casing=8), champion)
     assert failed(made) == []
     assert made.checks[-1].found == (
-        "The largest loss on one of 3 capabilities is 25.0 points; at most 25.0 points are allowed."
+        "The largest loss of a capability against the champion is 25.0 points; at most 25.0 points "
+        "are allowed."
     )
     made = behaves(behavior(negation=0, emoji=6, casing=9), champion)
     assert failed(made) == ["behavior: emoji", "behavior: casing"]
@@ -211,6 +219,21 @@ def test_a_capability_whose_cases_were_all_learned_is_lost() -> None:
     made = behaves(behavior(negation=0), behavior(negation=0, emoji=0))
     assert failed(made) == ["behavior: emoji"]
     assert failed(behaves(behavior(negation=0, emoji=9), behavior(negation=0))) == []
+
+
+def test_losses_of_behavior_do_not_add_up() -> None:
+    bundled, champion, new = behavior(emoji=0), behavior(emoji=4), behavior(emoji=8)
+    assert failed(behaves(new, champion)) == []
+    assert failed(behaves(new, champion, reference=bundled)) == [
+        "behavior beside the reference: emoji"
+    ]
+    assert failed(behaves(champion, champion, reference=bundled)) == []
+
+
+def test_a_model_may_have_learned_few_texts_of_the_suite() -> None:
+    ours = behavior(negation=0, emoji=0)
+    assert failed(behaves(replace(ours, learned=1), ours)) == []
+    assert failed(behaves(replace(ours, learned=2), ours)) == ["unseen texts of the behavior suite"]
 
 
 def test_rates_of_different_suites_are_not_compared() -> None:

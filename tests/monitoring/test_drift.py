@@ -15,6 +15,7 @@ from scipy.stats import chi2
 from imdb_classifier.batch.options import Selection
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import ConfigurationError, OutputExistsError
+from imdb_classifier.evaluation.result import ScoreHistogram
 from imdb_classifier.monitoring.drift import CHANCE, Drift, _chi_squared, measure_drift
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.monitoring.drift_page import render_drift
@@ -83,7 +84,12 @@ def test_a_change_within_chance_does_not_count() -> None:
 def test_limits_of_ones_own() -> None:
     batch = _profile(np.random.default_rng(1).beta(0.4, 1.6, 5_000))
     limits = DriftLimits.of({"scores": 9, "positive": 1})
-    assert not measure_drift("m", batch, _usual(25_000, 0), limits).crossed
+    checked = ScoreHistogram((1,) * SCORE_BINS, (1,) * SCORE_BINS)
+    drift = measure_drift("m", batch, _usual(25_000, 0), limits, checked)
+    assert not drift.crossed
+    # They silence the alarm, and make the estimate no more trustworthy.
+    assert drift.expected_accuracy is not None
+    assert drift.expected_accuracy.outside == ("scores",)
 
 
 @pytest.mark.parametrize("limits", [{"colour": 1.0}, {"scores": -1.0}, {"scores": float("nan")}])

@@ -40,6 +40,19 @@ def test_the_mean_confidence_is_calibrated_on_the_reviews_checked() -> None:
     assert estimate_accuracy(BatchProfile(without_text=3), checked, ()) is None
 
 
+def test_only_labels_count_and_part_of_a_range_counts_in_proportion() -> None:
+    # The confidence is 0.525 in the two middle ranges and 0.575 in those beside them.
+    batch = BatchProfile(scores=_counts(r8=10, r9=2, r10=4, r11=30))
+    found = estimate_accuracy(batch, ScoreHistogram(_counts(), _counts()), (), unsure=16)
+    assert found is not None
+    assert (found.labels, found.value) == (30, pytest.approx(0.575))
+    found = estimate_accuracy(batch, ScoreHistogram(_counts(), _counts()), (), unsure=3)
+    assert found is not None
+    assert found.value == pytest.approx((3 * 0.525 + 40 * 0.575) / 43)
+    none = estimate_accuracy(batch, ScoreHistogram(_counts(), _counts()), (), unsure=46)
+    assert none is None
+
+
 @pytest.mark.parametrize("rows", [50, 1_000, 20_000])
 def test_intervals_cover_the_accuracy_of_the_batch(rows: int) -> None:
     rng = np.random.default_rng(rows)

@@ -20,6 +20,7 @@ from imdb_classifier.cli.commands.shared_options import (
     named_paths,
 )
 from imdb_classifier.cli.console import interval, keeps, points, say, show, stage_progress, table
+from imdb_classifier.errors import TextTypeError
 from imdb_classifier.registry.access import CHAMPION
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ def evaluate(
             )
         _run_suite(model, threads, engine, registry, as_json)
         return
+    if output is None and (with_texts or explain_worst):
+        raise typer.BadParameter("--with-texts and --explain are about the report: add --output.")
     from imdb_classifier.evaluation.report import check_report_folder, write_report
     from imdb_classifier.pipeline.evaluate import evaluate_bundle, words_that_moved, worst_texts
     from imdb_classifier.pipeline.own_sets import load_own_sets
@@ -189,7 +192,7 @@ def explain(
     from imdb_classifier.scoring import explanations
     from imdb_classifier.scoring.scorer import Scorer
 
-    given = [sys.stdin.read()] if texts == ["-"] else texts
+    given = [_piped()] if texts == ["-"] else texts
     bundle = Registry.at(registry).load(model, engine)
     with Scorer(bundle, threads) as scorer:
         found = explanations.explain(given, model=scorer, top=top)
@@ -219,6 +222,13 @@ def explain(
         show(False, {}, shown)
 
 
+def _piped() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise TextTypeError(None, "standard input", "not valid UTF-8") from error
+
+
 def _run_suite(
     model: str, threads: int | None, engine: EngineChoice, registry: str | None, as_json: bool
 ) -> None:
@@ -229,8 +239,10 @@ def _run_suite(
     bundle = Registry.at(registry).load(model, engine)
     with Scorer(bundle, threads) as scorer:
         behavior = run_suite(scorer)
+    learned = f" ({behavior.learned:,} left out: trained on)" if behavior.learned else ""
     shown = table(
-        f"{bundle.model_id} on {behavior.texts:,} texts of the behavior suite {behavior.suite}",
+        f"{bundle.model_id} on {behavior.texts:,} texts of the behavior suite {behavior.suite}"
+        f"{learned}",
         *("area", "capability", "#texts", "#cases", "#failed", "example of a failure"),
     )
     for part in behavior.capabilities:

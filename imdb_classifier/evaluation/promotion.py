@@ -75,8 +75,9 @@ class Gates:
         """Return the given gates, and defaults for the others.
 
         Args:
-            limits: Limits by name; for an own set, the name of the set, a dot and that of one of
-                `OwnGates`.
+            limits: Limits by name. The limits of an own set begin with its name and a dot:
+                ``NAME.accuracy``, ``NAME.accuracy_lost``, ``NAME.accuracy_gained`` and
+                ``NAME.learned``.
             own_sets: The names of the own sets.
 
         Raises:

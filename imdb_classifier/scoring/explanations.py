@@ -116,7 +116,7 @@ def explain(
 
     Raises:
         UnsupportedDataError: A single text was passed.
-        ConfigurationError: `top` is below 1.
+        ConfigurationError: ``top`` is below 1.
         TextTypeError: Some of the texts are not text, or not valid Unicode.
         UnknownModelError: There is no such model.
         UnapprovedModelError: The version has not passed the promotion checks.

@@ -123,7 +123,10 @@ def test_the_pages_show_the_measured_figures(site: Path) -> None:
     for page, expected in tables.items():
         for table in expected:
             for row in table.splitlines()[2:]:
-                cells = [re.escape(cell.strip().replace("`", "")) for cell in row.split("|")[1:-1]]
+                cells = [
+                    re.escape(cell.strip().replace("`", "").replace("...", "…"))
+                    for cell in row.split("|")[1:-1]
+                ]
                 assert re.search(r"\s+".join(cells), shown[page]), row
 
 

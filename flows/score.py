@@ -27,6 +27,7 @@ def score_parquet(
     columns: list[str] | None = None,
     at_least: float | None = ScoreOptions.at_least,
     unsure_label: str | None = ScoreOptions.unsure_label,
+    reason: bool = ScoreOptions.reason,
     registry: str | None = None,
     only: Only | None = Selection.only,
     force: bool = Selection.force,
@@ -63,6 +64,8 @@ def score_parquet(
         at_least: Label only texts whose label has at least this confidence, from 0.5 to 1; all
             keep their probability. Default: label every text.
         unsure_label: Label for texts below at_least. Default: no label (null).
+        reason: Add a column that says why a row has its label, or none: scored, blank, truncated,
+            mostly unknown words, or unsure.
         registry: Folder of the model registry, local or in an object store. Default:
             IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.
         only: new, stale or new,stale: files without an output; files whose model, input or options
@@ -89,7 +92,7 @@ def score_parquet(
     """
     # Parameters are checked before anything else starts.
     options = ScoreOptions(
-        text_column, prefix, on_null, quarantine, columns, at_least, unsure_label
+        text_column, prefix, on_null, quarantine, columns, at_least, unsure_label, reason
     )
     selection = Selection(only, force, prune)
     limits = Limits(deadline, max_bad_files, accept_bad_files)

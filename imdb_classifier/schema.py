@@ -26,11 +26,11 @@ FOOTER_KEY: Final = b"imdb_classifier"
 """Key in the footer of a scored file that holds this library's metadata, as JSON."""
 
 
-def scored_fields(prefix: str = DEFAULT_PREFIX) -> tuple[pa.Field, pa.Field]:
-    """Return the two columns that scoring adds: label (string) and probability (float32).
+def scored_fields(prefix: str = DEFAULT_PREFIX, reason: bool = False) -> tuple[pa.Field, ...]:
+    """Return the columns that scoring adds: label (string), probability (float32), and reason.
 
     Both are null in rows without text, and labels may be in rows that are unsure. The probability
-    is that of ``positive``.
+    is that of ``positive``. The reason (string) is added on request only, and is never null.
     """
     # Here, because a Prefect server imports this module for its catalog of blocks.
     import pyarrow as pa
@@ -38,6 +38,7 @@ def scored_fields(prefix: str = DEFAULT_PREFIX) -> tuple[pa.Field, pa.Field]:
     return (
         pa.field(f"{prefix}label", pa.string()),
         pa.field(f"{prefix}probability", pa.float32()),
+        *([pa.field(f"{prefix}reason", pa.string())] if reason else []),
     )
 
 

@@ -41,6 +41,8 @@ COPIES: Final = 2
 """Number of copies of a row in memory at a time: one as read, and one as written."""
 SCORE_BYTES: Final = 16
 """Of a label and a probability in memory."""
+REASON_BYTES: Final = 24
+"""Of the longest reason in memory."""
 ENCODED_TIMES: Final = 8
 """How much memory the encoding of text takes, in the size of the text."""
 _STATUS: Final = Path("/proc/self/status")
@@ -200,7 +202,7 @@ def _forecast(found: Assessment, options: ScoreOptions) -> tuple[FileForecast, _
     name, error = found.file.name, found.error
     if found.is_scored and found.footer is not None:
         try:
-            size = _size(check_input(found.footer, name, options))
+            size = _size(check_input(found.footer, name, options), options)
             return FileForecast(name, found.rows, found.verdict), size
         except ImdbClassifierError as refused:
             error = refused
@@ -209,7 +211,7 @@ def _forecast(found: Assessment, options: ScoreOptions) -> tuple[FileForecast, _
     return FileForecast(name, found.rows, found.verdict), None
 
 
-def _size(checked: CheckedInput) -> _Size:
+def _size(checked: CheckedInput, options: ScoreOptions) -> _Size:
     text = text_bytes(checked.tree, checked.path)
     decoded = text if checked.plain is None else checked.plain.decoded_bytes
     of_row, of_text = (size // max(checked.footer.metadata.num_rows, 1) for size in (decoded, text))
@@ -217,7 +219,8 @@ def _size(checked: CheckedInput) -> _Size:
     held = min((CHUNKS_AHEAD + 1) * chunk, BYTES_AHEAD + chunk, decoded)
     if checked.plain is not None:
         held += min(decoded, ROW_GROUP_BYTES)
-    scores = 0 if checked.plain else SCORE_BYTES * max(row_group_rows(checked.tree), default=0)
+    added = SCORE_BYTES + (REASON_BYTES if options.reason else 0)
+    scores = 0 if checked.plain else added * max(row_group_rows(checked.tree), default=0)
     return _Size(text, min(text, max(ENCODED_BYTES, of_text)), held, scores)
 
 

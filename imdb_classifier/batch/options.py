@@ -33,6 +33,8 @@ class ScoreOptions:
         at_least: Label only texts whose label has at least this confidence, from 0.5 to 1; all
             keep their probability. Default: label every text.
         unsure_label: Label for texts below at_least. Default: no label (null).
+        reason: Add a column that says why a row has its label, or none: scored, blank, truncated,
+            mostly unknown words, or unsure.
 
     Raises:
         ConfigurationError: ``columns`` is empty, or lists a column twice; ``at_least`` is no
@@ -46,6 +48,7 @@ class ScoreOptions:
     columns: Sequence[str] | None = None
     at_least: float | None = None
     unsure_label: str | None = None
+    reason: bool = False
 
     def __post_init__(self) -> None:
         if self.on_null not in get_args(OnNull):
@@ -72,9 +75,11 @@ class ScoreOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return the options as outputs record them."""
         values = asdict(self)
+        # These options are younger than the format: without them, outputs keep their bytes.
         if self.at_least is None:
-            # These options are younger than the format: without them, outputs keep their bytes.
             del values["at_least"], values["unsure_label"]
+        if not self.reason:
+            del values["reason"]
         return values
 
 

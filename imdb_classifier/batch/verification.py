@@ -32,6 +32,7 @@ from imdb_classifier.errors import (
 from imdb_classifier.model.engines import EngineChoice, EngineName
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import NEGATIVE, POSITIVE, scored_fields
+from imdb_classifier.scoring.row_reasons import reasons
 from imdb_classifier.scoring.scorer import Scorer, scorer_for
 from imdb_classifier.scoring.text_columns import count_of, has_text, labels
 from imdb_classifier.storage import storage_of
@@ -261,10 +262,10 @@ class _FileCheck:
     ) -> Iterator[Problem]:
         """The first row with a wrong label, the first with a wrong score, and wrong counts."""
         options = ScoreOptions(**footer["options"])
-        label_name, probability_name = (field.name for field in scored_fields(options.prefix))
+        names = [field.name for field in scored_fields(options.prefix, options.reason)]
         counts = dict.fromkeys(("all", "positive", "negative", "without_text"), 0)
-        mislabelled = misscored = None
-        if not {label_name, probability_name} <= set(end.schema.names):
+        mislabelled = misscored = misreasoned = None
+        if not set(names) <= set(end.schema.names):
             yield Problem(self.name, None, "Its new columns are missing.")
             return
         with ExitStack() as opened:
@@ -275,20 +276,20 @@ class _FileCheck:
             if _has_text(options):
                 path = text_path(end, options.text_column)
             else:
-                path = [label_name]
+                path = names[:1]
                 texts_of_input = self._texts_of_input(footer, options)
                 if texts_of_input is None:
                     self.is_without_text = True
                     chosen = chosen[:0]
                 else:
                     opened.enter_context(texts_of_input)
-            for chunk in reader.chunks(path, [label_name, probability_name]):
+            for chunk in reader.chunks(path, names):
                 texts = chunk.texts
                 if texts_of_input is not None:
                     texts = texts_of_input.take(len(texts))
-                label, probability = (
+                label, probability, *reason = (
                     pa.concat_arrays([batch.column(name) for batch in chunk.batches])
-                    for name in (label_name, probability_name)
+                    for name in names
                 )
                 expected = labels(probability, options.at_least, options.unsure_label)
                 off = pc.or_(
@@ -301,8 +302,14 @@ class _FileCheck:
                 if mislabelled is None and (at := off.index(True).as_py()) >= 0:
                     mislabelled = self.rows + at
                 here = chosen[(chosen >= self.rows) & (chosen < self.rows + len(texts))] - self.rows
-                again = self._scorer.probabilities(texts.take(here)).to_numpy(zero_copy_only=False)
+                pending = self._scorer.start(texts.take(here))
+                again = pending.result().to_numpy(zero_copy_only=False)
                 said = probability.take(here).to_numpy(zero_copy_only=False)
+                for column in reason:
+                    why = reasons(pending.remarks(), probability.take(here), options.at_least)
+                    other = pc.fill_null(pc.not_equal(why, column.take(here)), True)
+                    if misreasoned is None and (at := other.index(True).as_py()) >= 0:
+                        misreasoned = self.rows + int(here[at])
                 far = ~np.isclose(again, said, rtol=0, atol=SCORE_TOLERANCE, equal_nan=True)
                 if misscored is None and far.any():
                     misscored = self.rows + int(here[far][0])
@@ -313,6 +320,8 @@ class _FileCheck:
                 self.scored_again += len(here)
         if mislabelled is not None:
             yield Problem(self.name, mislabelled, "Its label, probability and text do not agree.")
+        if misreasoned is not None:
+            yield Problem(self.name, misreasoned, "Its reason is not that of its text.")
         if misscored is not None:
             yield Problem(self.name, misscored, "The model gives its text another probability.")
         said_counts = {column: footer["rows"][column] for column in counts}

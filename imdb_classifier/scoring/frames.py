@@ -14,6 +14,7 @@ from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, check_unsure, scored_fields
 from imdb_classifier.scoring.frame_kinds import open_data, to_text
+from imdb_classifier.scoring.row_reasons import reasons
 from imdb_classifier.scoring.scorer import Scorer, kept_scorer_for
 from imdb_classifier.scoring.text_columns import labels
 from imdb_classifier.storage.paths import StrPath
@@ -31,6 +32,7 @@ def score_dataframe(
     prefix: str = ...,
     at_least: float | None = ...,
     unsure_label: str | None = ...,
+    reason: bool = ...,
     registry: Registry | None = ...,
 ) -> pl.DataFrame: ...
 @overload
@@ -42,6 +44,7 @@ def score_dataframe(
     prefix: str = ...,
     at_least: float | None = ...,
     unsure_label: str | None = ...,
+    reason: bool = ...,
     registry: Registry | None = ...,
 ) -> pd.DataFrame: ...
 @overload
@@ -53,6 +56,7 @@ def score_dataframe(
     prefix: str = ...,
     at_least: float | None = ...,
     unsure_label: str | None = ...,
+    reason: bool = ...,
     registry: Registry | None = ...,
 ) -> Any: ...
 def score_dataframe(
@@ -63,6 +67,7 @@ def score_dataframe(
     prefix: str = DEFAULT_PREFIX,
     at_least: float | None = None,
     unsure_label: str | None = None,
+    reason: bool = False,
     registry: Registry | None = None,
 ) -> Any:
     """Add a sentiment label and a probability to each text.
@@ -82,6 +87,8 @@ def score_dataframe(
         at_least: Label only texts whose label has at least this confidence, from 0.5 to 1; all
             keep their probability. By default, every text is labeled.
         unsure_label: Label for texts below ``at_least``; by default, theirs is missing.
+        reason: Add a third column that says why a row has its label, or none: ``scored``,
+            ``blank``, ``truncated``, ``mostly unknown words``, or ``unsure``.
         registry: Where a reference is looked up; by default `Registry.at()`.
 
     Returns:
@@ -112,7 +119,7 @@ def score_dataframe(
     """
     check_unsure(at_least, unsure_label)
     frame, texts = open_data(data)
-    new_names = [field.name for field in scored_fields(prefix)]
+    new_names = [field.name for field in scored_fields(prefix, reason)]
     if texts is None:
         found = [name == text_column for name in frame.names].count(True)
         if found == 0:
@@ -130,7 +137,9 @@ def score_dataframe(
         name = getattr(texts, "name", None)
         column = to_text(texts, None if name in (None, "") else str(name))
     with kept_scorer_for(model, registry) as scorer:
-        probabilities = scorer.probabilities(column)
-    named = labels(probabilities, at_least, unsure_label)
-    new_columns = dict(zip(new_names, (named, probabilities), strict=True))
-    return frame.with_columns(new_columns)
+        pending = scorer.start(column)
+        probabilities = pending.result()
+    new = [labels(probabilities, at_least, unsure_label), probabilities]
+    if reason:
+        new.append(reasons(pending.remarks(), probabilities, at_least))
+    return frame.with_columns(dict(zip(new_names, new, strict=True)))

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 from weakref import WeakSet
 
 import numpy as np
@@ -23,6 +23,7 @@ from imdb_classifier.registry.access import CHAMPION, reading
 from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.scoring.cores import cores_to_use
 from imdb_classifier.scoring.kept_bundles import bundle_at, kept_bundle
+from imdb_classifier.scoring.row_reasons import BLANK, remarks_of
 from imdb_classifier.scoring.text_columns import as_text, has_text
 from imdb_classifier.storage import absolute_location
 from imdb_classifier.storage.paths import StrPath
@@ -32,6 +33,9 @@ from imdb_classifier.text.encoding import TokenSequences, encode
 CHUNK_ROWS: Final = 1_024
 """Number of reviews that a thread encodes, sorts by length and scores at a time. No batch crosses
 chunks, so which reviews share a batch depends on the input alone, not on the number of threads."""
+
+ScoredChunk: TypeAlias = tuple[pa.Array, BatchProfile, NDArray[np.int8]]
+"""Probabilities, profile and remarks of some texts."""
 
 
 class Scorer:
@@ -202,7 +206,7 @@ class Scorer:
                 scored(done)
         return probabilities
 
-    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, BatchProfile]:
+    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> ScoredChunk:
         bundle, encoding = self.bundle, self.bundle.recipe.encoding
         scorable = pc.fill_null(has_text(texts), False).to_numpy(zero_copy_only=False)
         whole = encode(texts.filter(scorable), bundle.vocabulary, encoding.untruncated)
@@ -211,7 +215,9 @@ class Scorer:
         result[scorable] = probabilities
         without_text = len(texts) - len(whole)
         profile = BatchProfile.of(whole, probabilities, encoding.sequence_length, without_text)
-        return pa.array(result, mask=~scorable), profile
+        remarks = np.full(len(texts), BLANK, np.int8)
+        remarks[scorable] = remarks_of(whole, encoding.sequence_length)
+        return pa.array(result, mask=~scorable), profile, remarks
 
 
 def _check_arrow(texts: object) -> None:
@@ -300,7 +306,7 @@ def scorer_for(
 class PendingProbabilities:
     """Probabilities that are being computed, see `Scorer.start`."""
 
-    _chunks: list[Future[tuple[pa.Array, BatchProfile]]]
+    _chunks: list[Future[ScoredChunk]]
 
     def result(self) -> pa.Array:
         """Wait for the probabilities: float32, (rows,); null where there is no text."""
@@ -310,3 +316,8 @@ class PendingProbabilities:
     def profile(self) -> BatchProfile:
         """Wait for the texts' profile: counts of lengths, unknown words and probabilities."""
         return sum((chunk.result()[1] for chunk in self._chunks), BatchProfile())
+
+    def remarks(self) -> NDArray[np.int8]:
+        """Wait for what there is to say about each row, see `row_reasons`: int8, (rows,)."""
+        remarks = (chunk.result()[2] for chunk in self._chunks)
+        return np.concatenate([np.zeros(0, np.int8), *remarks])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from imdb_classifier.errors import TextTypeError
 from imdb_classifier.schema import NEGATIVE, POSITIVE, THRESHOLD, confidences
@@ -32,9 +33,14 @@ def labels(
     )
     if at_least is None:
         return named
+    unsure = pa.array(is_unsure(probabilities, at_least))
+    return pc.if_else(unsure, pa.scalar(unsure_label, pa.string()), named)
+
+
+def is_unsure(probabilities: pa.Array, at_least: float) -> NDArray[np.bool_]:
+    """Return which labels have a lower confidence: bool, (rows,); false without a label."""
     # As float32: the probabilities 0.9 and 0.1 have a confidence of at least 0.9.
-    unsure = confidences(probabilities.to_numpy(zero_copy_only=False)) < np.float32(at_least)
-    return pc.if_else(pa.array(unsure), pa.scalar(unsure_label, pa.string()), named)
+    return confidences(probabilities.to_numpy(zero_copy_only=False)) < np.float32(at_least)
 
 
 def count_of(labels: pa.Array, label: str) -> int:

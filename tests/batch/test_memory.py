@@ -20,7 +20,7 @@ from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import UnreadableFileError
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.registry.versions import bundled_path
-from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.scoring.scorer import ScoredChunk, Scorer
 from imdb_classifier.text.batch_profile import BatchProfile
 
 FEW_ROWS, MANY_ROWS, GROUP_ROWS = 250_000, 8_000_000, 50_000
@@ -96,9 +96,9 @@ def damaged_at_the_end(path: Path) -> None:
 class QuickScorer(Scorer):
     """Gives any probability, so that millions of rows take seconds."""
 
-    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> tuple[pa.Array, BatchProfile]:
+    def _score_chunk(self, texts: pa.ChunkedArray | pa.Array) -> ScoredChunk:
         probabilities = np.random.default_rng(len(texts)).random(len(texts), np.float32)
-        return pa.array(probabilities), BatchProfile()
+        return pa.array(probabilities), BatchProfile(), np.zeros(len(texts), np.int8)
 
 
 def score_in_a_process(

@@ -24,7 +24,7 @@ write no report unless told to."""
 @pytest.mark.parametrize(
     ("command", "entrypoint", "shared"),
     [
-        ("score", "score.py:score_parquet", 21),
+        ("score", "score.py:score_parquet", 22),
         ("train", "train.py:train_imdb", 6),
         ("evaluate", "evaluate.py:evaluate_imdb", 3),
     ],
@@ -69,6 +69,7 @@ def test_every_parameter_of_the_flow_reaches_the_run(
         columns=["id"],
         at_least=0.9,
         unsure_label="unsure",
+        reason=True,
         registry="models",
         deadline="1h",
         max_bad_files=3,
@@ -87,7 +88,7 @@ def test_every_parameter_of_the_flow_reaches_the_run(
         "out",
         model,
         "a cluster",
-        ScoreOptions("body", "mood_", "skip", True, ["id"], 0.9, "unsure"),
+        ScoreOptions("body", "mood_", "skip", True, ["id"], 0.9, "unsure", True),
         selection=Selection(**selected),
         limits=Limits("1h", 3),
         drift_limits=DriftLimits(scores=1.0),

@@ -160,7 +160,7 @@ def test_a_deadline_and_another_run_leave_files_for_the_next_one(
     assert pq.read_metadata(tmp_path / "scored/day=2026-11-01/a.parquet").num_rows == 3
 
 
-@pytest.mark.covers("score-parquet:at_least", "score-parquet:unsure_label")
+@pytest.mark.covers("score-parquet:at_least", "score-parquet:reason", "score-parquet:unsure_label")
 def test_unsure_rows_are_named_and_counted(
     server: Any, score: Callable[..., Any], reviews: Path, tmp_path: Path
 ) -> None:
@@ -170,9 +170,13 @@ def test_unsure_rows_are_named_and_counted(
         output=str(output),
         at_least=1.0,
         unsure_label="unsure",
+        reason=True,
     )
     assert state.is_completed()
-    named = pq.read_table(output / "a.parquet")["sentiment_label"].to_pylist()
+    scored = pq.read_table(output / "a.parquet")
+    named = scored["sentiment_label"].to_pylist()
+    why = scored["sentiment_reason"].to_pylist()
+    assert [reason == "blank" for reason in why] == [label is None for label in named]
     unsure = named.count("unsure")
     assert unsure == sum(label is not None for label in named) > 0
     assert [row["unsure"] for row in server.table(run, "scored-files")] == [unsure]

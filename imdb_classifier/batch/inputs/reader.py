@@ -239,7 +239,8 @@ def check_input(footer: FileFooter, name: str, options: ScoreOptions) -> Checked
         written = options.columns
     # Spark, Hive and DuckDB take names for the same that differ in case only.
     there = {column.casefold() for column in (*written, *hive_keys(name))}
-    taken = [f.name for f in scored_fields(options.prefix) if f.name.casefold() in there]
+    added = scored_fields(options.prefix, options.reason)
+    taken = [field.name for field in added if field.name.casefold() in there]
     if taken:
         raise ColumnExistsError(taken, footer.name)
     tree = extendable(footer)

@@ -50,7 +50,7 @@ class AppendedCopy:
         path: Where it is written, on this machine.
         source: The input.
         checked: The input, too.
-        fields: The new columns: labels and probabilities.
+        fields: The new columns, see `scored_fields`.
         columns: Columns to copy; None for all.
 
     Attributes:
@@ -94,7 +94,7 @@ class AppendedCopy:
             self._writer = pq.ParquetWriter(
                 self._added,
                 self._schema,
-                use_dictionary=[self._schema.names[0]],
+                use_dictionary=[field.name for field in fields if field.type == pa.string()],
                 **WRITER_OPTIONS,
             )
             self._opened = opened.pop_all()
@@ -109,8 +109,7 @@ class AppendedCopy:
 
     def write(self, rows: ScoredRows) -> None:
         """Add the scores of the next rows."""
-        columns = [rows.labels, rows.probabilities]
-        self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        self._waiting.append(pa.RecordBatch.from_arrays(rows.columns, schema=self._schema))
         self._rows_waiting += len(rows.labels)
         if self._rows_waiting >= self._next_size:
             self._write_groups()

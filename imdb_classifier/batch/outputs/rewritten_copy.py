@@ -40,7 +40,7 @@ class RewrittenCopy:
         source: The input, on this machine.
         checked: The input.
         plain: How its columns are read to be rewritten.
-        fields: The new columns: labels and probabilities.
+        fields: The new columns, see `scored_fields`.
         columns: Columns to write; None for all.
 
     Raises:
@@ -84,7 +84,7 @@ class RewrittenCopy:
         """Add the next rows, without those that have no text."""
         begin = 0
         for batch in rows.chunk.batches:
-            new = (column.slice(begin, len(batch)) for column in (rows.labels, rows.probabilities))
+            new = (column.slice(begin, len(batch)) for column in rows.columns)
             old = (
                 batch.columns
                 if self._columns is None
@@ -129,7 +129,8 @@ class RewrittenCopy:
         return complete
 
     def _add(self, scored: pa.RecordBatch) -> None:
-        kept = scored.filter(scored.column(len(self._schema) - 1).is_valid())
+        # By the probability, the second of the new columns.
+        kept = scored.filter(scored.column(len(self._plain.schema) + 1).is_valid())
         self._waiting.append(kept)
         self._rows_waiting += len(kept)
         self._bytes_waiting += kept.nbytes

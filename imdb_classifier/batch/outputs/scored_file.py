@@ -198,7 +198,7 @@ def _copy_of(
     source: str, checked: CheckedInput, unfinished: str, options: ScoreOptions
 ) -> Iterator[tuple[RowReader, AppendedCopy | RewrittenCopy]]:
     """The rows of an input, and the copy that they are written to."""
-    fields = scored_fields(options.prefix)
+    fields = scored_fields(options.prefix, options.reason)
     copy: AppendedCopy | RewrittenCopy
     footer, metadata = checked.footer, None
     with ExitStack() as opened:

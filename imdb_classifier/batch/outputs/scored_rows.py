@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from imdb_classifier.batch.inputs.reader import RowReader, TextChunk
 from imdb_classifier.batch.options import ScoreOptions
+from imdb_classifier.scoring.row_reasons import reasons
 from imdb_classifier.scoring.scorer import PendingProbabilities, Scorer
 from imdb_classifier.scoring.text_columns import labels
 from imdb_classifier.text.batch_profile import BatchProfile
@@ -31,12 +32,19 @@ class ScoredRows:
             label of their own.
         probabilities: float32, (rows,), in [0, 1]; null in rows without text.
         profile: What the texts look like.
+        reasons: string, (rows,); None if they are not asked for.
     """
 
     chunk: TextChunk
     labels: pa.Array
     probabilities: pa.Array
     profile: BatchProfile
+    reasons: pa.Array | None = None
+
+    @property
+    def columns(self) -> list[pa.Array]:
+        """The new columns."""
+        return [self.labels, self.probabilities, *([] if self.reasons is None else [self.reasons])]
 
 
 def score_rows(
@@ -75,4 +83,5 @@ def score_rows(
 def _finished(chunk: TextChunk, pending: PendingProbabilities, options: ScoreOptions) -> ScoredRows:
     probabilities = pending.result()
     named = labels(probabilities, options.at_least, options.unsure_label)
-    return ScoredRows(chunk, named, probabilities, pending.profile())
+    why = reasons(pending.remarks(), probabilities, options.at_least) if options.reason else None
+    return ScoredRows(chunk, named, probabilities, pending.profile(), why)

@@ -52,6 +52,7 @@ Columns = Annotated[
 ]
 AtLeast = Annotated[float | None, typer.Option(help=help_of(ScoreOptions, "at_least"))]
 UnsureLabel = Annotated[str | None, typer.Option(help=help_of(ScoreOptions, "unsure_label"))]
+Reason = Annotated[bool, typer.Option(help=help_of(ScoreOptions, "reason"))]
 OnlyOption = Annotated[Only | None, typer.Option(help=help_of(Selection, "only"))]
 Force = Annotated[bool, typer.Option("--force", help=help_of(Selection, "force"))]
 AllowUnapproved = Annotated[
@@ -74,6 +75,7 @@ def score(
     columns: Columns = None,
     at_least: AtLeast = ScoreOptions.at_least,
     unsure_label: UnsureLabel = ScoreOptions.unsure_label,
+    reason: Reason = ScoreOptions.reason,
     only: OnlyOption = Selection.only,
     force: Force = Selection.force,
     prune: Annotated[
@@ -124,7 +126,10 @@ def score(
     from imdb_classifier.scoring.scorer import Scorer
 
     options = ScoreOptions(
-        text_column, prefix, on_null, quarantine, listed_names(columns), at_least, unsure_label
+        *(text_column, prefix, on_null, quarantine, listed_names(columns)),
+        at_least=at_least,
+        unsure_label=unsure_label,
+        reason=reason,
     )
     selection = Selection(only, force, prune)
     limits = Limits(deadline, max_bad_files, accept_bad_files)
@@ -223,6 +228,7 @@ def plan(
     columns: Columns = None,
     at_least: AtLeast = ScoreOptions.at_least,
     unsure_label: UnsureLabel = ScoreOptions.unsure_label,
+    reason: Reason = ScoreOptions.reason,
     only: OnlyOption = Selection.only,
     force: Force = Selection.force,
     allow_unapproved: AllowUnapproved = False,
@@ -239,7 +245,10 @@ def plan(
     from imdb_classifier.scoring.scorer import Scorer
 
     options = ScoreOptions(
-        text_column, prefix, on_null, quarantine, listed_names(columns), at_least, unsure_label
+        *(text_column, prefix, on_null, quarantine, listed_names(columns)),
+        at_least=at_least,
+        unsure_label=unsure_label,
+        reason=reason,
     )
     selection = Selection(only, force)
     where = Registry.at(registry)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 RESULT: Final = Path("build/distillation.json")
 TEACHER: Final = Path(__file__).with_name("lstm_teacher.npz")
 MINIMUM_REVIEWS: Final = 6
+SMOOTHING: Final = 1.0
 LABEL_SHARE: Final = 0.5
 """Share of a label, where there is one, in the target; the rest is the teacher's prediction."""
 PENALTY: Final = 3e-7
@@ -140,7 +141,7 @@ def table(results: Mapping[str, Any]) -> str:
 def _ratio_scale(
     once: csr_array, targets: NDArray[np.float32], rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    ratios = np.abs(log_count_ratios(once, targets, rows))
+    ratios = np.abs(log_count_ratios(once, targets, rows, SMOOTHING))
     return np.minimum(ratios / np.float32(RATIO_UNIT), np.float32(LARGEST_SCALE))
 
 

@@ -41,7 +41,7 @@ from imdb_classifier.config import PRODUCTION
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.reviews.overlap import fingerprints_of, known_rows
 from imdb_classifier.schema import TEXT
-from imdb_classifier.training.data import split
+from imdb_classifier.training.data import random_split
 
 RESULT: Final = Path("build/lstm_teacher.npz")
 SEED: Final = 1
@@ -319,7 +319,7 @@ def main() -> None:
         tokens if len(tokens) <= HEAD + TAIL else np.concatenate([tokens[:HEAD], tokens[-TAIL:]])
         for tokens in whole
     ]
-    _, validation = split(len(train), PRODUCTION, SEED)
+    _, validation = random_split(len(train), PRODUCTION.training.validation_fraction, SEED)
     held = known_rows(train.table, fingerprints_of([train.table.take(validation)]))
     _, groups = np.unique(texts[: len(train)], return_inverse=True)
     fold = np.random.default_rng(SEED).integers(FOLDS, size=groups.max() + 1)[groups]

@@ -82,7 +82,7 @@ def _padded(reviews: Reviews, recipe: Recipe, seed: int) -> list[tuple[float, fl
     sequences = encode_reviews(reviews.table, vocabulary_of(reviews, recipe), recipe.encoding)
     # The longest review has 500 tokens, so this is the tutorial's width.
     padded, labels = pad_right(sequences), reviews.labels.astype(np.float32)[:, None]
-    training, validation = split(len(reviews), recipe, seed)
+    training, validation = split(reviews, recipe, seed)
     model = build_network(recipe.encoding, recipe.network, seed)
     model.compile(
         optimizer=keras.optimizers.Adam(recipe.training.learning_rate),

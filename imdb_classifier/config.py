@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,10 +12,32 @@ from imdb_classifier.errors import ConfigurationError
 
 Part = TypeVar("Part")
 
+TRAINING_REVISION: Final = 2
+"""Raised whenever the code trains other weights from the same recipe, data and seed. Bundles
+without a revision have 1."""
+
 
 def _require(holds: bool, rule: str, name: str, value: object) -> None:
     if not holds:
         raise ConfigurationError(rule, f"{name} is {value!r}.", f"Choose another value for {name}.")
+
+
+def _at_least(part: object, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(part, name)
+        _require(value >= least, f"{name} must be at least {least}.", name, value)
+
+
+def _positive(part: object, *names: str) -> None:
+    for name in names:
+        value = getattr(part, name)
+        _require(value > 0, f"{name} must be positive.", name, value)
+
+
+def _share(part: object, *names: str) -> None:
+    for name in names:
+        value = getattr(part, name)
+        _require(0 <= value < 1, f"{name} must be in [0, 1).", name, value)
 
 
 @dataclass(frozen=True)
@@ -31,18 +54,8 @@ class EncodingConfig:
     sequence_length: int
 
     def __post_init__(self) -> None:
-        _require(
-            self.num_words >= 4,
-            "num_words must be at least 4.",
-            "num_words",
-            self.num_words,
-        )
-        _require(
-            self.sequence_length >= 1,
-            "sequence_length must be at least 1 token.",
-            "sequence_length",
-            self.sequence_length,
-        )
+        _at_least(self, 4, "num_words")
+        _at_least(self, 1, "sequence_length")
 
     @property
     def vocabulary_words(self) -> int:
@@ -76,9 +89,7 @@ class NetworkConfig:
     ngrams: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("embedding_dim", "lstm_units"):
-            value = getattr(self, name)
-            _require(value >= 1, f"{name} must be at least 1.", name, value)
+        _at_least(self, 1, "embedding_dim", "lstm_units")
         _require(
             self.ngrams == 0 or (self.ngrams >= 1 and self.masked),
             "ngrams must be 0, or at least 1 if the network is masked.",
@@ -103,11 +114,10 @@ class RegularizationConfig:
     output_dropout: float
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            _require(0 <= value < 1, f"{name} must be in [0, 1).", name, value)
+        _share(self, "word_dropout", "input_dropout", "output_dropout")
 
 
-NO_REGULARIZATION: Final = RegularizationConfig(0, 0, 0)
+NO_REGULARIZATION: Final = RegularizationConfig(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -119,23 +129,57 @@ class TeachersConfig:
         vector_size: Size of a document vector.
         vector_passes: Number of passes over all reviews to train the document vectors.
         vector_weight: Weight of the auxiliary loss for predicting the document vectors.
+        ratio_smoothing: Occurrences added to each n-gram's count before log count ratios are taken.
+        ratio_c: Inverse regularization strength (scikit-learn's `C`) of the regression on log count
+            ratios.
+        tf_idf_c: Inverse regularization strength of the regression on TF-IDF.
+        regression_iterations: Number of iterations after which these two regressions stop.
+        kept_ratio: Absolute log count ratio from which document vectors never skip an n-gram.
+        sharpness: Log-odds of a true pair of review and n-gram whose vectors have the same
+            direction.
+        random_pair_weight: Weight of a random pair; as many are drawn as there are true pairs.
+        random_pair_power: Power of an n-gram's frequency with which it is drawn for random pairs.
+        random_pairs: Number of random n-grams drawn per pass; they are shuffled and used again if
+            they do not suffice.
+        review_rate: Initial learning rate of the document vectors.
+        ngram_rate: Initial learning rate of the n-grams' vectors.
+        last_rate: Share of their initial values that these rates have in the last pass.
+        svd_iterations: Number of power iterations of the latent semantic analysis that initializes
+            the vectors.
+        prior_reviews: Number of zero vectors added to the mean vector of each n-gram, which shrinks
+            those of rare n-grams.
+        ngram_c: Inverse regularization strength of the regression that gives n-grams their weights.
+        share_c: Inverse regularization strength of the shares of LSTM and n-grams.
+        weight_iterations: Maximum number of iterations of the last two regressions, which converge
+            before.
     """
 
     minimum_reviews: int
     vector_size: int
     vector_passes: int
     vector_weight: float
+    ratio_smoothing: float = 1.0
+    ratio_c: float = 10.0
+    tf_idf_c: float = 30.0
+    regression_iterations: int = 60
+    kept_ratio: float = 2.0
+    sharpness: float = 6.0
+    random_pair_weight: float = 2.0
+    random_pair_power: float = 0.75
+    random_pairs: int = 4_000_000
+    review_rate: float = 4.0
+    ngram_rate: float = 0.01
+    last_rate: float = 0.03
+    svd_iterations: int = 2
+    prior_reviews: float = 3.0
+    ngram_c: float = 0.2
+    share_c: float = 1e4
+    weight_iterations: int = 1_000
 
     def __post_init__(self) -> None:
-        for name in ("minimum_reviews", "vector_size", "vector_passes"):
-            value = getattr(self, name)
-            _require(value >= 1, f"{name} must be at least 1.", name, value)
-        _require(
-            self.vector_weight >= 0,
-            "vector_weight must not be negative.",
-            "vector_weight",
-            self.vector_weight,
-        )
+        not_negative = {"vector_weight", "random_pair_weight", "svd_iterations", "prior_reviews"}
+        _at_least(self, 0, *sorted(not_negative))
+        _positive(self, *(field.name for field in fields(self) if field.name not in not_negative))
 
 
 @dataclass(frozen=True)
@@ -152,6 +196,8 @@ class TrainingConfig:
         averaging: Momentum of the weight average that each epoch ends with (Polyak and Juditsky,
             1992), in [0, 1). If 0, weights are not averaged.
         clip_norm: Maximum norm of the gradient of each weight array; None for no clipping.
+        split: How reviews are held out: ``random``, or ``grouped``: equal texts stay together, and
+            the share is that of each label.
     """
 
     epochs: int
@@ -161,25 +207,18 @@ class TrainingConfig:
     warm_up_steps: int = 0
     averaging: float = 0.0
     clip_norm: float | None = None
+    split: str = "random"
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("warm_up_steps", 0)):
-            value = getattr(self, name)
-            _require(value >= least, f"{name} must be at least {least}.", name, value)
+        _at_least(self, 1, "epochs", "batch_size")
+        _at_least(self, 0, "warm_up_steps")
+        _share(self, "averaging", "validation_fraction")
+        _positive(self, "learning_rate", *(["clip_norm"] if self.clip_norm is not None else []))
         _require(
-            0 <= self.averaging < 1, "averaging must be in [0, 1).", "averaging", self.averaging
-        )
-        _require(
-            self.learning_rate > 0,
-            "learning_rate must be positive.",
-            "learning_rate",
-            self.learning_rate,
-        )
-        _require(
-            0 <= self.validation_fraction < 1,
-            "validation_fraction must be in [0, 1).",
-            "validation_fraction",
-            self.validation_fraction,
+            self.split in ("random", "grouped"),
+            "split must be random or grouped.",
+            "split",
+            self.split,
         )
 
 
@@ -246,7 +285,7 @@ class Recipe:
                 regularization=_made(RegularizationConfig, values[_STORED_REGULARIZATION]),
                 teachers=None if teachers is None else _made(TeachersConfig, teachers),
             )
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 "A recipe must have exactly the keys that this release writes.",
                 f"This one does not fit: {error}.",
@@ -256,13 +295,20 @@ class Recipe:
 
 def _made(kind: type[Part], values: Mapping[str, Any]) -> Part:
     """Return a dataclass of plain values, each of the type that its annotation names."""
-    made = kind(**values)
-    for field in fields(made):  # type: ignore[arg-type]  # a dataclass
-        value = getattr(made, field.name)
-        given = "None" if value is None else type(value).__name__
-        if given not in str(field.type).replace("float", "float | int").split(" | "):
-            raise TypeError(f"{field.name} is of type {given}")
-    return made
+    types = {field.name: str(field.type).split(" | ") for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+    given = {}
+    for name, value in values.items():
+        allowed = types.get(name, ())
+        if type(value) is int and "float" in allowed:
+            value = float(value)
+        if name not in types:
+            raise TypeError(f"{name} is unknown")
+        if ("None" if value is None else type(value).__name__) not in allowed:
+            raise TypeError(f"{name} is of type {type(value).__name__}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise TypeError(f"{name} is {value}")
+        given[name] = value
+    return kind(**given)
 
 
 SEED: Final = Recipe(
@@ -277,7 +323,9 @@ TINY: Final = Recipe(
     name="tiny",
     encoding=EncodingConfig(num_words=1_000, sequence_length=100),
     network=NetworkConfig(embedding_dim=8, lstm_units=8, masked=True),
-    training=TrainingConfig(epochs=4, batch_size=16, learning_rate=0.01, validation_fraction=0.2),
+    training=TrainingConfig(
+        epochs=4, batch_size=16, learning_rate=0.01, validation_fraction=0.2, split="grouped"
+    ),
 )
 """For tests and demonstrations: learns from a few hundred short reviews in seconds."""
 
@@ -293,6 +341,7 @@ PRODUCTION: Final = Recipe(
         warm_up_steps=200,
         averaging=0.998,
         clip_norm=1.0,
+        split="grouped",
     ),
     regularization=RegularizationConfig(word_dropout=0.1, input_dropout=0.3, output_dropout=0.3),
     teachers=TeachersConfig(

@@ -33,6 +33,7 @@ def test_seed_is_the_tutorial() -> None:
             "warm_up_steps": 0,
             "averaging": 0.0,
             "clip_norm": None,
+            "split": "random",
         },
         "regularisation": {"word_dropout": 0, "input_dropout": 0, "output_dropout": 0},
         "teachers": None,
@@ -68,7 +69,7 @@ def test_round_trip_through_json(name: str) -> None:
     ("config", "field", "value", "message"),
     [
         (SEED.encoding, "num_words", 3, r"at least 4\. num_words is 3\. Choose another value"),
-        (SEED.encoding, "sequence_length", 0, r"at least 1 token\. sequence_length is 0\."),
+        (SEED.encoding, "sequence_length", 0, r"at least 1\. sequence_length is 0\."),
         (SEED.network, "embedding_dim", 0, r"embedding_dim must be at least 1\."),
         (SEED.network, "lstm_units", -1, r"at least 1\. lstm_units is -1\."),
         (
@@ -85,6 +86,10 @@ def test_round_trip_through_json(name: str) -> None:
         (SEED.training, "learning_rate", float("nan"), r"learning_rate is nan\."),
         (SEED.training, "validation_fraction", 1.0, r"\[0, 1\)\. validation_fraction is 1\.0\."),
         (SEED.training, "validation_fraction", -0.1, r"validation_fraction is -0\.1\."),
+        (SEED.training, "clip_norm", 0.0, r"clip_norm must be positive\. clip_norm is 0\.0\."),
+        (SEED.training, "split", "fair", r"random or grouped\. split is 'fair'\."),
+        (PRODUCTION.teachers, "tf_idf_c", 0.0, r"must be positive\. tf_idf_c is 0\.0\."),
+        (PRODUCTION.teachers, "svd_iterations", -1, r"at least 0\. svd_iterations is -1\."),
     ],
     ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "",
 )

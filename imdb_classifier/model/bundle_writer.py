@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from imdb_classifier.config import TRAINING_REVISION
 from imdb_classifier.errors import CannotWriteError, ExportError, OutputExistsError
 from imdb_classifier.model.bundle import (
     CARD_FILE,
@@ -105,6 +106,7 @@ def write_bundle(
         "model_id": f"{recipe.name}-{model_hash[:12]}",
         "model_hash": model_hash,
         "recipe": recipe.to_dict(),
+        "training_revision": TRAINING_REVISION,
         "seed": trained.seed,
         "data": dict(data),
         "history": [asdict(epoch) for epoch in trained.history],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from imdb_classifier.config import Recipe
+from imdb_classifier.config import TRAINING_REVISION, Recipe
 from imdb_classifier.config import recipe as named_recipe
 from imdb_classifier.errors import (
     BundleError,
@@ -112,7 +112,10 @@ def _trained_in(run: str, registry: Registry) -> str | None:
     for manifest in registry.manifests():
         try:
             known = _run_of(
-                Recipe.from_dict(manifest["recipe"]), manifest["seed"], manifest["data"]
+                Recipe.from_dict(manifest["recipe"]),
+                manifest["seed"],
+                manifest["data"],
+                manifest.get("training_revision", 1),
             )
         except (ConfigurationError, KeyError, TypeError):
             continue  # a recipe of another release, or a damaged manifest
@@ -129,7 +132,9 @@ def _trained_in(run: str, registry: Registry) -> str | None:
     return None
 
 
-def _run_of(recipe: Recipe, seed: int, summary: Mapping[str, Any]) -> str:
+def _run_of(
+    recipe: Recipe, seed: int, summary: Mapping[str, Any], revision: int = TRAINING_REVISION
+) -> str:
     """Return the name of the run that trains on the reviews of a summary."""
     unlabeled = summary.get(_UNLABELED)
     return run_key(
@@ -137,6 +142,7 @@ def _run_of(recipe: Recipe, seed: int, summary: Mapping[str, Any]) -> str:
         seed,
         summary["fingerprint"],
         None if unlabeled is None else unlabeled["fingerprint"],
+        revision,
     )
 
 

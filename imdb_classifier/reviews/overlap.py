@@ -27,7 +27,7 @@ def fingerprints_of(tables: Iterable[pa.Table]) -> NDArray[np.uint64]:
     Returns:
         Distinct values in ascending order: uint64, (reviews at most,).
     """
-    return np.unique(np.concatenate([_fingerprints(table) for table in tables]))
+    return np.unique(np.concatenate([row_fingerprints(table) for table in tables]))
 
 
 def known_rows(table: pa.Table, fingerprints: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -40,11 +40,11 @@ def known_rows(table: pa.Table, fingerprints: NDArray[np.uint64]) -> NDArray[np.
     Returns:
         bool, (reviews,).
     """
-    return np.isin(_fingerprints(table), fingerprints)
+    return np.isin(row_fingerprints(table), fingerprints)
 
 
-def _fingerprints(table: pa.Table) -> NDArray[np.uint64]:
-    """The fingerprint of each review: uint64, (reviews,)."""
+def row_fingerprints(table: pa.Table) -> NDArray[np.uint64]:
+    """Return the fingerprint of each review, equal for equal normal forms: uint64, (reviews,)."""
     column = table.column(0)
     chunks = map(_token_bytes if pa.types.is_list(column.type) else _normal_form, column.chunks)
     digests = (

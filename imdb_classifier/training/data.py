@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from imdb_classifier.config import Recipe
 from imdb_classifier.errors import ConfigurationError, counted
 from imdb_classifier.reviews.dataset import Reviews
+from imdb_classifier.reviews.overlap import row_fingerprints
 from imdb_classifier.schema import TEXT
 from imdb_classifier.text.batching import length_buckets, padded, shuffled_batches
 from imdb_classifier.text.encoding import (
@@ -139,7 +140,7 @@ def prepare_training_data(
         ConfigurationError: The validation share leaves no reviews to train on, or a recipe with
             teachers gets no unlabeled reviews with text.
     """
-    training_rows, validation_rows = split(len(reviews), recipe, seed)
+    training_rows, validation_rows = split(reviews, recipe, seed)
     labels = reviews.labels.astype(np.float32)[:, None]
     if recipe.teachers is None:
         vocabulary = vocabulary_of(reviews, recipe)
@@ -192,18 +193,58 @@ def vocabulary_of(reviews: Reviews, recipe: Recipe) -> Vocabulary:
     return Vocabulary.count(reviews.table[TEXT]).head(recipe.encoding.vocabulary_words)
 
 
-def split(rows: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split(
+    reviews: Reviews, recipe: Recipe, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the training rows and the validation rows, drawn with the seed.
+
+    Args:
+        reviews: The train split.
+        recipe: Determines the share that is held out, and how; see `config.TrainingConfig`.
+        seed: From 0 to 2**32 - 1.
 
     Raises:
         ConfigurationError: No rows are left to train on.
     """
-    order = np.random.default_rng(seed).permutation(rows)
-    training_rows = round(rows * (1 - recipe.training.validation_fraction))
-    if training_rows == 0:
+    share = recipe.training.validation_fraction
+    if recipe.training.split == "random":
+        parts = random_split(len(reviews), share, seed)
+    else:
+        parts = _grouped_split(reviews, share, seed)
+    if len(parts[0]) == 0:
         raise ConfigurationError(
             "At least one labeled review must be left to train on.",
-            f"The data has {counted(rows, 'labeled review')}.",
+            f"The data has {counted(len(reviews), 'labeled review')}.",
             "Add more with `data` or `extra_train`.",
         )
+    return parts
+
+
+def random_split(rows: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return training and validation rows in random order, each row drawn by itself."""
+    order = np.random.default_rng(seed).permutation(rows)
+    training_rows = round(rows * (1 - share))
     return order[:training_rows], order[training_rows:]
+
+
+def _grouped_split(
+    reviews: Reviews, share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return training and validation rows in random order; equal texts are in the same part.
+
+    Of each label, the share is held out, or less if the next group of equal texts does not fit.
+    Texts that have both labels count as those of their first row.
+    """
+    order = np.random.default_rng(seed).permutation(len(reviews))
+    _, first, groups, sizes = np.unique(
+        row_fingerprints(reviews.table), return_index=True, return_inverse=True, return_counts=True
+    )
+    labels = reviews.labels[first]
+    wanted = {label: round(share * sizes[labels == label].sum()) for label in np.unique(labels)}
+    held_out = np.zeros(len(sizes), bool)
+    for group in dict.fromkeys(groups[order].tolist()):
+        if sizes[group] <= wanted[labels[group]]:
+            wanted[labels[group]] -= sizes[group]
+            held_out[group] = True
+    is_validation = held_out[groups][order]
+    return order[~is_validation], order[is_validation]

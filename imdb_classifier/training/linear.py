@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
@@ -11,17 +11,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-_EARLY_STOP: Final = 60
-"""Maximum number of iterations of `fit_log_odds`; more do not improve a regression on n-grams."""
-_MOST_ITERATIONS: Final = 1_000
-"""Maximum number of iterations of `fit_weights`, whose few features converge long before."""
-
 
 def fit_log_odds(
     features: NDArray[np.float32] | csr_array,
     labels: NDArray[np.int8],
     rows: NDArray[np.int64],
     c: float,
+    iterations: int,
 ) -> NDArray[np.float32]:
     """Return all reviews' log-odds of *positive*, by a logistic regression fitted on some of them.
 
@@ -30,6 +26,8 @@ def fit_log_odds(
         labels: int8, (reviews,), 0 or 1 in `rows`.
         rows: The reviews to learn from.
         c: Inverse regularization strength (scikit-learn's `C`).
+        iterations: Number of iterations after which the regression stops; more do not improve one
+            on n-grams.
 
     Returns:
         float32, (reviews,).
@@ -37,8 +35,9 @@ def fit_log_odds(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=c, max_iter=_EARLY_STOP)
+    model = LogisticRegression(C=c, max_iter=iterations)
     with catch_warnings():
+        # It stops where the recipe says.
         simplefilter("ignore", ConvergenceWarning)
         model.fit(features[rows], labels[rows])
     log_odds: NDArray[np.float32] = model.decision_function(features).astype(np.float32)
@@ -46,7 +45,7 @@ def fit_log_odds(
 
 
 def fit_weights(
-    features: NDArray[np.floating[Any]], labels: NDArray[np.int8], c: float
+    features: NDArray[np.floating[Any]], labels: NDArray[np.int8], c: float, iterations: int
 ) -> NDArray[np.float32]:
     """Return the weights with which the sum of the features is the log-odds of *positive*.
 
@@ -54,13 +53,15 @@ def fit_weights(
         features: (reviews, features).
         labels: int8, (reviews,), 0 or 1.
         c: As in `fit_log_odds`.
+        iterations: Maximum number of iterations; if the regression has not converged by then,
+            scikit-learn warns.
 
     Returns:
         float32, (features,).
     """
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=c, max_iter=_MOST_ITERATIONS, fit_intercept=False)
+    model = LogisticRegression(C=c, max_iter=iterations, fit_intercept=False)
     weights: NDArray[np.float32] = model.fit(features, labels).coef_[0].astype(np.float32)
     return weights
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from imdb_classifier.config import Recipe, TrainingConfig
+from imdb_classifier.config import TRAINING_REVISION, Recipe, TeachersConfig, TrainingConfig
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.model.keras_backend import import_keras
 from imdb_classifier.model.network import build_network, build_student, join, without_vectors
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     import keras
 
 logger = logging.getLogger(__name__)
-
-_SHARES_C = 1e4
-"""Practically no regularization: two weights need none."""
 
 
 class TrainingObserver:
@@ -147,9 +144,9 @@ def train(
         save_checkpoint(checkpoints, model, history)
         observer.finished(history[-1], epochs)
     ngrams = None
-    if data.teaching is not None:
+    if recipe.teachers is not None and data.teaching is not None:
         ngrams = data.teaching.ngrams
-        model = _with_ngrams(checked, data.teaching, validation, recipe)
+        model = _with_ngrams(checked, data.teaching, validation, recipe, recipe.teachers)
     return TrainedModel(model, data.vocabulary, recipe, seed, tuple(history), ngrams)
 
 
@@ -167,7 +164,13 @@ def check_seed(seed: int) -> None:
         )
 
 
-def run_key(recipe: Recipe, seed: int, data: str, unlabeled: str | None = None) -> str:
+def run_key(
+    recipe: Recipe,
+    seed: int,
+    data: str,
+    unlabeled: str | None = None,
+    revision: int = TRAINING_REVISION,
+) -> str:
     """Return a name for a training run, by all that determines its weights.
 
     Args:
@@ -175,8 +178,9 @@ def run_key(recipe: Recipe, seed: int, data: str, unlabeled: str | None = None) 
         seed: The seed.
         data: Fingerprint of the train split.
         unlabeled: Fingerprint of the unsupervised split, for a recipe with teachers.
+        revision: See `config.TRAINING_REVISION`.
     """
-    settings = {"recipe": recipe.to_dict(), "seed": seed, "data": data}
+    settings = {"recipe": recipe.to_dict(), "seed": seed, "data": data, "revision": revision}
     if unlabeled is not None:
         settings["unlabeled"] = unlabeled
     digest = sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
@@ -245,7 +249,11 @@ def _accuracy(keras: Any) -> Callable[[Any, Any], Any]:
 
 
 def _with_ngrams(
-    student: keras.Model, teaching: Teaching, validation: Dataset, recipe: Recipe
+    student: keras.Model,
+    teaching: Teaching,
+    validation: Dataset,
+    recipe: Recipe,
+    config: TeachersConfig,
 ) -> keras.Model:
     """Return the network of a trained student and n-grams, its tables rounded to 8 bits.
 
@@ -268,7 +276,7 @@ def _with_ngrams(
         axis=1,
     )
     labels = validation.targets[0][rows, 0].astype(np.int8)
-    shares = fit_weights(log_odds, labels, _SHARES_C)
+    shares = fit_weights(log_odds, labels, config.share_c, config.weight_iterations)
     right = ((log_odds @ shares > 0) == labels).mean()
     logger.info(
         "weight of the student %.3f, of n-grams %.3f: accuracy %.2f %% on %d validation reviews",

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imdb_classifier.config import TeachersConfig
 from imdb_classifier.text.encoding import TokenSequences
 from imdb_classifier.text.ngrams import Ngrams, fingerprints
 from imdb_classifier.training.linear import fit_log_odds
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-
-_SMOOTHING: Final = 1.0
-_LOG_RATIO_C: Final = 10.0
-_TF_IDF_C: Final = 30.0
 
 
 def count_ngrams(
@@ -51,7 +48,10 @@ def present(counts: csr_array) -> csr_array:
 
 
 def log_count_ratios(
-    once: csr_array, labels: NDArray[np.int8] | NDArray[np.float32], rows: NDArray[np.int64]
+    once: csr_array,
+    labels: NDArray[np.int8] | NDArray[np.float32],
+    rows: NDArray[np.int64],
+    smoothing: float,
 ) -> NDArray[np.float32]:
     """Return how much likelier each n-gram is in positive reviews than in negative ones.
 
@@ -61,6 +61,7 @@ def log_count_ratios(
         once: float32, (reviews, n-grams), from `present`.
         labels: (reviews,), in `rows`: int8, 0 or 1; or float32, probabilities of *positive*.
         rows: The reviews to count in.
+        smoothing: Occurrences added to each count.
 
     Returns:
         float32, (n-grams,): the natural logarithm of the ratio of their smoothed shares.
@@ -69,14 +70,14 @@ def log_count_ratios(
     shares = [
         counts / counts.sum()
         for side in (positive, 1 - positive)
-        for counts in [_SMOOTHING + once[rows].T @ side]
+        for counts in [smoothing + once[rows].T @ side]
     ]
     ratios: NDArray[np.float32] = np.log(shares[0] / shares[1]).astype(np.float32)
     return ratios
 
 
 def log_ratio_log_odds(
-    once: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64]
+    once: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64], config: TeachersConfig
 ) -> NDArray[np.float32]:
     """Return log-odds of *positive*, by logistic regression on n-grams times `log_count_ratios`.
 
@@ -84,18 +85,20 @@ def log_ratio_log_odds(
         once: float32, (reviews, n-grams), from `present`.
         labels: int8, (reviews,), 0 or 1 in `rows`.
         rows: The reviews to learn from.
+        config: The settings of the teachers.
 
     Returns:
         float32, (reviews,), of all reviews.
     """
     from sklearn.preprocessing import normalize
 
-    weighted = once.multiply(log_count_ratios(once, labels, rows)).tocsr()
-    return fit_log_odds(normalize(weighted, copy=False), labels, rows, _LOG_RATIO_C)
+    ratios = log_count_ratios(once, labels, rows, config.ratio_smoothing)
+    weighted = normalize(once.multiply(ratios).tocsr(), copy=False)
+    return fit_log_odds(weighted, labels, rows, config.ratio_c, config.regression_iterations)
 
 
 def tf_idf_log_odds(
-    counts: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64]
+    counts: csr_array, labels: NDArray[np.int8], rows: NDArray[np.int64], config: TeachersConfig
 ) -> NDArray[np.float32]:
     """Return log-odds of *positive*, by logistic regression on the TF-IDF of n-grams.
 
@@ -103,11 +106,13 @@ def tf_idf_log_odds(
         counts: float32, (reviews, n-grams), from `count_ngrams`.
         labels: int8, (reviews,), 0 or 1 in `rows`.
         rows: The reviews to learn from.
+        config: The settings of the teachers.
 
     Returns:
         float32, (reviews,), of all reviews.
     """
-    return fit_log_odds(tf_idf(counts), labels, rows, _TF_IDF_C)
+    c, iterations = config.tf_idf_c, config.regression_iterations
+    return fit_log_odds(tf_idf(counts), labels, rows, c, iterations)
 
 
 def tf_idf(counts: csr_array) -> csr_array:

@@ -11,20 +11,17 @@ handful of reviews; and the vectors come from labeled and unlabeled reviews alik
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imdb_classifier.config import TeachersConfig
 from imdb_classifier.training.document_vectors import kept_shares
 from imdb_classifier.training.linear import fit_weights
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
-
-_C: Final = 0.2
-_PRIOR_REVIEWS: Final = np.float32(3)
-"""Zero vectors that are added to the mean of each n-gram, to shrink the vectors of rare n-grams."""
 
 
 def learn_ngram_weights(
@@ -33,6 +30,7 @@ def learn_ngram_weights(
     labels: NDArray[np.int8],
     ratios: NDArray[np.float32],
     vectors: NDArray[np.float32],
+    config: TeachersConfig,
 ) -> NDArray[np.float32]:
     """Return the weight of each n-gram.
 
@@ -42,18 +40,21 @@ def learn_ngram_weights(
         labels: int8, (reviews,), 0 or 1, or -1 if unlabeled.
         ratios: float32, (n-grams,), from `ngram_counts.log_count_ratios`.
         vectors: float32, (reviews, size), from `document_vectors.train_document_vectors`.
+        config: The settings of the teachers.
 
     Returns:
         float32, (n-grams,). The sum of the weights of a review's distinct n-grams, divided by the
         square root of its number of tokens, is the log-odds of *positive*.
     """
     holding = np.bincount(once.indices, minlength=once.shape[1]).astype(np.float32)
-    shares = kept_shares(ratios) / (holding + _PRIOR_REVIEWS)
+    shares = kept_shares(ratios, config.kept_ratio) / (holding + np.float32(config.prior_reviews))
     ngram_vectors = (once.T @ vectors) * shares[:, None]
     labeled = np.flatnonzero(labels >= 0)
     roots = np.sqrt(lengths[labeled], dtype=np.float32)
     features = (once[labeled] @ ngram_vectors) / roots[:, None]
-    weights: NDArray[np.float32] = ngram_vectors @ fit_weights(features, labels[labeled], _C)
+    c, iterations = config.ngram_c, config.weight_iterations
+    of_vectors = fit_weights(features, labels[labeled], c, iterations)
+    weights: NDArray[np.float32] = ngram_vectors @ of_vectors
     return weights
 
 

@@ -94,16 +94,14 @@ def teach(
     logger.info("teachers: %d n-grams in %d reviews", counts.shape[1], counts.shape[0])
     learned, learned_labels = once[learned_rows], labels[learned_rows]
     labeled_rows = learned_rows[learned_labels >= 0]
-    ratios = log_count_ratios(once, labels, labeled_rows)
+    ratios = log_count_ratios(once, labels, labeled_rows, config.ratio_smoothing)
 
     def passed(number: int) -> None:
         logger.info("teachers: document vectors, pass %d/%d", number, config.vector_passes)
         finished(3 + number)
 
     def to_vectors() -> NDArray[np.float32]:
-        return train_document_vectors(
-            counts[learned_rows], ratios, config.vector_size, config.vector_passes, seed, passed
-        )
+        return train_document_vectors(counts[learned_rows], ratios, config, seed, passed)
 
     def log_accuracy(name: str, log_odds: NDArray[np.float32]) -> None:
         share = ((log_odds > 0) == labels)[validation_rows].mean()
@@ -114,12 +112,13 @@ def teach(
 
     finished(1)
     by_ratios = _cached(
-        folder / "log-count-ratios.npy", lambda: log_ratio_log_odds(once, labels, labeled_rows)
+        folder / "log-count-ratios.npy",
+        lambda: log_ratio_log_odds(once, labels, labeled_rows, config),
     )
     log_accuracy("log count ratios", by_ratios)
     finished(2)
     by_tf_idf = _cached(
-        folder / "tf-idf.npy", lambda: tf_idf_log_odds(counts, labels, labeled_rows)
+        folder / "tf-idf.npy", lambda: tf_idf_log_odds(counts, labels, labeled_rows, config)
     )
     log_accuracy("TF-IDF", by_tf_idf)
     finished(3)
@@ -127,7 +126,7 @@ def teach(
     weights = _cached(
         folder / "ngram-weights.npy",
         lambda: learn_ngram_weights(
-            learned, sequences.lengths[learned_rows], learned_labels, ratios, vectors
+            learned, sequences.lengths[learned_rows], learned_labels, ratios, vectors, config
         ),
     )
     by_weights = (once @ weights) / np.sqrt(sequences.lengths)

@@ -43,7 +43,7 @@ def some(split_name: str) -> Reviews:
 def test_teachers_and_network_learn(tmp_path: Path) -> None:
     train_reviews = some("train")
     trained = train(train_reviews, SMALL, 1, tmp_path, unlabeled=some("unsupervised"))
-    _, validation_rows = split(ROWS, SMALL, 1)
+    _, validation_rows = split(train_reviews, SMALL, 1)
     labels = train_reviews.labels[validation_rows]
     for name in ("log-count-ratios", "tf-idf"):
         log_odds = np.load(tmp_path / "teachers" / f"{name}.npy")

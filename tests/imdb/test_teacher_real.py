@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.distillation import TEACHER
 from imdb_classifier.config import PRODUCTION
 from imdb_classifier.reviews.load import load_reviews
-from imdb_classifier.training.data import split
+from imdb_classifier.training.data import random_split
 
 
 def test_the_predictions_belong_to_the_reviews() -> None:
@@ -17,7 +17,7 @@ def test_the_predictions_belong_to_the_reviews() -> None:
     assert saved["data"].tolist() == [part.fingerprint for part in (train, unlabeled, test)]
     assert saved["log_odds"].shape == (len(train) + len(unlabeled) + len(test),)
     assert ((saved["log_odds"][-len(test) :] > 0) == (test.labels == 1)).mean() > 0.945
-    _, validation = split(len(train), PRODUCTION, seed=1)
+    _, validation = random_split(len(train), PRODUCTION.training.validation_fraction, seed=1)
     assert saved["held"][validation].all()
     # The others that are held out repeat one of these.
     assert saved["held"].sum() < len(validation) + 50

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +46,26 @@ def test_a_keras_that_does_not_fit_is_not_called_missing(
     monkeypatch.delitem(sys.modules, "keras", raising=False)
     with pytest.raises(ImportError, match="cannot import name 'no_longer_there' from 'numpy'"):
         import_keras()
+
+
+SETTINGS = {
+    "KERAS_BACKEND is torch": (None, {"KERAS_BACKEND": "torch"}),
+    "floatx is float16": ({"floatx": "float16"}, {}),
+}
+
+
+@pytest.mark.parametrize("received", SETTINGS)
+def test_another_backend_or_type_is_refused(tmp_path: Path, received: str) -> None:
+    settings, variables = SETTINGS[received]
+    if settings:
+        (tmp_path / "keras.json").write_text(json.dumps(settings))
+    program = "from imdb_classifier.model.keras_backend import import_keras as k; k()"
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_HOME": str(tmp_path), **variables},
+    )
+    (line,) = [line for line in ran.stderr.splitlines() if "errors.ConfigurationError" in line]
+    assert "Training a model needs" in line
+    assert received in line

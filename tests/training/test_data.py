@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from imdb_classifier.config import PRODUCTION, TeachersConfig
-from imdb_classifier.reviews.dataset import REVIEWS, Reviews
+from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.reviews.dataset import ENCODED_REVIEWS, REVIEWS, Reviews
 from imdb_classifier.text.encoding import INDEX_FROM
-from imdb_classifier.training.data import prepare_training_data
+from imdb_classifier.training.data import prepare_training_data, split
 
 RECIPE = replace(
     PRODUCTION,
@@ -40,3 +43,30 @@ def test_a_network_with_teachers_learns_labels_and_what_teachers_say(tmp_path: P
         ids, offsets = part.sequences.ids, part.sequences.offsets[:-1]
         is_good = np.logical_or.reduceat(ids == good, offsets)
         np.testing.assert_array_equal(part.targets[0][:, 0] > 0.5, is_good)
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_equal_reviews_are_held_out_together_and_labels_in_equal_shares(*, encoded: bool) -> None:
+    generator = np.random.default_rng(4)
+    # A review in ten is positive; a third repeat others, in another form.
+    texts = [f"Film number {number}" for number in generator.permutation(800)]
+    texts += [text.upper() + "!" for text in texts[:400]]
+    labels = np.arange(400) % 10 == 0
+    labels = np.concatenate([labels, labels, labels]).astype(np.int8)
+    groups = np.array([int(re.sub(r"\D", "", text)) for text in texts])
+    column = pa.array([[1, group] for group in groups], pa.list_(pa.int32())) if encoded else texts
+    table = pa.table([column, labels], schema=ENCODED_REVIEWS if encoded else REVIEWS)
+    given = Reviews("parquet", "train", table, None, {}, "f")
+    training, validation = split(given, RECIPE, 1)
+    assert sorted([*training, *validation]) == list(range(1_200))
+    assert not {*groups[training]} & {*groups[validation]}
+    assert [(labels[validation] == label).sum() for label in (0, 1)] == [216, 24]
+    np.testing.assert_array_equal(split(given, RECIPE, 1)[1], validation)
+    assert {*split(given, RECIPE, 2)[1]} != {*validation}
+    # Some come in twos, so not all of them may fit.
+    assert len({*groups[validation]}) < len(validation)
+
+
+def test_without_reviews_that_are_left_nothing_is_trained() -> None:
+    with pytest.raises(ConfigurationError, match=r"must be left to train on.*0 labeled reviews"):
+        split(reviews(0, 1, labeled=True), RECIPE, 1)

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from imdb_classifier.config import TeachersConfig
 from imdb_classifier.text.encoding import TokenSequences
+from imdb_classifier.training import document_vectors
 from imdb_classifier.training.document_vectors import train_document_vectors
 from imdb_classifier.training.ngram_counts import count_ngrams
 
 REVIEWS, SIZE, PASSES = 300, 6, 20
+CONFIG = TeachersConfig(3, SIZE, PASSES, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,7 @@ def counts() -> Any:
 def vectors(counts: Any, ratio: float = 2.0, seed: int = 1) -> tuple[Any, list[int]]:
     passed: list[int] = []
     ratios = np.full(counts.shape[1], ratio, np.float32)
-    return train_document_vectors(counts, ratios, SIZE, PASSES, seed, passed.append), passed
+    return train_document_vectors(counts, ratios, CONFIG, seed, passed.append), passed
 
 
 def gap(vectors: Any) -> float:
@@ -53,3 +57,19 @@ def test_the_seed_decides(counts: Any) -> None:
     first, _ = vectors(counts)
     np.testing.assert_array_equal(first, vectors(counts)[0])
     assert not np.array_equal(first, vectors(counts, seed=2)[0])
+
+
+def test_rates_fall_to_the_last_one(counts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+
+    def step(*arguments: Any) -> None:
+        seen.append(float(arguments[3]))
+
+    monkeypatch.setattr(document_vectors, "_step", step)
+    for config in (
+        replace(CONFIG, vector_passes=3, last_rate=0.2),
+        replace(CONFIG, vector_passes=1),
+    ):
+        ratios = np.full(counts.shape[1], 2, np.float32)
+        train_document_vectors(counts, ratios, config, 1, lambda _: None)
+    assert list(dict.fromkeys(seen)) == pytest.approx([1, 0.6, 0.2])

@@ -26,7 +26,7 @@ def test_log_odds_of_all_rows_come_from_some() -> None:
     features = generator.normal(0, 1, (300, 3)).astype(np.float32)
     labels = (features[:, 1] > 0).astype(np.int8)
     labels[200:] = -1  # not looked at
-    log_odds = fit_log_odds(features, labels, np.arange(200), 10)
+    log_odds = fit_log_odds(features, labels, np.arange(200), 10, 60)
     assert log_odds.dtype == np.float32
     assert ((log_odds[200:] > 0) == (features[200:, 1] > 0)).mean() > 0.95
 
@@ -38,6 +38,6 @@ def test_weights_are_fitted_until_they_converge() -> None:
     labels = (features @ (generator.normal(0, 1, 40) / np.logspace(-1, 1, 40)) > 0).astype(np.int8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        weights = fit_weights(features, labels, 10.0)
+        weights = fit_weights(features, labels, 10.0, 1_000)
     assert weights.dtype == np.float32
     assert ((features @ weights > 0) == labels).mean() > 0.95

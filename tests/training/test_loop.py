@@ -19,7 +19,7 @@ from imdb_classifier.model.engines.keras_engine import KerasEngine
 from imdb_classifier.model.keras_backend import import_keras
 from imdb_classifier.model.trained import Epoch, TrainedModel, epoch_line
 from imdb_classifier.model.weights import NetworkWeights, eight_bits
-from imdb_classifier.reviews.dataset import Reviews
+from imdb_classifier.reviews.dataset import REVIEWS, Reviews
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.text.encoding import encode
@@ -254,12 +254,15 @@ def test_steps_of_teachers_and_of_training_are_counted(
 
 
 def test_seed_splits_train_as_the_tutorial_does() -> None:
-    training_rows, validation_rows = split(25_000, SEED, 1)
+    labels = pa.array(np.repeat([0, 1], 12_500), pa.int8())
+    table = pa.table([pa.array(["the same"] * 25_000), labels], schema=REVIEWS)
+    ordered = Reviews("parquet", "train", table, None, {}, "f")
+    training_rows, validation_rows = split(ordered, SEED, 1)
     assert (len(training_rows), len(validation_rows)) == (16_750, 8_250)
     assert sorted([*training_rows, *validation_rows]) == list(range(25_000))
     # Rows come ordered by label: both parts must hold both.
     assert 0.45 < (training_rows < 12_500).mean() < 0.55
-    assert not np.array_equal(training_rows, split(25_000, SEED, 2)[0])
+    assert not np.array_equal(training_rows, split(ordered, SEED, 2)[0])
 
 
 def test_without_a_validation_part(reviews: Reviews, tmp_path: Path) -> None:
@@ -290,6 +293,7 @@ def test_run_keys_tell_runs_apart() -> None:
         return run_key(recipe, seed, fingerprint)
 
     assert key() == key()
+    assert run_key(RECIPE, 5, "a", revision=1) != key()
     assert len({key(), key(seed=6), key(fingerprint="b"), key(UNMASKED)}) == 4
     taught = [run_key(TAUGHT, 5, "a", unlabeled) for unlabeled in "ab"]
     assert len({*taught}) == 2
@@ -306,7 +310,7 @@ def test_a_taught_network_is_rounded_and_calibrated(
     for table in (weights.words, weights.ngram_weights):
         codes, scale = eight_bits(table)
         np.testing.assert_array_equal(codes * scale, table)
-    _, rows = split(len(reviews), TAUGHT, 5)
+    _, rows = split(reviews, TAUGHT, 5)
     sequences = encode(reviews.table["text"], undisturbed.vocabulary, TAUGHT.encoding).take(rows)
     probabilities = KerasEngine(undisturbed.model, TAUGHT, undisturbed.ngrams).probabilities(
         sequences

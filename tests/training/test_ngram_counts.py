@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 
+from imdb_classifier.config import TeachersConfig
 from imdb_classifier.text.encoding import TokenSequences
 from imdb_classifier.training.ngram_counts import (
     count_ngrams,
@@ -17,6 +18,7 @@ from imdb_classifier.training.ngram_counts import (
 
 LABELS = np.array([1, 0] * 10, np.int8)
 EVERY = np.arange(20)
+CONFIG = TeachersConfig(2, 8, 3, 0.5)
 
 
 def sequences_of(rows: list[list[int]]) -> TokenSequences:
@@ -67,7 +69,7 @@ def test_reviews_not_looked_at_bring_no_ngram() -> None:
 def test_ratios_compare_smoothed_shares() -> None:
     rows = np.arange(4)
     _, counts = count_ngrams(sequences_of([[3], [3, 3], [4], [3]]), rows, 1)
-    ratios = np.sort(log_count_ratios(present(counts), np.array([1, 1, 0, 0], np.int8), rows))
+    ratios = np.sort(log_count_ratios(present(counts), np.array([1, 1, 0, 0], np.int8), rows, 1.0))
     # Once a review: 3 twice in positive and once in negative ones, 4 never and once, and the
     # pair 3 3 once and never; each and one more, of seven and five in all.
     expected = np.log(np.array([1 / 6 / (2 / 5), 3 / 6 / (2 / 5), 2 / 6 / (1 / 5)]))
@@ -88,8 +90,8 @@ def test_what_is_learned_from_some_reviews_holds_for_others() -> None:
     # Labels past the rows to learn from are not looked at.
     hidden = np.where(np.arange(200) < 100, labels, -1).astype(np.int8)
     for log_odds in (
-        log_ratio_log_odds(present(counts), hidden, np.arange(100)),
-        tf_idf_log_odds(counts, hidden, np.arange(100)),
+        log_ratio_log_odds(present(counts), hidden, np.arange(100), CONFIG),
+        tf_idf_log_odds(counts, hidden, np.arange(100), CONFIG),
     ):
         assert log_odds.dtype == np.float32
         assert ((log_odds[100:] > 0) == labels[100:]).mean() > 0.95

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from imdb_classifier.config import TeachersConfig
 from imdb_classifier.training.linear import fit_weights
 from imdb_classifier.training.ngram_weights import learn_ngram_weights, strongest
 
@@ -31,8 +32,8 @@ def reviews() -> dict[str, Any]:
 
 
 def learned(reviews: dict[str, Any], **changed: Any) -> NDArray[np.float32]:
-    given = reviews | {"labels": LABELS} | changed
-    names = ("once", "lengths", "labels", "ratios", "vectors")
+    given = reviews | {"labels": LABELS, "config": TeachersConfig(2, SIZE, 3, 0.5)} | changed
+    names = ("once", "lengths", "labels", "ratios", "vectors", "config")
     return learn_ngram_weights(*(given[name] for name in names))
 
 
@@ -43,7 +44,7 @@ def test_their_sum_over_the_root_is_the_regression_on_vectors(reviews: dict[str,
     means = once.T @ reviews["vectors"] / (once.sum(axis=0) + 3)[:, None]
     roots = np.sqrt(reviews["lengths"])[:, None]
     features = once @ (means * shares[:, None]) / roots
-    log_odds = features @ fit_weights(features[:100], LABELS[:100], 0.2)
+    log_odds = features @ fit_weights(features[:100], LABELS[:100], 0.2, 1_000)
     np.testing.assert_allclose(once @ found / roots[:, 0], log_odds, atol=1e-3)
     # Reviews without a label are told apart as well.
     assert ((log_odds > np.median(log_odds)) == np.arange(REVIEWS) % 2)[100:].mean() > 0.8

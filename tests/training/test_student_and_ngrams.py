@@ -15,11 +15,12 @@ from imdb_classifier.training import loop
 from imdb_classifier.training.data import Dataset
 from imdb_classifier.training.teachers import Teaching
 
+TEACHERS = TeachersConfig(minimum_reviews=1, vector_size=8, vector_passes=1, vector_weight=0.5)
 RECIPE = replace(
     PRODUCTION,
     encoding=replace(PRODUCTION.encoding, num_words=10, sequence_length=100),
     network=replace(PRODUCTION.network, embedding_dim=4, lstm_units=4, ngrams=5),
-    teachers=TeachersConfig(minimum_reviews=1, vector_size=8, vector_passes=1, vector_weight=0.5),
+    teachers=TEACHERS,
 )
 
 
@@ -46,6 +47,6 @@ def test_each_part_of_a_network_counts_as_it_is_right() -> None:
     student = without_vectors(
         build_student(RECIPE.encoding, RECIPE.network, RECIPE.regularization, 8, seed=1)
     )
-    network = loop._with_ngrams(student, teaching, validation, RECIPE)
+    network = loop._with_ngrams(student, teaching, validation, RECIPE, TEACHERS)
     probabilities = KerasEngine(network, RECIPE, teaching.ngrams).probabilities(sequences)
     assert np.abs(probabilities - labels).max() < 0.3

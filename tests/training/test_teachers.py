@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 from imdb_classifier.config import TeachersConfig
 from imdb_classifier.text.encoding import TokenSequences
@@ -15,6 +18,9 @@ from imdb_classifier.training import teachers
 from imdb_classifier.training.teachers import Teaching, teach
 
 CONFIG = TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3, vector_weight=0.5)
+NAMES = [field.name for field in fields(TeachersConfig)]
+NAMES.remove("vector_weight")  # settings of the network, which is not trained here
+NAMES.remove("share_c")
 NGRAMS = 50
 LABELED, ALL = 100, 400
 VALIDATION_ROWS = np.arange(70, 100)
@@ -129,3 +135,21 @@ def test_a_damaged_result_of_a_teacher_is_computed_again(
     found = taught(sequences, tmp_path)
     np.testing.assert_array_equal(found.ngram_weights, expected.ngram_weights)
     assert "ngram-weights.npy is skipped: it is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_decides_what_is_taught(
+    sequences: TokenSequences, tmp_path: Path, name: str
+) -> None:
+    value = getattr(CONFIG, name)
+    changed = {"random_pairs": 50, "regression_iterations": 1, "weight_iterations": 1}.get(
+        name, value + (value or 1)
+    )
+    found = []
+    for number, config in enumerate((CONFIG, replace(CONFIG, **{name: changed}))):
+        rows = LEARNED_ROWS, VALIDATION_ROWS
+        folder = tmp_path / str(number)
+        with catch_warnings(action="ignore", category=ConvergenceWarning):
+            taught = teach(sequences, labels(), *rows, config, NGRAMS, 1, folder)
+        found.append((taught.probabilities.tobytes(), taught.vectors.tobytes()))
+    assert found[0] != found[1]

@@ -89,6 +89,8 @@ def teach(
         if taught is not None:
             taught(step, steps)
 
+    finished(0)
+    logger.info("teachers: counting n-grams in %d reviews", len(sequences))
     found, counts = count_ngrams(sequences, learned_rows, config.minimum_reviews)
     once = present(counts)
     logger.info("teachers: %d n-grams in %d reviews", counts.shape[1], counts.shape[0])

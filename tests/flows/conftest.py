@@ -359,3 +359,11 @@ def reviews(tmp_path: Path) -> Path:
     write_reviews(folder / "day=2026-11-02" / "a.parquet", ["Wonderful!", "  "], id=[4, 5])
     (folder / "day=2026-11-02" / "b.parquet").write_bytes(b"no Parquet file")
     return folder
+
+
+@pytest.fixture
+def score(server: Any, tmp_path: Path) -> Callable[..., Any]:
+    """Runs the flow with the model that comes with the package."""
+    return lambda **parameters: server.flow_run(
+        "flows/score.py:score_parquet", registry=str(tmp_path / "registry"), **parameters
+    )

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,19 +26,8 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
-from imdb_classifier.tasks import artifacts, score_tasks
-from imdb_classifier.tasks.artifacts import artifact_key
+from imdb_classifier.tasks import score_tasks
 from tests.flows.conftest import write_reviews
-
-SCORE = "flows/score.py:score_parquet"
-
-
-@pytest.fixture
-def score(server: Any, tmp_path: Path) -> Callable[..., Any]:
-    """Runs the flow with the model that comes with the package."""
-    return lambda **parameters: server.flow_run(
-        SCORE, registry=str(tmp_path / "registry"), **parameters
-    )
 
 
 def _written(folder: Path) -> list[str]:
@@ -118,16 +106,6 @@ def test_files_that_fail_and_then_do_not(
     assert scored["sentiment_label"].to_pylist() == ["positive", None, "negative"]
 
 
-def test_progress_ends_with_all_rows(
-    server: Any, score: Callable[..., Any], reviews: Path, tmp_path: Path
-) -> None:
-    _, run = score(source=str(reviews / "day=2026-11-01"), output=str(tmp_path / "scored"))
-    (progress,) = [a for a in server.artifacts(run) if a["type"] == "progress"]
-    assert progress["key"] is None
-    assert float(progress["data"]) == 100.0
-    assert progress["description"].startswith("3 of 3 rows")
-
-
 @pytest.mark.covers(
     "score-parquet:deadline",
     "score-parquet:on_null",
@@ -135,7 +113,7 @@ def test_progress_ends_with_all_rows(
     "score-parquet:quarantine",
 )
 def test_a_deadline_and_another_run_leave_files_for_the_next_one(
-    score: Callable[..., Any], reviews: Path, tmp_path: Path
+    server: Any, score: Callable[..., Any], reviews: Path, tmp_path: Path
 ) -> None:
     (reviews / "day=2026-11-02" / "b.parquet").unlink()
     output = str(tmp_path / "scored")
@@ -155,9 +133,18 @@ def test_a_deadline_and_another_run_leave_files_for_the_next_one(
     assert state.is_completed()
     assert _written(tmp_path / "scored")[3] == "_quarantine/day=2026-11-01/a_parquet.csv"
     assert pq.read_metadata(tmp_path / "scored/day=2026-11-01/a.parquet").num_rows == 2
-    state, _ = score(**parameters, only="stale")
+    write_reviews(reviews / "day=2026-11-03" / "a.parquet", ["Fine."])
+    state, run = score(**parameters, only="stale")
     assert state.is_completed()
     assert pq.read_metadata(tmp_path / "scored/day=2026-11-01/a.parquet").num_rows == 3
+    # The new file was not asked for: it waits, and the run is complete nevertheless.
+    shown = {row["name"]: row["status"] for row in server.table(run, "scored-files")}
+    assert shown == {
+        "day=2026-11-01/a.parquet": "scored",
+        "day=2026-11-02/a.parquet": "scored",
+        "day=2026-11-03/a.parquet": "skipped",
+    }
+    assert "1 file skipped" in state.message
 
 
 @pytest.mark.covers("score-parquet:at_least", "score-parquet:reason", "score-parquet:unsure_label")
@@ -303,32 +290,6 @@ def test_no_input_starts_no_task_run_that_scores(
     assert not (tmp_path / "scored").exists()
 
 
-def test_artifacts_that_fail_are_one_warning_each(
-    server: Any,
-    score: Callable[..., Any],
-    reviews: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def broken(**content: Any) -> None:
-        raise ConnectionError("no server")
-
-    monkeypatch.setattr(score_tasks, "create_table_artifact", broken)
-    monkeypatch.setattr(artifacts, "update_progress_artifact", broken)
-    monkeypatch.setattr(artifacts, "PROGRESS_SECONDS", 0.0)
-    monkeypatch.setattr(artifacts.Progress, "_quiet_until", 0.0)
-    (reviews / "day=2026-11-02" / "b.parquet").unlink()
-    state, run = score(source=str(reviews), output=str(tmp_path / "scored"))
-
-    assert state.is_completed()
-    assert (tmp_path / "scored" / "_SUCCESS").exists()
-    warnings = [line["message"] for line in server.logs(run) if line["level"] >= 30]
-    assert warnings == [
-        "The progress bar was not published (ConnectionError); the run continues without it.",
-        "The table of files was not published (ConnectionError); the run continues without it.",
-    ]
-
-
 def test_an_unexpected_error_fails_one_file_and_keeps_its_message_back(
     server: Any,
     score: Callable[..., Any],
@@ -377,33 +338,3 @@ def test_one_run_has_one_model(tmp_path: Path) -> None:
     model = tasks.resolve_model.fn("@champion", str(tmp_path))
     with pytest.raises(BundleError, match=r"changed from 000000000000 to \w{12}\. Rerun"):
         score_tasks.score_files.fn(1, {}, {**model, "model_hash": "0" * 64}, None, None)
-
-
-def test_the_table_shows_failed_files_first_and_no_more_than_200(
-    server: Any,
-    score: Callable[..., Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(score_tasks, "TABLE_ROWS", 2)
-    for name in ("a", "b"):
-        write_reviews(tmp_path / "in" / f"{name}.parquet", ["Fine.", None])
-    (tmp_path / "in" / "c.parquet").write_bytes(b"no Parquet file")
-    state, run = score(source=str(tmp_path / "in"), output=str(tmp_path / "scored"))
-    with pytest.raises(PartlyScoredError, match=r"1 of 3 failed: c\.parquet: ") as caught:
-        state.result()
-    assert caught.value.result.totals()["failed"] == 1
-    rows = server.table(run, "scored-files")
-    assert [row["name"] for row in rows] == ["c.parquet", "a.parquet"]
-    description = server.artifact(run, "scored-files")["description"]
-    assert description.startswith("4 rows in 2 files scored by production-")
-    assert ", 1 file failed. Expected accuracy: " in description
-    assert description.endswith("Only 2 files are shown, failed ones first, reused ones last.")
-
-
-def test_outputs_of_any_script_have_keys_of_their_own() -> None:
-    outputs = ["/data/отзывы", "/data/評論", "/data", "s3://bucket/scored"]
-    keys = [artifact_key("scored-files", output) for output in outputs]
-    assert keys[2:] == ["scored-files-data", "scored-files-s3-bucket-scored"]
-    assert len(set(keys)) == 4
-    assert all(re.fullmatch("[a-z0-9-]+", key) for key in keys)

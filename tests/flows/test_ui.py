@@ -94,7 +94,7 @@ def test_choices_are_drop_downs(
     assert made.returncode == 0, made.stderr
     page.set_viewport_size({"width": 1280, "height": 2700})
     for name, choices in (
-        ("score-parquet", ["label", "local"]),
+        ("score-parquet", ["label", "local", "auto"]),
         ("train-imdb", ["production"]),
         ("promote-model", ["promote"]),
     ):

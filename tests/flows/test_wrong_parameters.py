@@ -11,10 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from imdb_classifier.model.bundle import Bundle, load_bundle
+from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.samples import FOLDER
 
 TRAIN = "flows/train.py:train_imdb"
 SCORE = "flows/score.py:score_parquet"
+EVALUATE = "flows/evaluate.py:evaluate_imdb"
+PROMOTE = "flows/promote.py:promote_model"
+BUNDLED = load_bundle(bundled_path()).model_id
 FLAG = re.compile(r"--[a-z]")
 
 
@@ -52,21 +57,64 @@ def places(tmp_path: Path) -> dict[str, str]:
 def test_nothing_is_trained_with_wrong_parameters(
     server: Any, places: dict[str, str], tmp_path: Path, wrong: dict[str, Any], message: str
 ) -> None:
-    def place(value: Any) -> Any:
-        if isinstance(value, list):
-            return [places[name] for name in value]
-        if isinstance(value, dict):
-            return {name: place(path) for name, path in value.items()}
-        return places.get(value, value) if isinstance(value, str) else value
-
     registry = tmp_path / "registry"
     parameters = {"data": str(FOLDER), "recipe": "tiny", "registry": str(registry)}
-    parameters |= {name: place(value) for name, value in wrong.items()}
+    parameters |= {name: _placed(value, places) for name, value in wrong.items()}
     state, _ = server.flow_run(TRAIN, **parameters)
     assert state.is_failed()
     assert re.search(message, state.message), state.message
     assert not FLAG.search(state.message)
     assert not registry.exists()
+
+
+def _placed(value: Any, places: dict[str, str]) -> Any:
+    """A parameter with the names of places replaced by their paths."""
+    if isinstance(value, list):
+        return [places[name] for name in value]
+    if isinstance(value, dict):
+        return {name: _placed(path, places) for name, path in value.items()}
+    return places.get(value, value) if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize(
+    ("flow", "wrong", "message"),
+    [
+        (EVALUATE, {"model": "@best"}, r"'@best' is none of these"),
+        (EVALUATE, {"data": "absent"}, r"There is no .*absent\. Check `data`"),
+        (EVALUATE, {"data": "train"}, r"must contain test-\*\.parquet"),
+        (EVALUATE, {"gate_on": {"shop": "body"}}, r"Column 'text' is not in .*columns: body"),
+        (EVALUATE, {"output": "body"}, r"batch\.parquet"),
+        (PROMOTE, {"action": "demote"}, r"action: Input should be 'promote' or 'rollback'"),
+        (PROMOTE, {"model": "production-1"}, r"production-1"),
+        (PROMOTE, {"gates": {"acuracy": 0.9}}, r"acuracy=0\.9 is not allowed"),
+        (PROMOTE, {"data": "absent"}, r"There is no .*absent\. Check `data`"),
+        (PROMOTE, {"batch": "absent"}, r"absent"),
+        (PROMOTE, {"batch": "body"}, r"Column 'text' is not in .*Its columns: body"),
+        (PROMOTE, {"reference": "@best"}, r"'@best' is none of these"),
+        (PROMOTE, {"gate_on": {"shop": "absent"}}, r"absent"),
+    ],
+)
+def test_nothing_is_evaluated_or_promoted_with_wrong_parameters(
+    server: Any,
+    tiny_bundle: Bundle,
+    places: dict[str, str],
+    tmp_path: Path,
+    flow: str,
+    wrong: dict[str, Any],
+    message: str,
+) -> None:
+    registry = Registry.at(tmp_path / "registry")
+    champion = registry.register(tiny_bundle, "{}", "# card").model_id
+    registry.promote(champion)
+    parameters = {"model": BUNDLED, "data": str(FOLDER), "registry": registry.root}
+    parameters |= {name: _placed(value, places) for name, value in wrong.items()}
+    state, run = server.flow_run(flow, **parameters)
+    assert state.is_failed()
+    assert re.search(message, state.message), state.message
+    assert not FLAG.search(state.message)
+    assert not [found for found in server.artifacts(run) if found["type"] == "progress"]
+    assert not (tmp_path / "registry" / "reports").exists()
+    assert registry.champion_id() == champion
 
 
 @pytest.mark.parametrize(

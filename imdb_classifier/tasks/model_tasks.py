@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Final
 
 from prefect import get_run_logger, task
@@ -21,7 +22,7 @@ from imdb_classifier.pipeline.outcomes import (
 from imdb_classifier.registry import training_runs
 from imdb_classifier.registry.pruning import prune
 from imdb_classifier.registry.versions import Registry
-from imdb_classifier.storage import storage_of
+from imdb_classifier.storage import is_remote, storage_of
 from imdb_classifier.tasks.artifacts import Stages, artifact_key, publish
 from imdb_classifier.tasks.events import deployment_name
 from imdb_classifier.tasks.failures import RETRIES, without_texts
@@ -198,7 +199,9 @@ def evaluate_model(
     evaluation, report = evaluate_with_report(
         bundle, data, where, output, own_sets=own_sets, progress=Stages()
     )
-    folder = report["report.html"].rpartition("/")[0]
+    page = report["report.html"]
+    folder = page.rpartition("/")[0]
+    link = page if is_remote(page) else Path(page).absolute().as_uri()
     accuracy = evaluation.figures["accuracy"].value
     publish(
         "The evaluation",
@@ -206,7 +209,7 @@ def evaluate_model(
         key=artifact_key(EVALUATION_KEY, deployment_name()),
         markdown=render_markdown(evaluation),
         description=f"{bundle.model_id} labels {accuracy:.1%} of {evaluation.rows:,} test rows "
-        f"correctly. Report with plots: {folder}",
+        f"correctly. [Report with plots]({link}): {folder}",
     )
     return {
         "model_id": bundle.model_id,

@@ -87,7 +87,8 @@ def test_the_sample_does_not_beat_the_bundled_model(server: Any, tmp_path: Path)
     assert decided["requested_by"] == {"flow": "train-imdb", "flow_run": str(run)}
     share = f"{decided['overall']['challenger_accuracy']:.1%}"
     assert evaluation["description"] == (
-        f"{version} labels {share} of 86 test rows correctly. Report with plots: {report}"
+        f"{version} labels {share} of 86 test rows correctly. "
+        f"[Report with plots]({(report / 'report.html').as_uri()}): {report}"
     )
     promotion = server.artifact(run, "imdb-promotion")
     change = decided["overall"]["challenger_accuracy"] - decided["overall"]["champion_accuracy"]

@@ -102,4 +102,8 @@ def test_choices_are_drop_downs(
         look(f"/deployments/deployment/{deployment}/run", f"form-{name}", choices)
         for choice in choices:
             page.locator("[class*=select]").get_by_text(choice, exact=True).first.wait_for()
+        if name == "score-parquet":
+            only = page.locator(".schema-form-property").filter(has_text="only (Optional)").last
+            only.get_by_text("str", exact=True).click()
+            only.locator(".p-select-button__control").wait_for()
     server.delete("deployments", "form")

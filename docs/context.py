@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import imdb_classifier
 from benchmarks import __main__ as bench
 from benchmarks import ablation, cluster, distillation, expected_accuracy, many_files, seeds, year
 from imdb_classifier import tasks
+from imdb_classifier.cli.commands.shared_options import help_of
+from imdb_classifier.config import PRODUCTION
 from imdb_classifier.evaluation.behavior.cases import load_suite
 from imdb_classifier.evaluation.promotion import Gates
 from imdb_classifier.evaluation.report import render
@@ -22,6 +24,7 @@ from imdb_classifier.evaluation.slices import LEAST_ROWS
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.pipeline.capabilities import run_suite
+from imdb_classifier.recipe_file import PARTS
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.tasks.score_tasks import UNIT_ROWS
@@ -41,6 +44,7 @@ def context() -> dict[str, Any]:
             **bench.tables(figures["results"]),
             **cluster.tables(figures["cluster"]),
             "behavior": behavior(),
+            "recipe": recipe_settings(),
             "ablation": ablation.table(figures["ablation"]),
             "coverage": expected_accuracy.coverage_table(figures["expected_accuracy"]),
             "expected_accuracy": expected_accuracy.table(figures["expected_accuracy"]),
@@ -76,6 +80,18 @@ def measured(conditions: Mapping[str, Any]) -> str:
         f"{conditions['cpu']}, at commit `{conditions['commit'][:10]}`, Python "
         f"{conditions['python']}, {packages}."
     )
+
+
+def recipe_settings() -> str:
+    """Return a Markdown table of every setting of a recipe, with its value in `production`."""
+    rows = ["| setting | type | in `production` | meaning |", "|---|---|---|---|"]
+    for part in PARTS:
+        settings = getattr(PRODUCTION, part)
+        for field in fields(settings):
+            value, meaning = getattr(settings, field.name), help_of(type(settings), field.name)
+            kind = str(field.type).replace(" | None", ' or `"none"`')
+            rows.append(f"| `{part}.{field.name}` | {kind} | {value} | {meaning} |")
+    return "\n".join(rows)
 
 
 def behavior() -> str:

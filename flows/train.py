@@ -27,6 +27,7 @@ def train_imdb(
     gate_on: dict[str, str] | None = None,
     force: bool = False,
     keep: Annotated[int, Field(ge=0)] | None = None,
+    recipe_file: str | None = None,
 ) -> State[Any]:
     """Train a model, and make it the champion if it passes every promotion check.
 
@@ -59,11 +60,12 @@ def train_imdb(
         keep: How many of the newest versions, and of the newest interrupted trainings, to keep;
             older ones are deleted after the decision, except champion, previous and challenger and
             versions without a decision. Default: all.
+        recipe_file: TOML file with settings of your own, in place of recipe.
     """
     # Everything that training needs is checked before it starts.
     tasks.check_promotion(data, registry, gates, batch, text_column, reference, gate_on)
-    extra = extra_train or []
-    reviews = tasks.load_reviews(data, recipe, seed, extra, registry, gate_on, gates)
+    extra, chosen = extra_train or [], recipe_file or recipe
+    reviews = tasks.load_reviews(data, chosen, seed, extra, registry, gate_on, gates)
     undecided = reviews["trained"] if reviews["undecided"] and not force else None
     if (trained_before := reviews["trained"]) and not undecided and not force:
         return Completed(
@@ -76,7 +78,7 @@ def train_imdb(
         model = (
             tasks.resolve_model(undecided, registry, allow_unapproved=True)
             if undecided
-            else tasks.train_model(data, recipe, seed, extra, registry)
+            else tasks.train_model(data, chosen, seed, extra, registry)
         )
         tasks.name_run(f"train with seed {seed}:", model["model_id"])
         evaluation = tasks.evaluate_model(model["path"], data, registry, gate_on=gate_on)

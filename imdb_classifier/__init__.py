@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from imdb_classifier.monitoring.drift import Drift
     from imdb_classifier.monitoring.drift_limits import DriftLimits
     from imdb_classifier.monitoring.expected_accuracy import ExpectedAccuracy
+    from imdb_classifier.pipeline.train import Training, train_model
     from imdb_classifier.registry.access import ChampionChangedError
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.reviews.dataset import Reviews
@@ -120,6 +121,7 @@ __all__ = [
     "Scorer",
     "Selection",
     "TextTypeError",
+    "Training",
     "UnapprovedModelError",
     "UnavailableError",
     "UnexpectedError",
@@ -139,6 +141,7 @@ __all__ = [
     "release_model",
     "score_dataframe",
     "score_parquet",
+    "train_model",
     "verify_output",
 ]
 
@@ -157,6 +160,7 @@ _MODULE_OF = {
         "monitoring.drift": ["Drift"],
         "monitoring.drift_limits": ["DriftLimits"],
         "monitoring.expected_accuracy": ["ExpectedAccuracy"],
+        "pipeline.train": ["Training", "train_model"],
         "registry.access": ["ChampionChangedError"],
         "registry.versions": ["Registry"],
         "reviews.dataset": ["Reviews"],

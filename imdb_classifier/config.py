@@ -279,11 +279,11 @@ class Recipe:
             teachers = values["teachers"]
             return cls(
                 name=values["name"],
-                encoding=_made(EncodingConfig, values["encoding"]),
-                network=_made(NetworkConfig, values["network"]),
-                training=_made(TrainingConfig, values["training"]),
-                regularization=_made(RegularizationConfig, values[_STORED_REGULARIZATION]),
-                teachers=None if teachers is None else _made(TeachersConfig, teachers),
+                encoding=part_of(EncodingConfig, values["encoding"]),
+                network=part_of(NetworkConfig, values["network"]),
+                training=part_of(TrainingConfig, values["training"]),
+                regularization=part_of(RegularizationConfig, values[_STORED_REGULARIZATION]),
+                teachers=None if teachers is None else part_of(TeachersConfig, teachers),
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ConfigurationError(
@@ -293,8 +293,13 @@ class Recipe:
             ) from error
 
 
-def _made(kind: type[Part], values: Mapping[str, Any]) -> Part:
-    """Return a dataclass of plain values, each of the type that its annotation names."""
+def part_of(kind: type[Part], values: Mapping[str, Any]) -> Part:
+    """Return a dataclass of plain values, each of the type that its annotation names.
+
+    Raises:
+        TypeError: A value is missing, unknown, or of another type.
+        ConfigurationError: A value is out of range.
+    """
     types = {field.name: str(field.type).split(" | ") for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass
     given = {}
     for name, value in values.items():
@@ -304,7 +309,7 @@ def _made(kind: type[Part], values: Mapping[str, Any]) -> Part:
         if name not in types:
             raise TypeError(f"{name} is unknown")
         if ("None" if value is None else type(value).__name__) not in allowed:
-            raise TypeError(f"{name} is of type {type(value).__name__}")
+            raise TypeError(f"{name} is of type {type(value).__name__}, not {' or '.join(allowed)}")
         if isinstance(value, float) and not math.isfinite(value):
             raise TypeError(f"{name} is {value}")
         given[name] = value

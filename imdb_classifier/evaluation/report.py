@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from imdb_classifier.config import RECIPES
 from imdb_classifier.errors import BadDataError, CannotWriteError, MissingExtraError, counted
 from imdb_classifier.evaluation.promotion import Decision
 from imdb_classifier.evaluation.result import Evaluation
@@ -118,7 +119,9 @@ def render_model_card(manifest: Mapping[str, Any], evaluation: Evaluation | None
             package_version and created_at.
         evaluation: The model's evaluation, or None if it has not been evaluated.
     """
-    return render("model_card.md.j2", manifest=manifest, evaluation=evaluation)
+    return render(
+        "model_card.md.j2", manifest=manifest, evaluation=evaluation, recipes=frozenset(RECIPES)
+    )
 
 
 def write_report(

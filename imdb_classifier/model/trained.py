@@ -33,6 +33,17 @@ class Epoch:
     val_accuracy: float | None
     seconds: float
 
+    @property
+    def logs(self) -> dict[str, float]:
+        """The metrics as Keras passes them to callbacks."""
+        metrics = {
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "val_loss": self.val_loss,
+            "val_accuracy": self.val_accuracy,
+        }
+        return {name: value for name, value in metrics.items() if value is not None}
+
 
 def epoch_line(epoch: Epoch, epochs: int) -> str:
     """Return an epoch's metrics as one line for people."""

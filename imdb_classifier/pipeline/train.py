@@ -7,10 +7,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from imdb_classifier.config import TRAINING_REVISION, Recipe
-from imdb_classifier.config import recipe as named_recipe
 from imdb_classifier.errors import (
     BundleError,
     ConfigurationError,
@@ -20,7 +19,12 @@ from imdb_classifier.errors import (
 from imdb_classifier.evaluation.promotion import Gates
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.model.bundle_writer import write_bundle
-from imdb_classifier.pipeline.own_sets import OwnSets, check_unlike
+from imdb_classifier.pipeline.evaluate import evaluate_with_report
+from imdb_classifier.pipeline.own_sets import OwnSets, check_unlike, load_own_sets
+from imdb_classifier.pipeline.promote import register_bundle
+from imdb_classifier.progress import Progress
+from imdb_classifier.recipe_file import chosen_recipe
+from imdb_classifier.registry.training_runs import training_run
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import add_reviews, load_reviews
@@ -28,6 +32,9 @@ from imdb_classifier.reviews.overlap import fingerprints_of, known_rows
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.training.data import no_unlabeled
 from imdb_classifier.training.loop import TrainingObserver, check_seed, run_key, train
+
+if TYPE_CHECKING:
+    import keras
 
 _UNLABELED: Final = "unlabelled"
 """The key in manifests, spelled as in the bundled model."""
@@ -55,19 +62,20 @@ class TrainingPlan:
     trained: str | None
 
 
-def check_recipe(recipe: str, seed: int) -> Recipe:
-    """Return a recipe by its name, after checking the seed, too.
+def check_recipe(recipe: StrPath, seed: int) -> Recipe:
+    """Return a recipe by its name or file, after checking the seed, too.
 
     Raises:
-        ConfigurationError: The recipe is unknown, or the seed out of range.
+        ConfigurationError: The recipe is unknown or its file wrong, or the seed out of range.
+        NoInputError: The file does not exist.
     """
     check_seed(seed)
-    return named_recipe(recipe)
+    return chosen_recipe(recipe)
 
 
 def plan_training(
     data: StrPath | None,
-    recipe: str,
+    recipe: StrPath,
     seed: int,
     registry: Registry,
     *,
@@ -80,7 +88,7 @@ def plan_training(
 
     Args:
         data: Where the reviews are, see `load.load_reviews`.
-        recipe: The name of a recipe.
+        recipe: The name of a recipe, or a TOML file, see `recipe_file.chosen_recipe`.
         seed: From 0 to 2**32 - 1.
         registry: The registry to search.
         extra_train: Labeled Parquet files to add.
@@ -199,15 +207,103 @@ def reviews_line(summary: Mapping[str, Any]) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a training came to.
+
+    Attributes:
+        bundle: The registered model.
+        evaluation: Its evaluation, as in ``evaluation.json``.
+        report: The paths of the report by file name; empty if training was skipped.
+        skipped: Whether the model was already trained.
+    """
+
+    bundle: Bundle
+    evaluation: Mapping[str, Any]
+    report: Mapping[str, str]
+    skipped: bool
+
+
+def train_model(
+    data: StrPath | None = None,
+    recipe: StrPath = "production",
+    seed: int = 1,
+    *,
+    extra_train: Sequence[StrPath] = (),
+    gate_on: Mapping[str, StrPath] | None = None,
+    force: bool = False,
+    registry: StrPath | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    progress: Progress | None = None,
+) -> Training:
+    """Train a model, evaluate it on the test split, and register it as ``@challenger``.
+
+    Does what ``imdb-classifier train`` does, and needs the extra ``train``. An interrupted training
+    resumes from its last checkpoint.
+
+    Args:
+        data: Where the reviews are, see `load_reviews`; downloaded only if this names a source.
+        recipe: ``production``, ``seed`` or ``tiny``, or the path of a TOML file.
+        seed: From 0 to 2**32 - 1; with data and recipe, it determines the weights.
+        extra_train: Labeled Parquet files to add.
+        gate_on: Labeled reviews of your own to evaluate the model on, by names for the sets.
+        force: Whether to train even if the same data, recipe and seed were already trained.
+        registry: The registry's folder; None as in `Registry.at`.
+        callbacks: Callbacks of Keras that follow training, such as TensorBoard. They see the
+            metrics of the validation part, and may not change weights or learning rate.
+        progress: Called with what is counted, how much is done, and how much there is.
+
+    Returns:
+        The registered model, its evaluation and the report.
+
+    Raises:
+        ConfigurationError: The recipe is unknown, the seed out of range, or a callback changes what
+            decides the weights.
+        MissingExtraError: Keras or TensorFlow is not installed.
+        ImdbClassifierError: The reviews cannot be loaded, or the registry cannot be written.
+
+    Example:
+        >>> from imdb_classifier import samples, train_model
+        >>> training = train_model(samples.FOLDER, "tiny")
+        >>> training.bundle.recipe.name, training.evaluation["rows"]
+        ('tiny', 86)
+    """
+    where, download = Registry.at(registry), data is not None
+    own_sets = load_own_sets(gate_on or {})
+    plan = plan_training(
+        data, recipe, seed, where, extra_train=extra_train, download=download, own_sets=own_sets
+    )
+    if plan.trained and not force:
+        known = where.load(plan.trained)
+        return Training(known, known.evaluation or {}, {}, skipped=True)
+    with training_run(where.work, plan.run):
+        trained = train_bundle(
+            data,
+            recipe,
+            seed,
+            where.work,
+            extra_train=extra_train,
+            download=download,
+            observer=TrainingObserver(progress),
+            callbacks=callbacks,
+        )
+        evaluation, report = evaluate_with_report(
+            trained, data, where, own_sets=own_sets, progress=progress
+        )
+        bundle = register_bundle(trained, evaluation, where)
+    return Training(bundle, evaluation.to_dict(), report, skipped=False)
+
+
 def train_bundle(
     data: StrPath | None,
-    recipe: str,
+    recipe: StrPath,
     seed: int,
     work: StrPath,
     *,
     extra_train: Sequence[StrPath] = (),
     download: bool = False,
     observer: TrainingObserver | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Bundle:
     """Train a model and write its bundle.
 
@@ -217,17 +313,18 @@ def train_bundle(
 
     Args:
         data: Where the reviews are, see `load.load_reviews`.
-        recipe: The name of a recipe.
+        recipe: The name of a recipe, or a TOML file, see `recipe_file.chosen_recipe`.
         seed: From 0 to 2**32 - 1.
         work: The folder of all runs, see `Registry.work`; created if missing.
         extra_train: Labeled Parquet files to add.
         download: Whether the reviews may be downloaded.
         observer: Receives the progress of training.
+        callbacks: See `loop.train`.
 
     Raises:
         ImdbClassifierError: See `load.load_reviews`, `loop.train`, `bundle_writer.write_bundle`.
     """
-    chosen = named_recipe(recipe)
+    chosen = chosen_recipe(recipe)
     reviews, unlabeled, summary = _training_reviews(data, chosen, extra_train, download)
     logger.info("%s", reviews_line(summary))
     folder = Path(work) / _run_of(chosen, seed, summary)
@@ -238,7 +335,7 @@ def train_bundle(
         except BundleError as error:
             logger.warning("the trained model has to be trained again: %s", error)
             shutil.rmtree(target)
-    trained = train(reviews, chosen, seed, checkpoints, observer, unlabeled)
+    trained = train(reviews, chosen, seed, checkpoints, observer, unlabeled, callbacks)
     learned = [part.table for part in (reviews, unlabeled) if part is not None]
     bundle = write_bundle(trained, summary, fingerprints_of(learned), target)
     shutil.rmtree(checkpoints)

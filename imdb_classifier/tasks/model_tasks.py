@@ -73,7 +73,7 @@ def load_reviews(
 
     Args:
         data: Where the reviews are, see `imdb_classifier.load_reviews`.
-        recipe: The name of a recipe.
+        recipe: The name of a recipe, or a TOML file of your own.
         seed: From 0 to 2**32 - 1.
         extra_train: Labeled Parquet files to add.
         registry: The registry's folder; None as in `Registry.at`.
@@ -142,7 +142,7 @@ def train_model(
 
     Args:
         data: Where the reviews are, see `imdb_classifier.load_reviews`.
-        recipe: The name of a recipe.
+        recipe: The name of a recipe, or a TOML file of your own.
         seed: From 0 to 2**32 - 1.
         extra_train: Labeled Parquet files to add.
         registry: The registry's folder; None as in `Registry.at`.

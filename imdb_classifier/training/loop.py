@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,9 @@ from imdb_classifier.model.trained import Epoch, TrainedModel, epoch_line
 from imdb_classifier.model.weights import rounded
 from imdb_classifier.progress import Progress
 from imdb_classifier.reviews.dataset import Reviews
-from imdb_classifier.training.checkpoints import load_checkpoint, save_checkpoint
 from imdb_classifier.training.data import Dataset, prepare_training_data
+from imdb_classifier.training.epochs.callbacks import Watching
+from imdb_classifier.training.epochs.checkpoints import load_checkpoint, save_checkpoint
 from imdb_classifier.training.linear import fit_weights
 from imdb_classifier.training.teachers import Teaching
 
@@ -82,6 +84,7 @@ def train(
     checkpoints: Path,
     observer: TrainingObserver | None = None,
     unlabeled: Reviews | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainedModel:
     """Train a network on reviews, resuming from the last checkpoint of the same run, if any.
 
@@ -97,10 +100,14 @@ def train(
             missing; the caller removes it when done. Damaged checkpoints are skipped.
         observer: Follows the progress; by default, it is logged.
         unlabeled: The unsupervised split, for a recipe with teachers.
+        callbacks: Callbacks of Keras that follow training, such as TensorBoard or MLflow; they see
+            one training of all epochs that are left, and the metrics of the validation part.
 
     Raises:
         ConfigurationError: The seed is out of range, the validation share leaves no reviews to
-            train on, or a recipe with teachers gets no unlabeled reviews with text.
+            train on, a recipe with teachers gets no unlabeled reviews with text, or a callback
+            changes weights or learning rate, or stops training: everything that decides the
+            weights is in the recipe.
         MissingExtraError: Keras or TensorFlow is not installed.
     """
     check_seed(seed)
@@ -123,14 +130,17 @@ def train(
         checked = without_vectors(model)
         checked.compile(loss="binary_crossentropy", metrics=[accuracy])
     observer.started(_summary(model), epochs, steps)
+    watching = Watching(callbacks, model, epochs, steps)
+    watching.call("on_train_begin")
     for number in range(len(history) + 1, epochs + 1):
         started = time.perf_counter()
         _seed_dropout(model, seed, number)
+        watching.call("on_epoch_begin", number - 1)
         figures = model.fit(
             training.epoch(np.random.default_rng([seed, number])),
             shuffle=False,  # already shuffled by `epoch`
             verbose=0,
-            callbacks=[_stepping(keras, observer, number)],
+            callbacks=[watching.steps(partial(observer.stepped, number))],
         ).history
         # Not within `fit`, which replaces the weights by their average only at its very end.
         loss, right = _figures({name: values[0] for name, values in figures.items()})
@@ -141,8 +151,10 @@ def train(
         )
         seconds = round(time.perf_counter() - started, 2)
         history.append(Epoch(number, loss, right, val_loss, val_right, seconds))
+        watching.call("on_epoch_end", number - 1, history[-1].logs)
         save_checkpoint(checkpoints, model, history)
         observer.finished(history[-1], epochs)
+    watching.call("on_train_end", history[-1].logs)
     ngrams = None
     if recipe.teachers is not None and data.teaching is not None:
         ngrams = data.teaching.ngrams
@@ -290,11 +302,3 @@ def _summary(model: keras.Model) -> str:
     lines: list[str] = []
     model.summary(line_length=80, print_fn=lines.append)
     return "\n".join(lines)
-
-
-def _stepping(keras: Any, observer: TrainingObserver, epoch: int) -> keras.callbacks.Callback:
-    class Stepping(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-            observer.stepped(epoch, batch + 1)
-
-    return Stepping()

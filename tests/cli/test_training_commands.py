@@ -54,11 +54,17 @@ def test_training_on_further_reviews_into_another_registry(run: Run, tmp_path: P
     registry = Registry.at(tmp_path / "other")
     extra = tmp_path / "extra.parquet"
     pq.write_table(pa.table({"text": ["Splendid.", "Dreadful."], "label": [1, 0]}), extra)
+    recipe = tmp_path / "smaller.toml"
+    recipe.write_text('base = "tiny"\n[training]\nepochs = 2\n')
     outcome = run(
-        *("train", "--recipe", "tiny", "--data", FOLDER, "--extra-train", extra),
+        *("train", "--recipe", recipe, "--data", FOLDER, "--extra-train", extra),
         *("--seed", "8", "--registry", registry.root, "--json"),
     )
-    manifest = registry.load(outcome.json["model_id"]).manifest
+    bundle = registry.load(outcome.json["model_id"])
+    manifest = bundle.manifest
+    assert bundle.model_id.startswith("smaller-")
+    assert len(manifest["history"]) == manifest["recipe"]["training"]["epochs"] == 2
+    assert "--recipe smaller.toml --seed 8" in (bundle.path / "README.md").read_text("utf-8")
     assert (manifest["seed"], manifest["data"]["rows"]) == (8, 178 + 2)
 
 

@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from benchmarks import __main__ as bench
 from benchmarks import ablation, cluster, distillation, expected_accuracy, seeds, year
 from imdb_classifier import tasks
 from imdb_classifier.cli.app import app
+from imdb_classifier.config import PRODUCTION
+from imdb_classifier.recipe_file import PARTS
 from tests.docs.conftest import CHECKOUT
 
 pytestmark = pytest.mark.xdist_group("docs")
@@ -48,6 +51,20 @@ def test_every_public_name_is_in_the_api_reference(site: Path) -> None:
     page = (site / "reference" / "python.html").read_text("utf-8")
     names = set(re.findall(r'id="imdb_classifier\.(\w+)"', page))
     assert set(imdb_classifier.__all__) - names == set()
+
+
+def test_every_setting_of_a_recipe_is_in_the_table(site: Path) -> None:
+    page = (site / "reference" / "recipes.html").read_text("utf-8")
+    rows = [re.findall(r"<td>(.*?)</td>", row, re.DOTALL) for row in page.split("<tr")]
+    cells = [[re.sub(r"<[^>]+>", "", cell).strip() for cell in row] for row in rows if row]
+    table = {name: (value, meaning) for name, _, value, meaning in cells}
+    for part in PARTS:
+        settings = asdict(getattr(PRODUCTION, part))
+        for name, value in settings.items():
+            stated, meaning = table.pop(f"{part}.{name}")
+            assert stated == str(value)
+            assert len(meaning.split()) > 3, name
+    assert table == {}
 
 
 @pytest.mark.parametrize("name", sorted({*imdb_classifier.__all__} - DOCUMENTED_BY_HAND))

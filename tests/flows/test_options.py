@@ -16,16 +16,16 @@ from imdb_classifier.cli.app import app
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from tests.flows.conftest import CHECKOUT
 
-OWN = {"score": {"runner"}, "train": {"data"}, "evaluate": {"data", "output"}}
-"""What commands describe otherwise: which runners need Prefect, and that they download data and
-write no report unless told to."""
+OWN = {"score": {"runner"}, "train": {"data", "recipe"}, "evaluate": {"data", "output"}}
+"""What commands describe otherwise: which runners need Prefect, that they download data and write
+no report unless told to, and that a recipe may be a file, for which flows have a parameter."""
 
 
 @pytest.mark.parametrize(
     ("command", "entrypoint", "shared"),
     [
         ("score", "score.py:score_parquet", 22),
-        ("train", "train.py:train_imdb", 6),
+        ("train", "train.py:train_imdb", 5),
         ("evaluate", "evaluate.py:evaluate_imdb", 3),
     ],
 )

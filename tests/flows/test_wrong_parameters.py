@@ -117,6 +117,16 @@ def test_nothing_is_evaluated_or_promoted_with_wrong_parameters(
     assert registry.champion_id() == champion
 
 
+@pytest.mark.covers("train-imdb:recipe_file")
+def test_a_recipe_file_takes_the_place_of_the_recipe(server: Any, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[training]\nepoch = 3\n")
+    parameters = {"data": str(FOLDER), "recipe": "tiny", "registry": str(tmp_path / "registry")}
+    state, _ = server.flow_run(TRAIN, **parameters, recipe_file=str(file))
+    assert state.is_failed()
+    assert "training.epoch is unknown (did you mean training.epochs?)" in state.message
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

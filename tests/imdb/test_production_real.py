@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from imdb_classifier.config import PRODUCTION, TeachersConfig
 from imdb_classifier.pipeline.train import plan_training
-from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
@@ -54,7 +53,8 @@ def test_teachers_and_network_learn(tmp_path: Path) -> None:
     assert last.val_accuracy > 0.75
 
 
-def test_the_bundled_model_is_not_trained_again(tmp_path: Path) -> None:
+def test_the_bundled_model_is_not_taken_for_one_of_todays_recipe(tmp_path: Path) -> None:
     registry = Registry.at(tmp_path)
     plan = plan_training(None, "production", 1, registry)
-    assert plan.trained == registry.load(CHAMPION).model_id
+    # It has other reviews held out, and was made by an earlier revision of the code.
+    assert plan.trained is None

@@ -128,7 +128,7 @@ def test_recipes_with_teachers_take_the_unsupervised_split(
         training=replace(PRODUCTION.training, epochs=1, batch_size=32),
         teachers=TeachersConfig(2, vector_size=4, vector_passes=1, vector_weight=0.5),
     )
-    monkeypatch.setattr("imdb_classifier.pipeline.train.named_recipe", lambda _: small)
+    monkeypatch.setattr("imdb_classifier.pipeline.train.chosen_recipe", lambda _: small)
     for split in ("train", "test"):
         shutil.copy(FOLDER / f"{split}-00000-of-00001.parquet", tmp_path)
     with pytest.raises(NoInputError, match="unsupervised"):

@@ -24,8 +24,8 @@ from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.text.encoding import encode
 from imdb_classifier.training import loop
-from imdb_classifier.training.checkpoints import load_checkpoint
 from imdb_classifier.training.data import Dataset, split, vocabulary_of
+from imdb_classifier.training.epochs.checkpoints import load_checkpoint
 from imdb_classifier.training.linear import fit_temperature
 from imdb_classifier.training.loop import TrainingObserver, run_key, train
 

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 def train(
     data: Data = None,
     recipe: Annotated[
-        str, typer.Option(help="What to train: production, seed or tiny.")
+        str,
+        typer.Option(
+            help="What to train: production, seed, tiny, or a TOML file with settings of your own."
+        ),
     ] = "production",
     seed: Annotated[
         int, typer.Option(help="Random seed of initial weights, validation split and order.")
@@ -52,51 +55,36 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model, evaluate it on the IMDB test split, and register it as @challenger."""
-    from imdb_classifier.pipeline.evaluate import evaluate_with_report
-    from imdb_classifier.pipeline.own_sets import load_own_sets
-    from imdb_classifier.pipeline.promote import register_bundle
-    from imdb_classifier.pipeline.train import plan_training, train_bundle
-    from imdb_classifier.registry.training_runs import training_run
-    from imdb_classifier.registry.versions import Registry
-    from imdb_classifier.training.loop import TrainingObserver
+    from imdb_classifier.pipeline.train import train_model
 
-    where, extra, download = Registry.at(registry), extra_train or (), data is not None
-    own_sets = load_own_sets(named_paths(gate_on or ()))
-    plan = plan_training(
-        data, recipe, seed, where, extra_train=extra, download=download, own_sets=own_sets
-    )
-    if plan.trained and not force:
-        bundle = where.load(plan.trained)
-        say(
-            f"Training skipped: {plan.trained} was trained on the same reviews, with the same "
-            "recipe and seed. Change one of them, or use --force."
-        )
-        if own_sets:
-            say(
-                "To evaluate it on your own sets: "
-                f"imdb-classifier evaluate --model {plan.trained} --gate-on NAME=PATH"
-            )
-        _show_figures(as_json, bundle, bundle.evaluation or {}, {})
-        return
-    with training_run(where.work, plan.run), stage_progress() as progress:
-        trained = train_bundle(
+    with stage_progress() as progress:
+        training = train_model(
             data,
             recipe,
             seed,
-            where.work,
-            extra_train=extra,
-            download=download,
-            observer=TrainingObserver(progress),
+            extra_train=extra_train or (),
+            gate_on=named_paths(gate_on or ()),
+            force=force,
+            registry=registry,
+            progress=progress,
         )
-        evaluation, report = evaluate_with_report(
-            trained, data, where, own_sets=own_sets, progress=progress
+    bundle = training.bundle
+    if training.skipped:
+        say(
+            f"Training skipped: {bundle.model_id} was trained on the same reviews, with the same "
+            "recipe and seed. Change one of them, or use --force."
         )
-        bundle = register_bundle(trained, evaluation, where)
-    say(
-        "Registered as @challenger. To score with it: "
-        f"imdb-classifier models promote {bundle.model_id}"
-    )
-    _show_figures(as_json, bundle, evaluation.to_dict(), report)
+        if gate_on:
+            say(
+                "To evaluate it on your own sets: "
+                f"imdb-classifier evaluate --model {bundle.model_id} --gate-on NAME=PATH"
+            )
+    else:
+        say(
+            "Registered as @challenger. To score with it: "
+            f"imdb-classifier models promote {bundle.model_id}"
+        )
+    _show_figures(as_json, bundle, training.evaluation, training.report)
 
 
 def evaluate(
@@ -258,7 +246,7 @@ def _run_suite(
 
 
 def _show_figures(
-    as_json: bool, bundle: Bundle, evaluation: Mapping[str, Any], report: dict[str, str]
+    as_json: bool, bundle: Bundle, evaluation: Mapping[str, Any], report: Mapping[str, str]
 ) -> None:
     shown = table(f"{bundle.model_id} on {evaluation['rows']:,} test reviews", "figure", "#value")
     for name, figure in evaluation["figures"].items():
@@ -273,7 +261,7 @@ def _show_figures(
         "model_id": bundle.model_id,
         "engine": bundle.engine.name,
         "evaluation": evaluation,
-        "report": report,
+        "report": dict(report),
     }
     show(as_json, values, shown)
     if "report.html" in report:

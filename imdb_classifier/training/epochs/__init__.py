@@ -1,0 +1,1 @@
+"""What happens around an epoch: checkpoints, and callbacks of Keras."""

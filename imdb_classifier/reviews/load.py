@@ -16,6 +16,7 @@ from imdb_classifier.reviews import parquet, stanford
 from imdb_classifier.reviews.dataset import Reviews, fingerprint_of
 from imdb_classifier.reviews.download import fetch
 from imdb_classifier.reviews.keras_dataset import read_keras
+from imdb_classifier.reviews.parquet import LabelMap
 from imdb_classifier.reviews.sources import DATA_VARIABLE, cached_files
 from imdb_classifier.storage import filesystem_of
 from imdb_classifier.storage.paths import StrPath, location_of
@@ -85,13 +86,17 @@ def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) 
     return Reviews(source, split, table, None, left_out, fingerprint_of(table))
 
 
-def add_reviews(train: Reviews, paths: Sequence[StrPath]) -> Reviews:
+def add_reviews(
+    train: Reviews, paths: Sequence[StrPath], label_map: LabelMap | None = None
+) -> Reviews:
     """Append more labeled reviews to the training data.
 
     Args:
         train: The training data so far, with text.
         paths: Parquet files with the columns ``text`` and ``label``, or folders of them. In a
             folder with ``train-*.parquet``, only those files are read.
+        label_map: What their labels mean; None if they are 0 and 1, true and false, or positive and
+            negative.
 
     Returns:
         All rows, with the new ones last and a new fingerprint.
@@ -110,7 +115,7 @@ def add_reviews(train: Reviews, paths: Sequence[StrPath]) -> Reviews:
     tables, left_out = [train.table], Counter(train.left_out)
     for data in paths:
         filesystem, path, kind = _locate(data)
-        extra = parquet.read_extra(filesystem, path, kind, train.split)
+        extra = parquet.read_extra(filesystem, path, kind, train.split, label_map)
         table, left = parquet.clean(extra, train.split)
         tables.append(table)
         left_out.update(left)
@@ -118,19 +123,21 @@ def add_reviews(train: Reviews, paths: Sequence[StrPath]) -> Reviews:
     return replace(train, table=table, left_out=dict(left_out), fingerprint=fingerprint_of(table))
 
 
-def load_own_set(data: StrPath) -> Reviews:
+def load_own_set(data: StrPath, label_map: LabelMap | None = None) -> Reviews:
     """Load labeled reviews of the user's own, to evaluate a model on.
 
     Args:
         data: A Parquet file with the columns ``text`` and ``label``, or a folder of them. In a
             folder with ``test-*.parquet``, only those files are read.
+        label_map: As in `add_reviews`.
 
     Raises:
         NoInputError: The path does not exist, or is a folder without Parquet files.
         BadDataError: As for `load_reviews`.
     """
     filesystem, path, kind = _locate(data)
-    table, left_out = parquet.clean(parquet.read_extra(filesystem, path, kind, "test"), "test")
+    rows = parquet.read_extra(filesystem, path, kind, "test", label_map)
+    table, left_out = parquet.clean(rows, "test")
     return Reviews("parquet", "test", table, None, left_out, fingerprint_of(table))
 
 

@@ -172,7 +172,7 @@ def test_unknown_split_is_refused(folder: Path) -> None:
 
 
 def test_split_without_a_usable_row_is_refused(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"text": [None, "a"], "label": [1, -1]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": [None, "a"], "label": [1, None]}), tmp_path / "a.parquet")
     with pytest.raises(NoInputError, match=r"at least one review.*: 1 null, 0 blank, 1 unlabeled"):
         load_reviews(str(tmp_path / "a.parquet"), "train")
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +12,7 @@ from pyarrow import fs
 
 from imdb_classifier.errors import (
     BadDataError,
+    ConfigurationError,
     MissingColumnError,
     NoInputError,
     TextTypeError,
@@ -36,7 +39,7 @@ def write(path: Path, text: object, label: object) -> str:
 def test_every_kind_of_text_becomes_string(tmp_path: Path, kind: pa.DataType) -> None:
     text = pa.array(["bad", None, "good", "bad"])
     text = text.dictionary_encode() if pa.types.is_dictionary(kind) else text.cast(kind)
-    path = write(tmp_path / "a.parquet", text, [0, 1, 1, -1])
+    path = write(tmp_path / "a.parquet", text, [0, 1, 1, None])
     assert pq.read_schema(path).field("text").type == kind
 
     table = read_split(LOCAL, path, FILE, "train")
@@ -49,21 +52,30 @@ def test_every_kind_of_text_becomes_string(tmp_path: Path, kind: pa.DataType) ->
 @pytest.mark.parametrize(
     "label",
     [
-        pa.array([0, 1, None, -1], pa.int64()),
-        pa.array([0, 1, None, -1], pa.int8()),
-        pa.array([0.0, 1.0, None, -1.0]),
-        pa.array([0.0, 1.0, float("nan"), -1.0]),
+        pa.array([0, 1, None, 1], pa.int64()),
+        pa.array([0, 1, None, 1], pa.int8()),
+        pa.array([0, 1, None, 1], pa.uint64()),
+        pa.array([0.0, 1.0, float("nan"), 1.0]),
+        pa.array([Decimal(0), Decimal(1), None, Decimal(1)]),
+        pa.array([False, True, None, True]),
+        pa.array(["Negative", "POSITIVE", None, "pos"]),
+        pa.array(["0", " 1.0", None, "true"], pa.large_string()),
+        pa.array(["neg", "pos", None, "pos"], pa.string_view()),
+        pa.array(["neg", "pos", None, "pos"]).dictionary_encode(),
+        pa.array([0, 1, None, 1]).dictionary_encode(),
     ],
-    ids=["int64", "int8", "null", "nan"],
+    ids=lambda label: str(label.type),
 )
 def test_every_kind_of_label_becomes_int8(tmp_path: Path, label: pa.Array) -> None:
     path = write(tmp_path / "a.parquet", ["a", "b", "c", "d"], label)
     table = read_split(LOCAL, path, FILE, "train")
-    assert table.column("label").to_pylist() == [0, 1, -1, -1]
+    assert table.column("label").to_pylist() == [0, 1, -1, 1]
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(2, "2"), (-2, "-2"), (255, "255"), (2**62, "4.61169e+18")], ids=str
+    ("value", "shown"),
+    [(2, "2"), (-1, "-1"), (-2, "-2"), (255, "255"), (2**62, "4.61169e+18")],
+    ids=str,
 )
 def test_other_labels_are_refused(tmp_path: Path, value: int, shown: str) -> None:
     path = write(tmp_path / "a.parquet", ["a", "b"], [1, value])
@@ -78,10 +90,84 @@ def test_half_a_label_is_refused(tmp_path: Path) -> None:
         read_split(LOCAL, path, FILE, "train")
 
 
-def test_labels_in_words_are_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.parquet", ["a"], ["positive"])
-    with pytest.raises(BadDataError, match=r"'label' of .* must contain numbers.* string\."):
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (["good"], r"such as good\. .* `label_map`"),
+        (["So good"], r"such as one of 7 characters\."),
+        (["A film of many words that I loved."], r"such as one of 34 characters\."),
+        ([[1]], r"'label' of .* must contain numbers, booleans or text\. It is list"),
+    ],
+)
+def test_other_labels_in_words_are_refused(
+    tmp_path: Path, label: list[object], message: str
+) -> None:
+    path = write(tmp_path / "a.parquet", ["a"], label)
+    with pytest.raises(BadDataError, match=message) as info:
         read_split(LOCAL, path, FILE, "train")
+    assert "loved" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("label", "label_map", "expected"),
+    [
+        (
+            [5, 1, 4, 2, 3],
+            {"1": "negative", "2": "negative", "3": "unlabeled", "4": "positive", "5": "positive"},
+            [1, 0, 1, 0, -1],
+        ),
+        ([5.0, 1.0, None], {"5": "positive", "1.0": "negative"}, [1, 0, -1]),
+        ([1, -1], {"1": "positive", "-1": "negative"}, [1, 0]),
+        ([1, 0, -1], {"1": "positive", "0": "negative", "-1": "unlabeled"}, [1, 0, -1]),
+        (["Bad", "good "], {"good": "positive", "BAD": "negative"}, [0, 1]),
+    ],
+)
+def test_a_map_says_what_labels_mean(
+    tmp_path: Path, label: list[object], label_map: dict[str, str], expected: list[int]
+) -> None:
+    path = write(tmp_path / "a.parquet", ["a"] * len(label), label)
+    table = read_extra(LOCAL, path, FILE, "train", label_map)
+    assert table.column("label").to_pylist() == expected
+
+
+def test_a_label_that_is_not_in_the_map_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", ["a", "b"], [5, 0])
+    with pytest.raises(BadDataError, match=r"must be in `label_map`.*such as 0\."):
+        read_extra(LOCAL, path, FILE, "train", {"5": "positive"})
+    for wrong in ({"5": "good"}, {}):
+        with pytest.raises(ConfigurationError, match=r"positive, negative or unlabeled\. Received"):
+            read_extra(LOCAL, path, FILE, "train", wrong)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(["neg", "pos"], [0, 1, -1]), (["positive", "negative"], [1, 0, -1]), ("odd", [0, 1, -1])],
+)
+def test_classes_of_hugging_face_have_names(
+    tmp_path: Path, names: object, expected: list[int]
+) -> None:
+    features = {"text": {"_type": "Value"}, "label": {"names": names, "_type": "ClassLabel"}}
+    stored = {"huggingface": json.dumps({"info": {"features": features}})}
+    table = pa.table({"text": ["a", "b", "c"], "label": [0, 1, None]})
+    path = str(tmp_path / "a.parquet")
+    pq.write_table(table.replace_schema_metadata(stored), path)
+    assert read_split(LOCAL, path, FILE, "train").column("label").to_pylist() == expected
+
+
+def test_classes_with_other_names_are_refused_unless_mapped(tmp_path: Path) -> None:
+    features = {"label": {"names": ["angry", "happy"], "_type": "ClassLabel"}}
+    stored = {"huggingface": json.dumps({"info": {"features": features}})}
+    path = str(tmp_path / "a.parquet")
+    table = pa.table({"text": ["a", "b"], "label": [0, 1]})
+    pq.write_table(table.replace_schema_metadata(stored), path)
+    with pytest.raises(BadDataError, match=r"such as angry\."):
+        read_split(LOCAL, path, FILE, "train")
+    for label_map in (
+        {"angry": "negative", "happy": "positive"},
+        {"0": "negative", "1": "positive"},
+    ):
+        mapped = read_extra(LOCAL, path, FILE, "train", label_map)
+        assert mapped.column("label").to_pylist() == [0, 1]
 
 
 def test_labeled_rows_are_refused_as_unsupervised(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --
   --ignore tests/flows/test_year.py
 # The tests of blocks and flows, except those that hardly depend on the version of Prefect.
 PREFECT_TESTS := tests/blocks $(filter-out $(patsubst %,tests/flows/test_%.py,\
-  containers deploying_the_wheel guides outages serve ui year),$(wildcard tests/flows/test_*.py))
+  containers deploying_the_wheel guides outages ui year),$(wildcard tests/flows/test_*.py))
 # Packages of JavaScript, for tests.
 NODE := build/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt

@@ -69,6 +69,13 @@ if TYPE_CHECKING:
     from imdb_classifier.reviews.download import DownloadError
     from imdb_classifier.reviews.load import load_reviews
     from imdb_classifier.reviews.sources import NoReviewsError
+    from imdb_classifier.sampling.drawing import Sample, SampledStratum, draw_sample
+    from imdb_classifier.sampling.sample_accuracy import (
+        LabeledStratum,
+        SampleAccuracy,
+        evaluate_sample,
+    )
+    from imdb_classifier.sampling.sample_options import SampleOptions
     from imdb_classifier.scoring.explanations import (
         Explanation,
         NgramContribution,
@@ -102,6 +109,7 @@ __all__ = [
     "FileResult",
     "Gates",
     "ImdbClassifierError",
+    "LabeledStratum",
     "Limits",
     "MissingColumnError",
     "MissingExtraError",
@@ -117,6 +125,10 @@ __all__ = [
     "Registry",
     "Reviews",
     "RunResult",
+    "Sample",
+    "SampleAccuracy",
+    "SampleOptions",
+    "SampledStratum",
     "ScoreOptions",
     "Scorer",
     "Selection",
@@ -134,7 +146,9 @@ __all__ = [
     "Verification",
     "WordContribution",
     "__version__",
+    "draw_sample",
     "dry_run_parquet",
+    "evaluate_sample",
     "explain",
     "load_bundle",
     "load_reviews",
@@ -167,6 +181,9 @@ _MODULE_OF = {
         "reviews.download": ["DownloadError"],
         "reviews.load": ["load_reviews"],
         "reviews.sources": ["NoReviewsError"],
+        "sampling.drawing": ["Sample", "SampledStratum", "draw_sample"],
+        "sampling.sample_accuracy": ["LabeledStratum", "SampleAccuracy", "evaluate_sample"],
+        "sampling.sample_options": ["SampleOptions"],
         "scoring.explanations": ["Explanation", "NgramContribution", "WordContribution", "explain"],
         "scoring.frames": ["score_dataframe"],
         "scoring.kept_bundles": ["release_model"],

@@ -72,6 +72,12 @@ class ScoreOptions:
         # As it is once it was stored as JSON; the order of columns is that of the input.
         object.__setattr__(self, "columns", sorted(named))
 
+    @property
+    def keeps_text(self) -> bool:
+        """Whether the text column is among the columns of an output."""
+        column = self.text_column
+        return self.columns is None or not {column, column.split(".")[0]}.isdisjoint(self.columns)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the options as outputs record them."""
         values = asdict(self)

@@ -273,7 +273,7 @@ class _FileCheck:
             last = max(reader.rows - 1, 0)
             chosen = np.unique(np.linspace(0, last, self._rows_again).astype(np.int64))
             texts_of_input = None
-            if _has_text(options):
+            if options.keeps_text:
                 path = text_path(end, options.text_column)
             else:
                 path = names[:1]
@@ -370,9 +370,3 @@ class _FileCheck:
                 yield Problem(self.name, None, str(error))
             except OSError as error:
                 raise cannot_read(path, error) from error
-
-
-def _has_text(options: ScoreOptions) -> bool:
-    """Whether the text column is among the columns of an output."""
-    column = options.text_column
-    return options.columns is None or not {column, column.split(".")[0]}.isdisjoint(options.columns)

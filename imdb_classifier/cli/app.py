@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from imdb_classifier.cli.commands.batch_commands import plan, score, verify
+from imdb_classifier.cli.commands.batch_commands import plan, sample, score, verify
 from imdb_classifier.cli.commands.data_commands import data_app
 from imdb_classifier.cli.commands.doctor_command import doctor
 from imdb_classifier.cli.commands.model_commands import models_app
@@ -66,7 +66,7 @@ class _FromInputToOutput(TyperCommand):
 
 
 _COMMANDS: Final = (
-    *(train, evaluate, score, explain, plan, verify),
+    *(train, evaluate, score, explain, plan, verify, sample),
     *(doctor, serve, automate, undeploy),
 )
 for command in _COMMANDS:

@@ -1,4 +1,4 @@
-"""The commands `score`, `plan` (a dry run) and `verify`."""
+"""The commands `score`, `plan` (a dry run), `verify` and `sample`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from imdb_classifier.cli.console import (
 from imdb_classifier.errors import counted
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.registry.access import CHAMPION
+from imdb_classifier.sampling.sample_options import SampleOptions
 
 if TYPE_CHECKING:
     from imdb_classifier.batch.results import RunResult
@@ -323,3 +324,38 @@ def verify(
         )
     show(as_json, found.to_dict(), shown if found.problems else title)
     raise typer.Exit(found.exit_code)
+
+
+def sample(
+    scored: Annotated[
+        str,
+        typer.Argument(
+            metavar="SCORED", help="A scored Parquet file, a folder of them or a glob pattern."
+        ),
+    ],
+    output: Annotated[
+        str, typer.Argument(metavar="OUTPUT", help="The Parquet file to write, to be filled in.")
+    ],
+    half_width: Annotated[
+        float, typer.Option(help=help_of(SampleOptions, "half_width"))
+    ] = SampleOptions.half_width,
+    rows: Annotated[
+        int | None, typer.Option(help=help_of(SampleOptions, "rows"))
+    ] = SampleOptions.rows,
+    seed: Annotated[int, typer.Option(help=help_of(SampleOptions, "seed"))] = SampleOptions.seed,
+    as_json: AsJson = False,
+) -> None:
+    """Draw rows of scored files to label by hand, so that their accuracy is known."""
+    from imdb_classifier.sampling.drawing import draw_sample
+
+    found = draw_sample(scored, output, SampleOptions(half_width, rows, seed))
+    shown = table(
+        f"{found.rows:,} of {found.all_rows:,} rows that {found.model_id} labeled, to be labeled "
+        f"in {found.output}; the accuracy will be known to about ±{100 * found.half_width:.1f} "
+        "points",
+        *("stratum", "confidence from", "#rows", "#drawn"),
+    )
+    for stratum in found.strata:
+        row = (str(stratum.stratum), f"{stratum.lowest_confidence:g}")
+        shown.add_row(*row, f"{stratum.rows:,}", f"{stratum.drawn:,}")
+    show(as_json, found.to_dict(), shown)

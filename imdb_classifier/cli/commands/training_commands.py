@@ -111,19 +111,29 @@ def evaluate(
             help="Run only the behavior suite, which needs no reviews, and list the failures.",
         ),
     ] = False,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            help="Estimate only the accuracy on scored files, from a file that imdb-classifier "
+            "sample wrote and whose column label you filled in.",
+        ),
+    ] = None,
     threads: ThreadsOption = None,
     engine: EngineOption = "auto",
     registry: RegistryOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a model on the IMDB test split and with the behavior suite."""
-    if suite:
-        if data or gate_on or output or with_texts or explain_worst:
+    if suite or sample is not None:
+        if data or gate_on or output or with_texts or explain_worst or (suite and sample):
             raise typer.BadParameter(
-                "--suite needs no reviews and writes no report: leave out --data, --gate-on, "
-                "--output, --with-texts, --explain."
+                "--suite and --sample stand alone, need no other reviews and write no report: "
+                "leave out --data, --gate-on, --output, --with-texts, --explain."
             )
-        _run_suite(model, threads, engine, registry, as_json)
+        if sample is not None:
+            _evaluate_sample(sample, model, threads, engine, registry, as_json)
+        else:
+            _run_suite(model, threads, engine, registry, as_json)
         return
     if output is None and (with_texts or explain_worst):
         raise typer.BadParameter("--with-texts and --explain are about the report: add --output.")
@@ -243,6 +253,37 @@ def _run_suite(
         "behavior": asdict(behavior),
     }
     show(as_json, values, shown)
+
+
+def _evaluate_sample(
+    path: str,
+    model: str,
+    threads: int | None,
+    engine: EngineChoice,
+    registry: str | None,
+    as_json: bool,
+) -> None:
+    from imdb_classifier.registry.versions import Registry
+    from imdb_classifier.sampling.sample_accuracy import evaluate_sample
+
+    found = evaluate_sample(
+        path, model, registry=Registry.at(registry), threads=threads, engine=engine
+    )
+    left_out = [
+        f"{count:,} {why}"
+        for count, why in ((found.unlabeled, "without a label"), (found.learned, "trained on"))
+        if count
+    ]
+    shown = table(
+        f"Accuracy of {found.model_id} on {found.all_rows:,} scored rows: "
+        f"{interval(asdict(found.accuracy))}, from {found.labeled:,} labeled rows"
+        + (f" ({', '.join(left_out)}: left out)" if left_out else ""),
+        *("stratum", "#rows", "#labeled", "#right"),
+    )
+    for stratum in found.strata:
+        counts = (stratum.rows, stratum.labeled, stratum.right)
+        shown.add_row(str(stratum.stratum), *(f"{count:,}" for count in counts))
+    show(as_json, found.to_dict(), shown)
 
 
 def _show_figures(

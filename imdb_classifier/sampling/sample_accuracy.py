@@ -89,7 +89,11 @@ def evaluate_sample(
 ) -> SampleAccuracy:
     """Estimate the accuracy of a model on scored files from a sample of them.
 
-    It is the stratified estimate, see `strata.stratified_accuracy` for the method and its sources.
+    It is the stratified estimate (W. G. Cochran, Sampling Techniques, 1977, chapter 5): the mean of
+    the strata's accuracies, weighted by their rows. Its 95 % interval combines the Wilson intervals
+    of the strata (G. Y. Zou, W. Huang, X. Zhang, Computational Statistics & Data Analysis 53, 2009,
+    1080-1085).
+
     Rows without a label are left out, and so are those that the model was trained on; the others of
     their stratum stand for them. So label rows from the top, or all: if the rows that are difficult
     to label stay empty, the estimate is too high.

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from imdb_classifier.monitoring.drift import Drift
     from imdb_classifier.monitoring.drift_limits import DriftLimits
     from imdb_classifier.monitoring.expected_accuracy import ExpectedAccuracy
+    from imdb_classifier.pipeline.adaptations import AdaptedModel, adapt
     from imdb_classifier.pipeline.train import Training, train_model
     from imdb_classifier.registry.access import ChampionChangedError
     from imdb_classifier.registry.versions import Registry
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RECIPES",
+    "AdaptedModel",
     "AmbiguousColumnError",
     "BadDataError",
     "Bundle",
@@ -146,6 +148,7 @@ __all__ = [
     "Verification",
     "WordContribution",
     "__version__",
+    "adapt",
     "draw_sample",
     "dry_run_parquet",
     "evaluate_sample",
@@ -174,6 +177,7 @@ _MODULE_OF = {
         "monitoring.drift": ["Drift"],
         "monitoring.drift_limits": ["DriftLimits"],
         "monitoring.expected_accuracy": ["ExpectedAccuracy"],
+        "pipeline.adaptations": ["AdaptedModel", "adapt"],
         "pipeline.train": ["Training", "train_model"],
         "registry.access": ["ChampionChangedError"],
         "registry.versions": ["Registry"],

@@ -18,7 +18,7 @@ from imdb_classifier.cli.commands.data_commands import data_app
 from imdb_classifier.cli.commands.doctor_command import doctor
 from imdb_classifier.cli.commands.model_commands import models_app
 from imdb_classifier.cli.commands.server_commands import automate, serve, undeploy
-from imdb_classifier.cli.commands.training_commands import evaluate, explain, train
+from imdb_classifier.cli.commands.training_commands import adapt, evaluate, explain, train
 from imdb_classifier.cli.console import accept_any_text, err, show, show_log, with_options
 from imdb_classifier.errors import (
     CannotWriteError,
@@ -66,7 +66,7 @@ class _FromInputToOutput(TyperCommand):
 
 
 _COMMANDS: Final = (
-    *(train, evaluate, score, explain, plan, verify, sample),
+    *(train, adapt, evaluate, score, explain, plan, verify, sample),
     *(doctor, serve, automate, undeploy),
 )
 for command in _COMMANDS:

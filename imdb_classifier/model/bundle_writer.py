@@ -68,6 +68,7 @@ def write_bundle(
     data: Mapping[str, Any],
     learned: NDArray[np.uint64],
     target: StrPath,
+    adaptation: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Export a trained model and write its bundle.
 
@@ -76,6 +77,7 @@ def write_bundle(
         data: Description of the reviews for the manifest, as plain JSON values.
         learned: Fingerprints of the reviews, see `fingerprints_of`.
         target: The bundle's folder; must not exist.
+        adaptation: How the model was adapted, as plain JSON values; None if it was not.
 
     Raises:
         ExportError: Keras and ONNX Runtime differ by more than `TOLERANCE` on a golden text.
@@ -109,6 +111,7 @@ def write_bundle(
         "training_revision": TRAINING_REVISION,
         "seed": trained.seed,
         "data": dict(data),
+        **({"adaptation": dict(adaptation)} if adaptation is not None else {}),
         "history": [asdict(epoch) for epoch in trained.history],
         "golden": [
             {"text": text, "probability": float(probability)}

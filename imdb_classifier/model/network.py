@@ -171,3 +171,33 @@ def join(
     kernel = np.concatenate([of_student * kernel, [[of_ngrams]]]).astype(np.float32)
     joined.get_layer("positive").set_weights([kernel, of_student * bias])
     return joined
+
+
+def with_changed_output(
+    model: keras.Model,
+    scale: float,
+    bias: float,
+    ngram_weights: NDArray[np.float32] | None,
+    encoding: EncodingConfig,
+    network: NetworkConfig,
+) -> keras.Model:
+    """Return a network with other log-odds, whose embeddings and LSTMs are those of a model.
+
+    Args:
+        model: A trained network from `build_network`.
+        scale: Factor of its log-odds.
+        bias: What is added to them.
+        ngram_weights: float32, (ngrams + 1,), by n-gram id; that of padding is 0. None for a
+            network without n-grams.
+        encoding: The encoding that the model was built with.
+        network: The architecture of the result, which may have another number of n-grams.
+    """
+    changed = build_network(encoding, network, seed=0)  # every weight is replaced
+    for layer in model.layers:
+        if layer.get_weights() and layer.name not in (NGRAM_WEIGHTS_LAYER, "positive"):
+            changed.get_layer(layer.name).set_weights(layer.get_weights())
+    if ngram_weights is not None:
+        changed.get_layer(NGRAM_WEIGHTS_LAYER).set_weights([ngram_weights[:, None]])
+    kernel, old_bias = model.get_layer("positive").get_weights()
+    changed.get_layer("positive").set_weights([scale * kernel, scale * old_bias + bias])
+    return changed

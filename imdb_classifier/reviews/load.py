@@ -123,22 +123,25 @@ def add_reviews(
     return replace(train, table=table, left_out=dict(left_out), fingerprint=fingerprint_of(table))
 
 
-def load_own_set(data: StrPath, label_map: LabelMap | None = None) -> Reviews:
-    """Load labeled reviews of the user's own, to evaluate a model on.
+def load_own_set(
+    data: StrPath, label_map: LabelMap | None = None, split: Literal["train", "test"] = "test"
+) -> Reviews:
+    """Load labeled reviews of the user's own, to evaluate a model on or to adapt it to.
 
     Args:
         data: A Parquet file with the columns ``text`` and ``label``, or a folder of them. In a
-            folder with ``test-*.parquet``, only those files are read.
+            folder with ``<split>-*.parquet``, only those files are read.
         label_map: As in `add_reviews`.
+        split: What they are used as.
 
     Raises:
         NoInputError: The path does not exist, or is a folder without Parquet files.
         BadDataError: As for `load_reviews`.
     """
     filesystem, path, kind = _locate(data)
-    rows = parquet.read_extra(filesystem, path, kind, "test", label_map)
-    table, left_out = parquet.clean(rows, "test")
-    return Reviews("parquet", "test", table, None, left_out, fingerprint_of(table))
+    rows = parquet.read_extra(filesystem, path, kind, split, label_map)
+    table, left_out = parquet.clean(rows, split)
+    return Reviews("parquet", split, table, None, left_out, fingerprint_of(table))
 
 
 def _locate(data: StrPath) -> tuple[fs.FileSystem, str, fs.FileType]:

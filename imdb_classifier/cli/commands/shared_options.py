@@ -29,6 +29,15 @@ GateOn = Annotated[
         "a name of your choice, and Parquet files with the columns text and label.",
     ),
 ]
+LabelMapOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LABEL=MEANING,...",
+        help="What labels mean: positive, negative or unlabeled, such as "
+        "1=negative,3=unlabeled,5=positive. Default: 0 and 1, true and false, or negative and "
+        "positive.",
+    ),
+]
 ModelOption = Annotated[
     str, typer.Option(help="@champion, @challenger, @previous, a version's id, or a bundle's path.")
 ]
@@ -85,6 +94,19 @@ def named_paths(given: Iterable[str]) -> dict[str, str]:
             raise typer.BadParameter(f"Two sets are named '{name}'. Choose different names.")
         paths[name] = path
     return paths
+
+
+def named_meanings(given: str | None) -> dict[str, str] | None:
+    """Parse ``LABEL=MEANING,...``."""
+    if given is None:
+        return None
+    meanings = dict[str, str]()
+    for pair in given.split(","):
+        label, _, meaning = pair.rpartition("=")
+        if not label or not meaning:
+            raise typer.BadParameter(f"'{pair}' is not of the form LABEL=MEANING.")
+        meanings[label] = meaning.strip()
+    return meanings
 
 
 def listed_names(given: str | None) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""The commands `train`, `evaluate` and `explain`."""
+"""The commands `train`, `adapt`, `evaluate` and `explain`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from imdb_classifier.cli.commands.shared_options import (
     Data,
     EngineOption,
     GateOn,
+    LabelMapOption,
     ModelOption,
     RegistryOption,
     ThreadsOption,
+    named_meanings,
     named_paths,
 )
 from imdb_classifier.cli.console import interval, keeps, points, say, show, stage_progress, table
@@ -85,6 +87,69 @@ def train(
             f"imdb-classifier models promote {bundle.model_id}"
         )
     _show_figures(as_json, bundle, training.evaluation, training.report)
+
+
+def adapt(
+    labeled: Annotated[
+        str,
+        typer.Argument(
+            help="Labeled Parquet files of your own: at least 50 rows, with the columns text and "
+            "label."
+        ),
+    ],
+    model: ModelOption = CHAMPION,
+    label_map: LabelMapOption = None,
+    data: Data = None,
+    gate_on: GateOn = None,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Adapt a model to your own texts, and register it as @challenger if that helps."""
+    from imdb_classifier.pipeline import adaptations
+
+    with stage_progress() as progress:
+        adapted = adaptations.adapt(
+            labeled,
+            model,
+            label_map=named_meanings(label_map),
+            data=data,
+            gate_on=named_paths(gate_on or ()),
+            registry=registry,
+            progress=progress,
+        )
+    shown = table(
+        f"{adapted.base.model_id} on your labels (cross-validation)",
+        *("change", "strength", "#accuracy", "#log loss", "chosen"),
+    )
+    for attempt in adapted.attempts:
+        shown.add_row(
+            attempt.change,
+            "" if attempt.strength is None else f"{attempt.strength:g}",
+            f"{attempt.accuracy:.2%}",
+            f"{attempt.log_loss:.4f}",
+            "yes" if attempt == adapted.chosen else "",
+        )
+    values = {
+        "model_id": adapted.bundle.model_id,
+        "base": adapted.base.model_id,
+        "chosen": asdict(adapted.chosen),
+        "attempts": [asdict(attempt) for attempt in adapted.attempts],
+        "evaluation": dict(adapted.evaluation),
+        "report": dict(adapted.report),
+    }
+    show(as_json, values, shown)
+    if adapted.bundle.model_id == adapted.base.model_id:
+        say(f"No change was shown to help on your labels: keep {adapted.base.model_id}.")
+        return
+    before = (adapted.base.evaluation or {}).get("figures", {}).get("accuracy")
+    if adapted.evaluation:
+        after = interval(adapted.evaluation["figures"]["accuracy"])
+        was = f" (before: {interval(before)})" if before else ""
+        say(f"Accuracy on the IMDB test split: {after}{was}")
+    say(
+        "Registered as @challenger. To score with it: "
+        f"imdb-classifier models promote {adapted.bundle.model_id}"
+    )
 
 
 def evaluate(

@@ -40,6 +40,19 @@ def test_copies_of_a_text_do_not_vouch_for_each_other() -> None:
     assert chosen.change == "none"
 
 
+def test_scores_that_are_right_are_hardly_ever_changed() -> None:
+    changed = 0
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        log_odds = generator.normal(0, 2, 100)
+        labels = (generator.random(100) < 1 / (1 + np.exp(-log_odds))).astype(np.int8)
+        sequences = sequences_of(generator.integers(3, 40, (100, 5)))
+        groups = np.arange(100).astype(np.uint64)
+        chosen, _, _ = choose_adaptation(log_odds, sequences, labels, groups, None)
+        changed += chosen.change != "none"
+    assert changed <= 2
+
+
 @pytest.mark.parametrize(("scale", "bias"), [(0.5, 0.0), (1.0, -2.0), (2.0, 1.0)])
 def test_bias_and_scale_are_found(scale: float, bias: float) -> None:
     generator = np.random.default_rng(4)

@@ -134,7 +134,7 @@ def test_every_stage_is_seen_in_the_log_and_as_progress_of_the_flow_run(
     assert epochs == ["epoch 1/4", "epoch 2/4", "epoch 3/4", "epoch 4/4"]
     bars = [artifact for artifact in server.artifacts(run) if artifact["type"] == "progress"]
     assert {bar["description"].split(",")[0] for bar in bars} == {
-        "80 of 80 training steps",
+        "88 of 88 training steps",
         "40 of 40 test reviews",
         *(
             f"40 of 40 test reviews scored by {registry.aliases()[alias]}"
@@ -145,7 +145,7 @@ def test_every_stage_is_seen_in_the_log_and_as_progress_of_the_flow_run(
         (None, None, 100.0)
     }
     (training,) = [bar for bar in bars if "training" in bar["description"]]
-    assert re.fullmatch(r"80 of 80 training steps, .* a (second|minute)", training["description"])
+    assert re.fullmatch(r"88 of 88 training steps, .* a (second|minute)", training["description"])
 
 
 def test_a_worse_model_does_not(

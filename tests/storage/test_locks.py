@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -73,6 +74,24 @@ def test_one_at_a_time_however_often_locks_change_hands(
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(take, range(4)))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_lock_that_vanishes_with_its_folder_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "out" / "sub" / ".imdb_classifier.lock"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    opened = os.open
+
+    def open_after_the_run_inside_ended(path: str, *options: Any, **more: Any) -> int:
+        if path == str(left):
+            shutil.rmtree(left.parent, ignore_errors=True)
+        return opened(path, *options, **more)
+
+    monkeypatch.setattr("os.open", open_after_the_run_inside_ended)
+    with lock(tmp_path, "out"):
+        assert not left.parent.exists()
 
 
 def test_locks_side_by_side_in_a_folder_that_comes_and_goes(tmp_path: Path) -> None:

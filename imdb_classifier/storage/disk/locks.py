@@ -50,8 +50,10 @@ def lock_folder(output: str) -> Iterator[None]:
                 if _UNFINISHED.fullmatch(name):
                     leftovers.append(os.path.join(parent, name))
                 elif name.endswith(_LOCK) and (parent, name) != (root, _LOCK):
-                    with _held(os.path.join(parent, name), output, _locked_by(parent, name)):
-                        pass  # A killed run left it.
+                    # A killed run left it, or a run that ends takes it away, with its folder.
+                    left = os.path.join(parent, name)
+                    with suppress(FileNotFoundError), _held(left, output, _locked_by(parent, name)):
+                        pass
         _remove(leftovers)
         try:
             yield

@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.deployments.runner import RunnerDeployment
@@ -23,10 +21,10 @@ from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 
 from imdb_classifier.errors import ConfigurationError, ImdbClassifierError, listed
+from imdb_classifier.operations.configured import configured_deployments
 from imdb_classifier.operations.connection import prefect_server
 from imdb_classifier.storage import absolute_location
 
-HERE: Final = Path(__file__).resolve().parent
 PLACEHOLDER: Final = "/path/to/"
 RUNS_AT_ONCE: Final = 4
 """Without a limit, all late runs after a long pause would start together."""
@@ -44,7 +42,7 @@ def served_deployments(
     Raises:
         ConfigurationError: `cron` is not a cron expression, or it is not said what to score.
     """
-    configured = yaml.safe_load((HERE / "prefect.yaml").read_text("utf-8"))["deployments"]
+    configured = configured_deployments()
     (nightly,) = (entry for entry in configured if entry["name"] == "nightly")
     nightly["parameters"] |= parameters
     if cron is not None:

@@ -27,7 +27,7 @@ from imdb_classifier.recipe_file import chosen_recipe
 from imdb_classifier.registry.training_runs import training_run
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
-from imdb_classifier.reviews.load import add_reviews, load_reviews
+from imdb_classifier.reviews.load import add_reviews, load_own_set, load_reviews
 from imdb_classifier.reviews.overlap import fingerprints_of, known_rows
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.training.data import no_unlabeled
@@ -105,8 +105,8 @@ def plan_training(
     """
     chosen = check_recipe(recipe, seed)
     registry.check_writable()
-    test = load_reviews(data, "test", download=download)
     reviews, unlabeled, summary = _training_reviews(data, chosen, extra_train, download)
+    test = load_reviews(data, "test", download=download)
     if own_sets:
         check_unlike(own_sets, test)
         for split in filter(None, (reviews, unlabeled)):
@@ -158,6 +158,8 @@ def _training_reviews(
     data: StrPath | None, recipe: Recipe, extra_train: Sequence[StrPath], download: bool
 ) -> tuple[Reviews, Reviews | None, dict[str, Any]]:
     """Load the labeled and the unlabeled reviews, and summarize them."""
+    # Loaded first: it takes a moment to load the others, and users' own files are oftener wrong.
+    extra = [load_own_set(path, split="train") for path in extra_train]
     reviews = load_reviews(data, "train", download=download)
     try:
         test = load_reviews(data, "test")
@@ -170,8 +172,8 @@ def _training_reviews(
             "Choose a folder with train-*.parquet and test-*.parquet as `data`, or add a file of "
             "your own with `extra_train`.",
         )
-    if extra_train:
-        reviews = add_reviews(reviews, extra_train)
+    if extra:
+        reviews = add_reviews(reviews, extra)
     summary = {"source": reviews.source, **_summarize(reviews, test)}
     if recipe.teachers is None:
         return reviews, None, summary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -86,25 +86,18 @@ def load_reviews(data: StrPath | None, split: Split, *, download: bool = False) 
     return Reviews(source, split, table, None, left_out, fingerprint_of(table))
 
 
-def add_reviews(
-    train: Reviews, paths: Sequence[StrPath], label_map: LabelMap | None = None
-) -> Reviews:
+def add_reviews(train: Reviews, extra: Iterable[Reviews]) -> Reviews:
     """Append more labeled reviews to the training data.
 
     Args:
         train: The training data so far, with text.
-        paths: Parquet files with the columns ``text`` and ``label``, or folders of them. In a
-            folder with ``train-*.parquet``, only those files are read.
-        label_map: What their labels mean; None if they are 0 and 1, true and false, or positive and
-            negative.
+        extra: Reviews from `load_own_set`.
 
     Returns:
         All rows, with the new ones last and a new fingerprint.
 
     Raises:
         ConfigurationError: ``train`` comes from the keras source, which has no text.
-        NoInputError: A path does not exist, or is a folder without Parquet files.
-        BadDataError: As for `load_reviews`.
     """
     if train.words is not None:
         raise ConfigurationError(
@@ -113,12 +106,9 @@ def add_reviews(
             "Train with `data=aclimdb` or a Parquet folder.",
         )
     tables, left_out = [train.table], Counter(train.left_out)
-    for data in paths:
-        filesystem, path, kind = _locate(data)
-        extra = parquet.read_extra(filesystem, path, kind, train.split, label_map)
-        table, left = parquet.clean(extra, train.split)
-        tables.append(table)
-        left_out.update(left)
+    for reviews in extra:
+        tables.append(reviews.table)
+        left_out.update(reviews.left_out)
     table = pa.concat_tables(tables)
     return replace(train, table=table, left_out=dict(left_out), fingerprint=fingerprint_of(table))
 
@@ -131,7 +121,8 @@ def load_own_set(
     Args:
         data: A Parquet file with the columns ``text`` and ``label``, or a folder of them. In a
             folder with ``<split>-*.parquet``, only those files are read.
-        label_map: As in `add_reviews`.
+        label_map: What the labels mean; None if they are 0 and 1, true and false, or positive and
+            negative.
         split: What they are used as.
 
     Raises:

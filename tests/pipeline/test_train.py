@@ -77,6 +77,12 @@ def test_extra_reviews_are_trained_on_and_overlap_is_counted(tmp_path: Path) -> 
     )
 
 
+def test_files_of_ones_own_are_checked_before_the_data_set_is_loaded(tmp_path: Path) -> None:
+    registry, mine = Registry.at(tmp_path / "registry"), str(tmp_path / "mine.parquet")
+    with pytest.raises(NoInputError, match=r"There is no .*mine\.parquet"):
+        plan_training(str(tmp_path / "imdb"), "tiny", 1, registry, extra_train=[mine])
+
+
 def test_the_same_reviews_cannot_be_both_splits(tmp_path: Path) -> None:
     own = shutil.copy(FOLDER / "train-00000-of-00001.parquet", tmp_path / "reviews.parquet")
     with pytest.raises(

@@ -22,7 +22,7 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.reviews import sources
 from imdb_classifier.reviews.dataset import ENCODED_REVIEWS, REVIEWS, Reviews, fingerprint_of
-from imdb_classifier.reviews.load import add_reviews, load_reviews
+from imdb_classifier.reviews.load import add_reviews, load_own_set, load_reviews
 from imdb_classifier.reviews.sources import DATA_VARIABLE, NoReviewsError
 
 pytestmark = pytest.mark.usefixtures("empty_caches")
@@ -184,7 +184,8 @@ def test_add_reviews(folder: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"label": [1, 1, 0, None, 0], "text": text}), extra / "a.parquet")
     train = load_reviews(str(folder), "train")
 
-    more = add_reviews(train, [str(extra), (extra / "a.parquet").as_uri()])
+    paths = [str(extra), (extra / "a.parquet").as_uri()]
+    more = add_reviews(train, [load_own_set(path, split="train") for path in paths])
 
     assert more.table.to_pydict() == {
         "text": [*TEXTS, "mine", "yours", "mine", "yours"],
@@ -195,14 +196,14 @@ def test_add_reviews(folder: Path, tmp_path: Path) -> None:
     assert more.fingerprint != train.fingerprint
     assert (train.left_out, len(train)) == (NOTHING, 4)
     with pytest.raises(NoInputError, match=r"There is no .*absent\. Check `data`, `extra_train`"):
-        add_reviews(train, [str(tmp_path / "absent")])
+        load_own_set(str(tmp_path / "absent"))
 
 
 def test_add_reviews_refuses_token_ids(folder: Path) -> None:
     table = pa.table([[[1, 4]], [1]], schema=ENCODED_REVIEWS)
     train = Reviews("keras", "train", table, ("the",), NOTHING, "")
     with pytest.raises(ConfigurationError, match=r"keras source has only token ids"):
-        add_reviews(train, [str(folder)])
+        add_reviews(train, [load_own_set(str(folder), split="train")])
 
 
 def test_import_is_light() -> None:

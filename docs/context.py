@@ -23,7 +23,7 @@ from imdb_classifier.evaluation.report import render
 from imdb_classifier.evaluation.slices import LEAST_ROWS
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.monitoring.drift_limits import DriftLimits
-from imdb_classifier.pipeline.capabilities import run_suite
+from imdb_classifier.pipeline.evidence import run_suite
 from imdb_classifier.recipe_file import PARTS
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.scoring.scorer import Scorer

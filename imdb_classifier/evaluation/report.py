@@ -14,6 +14,7 @@ from imdb_classifier.config import RECIPES
 from imdb_classifier.errors import BadDataError, CannotWriteError, MissingExtraError, counted
 from imdb_classifier.evaluation.promotion import Decision
 from imdb_classifier.evaluation.result import Evaluation
+from imdb_classifier.reviews.sources import IMDB_TEST_FINGERPRINT
 from imdb_classifier.schema import THRESHOLD
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import to_json
@@ -206,11 +207,19 @@ def render(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"percent": _percent, "counted": counted, "cell": _cell, "flat": _flat}
+    environment.filters |= {
+        "percent": _percent,
+        "points": _points,
+        "counted": counted,
+        "cell": _cell,
+        "flat": _flat,
+    }
     return environment.get_template(template).render(
         evaluation=evaluation,
         figures=_shown(evaluation) if evaluation else [],
         threshold=THRESHOLD,
+        disputed_labels=evaluation is not None
+        and evaluation.data.get("fingerprint") == IMDB_TEST_FINGERPRINT,
         **context,
     )
 
@@ -240,6 +249,11 @@ def _shown(evaluation: Evaluation) -> list[dict[str, str]]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
+
+
+def _points(difference: float) -> str:
+    """Return a difference of shares in percentage points; what rounds to 0 has no minus sign."""
+    return f"{round(100 * difference, 2) + 0:+.2f}"
 
 
 def _cell(value: object) -> str:

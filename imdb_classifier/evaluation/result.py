@@ -167,6 +167,44 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class PartResult:
+    """The result of one part of a model alone, on the same reviews.
+
+    Attributes:
+        name: The part, such as ``LSTM alone``; the last one is the model itself.
+        accuracy: Share of the reviews labeled correctly.
+        log_loss: Mean, in nats.
+        added: The accuracy of the model minus that of the part, in [-1, 1]; None for the model.
+    """
+
+    name: str
+    accuracy: Figure
+    log_loss: Figure
+    added: Figure | None = None
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """The result without reviews that the model may know, and without repetitions.
+
+    Reviews are the same if they differ only in case, punctuation, spaces and HTML tags.
+
+    Attributes:
+        rows: Number of reviews that are left.
+        repeated: Reviews left out because an earlier one is the same.
+        learned: Further reviews left out because the model was trained on them, labeled or not.
+        accuracy: Share of the reviews labeled correctly.
+        log_loss: Mean, in nats.
+    """
+
+    rows: int
+    repeated: int
+    learned: int
+    accuracy: Figure
+    log_loss: Figure
+
+
+@dataclass(frozen=True)
 class OwnSet:
     """A model's result on a set of the user's own labeled reviews.
 
@@ -226,6 +264,10 @@ class Evaluation:
         behavior: Results of the behavior suite; None in evaluations of earlier releases, or if the
             caller gave none.
         own_sets: Results on sets of the user's own labeled reviews.
+        parts: Results of the parts of the model, the model itself last; empty for models of one
+            part and in evaluations of earlier releases.
+        distinct: The result without repetitions; None in evaluations of earlier releases, or if
+            fewer than two reviews are left.
     """
 
     schema_version: int
@@ -246,6 +288,8 @@ class Evaluation:
     coverage: Coverage | None = None
     behavior: Behavior | None = None
     own_sets: tuple[OwnSet, ...] = ()
+    parts: tuple[PartResult, ...] = ()
+    distinct: Distinct | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as plain JSON values."""
@@ -294,8 +338,17 @@ class Evaluation:
                 profile=BatchProfile.from_dict(values["profile"]) if values["profile"] else None,
                 coverage=Coverage.from_dict(values["coverage"]) if values.get("coverage") else None,
                 behavior=Behavior.from_dict(found) if (found := values.get("behavior")) else None,
-                # The bundled model's evaluation has none.
-                own_sets=tuple(map(_own_set, values.get("own_sets", ()))),
+                own_sets=tuple(
+                    OwnSet(**_with_figures(own, "accuracy", "log_loss", "difference"))
+                    for own in values.get("own_sets", ())
+                ),
+                parts=tuple(
+                    PartResult(**_with_figures(part, "accuracy", "log_loss", "added"))
+                    for part in values.get("parts", ())
+                ),
+                distinct=Distinct(**_with_figures(found, "accuracy", "log_loss"))
+                if (found := values.get("distinct"))
+                else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(
@@ -305,9 +358,6 @@ class Evaluation:
             ) from error
 
 
-def _own_set(values: Mapping[str, Any]) -> OwnSet:
-    figures = {
-        name: values[name] and Figure(**values[name])
-        for name in ("accuracy", "log_loss", "difference")
-    }
-    return OwnSet(**{**values, **figures})
+def _with_figures(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return values of which some are figures, if they are given."""
+    return {**values, **{name: values[name] and Figure(**values[name]) for name in names}}

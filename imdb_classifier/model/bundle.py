@@ -17,7 +17,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ from imdb_classifier.config import Recipe
 from imdb_classifier.errors import BundleError, described
 from imdb_classifier.model.engines import EngineChoice
 from imdb_classifier.model.engines.choice import Engine, chosen_engine
+from imdb_classifier.model.onnx_reader import weights_of
 from imdb_classifier.model.trained import Epoch
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import sha256_of
@@ -123,6 +124,24 @@ class Bundle:
             )
             _require(fingerprints.dtype == np.uint64 and fingerprints.ndim == 1)
         return fingerprints
+
+    @cached_property
+    def ngram_log_odds(self) -> NDArray[np.float64]:
+        """What each n-gram, by its id, adds to the log-odds of a text of one token.
+
+        Returns:
+            float64, (n-grams + 1,); (0,) without n-grams.
+        """
+        weights = weights_of((self.path / ONNX_FILE).read_bytes(), self.recipe)
+        scale = float(weights.output_kernel[-1, 0])
+        return scale * weights.ngram_weights.astype(np.float64)
+
+    def without_ngrams(self) -> Bundle:
+        """Return the bundle with an engine that finds no n-gram in any text: its LSTM alone."""
+        none = Ngrams(np.empty(0, np.uint32))
+        model = (self.path / ONNX_FILE).read_bytes()
+        engine = chosen_engine(self.engine_choice, model, self.path / KERAS_FILE, self.recipe, none)
+        return replace(self, engine=engine, ngrams=none)
 
 
 def load_bundle(location: StrPath, engine: EngineChoice = "auto") -> Bundle:

@@ -6,16 +6,17 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from imdb_classifier import samples
 from imdb_classifier.errors import BundleError, ConfigurationError, UnknownModelError
-from imdb_classifier.evaluation.metrics import evaluate, evaluate_kinds
+from imdb_classifier.evaluation.metrics import evaluate
 from imdb_classifier.evaluation.report import check_report_folder, write_report
-from imdb_classifier.evaluation.result import Evaluation, KindSlice
+from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.model.bundle import Bundle
-from imdb_classifier.pipeline.capabilities import run_suite
+from imdb_classifier.pipeline.evidence import (
+    evaluate_distinct,
+    evaluate_parts,
+    evaluate_sample,
+    run_suite,
+)
 from imdb_classifier.pipeline.own_sets import (
     OwnSets,
     Scored,
@@ -29,7 +30,7 @@ from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.reviews.overlap import known_rows
-from imdb_classifier.schema import LABEL, TEXT
+from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.explanations import explain
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage.paths import StrPath
@@ -86,7 +87,18 @@ def evaluate_bundle(
         evaluate_own_set(name, own_set, examined.own_sets[name], by_champion[name])
         for name, own_set in own_sets.items()
     )
-    return replace(examined.evaluation, own_sets=results), reviews
+    sequences = examined.untruncated.tails(bundle.recipe.encoding.sequence_length)
+    return (
+        replace(
+            examined.evaluation,
+            own_sets=results,
+            parts=evaluate_parts(
+                bundle, reviews.labels, sequences, examined.probabilities, threads
+            ),
+            distinct=evaluate_distinct(reviews, examined.probabilities, examined.learned),
+        ),
+        reviews,
+    )
 
 
 def _champion_of(registry: Registry) -> Bundle | None:
@@ -202,7 +214,7 @@ def examine(
     with Scorer(bundle, threads) as scorer:
         tails = untruncated.tails(encoding.sequence_length)
         probabilities = scorer.sequence_probabilities(tails, scored)
-        by_kind = _evaluate_sample(bundle, scorer)
+        by_kind = evaluate_sample(scorer)
         behavior = run_suite(scorer)
         by_own_set = score_own_sets(scorer, own_sets or {})
     figures = evaluate(
@@ -229,15 +241,6 @@ def examine(
         behavior=behavior,
     )
     return Examined(bundle.model_id, probabilities, learned, figures, untruncated, by_own_set)
-
-
-def _evaluate_sample(bundle: Bundle, scorer: Scorer) -> tuple[KindSlice, ...]:
-    """Evaluate a model on the kinds of text in the sample, without those it was trained on."""
-    files = sorted(samples.FOLDER.glob("*.parquet"))
-    texts = pa.concat_tables([pq.read_table(file) for file in files])
-    texts = texts.filter(~known_rows(texts.select([TEXT]), bundle.learned))
-    probabilities = scorer.probabilities(texts[TEXT]).to_numpy()
-    return evaluate_kinds(texts[samples.KIND].to_pylist(), texts[LABEL].to_numpy(), probabilities)
 
 
 def check_token_ids(bundle: Bundle, reviews: Reviews) -> None:

@@ -43,6 +43,20 @@ def known_rows(table: pa.Table, fingerprints: NDArray[np.uint64]) -> NDArray[np.
     return np.isin(row_fingerprints(table), fingerprints)
 
 
+def repeated_rows(table: pa.Table) -> NDArray[np.bool_]:
+    """Return whether each review is the same as an earlier one, in normal form.
+
+    Args:
+        table: Reviews as in `Reviews.table`.
+
+    Returns:
+        bool, (reviews,).
+    """
+    repeated = np.ones(table.num_rows, np.bool_)
+    repeated[np.unique(row_fingerprints(table), return_index=True)[1]] = False
+    return repeated
+
+
 def row_fingerprints(table: pa.Table) -> NDArray[np.uint64]:
     """Return the fingerprint of each review, equal for equal normal forms: uint64, (reviews,)."""
     column = table.column(0)

@@ -47,6 +47,9 @@ class PublishedFile:
     digest: str
 
 
+IMDB_TEST_FINGERPRINT: Final = "5214014620cb565a481a3e544d7e2bd630bc41952e192e8e7aed9e0cb3e145aa"
+"""`Reviews.fingerprint` of the test split of the IMDB reviews, in the order of the archive."""
+
 # SHA-256: tensorflow/datasets, tensorflow_datasets/url_checksums/imdb_reviews.txt; pytorch/text,
 # torchtext/datasets/imdb.py has the MD5 of the same file (7c2ac02c03563afcf9b574c7e56c153a).
 ACLIMDB: PublishedFile = PublishedFile(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
@@ -18,9 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imdb_classifier.errors import ConfigurationError, UnsupportedDataError
-from imdb_classifier.model.bundle import KERAS_FILE, ONNX_FILE, Bundle
-from imdb_classifier.model.engines.choice import chosen_engine
-from imdb_classifier.model.onnx_reader import weights_of
 from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.scoring.frame_kinds import to_text
@@ -28,7 +25,7 @@ from imdb_classifier.scoring.scorer import Scorer, kept_scorer_for
 from imdb_classifier.scoring.text_columns import has_text
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.text.encoding import PADDING, START, UNKNOWN, TokenSequences, encode, words_of
-from imdb_classifier.text.ngrams import LONGEST, Ngrams, fingerprints
+from imdb_classifier.text.ngrams import LONGEST, fingerprints
 
 OCCLUDED_TOKENS: Final = 1 << 20
 """Tokens of the copies of a text that are scored at a time, unless one is longer."""
@@ -146,19 +143,14 @@ def explain(
 
 
 class _Explainer:
-    """A model taken apart: the weights of its n-grams, and a scorer for its LSTM alone."""
+    """A model taken apart: its n-grams, and a scorer for its LSTM alone."""
 
     def __init__(self, scorer: Scorer) -> None:
         bundle = scorer.bundle
         self._scorer, self._lstm = scorer, scorer
         self._ngrams = bundle.ngrams
         if bundle.ngrams is not None:
-            weights = weights_of((bundle.path / ONNX_FILE).read_bytes(), bundle.recipe)
-            # The log-odds of an n-gram in a text of one token.
-            self._weights = float(weights.output_kernel[-1, 0]) * weights.ngram_weights.astype(
-                np.float64
-            )
-            self._lstm = Scorer(_without_ngrams(bundle), scorer.threads)
+            self._lstm = Scorer(bundle.without_ngrams(), scorer.threads)
 
     def __enter__(self) -> Self:
         return self
@@ -210,7 +202,7 @@ class _Explainer:
         for ngram, place in zip(ids, first, strict=True):
             if ngram != PADDING:
                 start, end = places[place]
-                log_odds = float(self._weights[ngram]) / math.sqrt(count)
+                log_odds = float(self._scorer.bundle.ngram_log_odds[ngram]) / math.sqrt(count)
                 yield NgramContribution(" ".join(shown[start:end]), log_odds)
 
     def _without_each_word(self, tokens: TokenSequences) -> Iterator[tuple[int, float, float]]:
@@ -233,18 +225,8 @@ class _Explainer:
         of_lstm = np.log(clipped / (1 - clipped)).tolist()
         if self._ngrams is None:
             return [0.0] * len(texts), of_lstm
-        return self._ngrams.log_odds(texts, self._weights).tolist(), of_lstm
+        return self._ngrams.log_odds(texts, self._scorer.bundle.ngram_log_odds).tolist(), of_lstm
 
 
 def _size(found: NgramContribution | WordContribution) -> float:
     return -abs(found.log_odds)
-
-
-def _without_ngrams(bundle: Bundle) -> Bundle:
-    """Return the bundle with an engine that finds no n-gram in any text."""
-    none = Ngrams(np.empty(0, np.uint32))
-    model = (bundle.path / ONNX_FILE).read_bytes()
-    engine = chosen_engine(
-        bundle.engine_choice, model, bundle.path / KERAS_FILE, bundle.recipe, none
-    )
-    return replace(bundle, engine=engine, ngrams=none)

@@ -17,6 +17,7 @@ from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.reviews.dataset import REVIEWS, Reviews
 from imdb_classifier.reviews.load import Split, load_reviews
 from imdb_classifier.reviews.overlap import fingerprints_of, known_rows
+from imdb_classifier.reviews.sources import IMDB_TEST_FINGERPRINT
 
 # Rows in the order of the Stanford archive: by label and then by review number. A copy with the
 # same reviews in another order has other fingerprints.
@@ -61,7 +62,7 @@ def test_every_row_is_used(train: Reviews, test: Reviews, unsupervised: Reviews)
 
 def test_fingerprints(train: Reviews, test: Reviews, unsupervised: Reviews) -> None:
     assert train.fingerprint == FINGERPRINTS["train"]
-    assert test.fingerprint == FINGERPRINTS["test"]
+    assert test.fingerprint == FINGERPRINTS["test"] == IMDB_TEST_FINGERPRINT
     assert unsupervised.fingerprint == FINGERPRINTS["unsupervised"]
 
 

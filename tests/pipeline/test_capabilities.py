@@ -10,7 +10,7 @@ from imdb_classifier.evaluation.behavior.cases import load_suite
 from imdb_classifier.evaluation.behavior.judgment import Behavior, texts_of
 from imdb_classifier.evaluation.promotion import Gates
 from imdb_classifier.model.bundle import Bundle, load_bundle
-from imdb_classifier.pipeline.capabilities import run_suite
+from imdb_classifier.pipeline.evidence import run_suite
 from imdb_classifier.pipeline.promote import decide_promotion
 from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.reviews.overlap import fingerprints_of

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from imdb_classifier.reviews.dataset import ENCODED_REVIEWS, REVIEWS
-from imdb_classifier.reviews.overlap import fingerprints_of, known_rows
+from imdb_classifier.reviews.overlap import fingerprints_of, known_rows, repeated_rows
 
 
 def texts(*values: str) -> pa.Table:
@@ -71,3 +71,9 @@ def test_fingerprints_stay_what_they_are() -> None:
     assert fingerprints_of([texts("A warm, funny film.", "Dull!")]).tolist() == [
         3310929768375807481, 11718950445048771888,
     ]  # fmt: skip
+
+
+def test_a_review_is_repeated_if_an_earlier_one_is_the_same() -> None:
+    found = repeated_rows(texts("b", "A film.", "b", "a FILM<br />", "c", "B!"))
+    assert found.tolist() == [False, False, True, True, False, True]
+    assert repeated_rows(texts()).tolist() == []

@@ -59,3 +59,15 @@ def test_the_page_is_whole_and_loads_nothing(
     # What WCAG 2.2 asks of text for everybody to read (1.4.6).
     assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) >= 7
     context.close()
+
+
+def test_a_printed_page_shows_what_is_folded_on_the_screen(
+    browser: Browser, page_file: Path
+) -> None:
+    page = browser.new_page()
+    page.goto(page_file.as_uri())
+    example = page.locator("details td").first
+    assert not example.is_visible()
+    page.emulate_media(media="print")
+    assert example.is_visible()
+    page.close()

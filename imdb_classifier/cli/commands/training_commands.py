@@ -295,7 +295,7 @@ def _piped() -> str:
 def _run_suite(
     model: str, threads: int | None, engine: EngineChoice, registry: str | None, as_json: bool
 ) -> None:
-    from imdb_classifier.pipeline.capabilities import run_suite
+    from imdb_classifier.pipeline.evidence import run_suite
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.scoring.scorer import Scorer
 

@@ -18,6 +18,7 @@ def evaluate_imdb(
     registry: str | None = None,
     output: str | None = None,
     gate_on: dict[str, str] | None = None,
+    label_map: dict[str, str] | None = None,
 ) -> State[Any]:
     """Evaluate a model on the IMDB test split and publish the report.
 
@@ -31,10 +32,13 @@ def evaluate_imdb(
             model and test split.
         gate_on: Labeled reviews of your own to evaluate the model on besides the IMDB test split:
             a name of your choice, and Parquet files with the columns text and label.
+        label_map: What the labels of your own files mean: positive, negative or unlabeled, such as
+            {"1": "negative", "3": "unlabeled", "5": "positive"}. Default: 0 and 1, true and false,
+            or negative and positive.
     """
     resolved = tasks.resolve_model(model, registry, allow_unapproved=True)
     tasks.name_run("evaluate", resolved["model_id"])
-    evaluation = tasks.evaluate_model(resolved["path"], data, registry, output, gate_on)
+    evaluation = tasks.evaluate_model(resolved["path"], data, registry, output, gate_on, label_map)
     message = (
         f"{evaluation['model_id']} labels {evaluation['accuracy']:.2%} of {evaluation['rows']:,} "
         f"test rows correctly. Report: {evaluation['report']}"

@@ -22,6 +22,7 @@ def promote_model(
     text_column: str = "text",
     reference: str | None = None,
     gate_on: dict[str, str] | None = None,
+    label_map: dict[str, str] | None = None,
 ) -> State[Any]:
     """Make a version the champion if it passes every promotion check, or roll back.
 
@@ -45,6 +46,9 @@ def promote_model(
             a bundle. Default: the bundled model.
         gate_on: Labeled reviews of your own to evaluate the model on besides the IMDB test split:
             a name of your choice, and Parquet files with the columns text and label.
+        label_map: What the labels of your own files mean: positive, negative or unlabeled, such as
+            {"1": "negative", "3": "unlabeled", "5": "positive"}. Default: 0 and 1, true and false,
+            or negative and positive.
     """
     if action == "rollback":
         back = tasks.roll_back(registry)
@@ -53,7 +57,7 @@ def promote_model(
     version = tasks.resolve_model(model, registry, allow_unapproved=True)["model_id"]
     tasks.name_run("promote", version)
     result = tasks.promote_model(
-        version, data, registry, gates, batch, text_column, reference, gate_on
+        version, data, registry, gates, batch, text_column, reference, gate_on, label_map
     )
     if not result["promote"]:
         tasks.name_run("promote (refused)", version)

@@ -28,6 +28,7 @@ def train_imdb(
     force: bool = False,
     keep: Annotated[int, Field(ge=0)] | None = None,
     recipe_file: str | None = None,
+    label_map: dict[str, str] | None = None,
 ) -> State[Any]:
     """Train a model, and make it the champion if it passes every promotion check.
 
@@ -61,11 +62,14 @@ def train_imdb(
             older ones are deleted after the decision, except champion, previous and challenger and
             versions without a decision. Default: all.
         recipe_file: TOML file with settings of your own, in place of recipe.
+        label_map: What the labels of your own files mean: positive, negative or unlabeled, such as
+            {"1": "negative", "3": "unlabeled", "5": "positive"}. Default: 0 and 1, true and false,
+            or negative and positive.
     """
     # Everything that training needs is checked before it starts.
-    tasks.check_promotion(data, registry, gates, batch, text_column, reference, gate_on)
+    tasks.check_promotion(data, registry, gates, batch, text_column, reference, gate_on, label_map)
     extra, chosen = extra_train or [], recipe_file or recipe
-    reviews = tasks.load_reviews(data, chosen, seed, extra, registry, gate_on, gates)
+    reviews = tasks.load_reviews(data, chosen, seed, extra, registry, gate_on, gates, label_map)
     undecided = reviews["trained"] if reviews["undecided"] and not force else None
     if (trained_before := reviews["trained"]) and not undecided and not force:
         return Completed(
@@ -78,13 +82,23 @@ def train_imdb(
         model = (
             tasks.resolve_model(undecided, registry, allow_unapproved=True)
             if undecided
-            else tasks.train_model(data, chosen, seed, extra, registry)
+            else tasks.train_model(data, chosen, seed, extra, registry, label_map)
         )
         tasks.name_run(f"train with seed {seed}:", model["model_id"])
-        evaluation = tasks.evaluate_model(model["path"], data, registry, gate_on=gate_on)
+        evaluation = tasks.evaluate_model(
+            model["path"], data, registry, gate_on=gate_on, label_map=label_map
+        )
         registered = tasks.register_model(model["path"], evaluation["report"], registry)
         decision = tasks.promote_model(
-            registered["model_id"], data, registry, gates, batch, text_column, reference, gate_on
+            registered["model_id"],
+            data,
+            registry,
+            gates,
+            batch,
+            text_column,
+            reference,
+            gate_on,
+            label_map,
         )
         # The history of decisions in the UI lists runs by name.
         verdict = "promoted" if decision["promote"] else "refused"

@@ -100,6 +100,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def stars(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reviews of `shop` with 1 and 5 stars as labels."""
+    file = tmp_path_factory.mktemp("stars") / "stars.parquet"
+    rows = pq.read_table(shop).to_pydict()
+    labels = [5 if label else 1 for label in rows["label"]]
+    pq.write_table(pa.table({"text": rows["text"], "label": labels}), file)
+    return file
+
+
+@pytest.fixture(scope="session")
 def scorer(tiny_bundle: Bundle) -> Iterator[Scorer]:
     with Scorer(tiny_bundle) as scorer:
         yield scorer

@@ -18,6 +18,7 @@ from imdb_classifier.evaluation.result import Figure, OwnSet
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_own_set
 from imdb_classifier.reviews.overlap import fingerprints_of, known_rows
+from imdb_classifier.reviews.parquet import LabelMap
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage.paths import StrPath
@@ -43,11 +44,14 @@ class Scored:
     learned: NDArray[np.bool_]
 
 
-def load_own_sets(gate_on: Mapping[str, StrPath]) -> OwnSets:
+def load_own_sets(
+    gate_on: Mapping[str, StrPath] | None, label_map: LabelMap | None = None
+) -> OwnSets:
     """Load sets of labeled reviews, and check what can be checked without a model.
 
     Args:
-        gate_on: Labeled Parquet files, or folders of them, by names for the sets.
+        gate_on: Labeled Parquet files, or folders of them, by names for the sets; None for none.
+        label_map: What their labels mean, see `load.load_own_set`.
 
     Raises:
         ConfigurationError: A name has other characters than letters, digits, ``_`` and ``-``.
@@ -55,6 +59,7 @@ def load_own_sets(gate_on: Mapping[str, StrPath]) -> OwnSets:
             or as in `load.load_own_set`.
         NoInputError: As in `load.load_own_set`.
     """
+    gate_on = gate_on or {}
     names = [name for name in gate_on if not _NAME.fullmatch(name)]
     if names:
         raise ConfigurationError(
@@ -62,7 +67,7 @@ def load_own_sets(gate_on: Mapping[str, StrPath]) -> OwnSets:
             f"These do not: {listed(map(repr, names))}.",
             "Choose other names in `gate_on`.",
         )
-    own_sets = {name: load_own_set(path) for name, path in gate_on.items()}
+    own_sets = {name: load_own_set(path, label_map) for name, path in gate_on.items()}
     for name, reviews in own_sets.items():
         positives = int((reviews.labels == 1).sum())
         if len(reviews) < LEAST_OWN_ROWS or not 0 < positives < len(reviews):

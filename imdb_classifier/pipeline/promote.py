@@ -40,6 +40,7 @@ from imdb_classifier.registry.access import ChampionChangedError
 from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.reviews.parquet import LabelMap
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage.paths import StrPath
@@ -75,6 +76,7 @@ def check_promotion(
     text_column: str,
     reference: str | None = None,
     gate_on: Mapping[str, StrPath] | None = None,
+    label_map: LabelMap | None = None,
 ) -> tuple[Reviews, OwnSets]:
     """Check what a decision depends on besides the challenger, before a model is trained for it.
 
@@ -85,6 +87,7 @@ def check_promotion(
         text_column: The text column of these files.
         reference: A fixed model, see `decide_promotion`.
         gate_on: Labeled reviews of the user's own, see `decide_promotion`.
+        label_map: What their labels mean, see `load.load_own_set`.
 
     Returns:
         The test reviews, and the user's own.
@@ -96,7 +99,7 @@ def check_promotion(
         ImdbClassifierError: See `load.load_reviews`, `label_changes.check_batch`,
             `own_sets.load_own_sets` and `Registry.load`.
     """
-    own_sets = load_own_sets(gate_on or {})
+    own_sets = load_own_sets(gate_on, label_map)
     if batch is not None:
         check_batch(batch, text_column)
     opponents = (_opponent_in(registry).bundle, _reference(registry, reference))
@@ -119,6 +122,7 @@ def decide_promotion(
     requested_by: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     gate_on: Mapping[str, StrPath] | None = None,
+    label_map: LabelMap | None = None,
 ) -> Decision | None:
     """Decide whether a model becomes the champion, store the decision, and promote the model if so.
 
@@ -142,6 +146,7 @@ def decide_promotion(
         progress: Called with the number of reviews, then of files in the batch, compared.
         gate_on: Labeled reviews of the user's own, on which both models are compared, too: Parquet
             files or folders of them, by names for the sets.
+        label_map: What the labels of these mean, see `load.load_own_set`.
 
     Returns:
         The decision; None if the model is the champion already, and nothing was done.
@@ -158,7 +163,9 @@ def decide_promotion(
     registry.check_version(challenger)
     if registry.champion_id() == challenger.model_id:
         return None
-    reviews, own_sets = check_promotion(registry, data, batch, text_column, reference, gate_on)
+    reviews, own_sets = check_promotion(
+        registry, data, batch, text_column, reference, gate_on, label_map
+    )
 
     def examined(bundle: Bundle) -> Examined:
         def scored(done: int) -> None:

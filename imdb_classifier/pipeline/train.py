@@ -29,6 +29,7 @@ from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.load import add_reviews, load_own_set, load_reviews
 from imdb_classifier.reviews.overlap import fingerprints_of, known_rows
+from imdb_classifier.reviews.parquet import LabelMap
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.training.data import no_unlabeled
 from imdb_classifier.training.loop import TrainingObserver, check_seed, run_key, train
@@ -80,6 +81,7 @@ def plan_training(
     registry: Registry,
     *,
     extra_train: Sequence[StrPath] = (),
+    label_map: LabelMap | None = None,
     download: bool = False,
     own_sets: OwnSets | None = None,
     gates: Gates | None = None,
@@ -92,6 +94,7 @@ def plan_training(
         seed: From 0 to 2**32 - 1.
         registry: The registry to search.
         extra_train: Labeled Parquet files to add.
+        label_map: What their labels mean, see `load.load_own_set`.
         download: Whether the reviews may be downloaded.
         own_sets: Labeled reviews of the user's own that the model will be evaluated on.
         gates: Limits that the model must meet; None for the defaults.
@@ -105,7 +108,7 @@ def plan_training(
     """
     chosen = check_recipe(recipe, seed)
     registry.check_writable()
-    reviews, unlabeled, summary = _training_reviews(data, chosen, extra_train, download)
+    reviews, unlabeled, summary = _training_reviews(data, chosen, extra_train, label_map, download)
     test = load_reviews(data, "test", download=download)
     if own_sets:
         check_unlike(own_sets, test)
@@ -155,11 +158,15 @@ def _run_of(
 
 
 def _training_reviews(
-    data: StrPath | None, recipe: Recipe, extra_train: Sequence[StrPath], download: bool
+    data: StrPath | None,
+    recipe: Recipe,
+    extra_train: Sequence[StrPath],
+    label_map: LabelMap | None,
+    download: bool,
 ) -> tuple[Reviews, Reviews | None, dict[str, Any]]:
     """Load the labeled and the unlabeled reviews, and summarize them."""
     # Loaded first: it takes a moment to load the others, and users' own files are oftener wrong.
-    extra = [load_own_set(path, split="train") for path in extra_train]
+    extra = [load_own_set(path, label_map, "train") for path in extra_train]
     reviews = load_reviews(data, "train", download=download)
     try:
         test = load_reviews(data, "test")
@@ -232,6 +239,7 @@ def train_model(
     seed: int = 1,
     *,
     extra_train: Sequence[StrPath] = (),
+    label_map: LabelMap | None = None,
     gate_on: Mapping[str, StrPath] | None = None,
     force: bool = False,
     registry: StrPath | None = None,
@@ -249,6 +257,8 @@ def train_model(
         seed: From 0 to 2**32 - 1; with data and recipe, it determines the weights.
         extra_train: Labeled Parquet files to add.
         gate_on: Labeled reviews of your own to evaluate the model on, by names for the sets.
+        label_map: What the labels of your own files mean, such as ``{"1": "negative", "5":
+            "positive"}``; None if they are 0 and 1, true and false, or positive and negative.
         force: Whether to train even if the same data, recipe and seed were already trained.
         registry: The registry's folder; None as in `Registry.at`.
         callbacks: Callbacks of Keras that follow training, such as TensorBoard. They see the
@@ -271,9 +281,16 @@ def train_model(
         ('tiny', 86)
     """
     where, download = Registry.at(registry), data is not None
-    own_sets = load_own_sets(gate_on or {})
+    own_sets = load_own_sets(gate_on, label_map)
     plan = plan_training(
-        data, recipe, seed, where, extra_train=extra_train, download=download, own_sets=own_sets
+        data,
+        recipe,
+        seed,
+        where,
+        extra_train=extra_train,
+        label_map=label_map,
+        download=download,
+        own_sets=own_sets,
     )
     if plan.trained and not force:
         known = where.load(plan.trained)
@@ -285,6 +302,7 @@ def train_model(
             seed,
             where.work,
             extra_train=extra_train,
+            label_map=label_map,
             download=download,
             observer=TrainingObserver(progress),
             callbacks=callbacks,
@@ -303,6 +321,7 @@ def train_bundle(
     work: StrPath,
     *,
     extra_train: Sequence[StrPath] = (),
+    label_map: LabelMap | None = None,
     download: bool = False,
     observer: TrainingObserver | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -319,6 +338,7 @@ def train_bundle(
         seed: From 0 to 2**32 - 1.
         work: The folder of all runs, see `Registry.work`; created if missing.
         extra_train: Labeled Parquet files to add.
+        label_map: What their labels mean, see `load.load_own_set`.
         download: Whether the reviews may be downloaded.
         observer: Receives the progress of training.
         callbacks: See `loop.train`.
@@ -327,7 +347,7 @@ def train_bundle(
         ImdbClassifierError: See `load.load_reviews`, `loop.train`, `bundle_writer.write_bundle`.
     """
     chosen = chosen_recipe(recipe)
-    reviews, unlabeled, summary = _training_reviews(data, chosen, extra_train, download)
+    reviews, unlabeled, summary = _training_reviews(data, chosen, extra_train, label_map, download)
     logger.info("%s", reviews_line(summary))
     folder = Path(work) / _run_of(chosen, seed, summary)
     target, checkpoints = folder / _BUNDLE, folder / _CHECKPOINTS

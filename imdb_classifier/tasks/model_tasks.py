@@ -68,6 +68,7 @@ def load_reviews(
     registry: str | None = None,
     gate_on: Mapping[str, str] | None = None,
     gates: Mapping[str, float] | None = None,
+    label_map: Mapping[str, str] | None = None,
 ) -> PlannedModel:
     """Load and describe the training reviews, and find a model already trained on them.
 
@@ -80,6 +81,8 @@ def load_reviews(
         gate_on: Labeled reviews of the user's own that the model will be evaluated on, by names for
             the sets; none of them may be made of training reviews.
         gates: Limits of `Gates` by name.
+        label_map: What the labels of the user's own files mean, such as ``{"1": "negative", "5":
+            "positive"}``; None if they are 0 and 1, true and false, or positive and negative.
 
     Returns:
         reviews (a description of them), run (for `training_run`), trained (the id of a model that
@@ -93,13 +96,14 @@ def load_reviews(
     from imdb_classifier.pipeline.own_sets import load_own_sets
     from imdb_classifier.pipeline.train import plan_training, reviews_line
 
-    where, own_sets = Registry.at(registry), load_own_sets(gate_on or {})
+    where, own_sets = Registry.at(registry), load_own_sets(gate_on, label_map)
     plan = plan_training(
         data,
         recipe,
         seed,
         where,
         extra_train=extra_train,
+        label_map=label_map,
         own_sets=own_sets,
         gates=Gates.of(gates or {}, own_sets),
     )
@@ -137,6 +141,7 @@ def train_model(
     seed: int,
     extra_train: Sequence[str] = (),
     registry: str | None = None,
+    label_map: Mapping[str, str] | None = None,
 ) -> ResolvedModel:
     """Train a model in the registry's ``work`` folder; an interrupted run resumes.
 
@@ -146,6 +151,8 @@ def train_model(
         seed: From 0 to 2**32 - 1.
         extra_train: Labeled Parquet files to add.
         registry: The registry's folder; None as in `Registry.at`.
+        label_map: What the labels of the user's own files mean, such as ``{"1": "negative", "5":
+            "positive"}``; None if they are 0 and 1, true and false, or positive and negative.
 
     Returns:
         model_id, model_hash and path of the bundle, which `training_run` deletes.
@@ -157,7 +164,13 @@ def train_model(
 
     work = Registry.at(registry).work
     bundle = train_bundle(
-        data, recipe, seed, work, extra_train=extra_train, observer=TrainingObserver(Stages())
+        data,
+        recipe,
+        seed,
+        work,
+        extra_train=extra_train,
+        label_map=label_map,
+        observer=TrainingObserver(Stages()),
     )
     return _described(bundle)
 
@@ -170,6 +183,7 @@ def evaluate_model(
     registry: str | None = None,
     output: str | None = None,
     gate_on: Mapping[str, str] | None = None,
+    label_map: Mapping[str, str] | None = None,
 ) -> EvaluatedModel:
     """Evaluate a model on the test split, and write and publish the report.
 
@@ -181,6 +195,8 @@ def evaluate_model(
             each model and test split.
         gate_on: Labeled reviews of the user's own to evaluate on besides, by names for the sets:
             Parquet files with the columns text and label, or folders of them.
+        label_map: What the labels of the user's own files mean, such as ``{"1": "negative", "5":
+            "positive"}``; None if they are 0 and 1, true and false, or positive and negative.
 
     Returns:
         model_id, accuracy (in [0, 1]), rows, and report (the folder).
@@ -193,7 +209,7 @@ def evaluate_model(
     from imdb_classifier.pipeline.evaluate import evaluate_with_report
     from imdb_classifier.pipeline.own_sets import load_own_sets
 
-    own_sets = load_own_sets(gate_on or {})
+    own_sets = load_own_sets(gate_on, label_map)
     bundle = load_bundle(path)
     where = Registry.at(registry)
     evaluation, report = evaluate_with_report(

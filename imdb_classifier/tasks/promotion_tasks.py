@@ -34,6 +34,7 @@ def check_promotion(
     text_column: str = TEXT,
     reference: str | None = None,
     gate_on: Mapping[str, str] | None = None,
+    label_map: Mapping[str, str] | None = None,
 ) -> None:
     """Check, before a model is trained, that `promote_model` can decide on it with these arguments.
 
@@ -47,6 +48,8 @@ def check_promotion(
             a bundle; None for the bundled model.
         gate_on: Labeled reviews of the user's own to evaluate on besides, by names for the sets:
             Parquet files with the columns text and label, or folders of them.
+        label_map: What the labels of the user's own files mean, such as ``{"1": "negative", "5":
+            "positive"}``; None if they are 0 and 1, true and false, or positive and negative.
 
     Raises:
         ConfigurationError: There is no gate of that name, or its value is out of range.
@@ -56,7 +59,7 @@ def check_promotion(
     from imdb_classifier.pipeline.promote import check_promotion as check
 
     Gates.of(gates or {}, gate_on or ())
-    check(Registry.at(registry), data, batch, text_column, reference, gate_on)
+    check(Registry.at(registry), data, batch, text_column, reference, gate_on, label_map)
 
 
 @task(name="promote-model", cache_policy=NO_CACHE, persist_result=False)
@@ -70,6 +73,7 @@ def promote_model(
     text_column: str = TEXT,
     reference: str | None = None,
     gate_on: Mapping[str, str] | None = None,
+    label_map: Mapping[str, str] | None = None,
 ) -> PromotionOutcome:
     """Make a model the champion if it passes every check, and publish the decision.
 
@@ -86,6 +90,8 @@ def promote_model(
             a bundle; None for the bundled model.
         gate_on: Labeled reviews of the user's own to evaluate on besides, by names for the sets:
             Parquet files with the columns text and label, or folders of them.
+        label_map: What the labels of the user's own files mean, such as ``{"1": "negative", "5":
+            "positive"}``; None if they are 0 and 1, true and false, or positive and negative.
 
     Returns:
         promote (whether it is the champion now), reason, challenger and champion (ids),
@@ -112,6 +118,7 @@ def promote_model(
         requested_by(),
         Stages(),
         gate_on,
+        label_map,
     )
     if decision is None:
         outcome = already_champion(challenger.model_id)

@@ -44,6 +44,7 @@ def test_what_is_no_gate(run: Run, registry: Registry, gate: str, code: int) -> 
 @pytest.mark.covers(
     "models promote --gate",
     "models promote --gate-on",
+    "models promote --label-map",
     "models promote --reference",
     "models promote --to",
 )
@@ -52,7 +53,7 @@ def test_promotion_and_roll_back(
     registry: Registry,
     tiny_bundle: Bundle,
     twins: list[Bundle],
-    shop: Path,
+    stars: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
@@ -60,7 +61,7 @@ def test_promotion_and_roll_back(
     registry.promote(twin)
     gates = [f"--gate={name}" for name in ("accuracy=0.5", "log_loss=1", "calibration_error=1")]
     promote = ("models", "promote", tiny_bundle.model_id, "--data", FOLDER)
-    own = ("--gate-on", f"shop={shop}")
+    own = ("--gate-on", f"shop={stars}", "--label-map", "1=negative,5=positive")
     refused = run(*promote, *gates, f"--reference={twin}", *own, "--gate=shop.accuracy=1")
     assert refused.code == 3
     assert "refused (failed: own set shop: accuracy)" in " ".join(refused.out.split())
@@ -93,6 +94,7 @@ def test_promotion_and_roll_back(
         "--text-column=body",
         "--reference=tiny",
         "--gate-on=shop=s",
+        "--label-map=5=positive",
         "--data=keras",
     ],
 )

@@ -90,6 +90,26 @@ def test_a_model_is_judged_on_reviews_of_ones_own(run: Run, shop: Path, tmp_path
     assert f"evaluate --model {version.model_id} --gate-on NAME=PATH" in again.err
 
 
+@pytest.mark.covers("evaluate --label-map", "train --label-map")
+def test_stars_are_labels(run: Run, stars: Path, registry: Registry) -> None:
+    options = (
+        "--data",
+        FOLDER,
+        "--gate-on",
+        f"shop={stars}",
+        "--label-map",
+        "1=negative,5=positive",
+    )
+    shown = run("evaluate", "--model", "@challenger", *options)
+    assert "shop (120 reviews)" in shown.out
+    train = ("train", *options, "--recipe", "tiny", "--extra-train", stars, "--registry")
+    refused = run(*train, registry.root)
+    assert "120 reviews of 'shop', 120 are also in the train split" in " ".join(refused.err.split())
+    unsaid = run("evaluate", *options[:-2])
+    assert unsaid.code == 65
+    assert "say with --label-map what the labels" in " ".join(unsaid.err.split())
+
+
 @pytest.mark.parametrize(
     ("sets", "code", "said"),
     [

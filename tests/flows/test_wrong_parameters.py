@@ -36,6 +36,7 @@ def places(tmp_path: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.covers("train-imdb:label_map")
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -50,6 +51,7 @@ def places(tmp_path: Path) -> dict[str, str]:
         ({"batch": "body"}, r"Column 'text' is not in .*Its columns: body"),
         ({"data": "train"}, r"must contain test-\*\.parquet"),
         ({"extra_train": ["absent"]}, r"absent"),
+        ({"gate_on": {"shop": "body"}, "label_map": {"5": "good"}}, r"`label_map` must say which"),
         ({"recipe": "best"}, r"recipe: Input should be 'production', 'seed' or 'tiny'"),
         ({"seed": -1}, r"seed: Input should be greater than or equal to 0"),
     ],
@@ -76,6 +78,7 @@ def _placed(value: Any, places: dict[str, str]) -> Any:
     return places.get(value, value) if isinstance(value, str) else value
 
 
+@pytest.mark.covers("evaluate-imdb:label_map", "promote-model:label_map")
 @pytest.mark.parametrize(
     ("flow", "wrong", "message"),
     [
@@ -83,6 +86,11 @@ def _placed(value: Any, places: dict[str, str]) -> Any:
         (EVALUATE, {"data": "absent"}, r"There is no .*absent\. Check `data`"),
         (EVALUATE, {"data": "train"}, r"must contain test-\*\.parquet"),
         (EVALUATE, {"gate_on": {"shop": "body"}}, r"Column 'text' is not in .*columns: body"),
+        (
+            EVALUATE,
+            {"gate_on": {"shop": "body"}, "label_map": {"5": "good"}},
+            r"`label_map` must say which",
+        ),
         (EVALUATE, {"output": "body"}, r"batch\.parquet"),
         (PROMOTE, {"action": "demote"}, r"action: Input should be 'promote' or 'rollback'"),
         (PROMOTE, {"model": "production-1"}, r"production-1"),
@@ -92,6 +100,11 @@ def _placed(value: Any, places: dict[str, str]) -> Any:
         (PROMOTE, {"batch": "body"}, r"Column 'text' is not in .*Its columns: body"),
         (PROMOTE, {"reference": "@best"}, r"'@best' is none of these"),
         (PROMOTE, {"gate_on": {"shop": "absent"}}, r"absent"),
+        (
+            PROMOTE,
+            {"gate_on": {"shop": "body"}, "label_map": {"5": "good"}},
+            r"`label_map` must say which",
+        ),
     ],
 )
 def test_nothing_is_evaluated_or_promoted_with_wrong_parameters(

@@ -78,6 +78,30 @@ def test_a_folder_of_ones_own_has_splits_or_none(shop: Path, tmp_path: Path) -> 
     assert len(load_own_sets({"shop": tmp_path})["shop"]) == 130
 
 
+def test_stars_are_labels_wherever_files_of_ones_own_are_read(
+    shop: Path, stars: Path, tmp_path: Path
+) -> None:
+    registry = Registry.at(tmp_path / "registry")
+    label_map = {"1": "negative", "5": "positive"}
+    for read in (
+        lambda meaning: check_promotion(
+            registry, FOLDER, None, "text", gate_on={"shop": stars}, label_map=meaning
+        ),
+        lambda meaning: plan_training(
+            FOLDER, "tiny", 1, registry, extra_train=[stars], label_map=meaning
+        ),
+    ):
+        with pytest.raises(BadDataError, match=r"say with `label_map`"):
+            read(None)
+        read(label_map)
+    _, own_sets = check_promotion(
+        registry, FOLDER, None, "text", gate_on={"shop": stars}, label_map=label_map
+    )
+    assert own_sets["shop"].table.equals(load_own_sets({"shop": shop})["shop"].table)
+    mapped = plan_training(FOLDER, "tiny", 1, registry, extra_train=[stars], label_map=label_map)
+    assert mapped.run == plan_training(FOLDER, "tiny", 1, registry, extra_train=[shop]).run
+
+
 def test_reviews_for_training_or_of_the_test_split_are_no_set_of_ones_own(
     tiny_bundle: Bundle, shop: Path, tmp_path: Path
 ) -> None:

@@ -10,8 +10,10 @@ from imdb_classifier.cli.commands.shared_options import (
     AsJson,
     Data,
     GateOn,
+    LabelMapOption,
     RegistryOption,
     named_limit,
+    named_meanings,
     named_paths,
 )
 from imdb_classifier.cli.console import err, interval, show, stage_progress, table
@@ -124,6 +126,7 @@ def promote(
         ),
     ] = None,
     gate_on: GateOn = None,
+    label_map: LabelMapOption = None,
     data: Data = None,
     registry: RegistryOption = None,
     as_json: AsJson = False,
@@ -135,10 +138,10 @@ def promote(
     if (model is None) == (to is None):
         raise typer.BadParameter("Give either MODEL or --to previous.")
     if model is None:
-        if gate or batch or gate_on or data or reference or text_column != TEXT:
+        if gate or batch or gate_on or label_map or data or reference or text_column != TEXT:
             raise typer.BadParameter(
                 "--to previous makes no checks: leave out --gate, --batch, --text-column, "
-                "--reference, --gate-on, --data."
+                "--reference, --gate-on, --label-map, --data."
             )
         champion, previous = where.roll_back(_requested_by())
         shown = table("Rolled back", "champion", "previous")
@@ -164,6 +167,7 @@ def promote(
             _requested_by(),
             progress,
             own_sets,
+            named_meanings(label_map),
         )
     if decision is None:
         outcome = already_champion(challenger.model_id)

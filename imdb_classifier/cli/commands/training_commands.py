@@ -49,6 +49,7 @@ def train(
         ),
     ] = None,
     gate_on: GateOn = None,
+    label_map: LabelMapOption = None,
     force: Annotated[
         bool,
         typer.Option(help="Train even if the same data, recipe and seed were already trained."),
@@ -66,6 +67,7 @@ def train(
             seed,
             extra_train=extra_train or (),
             gate_on=named_paths(gate_on or ()),
+            label_map=named_meanings(label_map),
             force=force,
             registry=registry,
             progress=progress,
@@ -156,6 +158,7 @@ def evaluate(
     model: ModelOption = CHAMPION,
     data: Data = None,
     gate_on: GateOn = None,
+    label_map: LabelMapOption = None,
     output: Annotated[
         str | None, typer.Option(help="Folder for the report as JSON, Markdown and HTML.")
     ] = None,
@@ -190,10 +193,18 @@ def evaluate(
 ) -> None:
     """Evaluate a model on the IMDB test split and with the behavior suite."""
     if suite or sample is not None:
-        if data or gate_on or output or with_texts or explain_worst or (suite and sample):
+        if (
+            data
+            or gate_on
+            or label_map
+            or output
+            or with_texts
+            or explain_worst
+            or (suite and sample)
+        ):
             raise typer.BadParameter(
                 "--suite and --sample stand alone, need no other reviews and write no report: "
-                "leave out --data, --gate-on, --output, --with-texts, --explain."
+                "leave out --data, --gate-on, --label-map, --output, --with-texts, --explain."
             )
         if sample is not None:
             _evaluate_sample(sample, model, threads, engine, registry, as_json)
@@ -207,7 +218,7 @@ def evaluate(
     from imdb_classifier.pipeline.own_sets import load_own_sets
     from imdb_classifier.registry.versions import Registry
 
-    own_sets = load_own_sets(named_paths(gate_on or ()))
+    own_sets = load_own_sets(named_paths(gate_on or ()), named_meanings(label_map))
     if output is not None:
         check_report_folder(output)
     where = Registry.at(registry)

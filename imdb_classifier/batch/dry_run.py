@@ -29,6 +29,7 @@ from imdb_classifier.batch.outputs.scored_rows import BYTES_AHEAD, CHUNKS_AHEAD
 from imdb_classifier.batch.parquet_footer.added_columns import row_group_rows, text_bytes
 from imdb_classifier.errors import ImdbClassifierError, printable
 from imdb_classifier.model.engines import EngineName
+from imdb_classifier.progress import Progress
 from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import TEXT
@@ -112,6 +113,7 @@ def dry_run_parquet(
     *,
     selection: Selection | None = None,
     registry: Registry | None = None,
+    progress: Progress | None = None,
 ) -> DryRun:
     """Return what `score_parquet` would do with the same arguments, without reading any rows.
 
@@ -126,6 +128,8 @@ def dry_run_parquet(
         options: Columns, and rows without text.
         selection: Which files are scored, depending on the outputs that exist already.
         registry: As for `score_parquet`.
+        progress: Called in this thread after each file with ``"files"``, the number of files
+            looked at, and the number of files.
 
     Returns:
         What would happen to each file, and the estimated time and memory.
@@ -150,17 +154,27 @@ def dry_run_parquet(
             scorer,
             options or ScoreOptions(),
             selection or Selection(),
+            progress or (lambda *_: None),
         )
 
 
 def _dry_run(
-    source: str, output: str, scorer: Scorer, options: ScoreOptions, selection: Selection
+    source: str,
+    output: str,
+    scorer: Scorer,
+    options: ScoreOptions,
+    selection: Selection,
+    progress: Progress,
 ) -> DryRun:
     discovery = discover_files(source, output)
     outputs = ExistingOutputs.find(discovery, output)
     earlier = EarlierRun.find(discovery, output, outputs.names)
     assessor = Assessor(scorer.bundle.model_hash, options, selection, outputs)
-    forecasts = list(assessor.each(discovery.files, lambda found: _forecast(found, options)))
+    forecasts: list[tuple[FileForecast, _Size | None]] = []
+    progress("files", 0, len(discovery.files))
+    for forecast in assessor.each(discovery.files, lambda found: _forecast(found, options)):
+        forecasts.append(forecast)
+        progress("files", len(forecasts), len(discovery.files))
     sizes = [size for _, size in forecasts if size is not None]
     at_once = min(len(sizes), scorer.threads + 1)
     return DryRun(

@@ -30,6 +30,7 @@ from imdb_classifier.errors import (
     printable,
 )
 from imdb_classifier.model.engines import EngineChoice, EngineName
+from imdb_classifier.progress import Progress
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import NEGATIVE, POSITIVE, scored_fields
 from imdb_classifier.scoring.row_reasons import reasons
@@ -101,6 +102,7 @@ def verify_output(
     registry: Registry | None = None,
     threads: int | None = None,
     engine: EngineChoice = "auto",
+    progress: Progress | None = None,
 ) -> Verification:
     """Check scored files: sums, counts, columns, inputs, and some rows scored again.
 
@@ -114,6 +116,8 @@ def verify_output(
         registry: Where a reference is looked up; by default `Registry.at()`.
         threads: Number of threads for a model that is a reference; see `Scorer.load`.
         engine: What runs the network of a model that is a reference; see `Scorer.load`.
+        progress: Called in this thread after each file with ``"files"``, the number of files
+            checked, and the number of files.
 
     Returns:
         What was checked, and what is wrong. Its ``exit_code`` is 0 if nothing is.
@@ -140,11 +144,15 @@ def verify_output(
         engine=engine,
     ) as scorer:
         named = location_of(source) if source else publication.source
-        return _verify(publication, scorer, named, rows_again)
+        return _verify(publication, scorer, named, rows_again, progress or (lambda *_: None))
 
 
 def _verify(
-    publication: Publication, scorer: Scorer, source: str | None, rows_again: int
+    publication: Publication,
+    scorer: Scorer,
+    source: str | None,
+    rows_again: int,
+    progress: Progress,
 ) -> Verification:
     paths = publication.paths()
     inputs = _inputs(publication, source) if source else None
@@ -175,8 +183,10 @@ def _verify(
 
     rows = again = 0
     without_text: list[str] = []
+    progress("files", 0, len(publication.files))
     with ThreadPoolExecutor(scorer.threads + 1, thread_name_prefix="verify") as pool:
-        for found, checked in pool.map(check, publication.files):
+        for done, (found, checked) in enumerate(pool.map(check, publication.files), 1):
+            progress("files", done, len(publication.files))
             problems += found
             if checked is not None:
                 rows, again = rows + checked.rows, again + checked.scored_again

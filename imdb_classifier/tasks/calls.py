@@ -7,11 +7,15 @@ import sys
 from typing import Any
 
 from prefect import Flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.settings import (
+    PREFECT_API_URL,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
     temporary_settings,
 )
+
+from imdb_classifier.tasks.runners import children_without_ctrl_c
 
 
 def call_flow(flow: Flow[..., State[Any]], **parameters: Any) -> State[Any]:
@@ -27,6 +31,10 @@ def call_flow(flow: Flow[..., State[Any]], **parameters: Any) -> State[Any]:
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         with temporary_settings(set_defaults=patience):
-            return flow(**parameters, return_state=True)
+            with children_without_ctrl_c():
+                server = get_client(sync_client=True).api_url
+            # Named, so that the processes of a pool use this server instead of starting their own.
+            with temporary_settings({PREFECT_API_URL: str(server).rstrip("/")}):
+                return flow(**parameters, return_state=True)
     finally:
         signal.signal(signal.SIGTERM, before)

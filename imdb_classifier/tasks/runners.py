@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
@@ -59,6 +63,42 @@ def task_runner(
         "dashboard_address": "127.0.0.1:0",
     }
     return DaskTaskRunner(cluster_kwargs={**own, "host": "127.0.0.1"})
+
+
+@contextmanager
+def running(pool: TaskRunner[Any]) -> Iterator[None]:
+    """Run a task runner; if the block is interrupted, end its processes without waiting for them.
+
+    Files that they have finished are kept.
+    """
+    before = multiprocessing.active_children()
+    with pool:
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException:
+            for process in set(multiprocessing.active_children()).difference(before):
+                process.terminate()
+            raise
+
+
+@contextmanager
+def children_without_ctrl_c() -> Iterator[None]:
+    """Let processes that are started in the block ignore Ctrl-C: this one ends them.
+
+    A terminal sends SIGINT to all processes of a command. In those of a pool it would end threads
+    that Prefect waits for; without its temporary server, Prefect would repeat requests for minutes.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    # Processes inherit the mask of the thread that starts them, and threads that of theirs.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def threads_of_worker() -> int | None:

@@ -38,7 +38,12 @@ from imdb_classifier.tasks.failures import (
     patiently,
     without_texts,
 )
-from imdb_classifier.tasks.runners import task_runner, threads_of_worker
+from imdb_classifier.tasks.runners import (
+    children_without_ctrl_c,
+    running,
+    task_runner,
+    threads_of_worker,
+)
 
 FILES_KEY: Final = "scored-files"
 DRIFT_KEY: Final = "batch-drift"
@@ -149,24 +154,25 @@ def _score(
         threads = 1 if isinstance(pool, ProcessPoolTaskRunner) else None
     results: list[UnitResult] = []
     done = 0
-    with pool:
+    with running(pool):
         begun = []
-        for number, unit in enumerate(units, 1):
-            begun.append(
-                pool.submit(
-                    score_files,
-                    {
-                        "number": number,
-                        "unit": unit.to_dict(),
-                        "model": model,
-                        "threads": threads,
-                        "engine": engine,
-                        # Units scored in parallel would overwrite each other's progress.
-                        "progress": (progress.artifact, done, total) if here else None,
-                    },
+        with children_without_ctrl_c():
+            for number, unit in enumerate(units, 1):
+                begun.append(
+                    pool.submit(
+                        score_files,
+                        {
+                            "number": number,
+                            "unit": unit.to_dict(),
+                            "model": model,
+                            "threads": threads,
+                            "engine": engine,
+                            # Units scored in parallel would overwrite each other's progress.
+                            "progress": (progress.artifact, done, total) if here else None,
+                        },
+                    )
                 )
-            )
-            done += unit.rows
+                done += unit.rows
         done = 0
         for number, future in enumerate(begun, 1):
             results.append(UnitResult.from_dict(future.result()))

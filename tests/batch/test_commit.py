@@ -118,6 +118,21 @@ def test_an_older_output_is_replaced_only_when_asked_for(
     assert leftovers(tmp_path) == ["out.parquet"]
 
 
+def test_an_output_that_is_a_link_stays_one(score: Score, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
+    kept, output = tmp_path / "kept" / "a.parquet", tmp_path / "out.parquet"
+    kept.parent.mkdir()
+    output.symlink_to(kept)
+    for number in (1, 2):
+        rows = pa.table({"text": TEXTS * number})
+        pq.write_table(rows, tmp_path / "in.parquet")
+        assert score(selection=Selection("new,stale")).status == "scored"
+        assert output.readlink() == kept
+        assert pq.read_metadata(kept).num_rows == rows.num_rows
+        assert leftovers(tmp_path) == ["kept", "out.parquet"]
+        assert list(kept.parent.iterdir()) == [kept]
+
+
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("foreign", ["text", "parquet", "our key", "our key, as JSON"])
 def test_a_foreign_file_is_never_replaced(

@@ -60,6 +60,27 @@ def test_where_there_is_no_terminal_there_is_a_line_now_and_then(
     assert outcome.json["totals"]["rows"] == 264
 
 
+def test_a_dry_run_and_verify_show_how_many_files_are_left(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        write_reviews(tmp_path / "in" / f"{name}.parquet", ["A fine film."])
+    assert run("score", tmp_path / "in", tmp_path / "out").code == 0
+    commands = [("plan", tmp_path / "in", tmp_path / "out"), ("verify", tmp_path / "out")]
+    for command in commands:
+        assert " of 3 files" not in run(*command).err
+    monkeypatch.setattr("imdb_classifier.cli.console.LINE_SECONDS", 0.0)
+    for command in commands:
+        outcome = run(*command, "--json")
+        assert outcome.code == 0
+        lines = [line for line in outcome.err.splitlines() if " of 3 files" in line]
+        assert lines[0] == "0 of 3 files"
+        assert [line.partition(",")[0] for line in lines[1:]] == [
+            f"{done} of 3 files" for done in (1, 2, 3)
+        ]
+        assert lines[-1].endswith((" a second", " a minute"))
+
+
 @pytest.mark.covers("--quiet", "--verbose")
 def test_how_much_is_said(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imdb_classifier.cli.console.LINE_SECONDS", 0.0)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -150,7 +150,18 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
     assert _sums(output) == _sums(tmp_path / "undisturbed")
 
 
-def test_sigterm_ends_all_processes_and_the_run_can_resume(server: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("stop", "code"),
+    [
+        (lambda process: os.kill(process.pid, signal.SIGTERM), 143),
+        # Ctrl-C in a terminal sends SIGINT to every process of the command.
+        (lambda process: os.killpg(process.pid, signal.SIGINT), 130),
+    ],
+    ids=["SIGTERM", "Ctrl-C"],
+)
+def test_a_stopped_run_ends_all_its_processes_and_can_resume(
+    server: Any, tmp_path: Path, stop: Callable[[subprocess.Popen[bytes]], None], code: int
+) -> None:
     write_many(tmp_path / "many", files=8, times=280)
     score = ["-m", "imdb_classifier", "score", "many", "--registry", "none", "--json"]
     output = tmp_path / "scored"
@@ -168,14 +179,16 @@ def test_sigterm_ends_all_processes_and_the_run_can_resume(server: Any, tmp_path
             started = " ".join(
                 part for child in filter(_is_alive, children) for part in child.cmdline()
             )
-            assert "uvicorn" in started
+            assert started.count("uvicorn") == 1
             assert "multiprocessing.spawn" in started
-            process.terminate()
-            assert process.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM
+            stop(process)
+            assert process.wait(PATIENCE_SECONDS) == code
             wait_for("the end of its processes", lambda: not any(map(_is_alive, children)))
         finally:
             for child in filter(_is_alive, children):
                 child.kill()
+    shown = (tmp_path / "program.log").read_text()
+    assert shown == "Interrupted. Finished files are kept; rerun to continue.\n"
     assert not (output / "_SUCCESS").exists()
     again = server.run([*score, "scored", "--runner", "process"], tmp_path)
     assert again.returncode == 0, again.stderr

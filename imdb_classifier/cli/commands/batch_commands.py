@@ -253,10 +253,15 @@ def plan(
     )
     selection = Selection(only, force)
     where = Registry.at(registry)
-    with Scorer.load(
-        model, where, allow_unapproved=allow_unapproved, threads=threads, engine=engine
-    ) as scorer:
-        found = dry_run_parquet(source, output, scorer, options, selection=selection)
+    with (
+        Scorer.load(
+            model, where, allow_unapproved=allow_unapproved, threads=threads, engine=engine
+        ) as scorer,
+        stage_progress() as progress,
+    ):
+        found = dry_run_parquet(
+            source, output, scorer, options, selection=selection, progress=progress
+        )
     totals = found.totals()
     minutes, seconds = divmod(round(found.seconds), 60)
     shown = table(
@@ -298,15 +303,17 @@ def verify(
     from imdb_classifier.batch.verification import verify_output
     from imdb_classifier.registry.versions import Registry
 
-    found = verify_output(
-        output,
-        model,
-        source=source,
-        rows_again=rows,
-        registry=Registry.at(registry),
-        threads=threads,
-        engine=engine,
-    )
+    with stage_progress() as progress:
+        found = verify_output(
+            output,
+            model,
+            source=source,
+            rows_again=rows,
+            registry=Registry.at(registry),
+            threads=threads,
+            engine=engine,
+            progress=progress,
+        )
     verdict = "differences found" if found.problems else "no differences"
     title = (
         f"{counted(found.files, 'file')} with {counted(found.rows, 'row')}, "

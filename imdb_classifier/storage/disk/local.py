@@ -67,7 +67,8 @@ class LocalStorage(Storage):
 
     @contextmanager
     def writing(self, path: str, expected: State | None = None) -> Iterator[str]:
-        target = Path(path)
+        # Renaming to a link would replace the link, not the file that it leads to.
+        target = Path(os.path.realpath(path) if os.path.islink(path) else path)
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(unfinished_name(target.name))
         try:

@@ -10,11 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import many_files, scoring, startup, wide
+from benchmarks import bundled_evaluation, many_files, scoring, startup, wide
 from benchmarks.conditions import conditions
 from benchmarks.contenders import CONTENDERS
 from benchmarks.reviews import reviews, write_reviews
+from imdb_classifier.model.bundle import Bundle, load_bundle
+from imdb_classifier.model.bundle_writer import with_evaluation
 from imdb_classifier.reviews.sources import DATA_VARIABLE
+from imdb_classifier.samples import FOLDER
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +104,21 @@ def test_wide_tables_are_compared_with_their_text_and_with_a_copy(
 def test_nothing_was_wrong_in_the_published_year() -> None:
     published = Path(__file__).parents[1] / "benchmarks" / "year.json"
     assert json.loads(published.read_text("utf-8"))["problems"] == []
+
+
+def test_a_bundle_is_evaluated_again_and_its_model_stays(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bundle"
+    with_evaluation(tiny_bundle, "{}", "An older card.", folder)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    bundled_evaluation.renew(folder, FOLDER)
+    after = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert before.keys() == after.keys()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"evaluation.json", "README.md", "SHA256SUMS"}
+    renewed = load_bundle(folder)
+    assert renewed.model_hash == tiny_bundle.model_hash
+    assert renewed.evaluation is not None
+    assert renewed.evaluation["rows"] == 86
+    assert "An older card." not in after["README.md"].decode()

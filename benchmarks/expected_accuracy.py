@@ -112,6 +112,21 @@ def table(results: Mapping[str, Any]) -> str:
     )
 
 
+def changed_reviews(results: Mapping[str, Any]) -> str:
+    """Return the accuracy on IMDB reviews, and on cut and misspelled ones, as a Markdown table."""
+    return markdown_table(
+        [
+            {
+                "texts": part["name"],
+                "rows": part["rows"],
+                "accuracy": f"{100 * part['accuracy']:.1f} %",
+            }
+            for part in results["sets"]
+            if "IMDB reviews" in part["name"]
+        ]
+    )
+
+
 def coverage_table(results: Mapping[str, Any]) -> str:
     """Return the coverage as a Markdown table."""
     return markdown_table(

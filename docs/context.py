@@ -14,19 +14,18 @@ from typing import Any
 import imdb_classifier
 from benchmarks import __main__ as bench
 from benchmarks import ablation, cluster, distillation, expected_accuracy, many_files, seeds, year
+from benchmarks.table import markdown_table
 from imdb_classifier import tasks
 from imdb_classifier.cli.commands.shared_options import help_of
 from imdb_classifier.config import PRODUCTION
 from imdb_classifier.evaluation.behavior.cases import load_suite
+from imdb_classifier.evaluation.behavior.judgment import Behavior
 from imdb_classifier.evaluation.promotion import Gates
 from imdb_classifier.evaluation.report import render
 from imdb_classifier.evaluation.slices import LEAST_ROWS
-from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.monitoring.drift_limits import DriftLimits
-from imdb_classifier.pipeline.evidence import run_suite
 from imdb_classifier.recipe_file import PARTS
 from imdb_classifier.registry.versions import bundled_path
-from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.tasks.score_tasks import UNIT_ROWS
 
 CHECKOUT = Path(__file__).parents[1]
@@ -35,19 +34,23 @@ CHECKOUT = Path(__file__).parents[1]
 def context() -> dict[str, Any]:
     """Return all values that a page may use, by name."""
     figures = {file.stem: _json(file) for file in sorted((CHECKOUT / "benchmarks").glob("*.json"))}
+    model = _json(bundled_path() / "evaluation.json")
+    behavior = Behavior.from_dict(model["behavior"])
     return {
         **figures,
-        "model": _json(bundled_path() / "evaluation.json"),
+        "model": model,
         "manifest": _json(bundled_path() / "manifest.json"),
         "model_mb": _scoring_files_bytes() / 1e6,
         "tables": {
             **bench.tables(figures["results"]),
             **cluster.tables(figures["cluster"]),
-            "behavior": behavior(),
+            "behavior": render("behavior.md.j2", behavior=behavior),
+            "behavior_areas": behavior_areas(behavior),
             "recipe": recipe_settings(),
             "ablation": ablation.table(figures["ablation"]),
             "coverage": expected_accuracy.coverage_table(figures["expected_accuracy"]),
             "expected_accuracy": expected_accuracy.table(figures["expected_accuracy"]),
+            "changed_reviews": expected_accuracy.changed_reviews(figures["expected_accuracy"]),
             "distillation": distillation.table(figures["distillation"]),
             "many_files": many_files.table(figures["many_files"])
             if "many_files" in figures
@@ -94,10 +97,23 @@ def recipe_settings() -> str:
     return "\n".join(rows)
 
 
-def behavior() -> str:
-    """Run the behavior suite on the bundled model, and return the results as Markdown."""
-    with Scorer(load_bundle(bundled_path())) as scorer:
-        return render("behavior.md.j2", behavior=run_suite(scorer))
+def behavior_areas(behavior: Behavior) -> str:
+    """Return a Markdown table of the failures in each area of the behavior suite."""
+    rows = []
+    for area in dict.fromkeys(part.area for part in behavior.capabilities):
+        parts = [part for part in behavior.capabilities if part.area == area]
+        cases, failures = (sum(getattr(p, name) for p in parts) for name in ("cases", "failures"))
+        worst = max(parts, key=lambda part: part.failure_rate)
+        rows.append(
+            {
+                "area": area,
+                "capabilities": len(parts),
+                "cases": cases,
+                "failed": f"{100 * failures / cases:.0f} %",
+                "most often": f"{worst.name} ({100 * worst.failure_rate:.0f} %)",
+            }
+        )
+    return markdown_table(rows)
 
 
 def billion(clusters: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, float]:

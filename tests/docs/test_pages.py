@@ -138,8 +138,14 @@ def test_the_readme_names_the_measured_figures() -> None:
     accuracy = 100 * evaluation["figures"]["accuracy"]["value"]
     contenders = json.loads(read("benchmarks/results.json"))["scoring"]["contenders"]
     (rate,) = [row["reviews_per_second"] for row in contenders if row["name"] == "ours"]
+    (sure,) = [found for found in evaluation["coverage"]["targets"] if found["confidence"] == 0.9]
+    right, share = (100 * sure[name]["value"] for name in ("accuracy", "coverage"))
+    (negated,) = [part["accuracy"] for part in evaluation["by_kind"] if part["name"] == "negation"]
     readme = read("README.md")
-    assert set(re.findall(r"([\d.]+) %", readme)) == {f"{accuracy:.1f}"}
+    assert re.findall(r"([\d.]+) %", readme) == [
+        *(f"{figure:.1f}" for figure in (accuracy, right, share)),
+        f"{100 * negated['value']:.0f}",
+    ]
     assert set(re.findall(r"([\d,]+) reviews per second", readme)) == {f"{rate:,}"}
 
 

@@ -20,10 +20,13 @@ import typer
 import imdb_classifier
 from benchmarks import __main__ as bench
 from benchmarks import ablation, cluster, distillation, expected_accuracy, seeds, year
+from docs.context import behavior_areas
 from imdb_classifier import tasks
 from imdb_classifier.cli.app import app
 from imdb_classifier.config import PRODUCTION
+from imdb_classifier.evaluation.behavior.judgment import Behavior
 from imdb_classifier.recipe_file import PARTS
+from imdb_classifier.registry.versions import bundled_path
 from tests.docs.conftest import CHECKOUT
 
 pytestmark = pytest.mark.xdist_group("docs")
@@ -123,6 +126,7 @@ def test_the_pages_show_the_measured_figures(site: Path) -> None:
         file.stem: json.loads(file.read_text("utf-8"))
         for file in (CHECKOUT / "benchmarks").glob("*.json")
     }
+    evaluation = json.loads((bundled_path() / "evaluation.json").read_text("utf-8"))
     of_seeds = [seeds.table(figures["seeds"])] if "seeds" in figures else []
     of_year = [year.table(figures["year"])] if "year" in figures else []
     tables = {
@@ -131,6 +135,8 @@ def test_the_pages_show_the_measured_figures(site: Path) -> None:
         "models": [
             ablation.table(figures["ablation"]),
             expected_accuracy.coverage_table(figures["expected_accuracy"]),
+            expected_accuracy.changed_reviews(figures["expected_accuracy"]),
+            behavior_areas(Behavior.from_dict(evaluation["behavior"])),
             *of_seeds,
         ],
         "experiments": [distillation.table(figures["distillation"])],

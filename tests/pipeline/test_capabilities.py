@@ -41,6 +41,16 @@ def test_the_bundled_model_is_tested_on_texts_that_it_was_not_trained_on(
     assert rates["negated blame"] > 0.5
 
 
+def test_the_bundled_model_comes_with_its_behavior(bundled: Bundle, behavior: Behavior) -> None:
+    assert bundled.evaluation is not None
+    found = Behavior.from_dict(bundled.evaluation["behavior"])
+    assert (found.suite, found.texts, found.learned) == (behavior.suite, behavior.texts, 0)
+    # Another CPU may move a probability over a limit.
+    for ours, theirs in zip(found.capabilities, behavior.capabilities, strict=True):
+        assert (ours.name, ours.cases) == (theirs.name, theirs.cases)
+        assert abs(ours.failures - theirs.failures) <= 1
+
+
 def test_texts_of_the_suite_that_a_model_was_trained_on_do_not_count(
     bundled: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from imdb_classifier.batch.run import score_parquet
     from imdb_classifier.batch.verification import Problem, Verification, verify_output
     from imdb_classifier.config import RECIPES, Recipe
-    from imdb_classifier.evaluation.promotion import Gates
+    from imdb_classifier.evaluation.promotion import Gates, OwnGates
     from imdb_classifier.model.bundle import Bundle, load_bundle
     from imdb_classifier.monitoring.drift import Drift
     from imdb_classifier.monitoring.drift_limits import DriftLimits
@@ -121,6 +121,7 @@ __all__ = [
     "NoReviewsError",
     "OutputExistsError",
     "OutputInUseError",
+    "OwnGates",
     "PartlyScoredError",
     "Problem",
     "Recipe",
@@ -172,7 +173,7 @@ _MODULE_OF = {
         "batch.run": ["score_parquet"],
         "batch.verification": ["Problem", "Verification", "verify_output"],
         "config": ["RECIPES", "Recipe"],
-        "evaluation.promotion": ["Gates"],
+        "evaluation.promotion": ["Gates", "OwnGates"],
         "model.bundle": ["Bundle", "load_bundle"],
         "monitoring.drift": ["Drift"],
         "monitoring.drift_limits": ["DriftLimits"],

@@ -21,7 +21,8 @@ class Sentiment(NamedTuple):
     """The sentiment of a text; both values are None if the text is None, empty or blank.
 
     Attributes:
-        label: ``positive`` or ``negative``.
+        label: ``positive`` or ``negative``; the block's label for unsure texts, or None, if it is
+            less confident than the block requires.
         probability: The probability of ``positive``, in [0, 1].
     """
 
@@ -88,6 +89,17 @@ class SentimentModel(Block):
         description="What happens to rows whose text is null, empty or blank: label keeps them "
         "with nulls, skip leaves them out, error refuses the file.",
     )
+    at_least: float | None = Field(
+        default=ScoreOptions.at_least,
+        title="At least",
+        description="Label only texts whose label has at least this confidence, from 0.5 to 1; all "
+        "keep their probability. Default: label every text.",
+    )
+    unsure_label: str = Field(
+        default="",
+        title="Unsure label",
+        description="Label for texts below at_least. Default: no label (null).",
+    )
 
     def open_scorer(self) -> Scorer:
         """Load the model; use the scorer as a context manager to score many times with it.
@@ -115,6 +127,7 @@ class SentimentModel(Block):
         Raises:
             UnsupportedDataError: The texts are a single text, or no iterable.
             TextTypeError: Some of the texts are not text.
+            ConfigurationError: ``at_least`` or ``unsure_label`` is wrong, see `ScoreOptions`.
             ImdbClassifierError: The model cannot be loaded, see `open_scorer`.
         """
         from imdb_classifier.scoring.frame_kinds import to_text
@@ -126,10 +139,12 @@ class SentimentModel(Block):
                 f"a {type(texts).__module__}.{type(texts).__qualname__}",
                 "Pass a list of texts.",
             )
+        options = self._options()
         column = to_text(list(texts), None)
         with self.open_scorer() as scorer:
             probabilities = scorer.probabilities(column)
-        scored = zip(labels(probabilities).to_pylist(), probabilities.to_pylist(), strict=True)
+        named = labels(probabilities, options.at_least, options.unsure_label)
+        scored = zip(named.to_pylist(), probabilities.to_pylist(), strict=True)
         return [Sentiment(*values) for values in scored]
 
     def score_dataframe(self, frame: Any) -> Any:
@@ -147,9 +162,15 @@ class SentimentModel(Block):
         """
         from imdb_classifier.scoring.frames import score_dataframe
 
+        options = self._options()
         with self.open_scorer() as scorer:
             return score_dataframe(
-                frame, text_column=self.text_column, model=scorer, prefix=self.prefix
+                frame,
+                text_column=options.text_column,
+                model=scorer,
+                prefix=options.prefix,
+                at_least=options.at_least,
+                unsure_label=options.unsure_label,
             )
 
     def score_parquet(
@@ -171,6 +192,15 @@ class SentimentModel(Block):
         """
         from imdb_classifier.batch.run import score_parquet
 
-        options = ScoreOptions(self.text_column, self.prefix, self.on_null)
+        options = self._options()
         with self.open_scorer() as scorer:
             return score_parquet(source, output, scorer, options, selection=selection)
+
+    def _options(self) -> ScoreOptions:
+        return ScoreOptions(
+            self.text_column,
+            self.prefix,
+            self.on_null,
+            at_least=self.at_least,
+            unsure_label=self.unsure_label or None,
+        )

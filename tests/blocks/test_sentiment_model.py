@@ -24,7 +24,12 @@ from prefect.testing.standard_test_suites import blocks
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.blocks import Sentiment, SentimentModel
 from imdb_classifier.cli.commands.shared_options import help_of
-from imdb_classifier.errors import TextTypeError, UnapprovedModelError, UnsupportedDataError
+from imdb_classifier.errors import (
+    ConfigurationError,
+    TextTypeError,
+    UnapprovedModelError,
+    UnsupportedDataError,
+)
 from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.scoring.frames import score_dataframe
@@ -82,9 +87,9 @@ print(json.dumps([entry.value, sorted(set(sys.modules) - known)]))
 
 def test_it_describes_the_options_as_the_command_line_does() -> None:
     fields = SentimentModel.model_fields
-    for name in ("text_column", "prefix", "on_null"):
+    for name in ("text_column", "prefix", "on_null", "at_least", "unsure_label"):
         assert fields[name].description == help_of(ScoreOptions, name), name
-        assert fields[name].default == getattr(ScoreOptions, name), name
+        assert (fields[name].default or None) == getattr(ScoreOptions, name), name
     assert fields["model"].default == CHAMPION
 
 
@@ -133,6 +138,27 @@ def test_files_are_scored_with_its_options(tmp_path: Path) -> None:
     model = SentimentModel(text_column="body", prefix="mood_", on_null="skip")
     assert model.score_parquet(source, output).exit_code == 0
     assert pq.read_table(output)["mood_label"].to_pylist() == ["positive", "negative"]
+
+
+def test_doubtful_texts_get_no_label_or_that_of_unsure_ones(tmp_path: Path) -> None:
+    probabilities = [found.probability or 0.0 for found in SentimentModel().score(TEXTS[::2])]
+    confidences = [max(found, 1 - found) for found in probabilities]
+    at_least = sum(confidences) / 2
+    (sure,) = [number for number in (0, 1) if confidences[number] >= at_least]
+    for unsure_label in (None, "unsure"):
+        expected = [unsure_label, unsure_label]
+        expected[sure] = ("positive", "negative")[sure]
+        model = SentimentModel(at_least=at_least, unsure_label=unsure_label or "")
+        assert [found.label for found in model.score(TEXTS[::2])] == expected
+        assert [found.probability for found in model.score(TEXTS[::2])] == probabilities
+        frame = pa.table({"text": TEXTS[::2]})
+        assert model.score_dataframe(frame)["sentiment_label"].to_pylist() == expected
+        source, output = tmp_path / f"{unsure_label}.parquet", tmp_path / f"{unsure_label}-out"
+        pq.write_table(frame, source)
+        model.score_parquet(source, f"{output}.parquet")
+        assert pq.read_table(f"{output}.parquet")["sentiment_label"].to_pylist() == expected
+    with pytest.raises(ConfigurationError, match=r"from 0\.5 to 1"):
+        SentimentModel(at_least=90).score(TEXTS)
 
 
 def test_a_version_of_its_registry_needs_approval(tiny_bundle: Bundle, tmp_path: Path) -> None:

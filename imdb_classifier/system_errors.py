@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+from typing import Final
 
 from imdb_classifier.errors import (
     CannotWriteError,
@@ -12,6 +14,14 @@ from imdb_classifier.errors import (
     UnexpectedError,
     first_line,
 )
+
+_NO_MEMORY: Final = (
+    "can't start new thread",
+    "failed to map segment from shared object",
+    "Failed to allocate memory",
+    os.strerror(errno.ENOMEM),
+)
+"""What threads, imports and ONNX Runtime say that get no memory."""
 
 
 def cannot_read(source: str, error: OSError) -> ImdbClassifierError:
@@ -57,8 +67,7 @@ def known_error(error: Exception) -> ImdbClassifierError:
     """Return an error as one of this library; unexpected ones without their messages."""
     if isinstance(error, ImdbClassifierError):
         return error
-    # Threads need memory, too.
-    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
         return UnavailableError(
             "There must be enough memory.",
             f"The operating system refused more ({type(error).__name__}).",

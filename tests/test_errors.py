@@ -5,7 +5,7 @@ import os
 import pickle
 import re
 from collections.abc import Iterator
-from errno import EACCES, EDQUOT, EIO, ENOSPC, EROFS
+from errno import EACCES, EDQUOT, EIO, ENOMEM, ENOSPC, EROFS
 from importlib.metadata import version
 from pathlib import Path
 
@@ -274,7 +274,17 @@ def test_the_way_out_fits_what_the_system_said(number: int, way_out: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError("x"), pa.ArrowMemoryError("x"), RuntimeError("can't start new thread")]
+    "error",
+    [
+        MemoryError("x"),
+        pa.ArrowMemoryError("x"),
+        RuntimeError("can't start new thread"),
+        RuntimeError(
+            "[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer"
+        ),
+        ImportError("a.so: failed to map segment from shared object"),
+        OSError(ENOMEM, os.strerror(ENOMEM)),
+    ],
 )
 def test_short_memory_is_no_internal_error(error: Exception) -> None:
     known = known_error(error)

@@ -292,7 +292,6 @@ def _understood(path: Path, name: str) -> Iterator[None]:
         ArithmeticError,
         AttributeError,
         LookupError,
-        MemoryError,
         RecursionError,
         TypeError,
         ValueError,

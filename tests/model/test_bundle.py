@@ -218,6 +218,15 @@ def test_ngrams_are_a_part_of_the_model(tmp_path: Path) -> None:
         load_bundle(copy)
 
 
+def test_short_memory_is_no_damage(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise pa.ArrowMemoryError("malloc of size 64 failed")
+
+    monkeypatch.setattr("imdb_classifier.model.bundle.Vocabulary", fail)
+    with pytest.raises(pa.ArrowMemoryError):
+        load_bundle(copy)
+
+
 def test_what_a_model_learned_must_be_readable(copy: Path) -> None:
     (copy / LEARNED_FILE).write_bytes(b"not an array")
     rewrite_sums(copy)

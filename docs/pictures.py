@@ -1,8 +1,10 @@
 """Pictures of the Prefect UI for the documentation: ``python -m docs.pictures URL``.
 
-URL is the address of a Prefect server on which a year was played
+URL is the address of a Prefect server on which a year was played less than an hour ago
 (``python -m benchmarks.year --folder FOLDER``, then ``prefect server start`` with its
-``PREFECT_HOME`` in FOLDER). For the picture of a training in progress, one of recipe `production`
+``PREFECT_HOME`` in FOLDER, on the default port: its pages ask that one, unless ``PREFECT_API_URL``
+names another). With a worker started for the work pool, the dashboard shows it as online. For the
+picture of a training in progress, one of recipe `production`
 is started, which needs the IMDB reviews (``IMDB_CLASSIFIER_DATA``), and killed. The pictures are
 written to this folder.
 """
@@ -59,7 +61,7 @@ def main(url: Annotated[str, typer.Argument(help="Address of a Prefect server.")
             take("training")
         open_page("/artifacts/key/imdb-promotion-weekly", "Created", 700)
         take("promotions")
-        open_page("/blocks/catalog/sentiment-model/create", "If empty", 870)
+        open_page("/blocks/catalog/sentiment-model/create", "If empty", 1340)
         page.locator("form input").first.fill("film-reviews")
         page.wait_for_timeout(1500)
         form = page.locator("form").first.bounding_box()

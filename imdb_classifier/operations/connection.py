@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_API_URL
 
-from imdb_classifier.errors import ConfigurationError, UnavailableError, first_line
-from imdb_classifier.tasks.artifacts import CALL_RETRIES
+from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.tasks.calls import asking_the_server
 
 
 def server_address() -> str | None:
@@ -36,15 +35,5 @@ def prefect_server() -> Iterator[SyncPrefectClient]:
             "PREFECT_API_URL is not set.",
             "Run: prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api",
         )
-    try:
-        with (
-            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: CALL_RETRIES}),
-            get_client(sync_client=True) as client,
-        ):
-            yield client
-    except httpx.HTTPError as error:
-        raise UnavailableError(
-            "The Prefect server must be reachable.",
-            f"A request to {address} failed: {first_line(error)}.",
-            "Check that the server is running and that PREFECT_API_URL is its address.",
-        ) from error
+    with asking_the_server(address), get_client(sync_client=True) as client:
+        yield client

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import httpx
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.settings import (
     PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
     temporary_settings,
 )
 
+from imdb_classifier.errors import UnavailableError, first_line
+from imdb_classifier.tasks.artifacts import CALL_RETRIES
 from imdb_classifier.tasks.runners import children_without_ctrl_c
 
 
@@ -22,6 +28,9 @@ def call_flow(flow: Flow[..., State[Any]], **parameters: Any) -> State[Any]:
     """Run a flow in this process and return its final state, even if the run failed.
 
     Call it in the main thread of a program: SIGTERM ends the program as ``sys.exit`` does.
+
+    Raises:
+        UnavailableError: The configured server does not answer, or refuses a request.
     """
     # If no server is configured, Prefect starts a temporary one. Its first start creates a
     # database, which can take longer than the 20 seconds that Prefect allows by default.
@@ -32,9 +41,31 @@ def call_flow(flow: Flow[..., State[Any]], **parameters: Any) -> State[Any]:
     try:
         with temporary_settings(set_defaults=patience):
             with children_without_ctrl_c():
-                server = get_client(sync_client=True).api_url
+                client = get_client(sync_client=True)
+            address = str(client.api_url).rstrip("/")
+            # Asked first, because Prefect would fail with a traceback, after a minute.
+            with asking_the_server(address), client:
+                client.api_version()
             # Named, so that the processes of a pool use this server instead of starting their own.
-            with temporary_settings({PREFECT_API_URL: str(server).rstrip("/")}):
+            with temporary_settings({PREFECT_API_URL: address}):
                 return flow(**parameters, return_state=True)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def asking_the_server(address: str) -> Iterator[None]:
+    """Give up requests to a Prefect server after a few seconds.
+
+    Raises:
+        UnavailableError: The server does not answer, or refuses a request.
+    """
+    try:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: CALL_RETRIES}):
+            yield
+    except httpx.HTTPError as error:
+        raise UnavailableError(
+            "The Prefect server must be reachable.",
+            f"A request to {address} failed: {first_line(error)}.",
+            "Check that the server is running and that PREFECT_API_URL is its address.",
+        ) from error

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tests.command_line import Run
+from tests.flows.conftest import free_port
 
 
 @pytest.fixture
@@ -29,6 +33,39 @@ def test_another_runner_is_the_flow(
     run = server.newest_run()
     assert run["parameters"]["output"] == str(output)
     assert run["parameters"]["runner"] == "process"
+
+
+@pytest.mark.parametrize("said", ["Connection refused", "401 Unauthorized"])
+def test_a_server_that_is_down_or_asks_for_a_password_is_named(
+    reviews: Path, run: Run, tmp_path: Path, said: str
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Unauthorized) as http:
+        thread = Thread(target=http.serve_forever)
+        thread.start()
+        try:
+            port = free_port() if said == "Connection refused" else http.server_port
+            address = f"http://127.0.0.1:{port}/api"
+            with temporary_settings({PREFECT_API_URL: address}):
+                outcome = run("score", reviews, tmp_path / "scored", "--runner", "process")
+        finally:
+            http.shutdown()
+            thread.join()
+    assert outcome.code == 69
+    assert f"A request to {address} failed" in " ".join(outcome.err.split())
+    assert said in " ".join(outcome.err.split())
+    assert "Traceback" not in outcome.err
+    assert not (tmp_path / "scored").exists()
+
+
+class _Unauthorized(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(401)
+
+    def do_POST(self) -> None:
+        self.send_error(401)
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @pytest.mark.covers("score --scheduler")

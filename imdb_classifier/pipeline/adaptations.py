@@ -124,7 +124,7 @@ def adapt(
             f"There are {len(reviews) - positives:,} negative and {positives:,} positive ones.",
             "Label more texts.",
         )
-    own_sets = load_own_sets(gate_on, label_map)
+    own_sets = load_own_sets(gate_on)
     where.check_writable()
     base = where.load(model)
     chosen, adaptation, attempts = _choose(base, reviews)

@@ -25,8 +25,8 @@ no report unless told to, and that a recipe may be a file, for which flows have 
     ("command", "entrypoint", "shared"),
     [
         ("score", "score.py:score_parquet", 22),
-        ("train", "train.py:train_imdb", 5),
-        ("evaluate", "evaluate.py:evaluate_imdb", 3),
+        ("train", "train.py:train_imdb", 6),
+        ("evaluate", "evaluate.py:evaluate_imdb", 4),
     ],
 )
 def test_flow_and_command_agree(command: str, entrypoint: str, shared: int) -> None:

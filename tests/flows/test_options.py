@@ -16,17 +16,22 @@ from imdb_classifier.cli.app import app
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from tests.flows.conftest import CHECKOUT
 
-OWN = {"score": {"runner"}, "train": {"data", "recipe"}, "evaluate": {"data", "output"}}
+OWN = {
+    "score": {"runner"},
+    "train": {"data", "recipe", "label_map"},
+    "evaluate": {"data", "output", "label_map"},
+}
 """What commands describe otherwise: which runners need Prefect, that they download data and write
-no report unless told to, and that a recipe may be a file, for which flows have a parameter."""
+no report unless told to, that a recipe may be a file, for which flows have a parameter, and how a
+label map is typed."""
 
 
 @pytest.mark.parametrize(
     ("command", "entrypoint", "shared"),
     [
         ("score", "score.py:score_parquet", 22),
-        ("train", "train.py:train_imdb", 6),
-        ("evaluate", "evaluate.py:evaluate_imdb", 4),
+        ("train", "train.py:train_imdb", 5),
+        ("evaluate", "evaluate.py:evaluate_imdb", 3),
     ],
 )
 def test_flow_and_command_agree(command: str, entrypoint: str, shared: int) -> None:

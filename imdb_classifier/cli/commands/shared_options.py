@@ -33,7 +33,7 @@ LabelMapOption = Annotated[
     str | None,
     typer.Option(
         metavar="LABEL=MEANING,...",
-        help="What labels mean: positive, negative or unlabeled, such as "
+        help="What the labels of your own files mean: positive, negative or unlabeled, such as "
         "1=negative,3=unlabeled,5=positive. Default: 0 and 1, true and false, or negative and "
         "positive.",
     ),

@@ -4,9 +4,8 @@ URL is the address of a Prefect server on which a year was played less than an h
 (``python -m benchmarks.year --folder FOLDER``, then ``prefect server start`` with its
 ``PREFECT_HOME`` in FOLDER, on the default port: its pages ask that one, unless ``PREFECT_API_URL``
 names another). With a worker started for the work pool, the dashboard shows it as online. For the
-picture of a training in progress, one of recipe `production`
-is started, which needs the IMDB reviews (``IMDB_CLASSIFIER_DATA``), and killed. The pictures are
-written to this folder.
+picture of a training in progress, one of recipe `production` is started, which needs the IMDB
+reviews (``IMDB_CLASSIFIER_DATA``), and killed. The pictures are written to this folder.
 """
 
 from __future__ import annotations

@@ -87,7 +87,8 @@ def adapt(
     Args:
         labeled: Parquet files with the columns ``text`` and ``label``: at least 50 rows.
         model: The model to start from: an alias, a version's id, or the path of a bundle.
-        label_map: What labels mean, such as ``{"1": "negative", "5": "positive"}``.
+        label_map: What the labels of your own files mean, such as ``{"1": "negative", "5":
+            "positive"}``; None if they are 0 and 1, true and false, or positive and negative.
         data: Where the IMDB reviews are, to evaluate on, see `load_reviews`; without any at hand,
             that is left out.
         gate_on: Other labeled reviews of your own to evaluate on, by names for the sets.
@@ -124,7 +125,7 @@ def adapt(
             f"There are {len(reviews) - positives:,} negative and {positives:,} positive ones.",
             "Label more texts.",
         )
-    own_sets = load_own_sets(gate_on)
+    own_sets = load_own_sets(gate_on, label_map)
     where.check_writable()
     base = where.load(model)
     chosen, adaptation, attempts = _choose(base, reviews)

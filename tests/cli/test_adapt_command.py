@@ -37,7 +37,7 @@ def commands() -> list[list[str]]:
 def test_the_guide_leads_to_a_decision(
     run: Run,
     tiny_bundle: Bundle,
-    shop: Path,
+    stars: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -46,13 +46,13 @@ def test_the_guide_leads_to_a_decision(
     with Scorer(tiny_bundle) as scorer:
         scores = scorer.probabilities(sample["text"]).to_numpy()
     # Nearly all scores are on one side.
-    stars = np.select([scores > np.quantile(scores, share) for share in (0.9, 0.8, 0.7)], [5, 4, 3])
-    stars[stars == 0] = 1 + np.arange((stars == 0).sum()) % 2
-    pq.write_table(pa.table({"text": sample["text"], "label": stars}), "stars.parquet")
-    (tmp_path / "held-out.parquet").write_bytes(shop.read_bytes())
+    given = np.select([scores > np.quantile(scores, share) for share in (0.9, 0.8, 0.7)], [5, 4, 3])
+    given[given == 0] = 1 + np.arange((given == 0).sum()) % 2
+    pq.write_table(pa.table({"text": sample["text"], "label": given}), "stars.parquet")
+    (tmp_path / "held-out.parquet").write_bytes(stars.read_bytes())
     adapt, evaluate, promote = commands()
     where = ("--registry", "elsewhere")
-    options = ("--model", tiny_bundle.path, "--data", FOLDER, "--gate-on", f"shop={shop}", *where)
+    options = ("--model", tiny_bundle.path, "--data", FOLDER, "--gate-on", f"shop={stars}", *where)
     outcome = run(*adapt, *options, "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json["base"] == tiny_bundle.model_id
@@ -62,7 +62,7 @@ def test_the_guide_leads_to_a_decision(
     assert "Accuracy on the IMDB test split: " in outcome.err
     manifest = Registry.at(tmp_path / "elsewhere").load("@challenger").manifest
     assert manifest["model_id"] == outcome.json["model_id"]
-    assert manifest["adaptation"]["labels"]["left_out"]["unlabeled"] == (stars == 3).sum()
+    assert manifest["adaptation"]["labels"]["left_out"]["unlabeled"] == (given == 3).sum()
     assert run(*evaluate, "--data", FOLDER, *where).code == 0
     assert run(*promote, "--data", FOLDER, *where).code == 3
 

@@ -193,15 +193,7 @@ def evaluate(
 ) -> None:
     """Evaluate a model on the IMDB test split and with the behavior suite."""
     if suite or sample is not None:
-        if (
-            data
-            or gate_on
-            or label_map
-            or output
-            or with_texts
-            or explain_worst
-            or (suite and sample)
-        ):
+        if any((data, gate_on, label_map, output, with_texts, explain_worst, suite and sample)):
             raise typer.BadParameter(
                 "--suite and --sample stand alone, need no other reviews and write no report: "
                 "leave out --data, --gate-on, --label-map, --output, --with-texts, --explain."

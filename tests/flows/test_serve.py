@@ -1,10 +1,9 @@
-"""serve.py, as the wheel carries it: all deployments from one process."""
+"""serve.py: all deployments from one process."""
 
 from __future__ import annotations
 
 import os
 import runpy
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,10 +26,8 @@ NAMES = {
 
 
 @pytest.fixture
-def serve(server: Any, tmp_path: Path) -> Iterator[str]:
-    folder = tmp_path / "_deployments"
-    shutil.copytree(server.checkout / "deployments", folder)
-    yield str(folder / "serve.py")
+def serve(server: Any) -> Iterator[str]:
+    yield str(server.checkout / "deployments" / "serve.py")
     server.delete("deployments")
 
 
@@ -74,12 +71,8 @@ def test_all_deployments_are_served(server: Any, serve: str, reviews: Path, tmp_
 
 
 def test_a_schedule_runs(server: Any, serve: str, reviews: Path, tmp_path: Path) -> None:
-    configured = Path(serve).with_name("prefect.yaml")
-    text = configured.read_text("utf-8")
-    assert text.count('cron: "0 4 * * *"') == 1
-    configured.write_text(text.replace('cron: "0 4 * * *"', "interval: 5"), "utf-8")
     source, output = reviews / "day=2026-11-01", tmp_path / "scored"
-    program = [serve, "--source", str(source), "--output", str(output)]
+    program = [serve, "--source", str(source), "--output", str(output), "--cron", "* * * * *"]
     with server.running(program, tmp_path, "a scheduled run completed", server.scored_on_schedule):
         scored = pq.read_table(output / "a.parquet")
     assert scored["sentiment_label"].to_pylist() == ["positive", None, "negative"]

@@ -7,7 +7,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from imdb_classifier.model.bundle import (
+    LEARNED_FILE,
     MANIFEST_FILE,
     NGRAMS_FILE,
     ONNX_FILE,
@@ -17,6 +21,7 @@ from imdb_classifier.model.bundle import (
     load_bundle,
     model_hash_of,
 )
+from imdb_classifier.reviews.overlap import fingerprints_of
 from imdb_classifier.storage.files import sha256_of, to_json
 
 
@@ -30,7 +35,18 @@ def with_words(bundle: Bundle, words: Sequence[str], folder: Path) -> Bundle:
     manifest["model_hash"] = model_hash_of(files, bundle.recipe)
     manifest["model_id"] = f"{bundle.recipe.name}-{manifest['model_hash'][:12]}"
     (folder / MANIFEST_FILE).write_text(to_json(manifest), "utf-8")
+    _sum_up(folder)
+    return load_bundle(folder)
+
+
+def trained_on(bundle: Bundle, reviews: pa.Table) -> Bundle:
+    """Make a model one that was trained on these reviews, and load it."""
+    np.save(bundle.path / LEARNED_FILE, fingerprints_of([reviews]))
+    _sum_up(bundle.path)
+    return load_bundle(bundle.path)
+
+
+def _sum_up(folder: Path) -> None:
     names = sorted({path.name for path in folder.iterdir()} - {SUMS_FILE})
     sums = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
     (folder / SUMS_FILE).write_text(sums, "utf-8")
-    return load_bundle(folder)

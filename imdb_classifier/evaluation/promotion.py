@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from imdb_classifier.errors import ConfigurationError, counted, listed
 from imdb_classifier.evaluation.behavior.judgment import Behavior
-from imdb_classifier.evaluation.behavior.losses import losses_against, lost
+from imdb_classifier.evaluation.behavior.losses import BehaviorComparison
 from imdb_classifier.evaluation.comparison import Comparison, LabelChanges, OwnComparison
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.limits import limits_of
@@ -189,7 +189,7 @@ def decide(
     further: tuple[Check, ...] = (),
     notes: Sequence[str] = (),
     own_sets: tuple[OwnComparison, ...] = (),
-    behavior_of_reference: Behavior | None = None,
+    behavior: tuple[BehaviorComparison, ...] = (),
 ) -> Decision:
     """Decide whether a model is promoted: it must pass every check.
 
@@ -204,7 +204,8 @@ def decide(
         further: Results of checks made elsewhere.
         notes: What was unusual about the comparison, as sentences.
         own_sets: See `Decision`.
-        behavior_of_reference: The fixed model's results on the behavior suite.
+        behavior: The new model compared on the behavior suite with the champion, and with the fixed
+            model.
     """
     checks = (
         *_absolute(challenger, gates),
@@ -214,7 +215,7 @@ def decide(
         *(_not_worse(part, SIGNIFICANCE / len(slices)) for part in slices),
         *(check for own in own_sets for check in _on_own_set(own, gates.on(own.result.name))),
         *([_few_label_changes(label_changes, gates.label_changes)] if label_changes else []),
-        *_behaves(challenger.behavior, champion.behavior, behavior_of_reference, gates),
+        *_behaves(challenger.behavior, behavior, gates),
         *further,
     )
     failed = [check for check in checks if not check.passed]
@@ -329,13 +330,9 @@ def _few_label_changes(changes: LabelChanges, most: float) -> Check:
 
 
 def _behaves(
-    ours: Behavior | None, champion: Behavior | None, reference: Behavior | None, gates: Gates
+    ours: Behavior | None, beside: Sequence[BehaviorComparison], gates: Gates
 ) -> Iterator[Check]:
-    """Check that no capability gets lost; each one that does fails a check of its own.
-
-    Raises:
-        BadDataError: The results are those of different suites.
-    """
+    """Check that no capability gets lost; each one that does fails a check of its own."""
     if ours is None:
         return
     share = ours.learned / ours.texts
@@ -345,19 +342,24 @@ def _behaves(
         f"The model was trained on {ours.learned:,} of {ours.texts:,} ({share:.2%}), which are "
         f"left out; at most {gates.learned:.2%} is allowed.",
     )
-    for other, theirs in (("champion", champion), ("reference", reference)):
-        if theirs is not None:
-            called = "behavior" if theirs is champion else "behavior beside the reference"
-            failed = lost(ours, theirs, gates.behavior_lost, other)
-            largest = max([0.0, *losses_against(ours, theirs).values()])
+    for compared in beside:
+        other = compared.other
+        called = "behavior" if other == "champion" else f"behavior beside the {other}"
+        failed = compared.lost(gates.behavior_lost)
+        for name, what in failed.items():
+            yield Check(f"{called}: {name}", False, what)
+        if not failed:
+            largest = max([0.0, *compared.losses.values()])
             found = (
                 f"The largest loss of a capability against the {other} is {100 * largest:.1f} "
                 f"points; at most {100 * gates.behavior_lost:.1f} points are allowed."
             )
-            for name, what in failed.items():
-                yield Check(f"{called}: {name}", False, what)
-            if not failed:
-                yield Check(called, True, found)
+            if compared.ours.learned:
+                found += (
+                    f" Cases with {counted(compared.ours.learned, 'text')} that either was trained "
+                    "on are left out."
+                )
+            yield Check(called, True, found)
 
 
 def _not_inferior(part: Comparison, most_lost: float, least_gained: float = 0.0) -> Check:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imdb_classifier.errors import BundleError, ConfigurationError, UnknownModelError
+from imdb_classifier.evaluation.behavior.judgment import SuiteScores
 from imdb_classifier.evaluation.metrics import evaluate
 from imdb_classifier.evaluation.report import check_report_folder, write_report
 from imdb_classifier.evaluation.result import Evaluation
@@ -15,7 +16,8 @@ from imdb_classifier.pipeline.evidence import (
     evaluate_distinct,
     evaluate_parts,
     evaluate_sample,
-    run_suite,
+    judge_suite,
+    score_suite,
 )
 from imdb_classifier.pipeline.own_sets import (
     OwnSets,
@@ -180,11 +182,13 @@ class Examined(Scored):
     Attributes:
         evaluation: The evaluation.
         untruncated: The reviews, encoded with the model's vocabulary and not truncated.
+        suite: What the model makes of the behavior suite.
         own_sets: What the model makes of the user's own reviews, by set.
     """
 
     evaluation: Evaluation
     untruncated: TokenSequences
+    suite: SuiteScores
     own_sets: Mapping[str, Scored]
 
 
@@ -215,7 +219,7 @@ def examine(
         tails = untruncated.tails(encoding.sequence_length)
         probabilities = scorer.sequence_probabilities(tails, scored)
         by_kind = evaluate_sample(scorer)
-        behavior = run_suite(scorer)
+        suite = score_suite(scorer)
         by_own_set = score_own_sets(scorer, own_sets or {})
     figures = evaluate(
         reviews.labels,
@@ -238,9 +242,11 @@ def examine(
         history=bundle.manifest["history"],
         by_kind=by_kind,
         profile=BatchProfile.of(untruncated, probabilities, encoding.sequence_length),
-        behavior=behavior,
+        behavior=judge_suite(suite),
     )
-    return Examined(bundle.model_id, probabilities, learned, figures, untruncated, by_own_set)
+    return Examined(
+        bundle.model_id, probabilities, learned, figures, untruncated, suite, by_own_set
+    )
 
 
 def check_token_ids(bundle: Bundle, reviews: Reviews) -> None:

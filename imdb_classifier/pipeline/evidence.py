@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from imdb_classifier import samples
 from imdb_classifier.evaluation.behavior.cases import load_suite, suite_fingerprint
-from imdb_classifier.evaluation.behavior.judgment import Behavior, judge, texts_of
+from imdb_classifier.evaluation.behavior.judgment import Behavior, SuiteScores, judge, texts_of
 from imdb_classifier.evaluation.comparison import compare
 from imdb_classifier.evaluation.metrics import accuracy_and_log_loss, evaluate_kinds
 from imdb_classifier.evaluation.result import Distinct, Figure, KindSlice, PartResult
@@ -21,13 +21,16 @@ from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer
 from imdb_classifier.text.encoding import TokenSequences
 
 
-def run_suite(scorer: Scorer) -> Behavior:
-    """Return how a model does on the behavior suite, without texts that it was trained on."""
-    suite = load_suite()
-    texts = pa.chunked_array([pa.array(texts_of(suite), pa.string())])
+def score_suite(scorer: Scorer) -> SuiteScores:
+    """Score the texts of the behavior suite with a model."""
+    texts = pa.chunked_array([pa.array(texts_of(load_suite()), pa.string())])
     learned = known_rows(pa.table({TEXT: texts}), scorer.bundle.learned)
-    probabilities = scorer.probabilities(texts).to_numpy()
-    return judge(suite, suite_fingerprint(), probabilities, learned)
+    return SuiteScores(scorer.probabilities(texts).to_numpy(), learned)
+
+
+def judge_suite(scores: SuiteScores) -> Behavior:
+    """Return how a model does on the behavior suite, without texts that it was trained on."""
+    return judge(load_suite(), suite_fingerprint(), scores)
 
 
 def evaluate_sample(scorer: Scorer) -> tuple[KindSlice, ...]:

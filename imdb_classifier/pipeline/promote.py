@@ -20,6 +20,7 @@ from imdb_classifier.errors import (
     UnavailableError,
     UnknownModelError,
 )
+from imdb_classifier.evaluation.behavior.losses import compare_behavior
 from imdb_classifier.evaluation.comparison import Comparison, compare
 from imdb_classifier.evaluation.promotion import Check, Decision, Gates, decide
 from imdb_classifier.evaluation.report import render_json, render_model_card
@@ -223,7 +224,11 @@ def decide_promotion(
                 )
                 for name, own_set in own_sets.items()
             ),
-            fixed.evaluation.behavior if fixed else None,
+            tuple(
+                compare_behavior(called, new.suite, other.suite)
+                for called, other in (("champion", old), ("reference", fixed))
+                if other
+            ),
         )
         try:
             if decision.promote:

@@ -14,7 +14,7 @@ from imdb_classifier.evaluation.behavior.cases import (
     load_suite,
     suite_fingerprint,
 )
-from imdb_classifier.evaluation.behavior.judgment import judge, texts_of
+from imdb_classifier.evaluation.behavior.judgment import SuiteScores, judge, texts_of
 
 SUITE = load_suite()
 CASES = {capability.name: capability.cases for capability in SUITE}
@@ -104,7 +104,7 @@ def test_failures_are_counted_and_learned_texts_left_out() -> None:
     )
     scores = np.array([0.9, 0.8, *[0.25] * 8], np.float32)
     learned = np.arange(10) == 9
-    found = judge(suite, "f", scores, learned)
+    found = judge(suite, "f", SuiteScores(scores, learned))
     assert (found.suite, found.texts, found.learned) == ("f", 10, 1)
     labels, pairs = found.capabilities
     assert (labels.texts, labels.cases, labels.failures, labels.failure_rate) == (9, 9, 7, 7 / 9)

@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdb_classifier.errors import BadDataError, ConfigurationError
-from imdb_classifier.evaluation.behavior.judgment import Behavior, CapabilityResult
+from imdb_classifier.errors import ConfigurationError
+from imdb_classifier.evaluation.behavior.cases import load_suite
+from imdb_classifier.evaluation.behavior.judgment import (
+    Behavior,
+    CapabilityResult,
+    SuiteScores,
+    texts_of,
+)
+from imdb_classifier.evaluation.behavior.losses import BehaviorComparison, compare_behavior
 from imdb_classifier.evaluation.comparison import Comparison, LabelChange, LabelChanges, compare
 from imdb_classifier.evaluation.metrics import evaluate
 from imdb_classifier.evaluation.promotion import Check, Decision, Gates, decide
@@ -20,6 +27,8 @@ from imdb_classifier.evaluation.result import Evaluation, Figure
 
 ROWS = 1_000
 LABELS = np.arange(ROWS) % 2
+SUITE = load_suite()
+TEXTS = texts_of(SUITE)
 
 
 def scores(*wrong: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -176,70 +185,75 @@ CHANGES = LabelChanges(
 )
 
 
-def behavior(suite: str = "s", **failures: int) -> Behavior:
+def behavior(**failures: int) -> Behavior:
     """Results on capabilities of 20 cases each."""
     parts = (CapabilityResult("a", name, 20, 20, bad, ()) for name, bad in failures.items())
-    return Behavior(suite, 20 * len(failures), 0, tuple(parts))
+    return Behavior("s", 20 * len(failures), 0, tuple(parts))
 
 
-def behaves(
-    ours: Behavior | None,
-    theirs: Behavior | None,
-    gates: Gates | None = None,
-    reference: Behavior | None = None,
-) -> Decision:
-    new, old = (
-        replace(evaluation(name), behavior=behavior)
-        for name, behavior in (("new", ours), ("old", theirs))
-    )
-    return decide(
-        new, old, comparison(50, 0), (), gates or Gates(), behavior_of_reference=reference
-    )
+def behaves(ours: Behavior, gates: Gates | None = None, **others: Behavior) -> Decision:
+    new, old = replace(evaluation("new"), behavior=ours), evaluation("old")
+    compared = tuple(BehaviorComparison(name, ours, theirs) for name, theirs in others.items())
+    return decide(new, old, comparison(50, 0), (), gates or Gates(), behavior=compared)
 
 
 def test_no_capability_may_get_lost() -> None:
     champion = behavior(negation=12, emoji=0, casing=3)
-    made = behaves(behavior(negation=0, emoji=5, casing=8), champion)
+    made = behaves(behavior(negation=0, emoji=5, casing=8), champion=champion)
     assert failed(made) == []
     assert made.checks[-1].found == (
         "The largest loss of a capability against the champion is 25.0 points; at most 25.0 points "
         "are allowed."
     )
-    made = behaves(behavior(negation=0, emoji=6, casing=9), champion)
+    made = behaves(behavior(negation=0, emoji=6, casing=9), champion=champion)
     assert failed(made) == ["behavior: emoji", "behavior: casing"]
     assert "refused (failed: behavior: emoji, behavior: casing)." in made.reason
     assert (
         "| behavior: emoji | **no** | 70.0% of 20 cases passed, 100.0% by the champion: "
         "-30.0 points. A loss of at most 25.0 points is allowed. |"
     ) in render_decision(made)
-    assert failed(behaves(behavior(emoji=6), behavior(emoji=0), Gates(behavior_lost=0.3))) == []
+    gates = Gates(behavior_lost=0.3)
+    assert failed(behaves(behavior(emoji=6), gates, champion=behavior(emoji=0))) == []
 
 
-def test_a_capability_whose_cases_were_all_learned_is_lost() -> None:
-    made = behaves(behavior(negation=0), behavior(negation=0, emoji=0))
-    assert failed(made) == ["behavior: emoji"]
-    assert failed(behaves(behavior(negation=0, emoji=9), behavior(negation=0))) == []
+def test_a_capability_of_which_no_case_counts_for_both_is_lost() -> None:
+    first, second = SUITE[:2]
+    right = np.full(len(TEXTS), 0.5)
+    none, some, all_of_it = (
+        SuiteScores(right, np.isin(TEXTS, [case.texts[0] for case in cases]))
+        for cases in ((), first.cases[1:], first.cases)
+    )
+    rest = SuiteScores(right, np.isin(TEXTS, first.cases[0].texts[0]))
+    for ours, theirs, untested in (
+        (none, none, ()),
+        (some, none, ()),
+        (all_of_it, none, (first.name,)),
+        (some, rest, (first.name,)),
+        # Where the champion cannot be tested at all, there is nothing to lose.
+        (none, all_of_it, ()),
+    ):
+        compared = compare_behavior("champion", ours, theirs)
+        assert compared.untested == untested
+        assert (first.name in compared.losses) == (not untested and theirs is not all_of_it)
+        assert second.name in compared.losses
+        assert compared.lost(1).keys() == set(untested)
 
 
 def test_losses_of_behavior_do_not_add_up() -> None:
     bundled, champion, new = behavior(emoji=0), behavior(emoji=4), behavior(emoji=8)
-    assert failed(behaves(new, champion)) == []
-    assert failed(behaves(new, champion, reference=bundled)) == [
+    assert failed(behaves(new, champion=champion)) == []
+    assert failed(behaves(new, champion=champion, reference=bundled)) == [
         "behavior beside the reference: emoji"
     ]
-    assert failed(behaves(champion, champion, reference=bundled)) == []
+    assert failed(behaves(champion, champion=champion, reference=bundled)) == []
 
 
 def test_a_model_may_have_learned_few_texts_of_the_suite() -> None:
     ours = behavior(negation=0, emoji=0)
-    assert failed(behaves(replace(ours, learned=1), ours)) == []
-    assert failed(behaves(replace(ours, learned=2), ours)) == ["unseen texts of the behavior suite"]
-
-
-def test_rates_of_different_suites_are_not_compared() -> None:
-    with pytest.raises(BadDataError, match=r"suites s and t\. Evaluate both models"):
-        behaves(behavior(emoji=0), behavior("t", emoji=0))
-    assert [check.name for check in behaves(None, behavior(emoji=0)).checks][-1] != "behavior"
+    assert failed(behaves(replace(ours, learned=1), champion=ours)) == []
+    assert failed(behaves(replace(ours, learned=2), champion=ours)) == [
+        "unseen texts of the behavior suite"
+    ]
 
 
 def test_few_labels_may_change() -> None:

@@ -23,18 +23,17 @@ from imdb_classifier.errors import (
 )
 from imdb_classifier.evaluation.promotion import Check, Decision, Gates, OwnGates
 from imdb_classifier.evaluation.report import render_decision
-from imdb_classifier.model.bundle import LEARNED_FILE, SUMS_FILE, Bundle, load_bundle
+from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.pipeline import promote
 from imdb_classifier.pipeline.evaluate import evaluate_bundle, examine
 from imdb_classifier.pipeline.promote import check_promotion, decide_promotion, register_bundle
 from imdb_classifier.registry.access import ChampionChangedError
 from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.reviews.load import load_reviews
-from imdb_classifier.reviews.overlap import fingerprints_of
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage import LocalStorage
-from imdb_classifier.storage.files import sha256_of
+from tests.crafted import trained_on
 
 TWIN = Gates(accuracy=0, log_loss=9, calibration_error=1)
 """What a tiny model meets beside one that scores alike."""
@@ -63,14 +62,6 @@ def _overtaken(
         return examine(bundle, *rest)
 
     monkeypatch.setattr(promote, "examine", overtaken)
-
-
-def _trained_on(version: Bundle, reviews: pa.Table) -> None:
-    """Make a version one that was trained on these reviews."""
-    np.save(version.path / LEARNED_FILE, fingerprints_of([reviews]))
-    names = sorted({path.name for path in version.path.iterdir()} - {SUMS_FILE})
-    sums = "".join(f"{sha256_of(version.path / name)}  {name}\n" for name in names)
-    (version.path / SUMS_FILE).write_text(sums, "utf-8")
 
 
 def _failed(decision: Decision | None) -> list[str]:
@@ -186,7 +177,7 @@ def test_a_model_that_was_trained_on_the_test_split_is_refused(
     contest: tuple[Registry, list[Bundle]],
 ) -> None:
     registry, (_, _, challenger) = contest
-    _trained_on(challenger, load_reviews(str(FOLDER), "test").table)
+    trained_on(challenger, load_reviews(str(FOLDER), "test").table)
     decision = decide_promotion(registry.load(challenger.model_id), registry, str(FOLDER), LENIENT)
     assert _failed(decision) == ["unseen test rows"]
     assert decision is not None
@@ -200,8 +191,8 @@ def test_models_are_compared_on_rows_that_neither_was_trained_on(
 ) -> None:
     registry, (champion, _, challenger) = contest
     test = load_reviews(str(FOLDER), "test").table
-    _trained_on(challenger, test.slice(0, 2))
-    _trained_on(champion, test.slice(1, 3))
+    trained_on(challenger, test.slice(0, 2))
+    trained_on(champion, test.slice(1, 3))
     decision = decide_promotion(registry.load(challenger.model_id), registry, str(FOLDER), LENIENT)
     assert _failed(decision) == []
     assert decision is not None
@@ -266,8 +257,8 @@ def test_reviews_of_ones_own_that_a_model_was_trained_on_do_not_count(
 ) -> None:
     registry, (champion, reference, challenger) = contest
     own = pq.read_table(shop)
-    _trained_on(challenger, own.slice(0, 4))
-    _trained_on(champion, own.slice(2, 18))
+    trained_on(challenger, own.slice(0, 4))
+    trained_on(champion, own.slice(2, 18))
     challenger = registry.load(challenger.model_id)
     settings: Any = {"reference": reference.model_id, "gate_on": {"shop": shop}}
 
@@ -288,9 +279,9 @@ def test_reviews_of_ones_own_that_a_model_was_trained_on_do_not_count(
     assert "trained on 4 of 120 rows (3.33%); at most 3.00% is allowed." in text
     assert "| own set shop | 100 | 4 |" in text
     # One review fewer is too few.
-    _trained_on(champion, own.slice(2, 19))
+    trained_on(champion, own.slice(2, 19))
     assert _failed(decided(learned=0.1)) == ["own set shop: unseen rows"]
-    _trained_on(champion, own.slice(2, 18))
+    trained_on(champion, own.slice(2, 18))
     assert _failed(decided(learned=0.1)) == []
 
 

@@ -298,13 +298,13 @@ def _piped() -> str:
 def _run_suite(
     model: str, threads: int | None, engine: EngineChoice, registry: str | None, as_json: bool
 ) -> None:
-    from imdb_classifier.pipeline.evidence import run_suite
+    from imdb_classifier.pipeline.evidence import judge_suite, score_suite
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.scoring.scorer import Scorer
 
     bundle = Registry.at(registry).load(model, engine)
     with Scorer(bundle, threads) as scorer:
-        behavior = run_suite(scorer)
+        behavior = judge_suite(score_suite(scorer))
     learned = f" ({behavior.learned:,} left out: trained on)" if behavior.learned else ""
     shown = table(
         f"{bundle.model_id} on {behavior.texts:,} texts of the behavior suite {behavior.suite}"

@@ -16,6 +16,19 @@ MOST_EXAMPLES: Final = 3
 
 
 @dataclass(frozen=True)
+class SuiteScores:
+    """What a model makes of the texts of a suite.
+
+    Attributes:
+        probabilities: float32 (texts,), of positive, of each text of `texts_of`.
+        learned: bool (texts,), whether the model was trained on it, labeled or not.
+    """
+
+    probabilities: NDArray[np.floating[Any]]
+    learned: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class FailedCase:
     """A case that the model fails.
 
@@ -123,23 +136,17 @@ def texts_of(suite: Sequence[Capability]) -> list[str]:
     )
 
 
-def judge(
-    suite: Sequence[Capability],
-    fingerprint: str,
-    probabilities: NDArray[np.floating[Any]],
-    learned: NDArray[np.bool_],
-) -> Behavior:
-    """Return how a model does on a suite.
+def judge(suite: Sequence[Capability], fingerprint: str, scores: SuiteScores) -> Behavior:
+    """Return how a model does on a suite, without cases of texts that it was trained on.
 
     Args:
         suite: The capabilities.
         fingerprint: The suite's fingerprint.
-        probabilities: float32 (texts,), of positive, of each text of `texts_of`.
-        learned: bool (texts,), whether the model was trained on it.
+        scores: What the model makes of the suite's texts.
     """
     texts = texts_of(suite)
-    probability_of = dict(zip(texts, probabilities.tolist(), strict=True))
-    unseen = {text for text, known in zip(texts, learned.tolist(), strict=True) if not known}
+    probability_of = dict(zip(texts, scores.probabilities.tolist(), strict=True))
+    unseen = {text for text, known in zip(texts, scores.learned.tolist(), strict=True) if not known}
     results = (_result(capability, probability_of, unseen) for capability in suite)
     return Behavior(
         suite=fingerprint,

@@ -2,12 +2,14 @@
 
 ``python -m benchmarks.expected_accuracy`` needs the IMDB data set and takes a minute. It writes
 JSON to ``build/expected_accuracy.json``; the documentation shows the copy in this folder.
+``NAME=PATH`` adds labeled reviews of your own, a Parquet file or a folder of them, to the table.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -25,21 +27,25 @@ from imdb_classifier.evaluation.result import ScoreHistogram
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.monitoring.drift import measure_drift
 from imdb_classifier.registry.versions import bundled_path
-from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.reviews.load import load_own_set, load_reviews
 from imdb_classifier.samples import FOLDER, KIND
 from imdb_classifier.schema import LABEL, TEXT, THRESHOLD
 from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.text.batch_profile import SCORE_BINS
 
 RESULT = Path("build/expected_accuracy.json")
 BATCH_ROWS = 1_000
 
 
-def measure() -> dict[str, Any]:
+def measure(own: Mapping[str, StrPath]) -> dict[str, Any]:
     """Compare expected and true accuracy of the bundled model on labeled sets.
 
     One half of the IMDB test split serves as the reviews that the model was checked on, so the
     other half is new to the estimate.
+
+    Args:
+        own: Labeled reviews of the user's own by name, as for `load.load_own_set`.
 
     Returns:
         measured (see `conditions.conditions`) and model_id; sets (name, rows, accuracy, expected,
@@ -48,6 +54,7 @@ def measure() -> dict[str, Any]:
         many of their intervals contain the accuracy); coverage (the targets that `measure_coverage`
         gives for the whole test split).
     """
+    own_sets = {name: load_own_set(path) for name, path in own.items()}
     test = load_reviews(None, "test")
     order = np.random.default_rng(0).permutation(len(test))
     checked, new = order[: len(order) // 2], order[len(order) // 2 :]
@@ -83,7 +90,10 @@ def measure() -> dict[str, Any]:
         return {
             "measured": conditions(),
             "model_id": scorer.bundle.model_id,
-            "sets": [row(*part) for part in _sets(texts, labels)],
+            "sets": [
+                *(row(*part) for part in _sets(texts, labels)),
+                *(row(name, own.table[TEXT], own.labels) for name, own in own_sets.items()),
+            ],
             "batches": {
                 "number": len(batches),
                 "mean_error": float(np.mean(errors)),
@@ -186,7 +196,8 @@ def _histogram(probabilities: NDArray[np.float32], labels: NDArray[np.int8]) -> 
 
 
 if __name__ == "__main__":
+    own = dict(argument.split("=", 1) for argument in sys.argv[1:])
     RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(measure(), indent=2) + "\n", "utf-8")
+    RESULT.write_text(json.dumps(measure(own), indent=2) + "\n", "utf-8")
     measured = json.loads(RESULT.read_text("utf-8"))
     print(table(measured), coverage_table(measured), sep="\n\n")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import bundled_evaluation, many_files, scoring, startup, wide
+from benchmarks import bundled_evaluation, expected_accuracy, many_files, scoring, startup, wide
 from benchmarks.conditions import conditions
 from benchmarks.contenders import CONTENDERS
 from benchmarks.reviews import reviews, write_reviews
@@ -18,6 +18,7 @@ from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.model.bundle_writer import with_evaluation
 from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.samples import FOLDER
+from imdb_classifier.scoring.scorer import Scorer
 
 
 @pytest.fixture(autouse=True)
@@ -122,3 +123,18 @@ def test_a_bundle_is_evaluated_again_and_its_model_stays(
     assert renewed.evaluation is not None
     assert renewed.evaluation["rows"] == 86
     assert "An older card." not in after["README.md"].decode()
+
+
+def test_reviews_of_ones_own_stand_beside_their_expected_accuracy(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DATA_VARIABLE, str(FOLDER))
+    monkeypatch.setattr(expected_accuracy, "BATCH_ROWS", 20)
+    found = expected_accuracy.measure({"shop": shop})
+    own = found["sets"][-1]
+    assert (own["name"], own["rows"]) == ("shop", 120)
+    texts = pq.read_table(shop)
+    with Scorer.load() as scorer:
+        labels = scorer.probabilities(texts["text"]).to_numpy() >= 0.5
+    assert own["accuracy"] == (labels == texts["label"].to_numpy()).mean()
+    assert f"| shop | 120 | {100 * own['accuracy']:.1f} % |" in expected_accuracy.table(found)

@@ -24,6 +24,7 @@ from imdb_classifier.evaluation.metrics import evaluate
 from imdb_classifier.evaluation.promotion import Check, Decision, Gates, decide
 from imdb_classifier.evaluation.report import render_decision
 from imdb_classifier.evaluation.result import Evaluation, Figure
+from imdb_classifier.version import __version__
 
 ROWS = 1_000
 LABELS = np.arange(ROWS) % 2
@@ -321,4 +322,5 @@ def test_a_decision_reads_like_a_verdict() -> None:
     assert (
         'with the champion old, and in the row "reference first" with that model, without' in text
     )
+    assert text.endswith(f"Test rows: fingerprint `f`. Decided by imdb-classifier {__version__}.\n")
     assert "# Promoted: new\n" in render_decision(decision(comparison(5, 0)))

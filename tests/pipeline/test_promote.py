@@ -278,6 +278,7 @@ def test_reviews_of_ones_own_that_a_model_was_trained_on_do_not_count(
     text = render_decision(refused)
     assert "trained on 4 of 120 rows (3.33%); at most 3.00% is allowed." in text
     assert "| own set shop | 100 | 4 |" in text
+    assert f"; own set shop: `{compared.result.fingerprint}`. Decided by" in text
     # One review fewer is too few.
     trained_on(champion, own.slice(2, 19))
     assert _failed(decided(learned=0.1)) == ["own set shop: unseen rows"]

@@ -20,7 +20,7 @@ from imdb_classifier.cli.commands.shared_options import help_of
 from imdb_classifier.config import PRODUCTION
 from imdb_classifier.evaluation.behavior.cases import load_suite
 from imdb_classifier.evaluation.behavior.judgment import Behavior
-from imdb_classifier.evaluation.promotion import Gates
+from imdb_classifier.evaluation.promotion import LEAST_OWN_ROWS, Gates
 from imdb_classifier.evaluation.report import render
 from imdb_classifier.evaluation.slices import LEAST_ROWS
 from imdb_classifier.monitoring.drift_limits import DriftLimits
@@ -67,6 +67,7 @@ def context() -> dict[str, Any]:
         "billion": billion(figures["cluster"], figures["results"]),
         "gates": asdict(Gates()),
         "slice_rows": LEAST_ROWS,
+        "least_own_rows": LEAST_OWN_ROWS,
         "behavior_capabilities": len(load_suite()),
         "drift_limits": asdict(DriftLimits()),
         "public": public_names(),

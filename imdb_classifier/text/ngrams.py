@@ -16,9 +16,9 @@ from imdb_classifier.text.encoding import PADDING, TokenSequences
 
 LONGEST: Final = 3
 
-_BASE: Final = np.uint64(0x9E3779B97F4A7C15)
+BASE: Final = np.uint64(0x9E3779B97F4A7C15)
 """2**64 divided by the golden ratio, rounded to an odd number: products are spread evenly."""
-_FINGERPRINT_BITS: Final = np.uint64(32)
+FINGERPRINT_BITS: Final = np.uint64(32)
 _SPARE_BITS: Final = 2
 """The table of the highest bits has 4 to 8 entries for each n-gram of a model."""
 
@@ -27,7 +27,7 @@ def fingerprints(sequences: TokenSequences) -> tuple[NDArray[np.uint32], NDArray
     """Return the fingerprints of all n-grams in each review, with repetitions.
 
     N-grams are hashed by multiplication (Knuth, The Art of Computer Programming, 6.4): token ids
-    are the digits of a 64-bit number in base `_BASE`, whose upper half is kept.
+    are the digits of a 64-bit number in base `BASE`, whose upper half is kept.
 
     Returns:
         uint32, (n-grams,), all of one token, then of two, then of three; int64, (n-grams,), the
@@ -38,9 +38,9 @@ def fingerprints(sequences: TokenSequences) -> tuple[NDArray[np.uint32], NDArray
     numbers = np.zeros_like(ids)
     found, places = [], []
     for length in range(1, min(LONGEST, len(ids)) + 1):
-        numbers = numbers[: len(ids) - length + 1] * _BASE + ids[length - 1 :]
+        numbers = numbers[: len(ids) - length + 1] * BASE + ids[length - 1 :]
         within = reviews[: len(numbers)] == reviews[length - 1 :]
-        found.append((numbers[within] * _BASE >> _FINGERPRINT_BITS).astype(np.uint32))
+        found.append((numbers[within] * BASE >> FINGERPRINT_BITS).astype(np.uint32))
         places.append(reviews[: len(numbers)][within])
     if not found:
         return np.empty(0, np.uint32), np.empty(0, np.int64)
@@ -88,6 +88,8 @@ class Ngrams:
 
     def _positions(self, found: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Return where fingerprints are listed, and -1 for those that are not."""
+        if len(self) == 0:
+            return np.full(len(found), -1)
         places: NDArray[np.int64] = self._begins.take(found >> self._shift)
         # Few share their highest bits with a smaller one that is listed.
         behind = np.flatnonzero(self._ended.take(places) < found)

@@ -44,7 +44,7 @@ class CompiledEngine:
         network = recipe.network
         # Compiled code does not check shapes.
         weights.check(recipe)
-        self._ngrams, self._ngram_weights = ngrams, weights.ngram_weights
+        self._ngram_sums = None if ngrams is None else NgramSums(ngrams, weights.ngram_weights)
         self._directions = [
             _Direction(weights.words, lstm, backwards, shape)
             for lstm, backwards in zip(weights.directions, (False, True), strict=False)
@@ -77,14 +77,37 @@ class CompiledEngine:
             [direction.states(sequences, first) for direction in self._directions], axis=2
         ).swapaxes(0, 1)
         means = totals / lengths[:, None]
-        features = np.concatenate([peaks, means], axis=1) if self._ngrams is not None else hidden
+        features = np.concatenate([peaks, means], axis=1) if self._ngram_sums else hidden
         # Summed row by row: a matrix product may sum in an order that depends on the batch.
         logits = (features * self._output_kernel).sum(axis=1) + self._output_bias
-        if self._ngrams is not None:
+        if self._ngram_sums:
             logits += np.add.reduceat(self._direct[ids], sequences.offsets[:-1]) / lengths
-            logits += self._of_ngrams * self._ngrams.log_odds(sequences, self._ngram_weights)
+            logits += self._of_ngrams * (self._ngram_sums.of(sequences) / np.sqrt(lengths))
         probabilities: NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32)
         return probabilities
+
+
+class NgramSums:
+    """The weights of a network's n-grams, laid out for `ngram_kernel`."""
+
+    def __init__(self, ngrams: Ngrams, weights: NDArray[np.float32]) -> None:
+        from imdb_classifier.model.engines import ngram_kernel
+
+        self._seen_sizes, self._sums = ngram_kernel.seen_sizes, ngram_kernel.compile_sums()
+        self._table, self._shift = ngram_kernel.table_of(
+            ngrams.listed, weights[1 : len(ngrams) + 1]
+        )
+
+    def of(self, sequences: TokenSequences) -> NDArray[np.float64]:
+        """Return the sum of the weights of each review's different n-grams: float64, (reviews,)."""
+        sizes = self._seen_sizes(sequences.lengths)
+        seen, found = np.empty(sizes.max(), np.int32), np.empty(len(sequences))
+        ids = np.ascontiguousarray(sequences.ids)
+        self._sums(
+            *(self._table, self._shift, ids, sequences.offsets),
+            *(sizes, seen, found, len(sequences)),
+        )
+        return found
 
 
 class _Direction:

@@ -12,15 +12,23 @@ order in any batch, so its result has the same bits.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from llvmlite import binding, ir
 
-FLOAT, INT32, INT64, POINTER = ir.FloatType(), ir.IntType(32), ir.IntType(64), ir.PointerType()
+from imdb_classifier.model.engines.compiler import (
+    FLOAT,
+    INT32,
+    INT64,
+    POINTER,
+    FunctionBuilder,
+    array_of,
+    compiled,
+)
+
 GATES: Final = 4
 STATES: Final = 4
 """Hidden state, cell state, peak and total."""
@@ -61,40 +69,22 @@ def compile_lstm(units: int, lanes: int, rows: int, *, backwards: bool) -> Calla
       hidden states of all steps, a total the sum of the initial total and these hidden states;
     - tiles: the number of tiles.
     """
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    module = binding.parse_assembly(str(_Builder(units, lanes, rows, backwards).module))
-    machine = binding.Target.from_default_triple().create_target_machine(
-        binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), opt=3
-    )
-    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(3))
-    passes.getModulePassManager().run(module, passes)
-    library = binding.create_mcjit_compiler(module, machine)
-    library.finalize_object()
-    floats, ids, longs = (
-        np.ctypeslib.ndpointer(kind, flags="C_CONTIGUOUS")
-        for kind in (np.float32, np.int32, np.int64)
-    )
-    kinds = (floats, floats, ids, longs, longs, floats, ctypes.c_int64)
-    lstm: Any = ctypes.CFUNCTYPE(None, *kinds)(library.get_function_address("lstm"))
-    lstm.library = library  # keeps the compiled code in memory
-    return lstm  # type: ignore[no-any-return]
+    builder = _Builder(units, lanes, rows, backwards)
+    floats, longs = array_of(np.float32), array_of(np.int64)
+    kinds = (floats, floats, array_of(np.int32), longs, longs, floats, ctypes.c_int64)
+    return compiled(builder.function, kinds)
 
 
-class _Builder(ir.IRBuilder):  # type: ignore[misc]
+class _Builder(FunctionBuilder):
     """Builds the function ``lstm`` in an LLVM module of its own."""
 
     def __init__(self, units: int, lanes: int, rows: int, backwards: bool) -> None:
         self.units, self.lanes, self.rows, self.backwards = units, lanes, rows, backwards
         self.width = -(-units // lanes) * lanes
         self.vector = ir.VectorType(FLOAT, lanes)
-        kind = ir.FunctionType(ir.VoidType(), [POINTER] * 6 + [INT64])
-        lstm = ir.Function(ir.Module(), kind, "lstm")
-        for argument in lstm.args[:-1]:
-            argument.add_attribute("noalias")
-        super().__init__(lstm.append_basic_block())
-        self.table, self.recurrent, self.ids, self.offsets = lstm.args[:4]
-        self.order, self.outer_states, tiles = lstm.args[4:]
+        super().__init__("lstm", [POINTER] * 6 + [INT64])
+        self.table, self.recurrent, self.ids, self.offsets = self.arguments[:4]
+        self.order, self.outer_states, tiles = self.arguments[4:]
         # The states of one tile: hidden states before and after a step, and the other three.
         vectors = rows * self.width // lanes
         self.hidden = self.alloca(self.vector, 2 * vectors)
@@ -204,26 +194,6 @@ class _Builder(ir.IRBuilder):  # type: ignore[misc]
         integers = ir.VectorType(INT32, self.lanes)
         exponent = self.shl(self.bitcast(shifted, integers), integers([23] * self.lanes))
         return self.bitcast(self.add(self.bitcast(power, integers), exponent), self.vector)
-
-    @contextmanager
-    def loop(
-        self, count: ir.Value, carried: Sequence[ir.Value] = ()
-    ) -> Iterator[tuple[ir.Value, list[ir.Value]]]:
-        """Emit a loop that runs at least once; the list carries values to the next iteration."""
-        before, body, after = self.block, self.append_basic_block(), self.append_basic_block()
-        self.branch(body)
-        self.position_at_end(body)
-        turn, *phis = [self.phi(value.type) for value in (INT64(0), *carried)]
-        values = list(phis)
-        yield turn, values
-        following = self.add(turn, INT64(1))
-        for phi, first, then in zip(
-            (turn, *phis), (INT64(0), *carried), (following, *values), strict=True
-        ):
-            phi.add_incoming(first, before)
-            phi.add_incoming(then, self.block)
-        self.cbranch(self.icmp_signed("<", following, count), body, after)
-        self.position_at_end(after)
 
     def read(self, array: ir.Value, position: ir.Value, further: int, kind: ir.Type) -> ir.Value:
         unit = FLOAT if kind == self.vector else kind

@@ -266,6 +266,8 @@ class Evaluation:
         own_sets: Results on sets of the user's own labeled reviews.
         parts: Results of the parts of the model, the model itself last; empty for models of one
             part and in evaluations of earlier releases.
+        slices: Accuracy on slices of the reviews by content, such as negated opinions, without
+            slices of few reviews; empty in evaluations of earlier releases.
         distinct: The result without repetitions; None in evaluations of earlier releases, or if
             fewer than two reviews are left.
     """
@@ -289,6 +291,7 @@ class Evaluation:
     behavior: Behavior | None = None
     own_sets: tuple[OwnSet, ...] = ()
     parts: tuple[PartResult, ...] = ()
+    slices: tuple[KindSlice, ...] = ()
     distinct: Distinct | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -345,6 +348,10 @@ class Evaluation:
                 parts=tuple(
                     PartResult(**_with_figures(part, "accuracy", "log_loss", "added"))
                     for part in values.get("parts", ())
+                ),
+                slices=tuple(
+                    KindSlice(**_with_figures(part, "accuracy"))
+                    for part in values.get("slices", ())
                 ),
                 distinct=Distinct(**_with_figures(found, "accuracy", "log_loss"))
                 if (found := values.get("distinct"))

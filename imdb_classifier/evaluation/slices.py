@@ -40,9 +40,8 @@ def slices_of(
         sequence_length: Maximum number of tokens that the model reads.
 
     Returns:
-        A mask of the texts, bool (texts,), for each slice by name: ranges of length in words, texts
-        in which an opinion is negated, truncated texts, and texts with many words outside the
-        vocabulary.
+        A mask of the texts, bool (texts,), for each slice by name: ranges of length in words, and
+        the slices of `slices_by_content`.
     """
     words = untruncated.lengths - 1
     lowest = (0, *(edge + 1 for edge in LENGTH_EDGES))
@@ -50,6 +49,24 @@ def slices_of(
     names.append(f"{lowest[-1]}+ words")
     by_length = np.searchsorted(LENGTH_EDGES, words)
     slices = {name: by_length == number for number, name in enumerate(names)}
+    slices |= slices_by_content(untruncated, vocabulary, sequence_length)
+    return {name: rows for name, rows in slices.items() if rows.any()}
+
+
+def slices_by_content(
+    untruncated: TokenSequences, vocabulary: Vocabulary, sequence_length: int
+) -> Mapping[str, NDArray[np.bool_]]:
+    """Assign texts to slices that do not depend on their length alone.
+
+    Args:
+        untruncated: As for `slices_of`.
+        vocabulary: As for `slices_of`.
+        sequence_length: As for `slices_of`.
+
+    Returns:
+        A mask of the texts, bool (texts,), for each slice by name: texts in which an opinion is
+        negated, truncated texts, and texts with many words outside the vocabulary. It may be empty.
+    """
     negations, opinions = (
         np.isin(untruncated.ids, _ids_of(pattern, vocabulary)) for pattern in (NEGATIONS, OPINIONS)
     )
@@ -61,11 +78,12 @@ def slices_of(
             & negations[:-words_after]
             & (text[words_after:] == text[:-words_after])
         )
-    slices["negated opinion"] = _per_text(negated, untruncated) > 0
-    slices["truncated"] = untruncated.lengths > sequence_length
     unknown = _per_text(untruncated.ids == UNKNOWN, untruncated)
-    slices["many unknown words"] = unknown >= np.maximum(MANY_UNKNOWN * words, 1)
-    return {name: rows for name, rows in slices.items() if rows.any()}
+    return {
+        "negated opinion": _per_text(negated, untruncated) > 0,
+        "truncated": untruncated.lengths > sequence_length,
+        "many unknown words": unknown >= np.maximum(MANY_UNKNOWN * (untruncated.lengths - 1), 1),
+    }
 
 
 def _ids_of(pattern: str, vocabulary: Vocabulary) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from imdb_classifier.pipeline.evidence import (
     evaluate_distinct,
     evaluate_parts,
     evaluate_sample,
+    evaluate_slices,
     judge_suite,
     score_suite,
 )
@@ -96,6 +97,9 @@ def evaluate_bundle(
             own_sets=results,
             parts=evaluate_parts(
                 bundle, reviews.labels, sequences, examined.probabilities, threads
+            ),
+            slices=evaluate_slices(
+                bundle, reviews.labels, examined.untruncated, examined.probabilities
             ),
             distinct=evaluate_distinct(reviews, examined.probabilities, examined.learned),
         ),

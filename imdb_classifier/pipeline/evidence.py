@@ -13,6 +13,7 @@ from imdb_classifier.evaluation.behavior.judgment import Behavior, SuiteScores, 
 from imdb_classifier.evaluation.comparison import compare
 from imdb_classifier.evaluation.metrics import accuracy_and_log_loss, evaluate_kinds
 from imdb_classifier.evaluation.result import Distinct, Figure, KindSlice, PartResult
+from imdb_classifier.evaluation.slices import LEAST_ROWS, slices_by_content
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.overlap import known_rows, repeated_rows
@@ -93,6 +94,34 @@ def _of_ngrams(bundle: Bundle, sequences: TokenSequences) -> NDArray[np.float32]
     )
     probabilities: NDArray[np.float32] = (1 / (1 + np.exp(-log_odds))).astype(np.float32)
     return probabilities
+
+
+def evaluate_slices(
+    bundle: Bundle,
+    labels: NDArray[np.int8],
+    untruncated: TokenSequences,
+    probabilities: NDArray[np.float32],
+) -> tuple[KindSlice, ...]:
+    """Evaluate a model on slices of the reviews by content that are large enough.
+
+    Args:
+        bundle: The model.
+        labels: int8 (reviews,), 0 negative, 1 positive.
+        untruncated: The reviews, encoded with the model's vocabulary and not truncated.
+        probabilities: float32 (reviews,), of positive, by the model.
+    """
+    length = bundle.recipe.encoding.sequence_length
+    slices = slices_by_content(untruncated, bundle.vocabulary, length)
+    return tuple(
+        KindSlice(
+            name,
+            int(rows.sum()),
+            int(labels[rows].sum()),
+            accuracy_and_log_loss(labels[rows], probabilities[rows])[0],
+        )
+        for name, rows in slices.items()
+        if rows.sum() >= LEAST_ROWS
+    )
 
 
 def evaluate_distinct(

@@ -32,6 +32,7 @@ def test_the_card_has_all_evidence() -> None:
         "Intended use",
     ]
     assert "2.9 %" in card
+    assert "| test reviews: negated opinion |" in card
 
 
 def test_the_page_has_first_what_most_readers_need(evaluation: Evaluation) -> None:
@@ -46,6 +47,7 @@ def test_the_page_has_first_what_most_readers_need(evaluation: Evaluation) -> No
         "Behavior",
         "Your own sets",
         "Accuracy by length",
+        "Accuracy by content",
         "Other texts",
         "What each part adds",
         "Training",

@@ -11,7 +11,7 @@ import pytest
 from imdb_classifier.config import PRODUCTION
 from imdb_classifier.evaluation import report
 from imdb_classifier.evaluation.metrics import evaluate
-from imdb_classifier.evaluation.result import Distinct, Evaluation, Figure, PartResult
+from imdb_classifier.evaluation.result import Distinct, Evaluation, Figure, KindSlice, PartResult
 from imdb_classifier.reviews.sources import IMDB_TEST_FINGERPRINT
 
 MANIFEST = {
@@ -69,6 +69,19 @@ def test_every_report_shows_what_each_part_adds(evaluation: Evaluation) -> None:
         assert "What each part adds" not in text
 
 
+def test_every_report_shows_slices_by_content(evaluation: Evaluation) -> None:
+    found = replace(evaluation, slices=(KindSlice("truncated", 1_040, 500, DISTINCT.accuracy),))
+    assert Evaluation.from_dict(json.loads(report.render_json(found))) == found
+    markdown, page, card = _shown(found)
+    assert "| truncated | 1,040 | 91.2 % | 90.0 to 92.0 |" in markdown
+    assert '<th scope="row">truncated</th><td>1,040</td><td>91.2 %</td>' in page
+    assert "by content" not in report.render_markdown(evaluation).lower()
+    # The card shows them beside other texts.
+    kinds = replace(found, by_kind=found.slices)
+    assert "| test reviews: truncated | 1,040 | 91.2 %" in report.render_model_card(MANIFEST, kinds)
+    assert "truncated |" not in card
+
+
 def test_every_report_shows_the_figure_without_repeated_reviews(evaluation: Evaluation) -> None:
     found = replace(evaluation, distinct=DISTINCT)
     assert Evaluation.from_dict(json.loads(report.render_json(found))) == found
@@ -95,5 +108,5 @@ def test_disputed_labels_are_mentioned_of_the_imdb_test_split_only(evaluation: E
 
 def test_evaluations_of_earlier_releases_have_neither(evaluation: Evaluation) -> None:
     values = json.loads(report.render_json(replace(evaluation, parts=PARTS, distinct=DISTINCT)))
-    del values["parts"], values["distinct"]
+    del values["parts"], values["slices"], values["distinct"]
     assert Evaluation.from_dict(values) == evaluation

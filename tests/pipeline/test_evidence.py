@@ -10,12 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier import explain
+from imdb_classifier.evaluation.slices import LEAST_ROWS
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.pipeline.evaluate import evaluate_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.reviews.dataset import REVIEWS
 from imdb_classifier.reviews.overlap import fingerprints_of
 from imdb_classifier.samples import FOLDER
+from imdb_classifier.scoring.scorer import Scorer
 
 
 def test_each_part_labels_the_reviews_by_its_own_log_odds() -> None:
@@ -44,6 +46,26 @@ def test_each_part_labels_the_reviews_by_its_own_log_odds() -> None:
 def test_a_model_of_one_part_has_no_parts(tiny_bundle: Bundle) -> None:
     evaluation, _ = evaluate_bundle(tiny_bundle, str(FOLDER))
     assert evaluation.parts == ()
+
+
+def test_reviews_are_sliced_by_what_is_in_them(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    length = tiny_bundle.recipe.encoding.sequence_length
+    texts = ["This is not a good film."] * LEAST_ROWS
+    texts += ["the film " * length] * (LEAST_ROWS + 1) + ["zork"] * (LEAST_ROWS - 1)
+    labels = [row % 2 for row in range(len(texts))]
+    pq.write_table(pa.table([texts, labels], schema=REVIEWS), tmp_path / "test-0.parquet")
+    negated, truncated = evaluate_bundle(tiny_bundle, str(tmp_path))[0].slices
+    assert (negated.name, negated.rows) == ("negated opinion", LEAST_ROWS)
+    assert (truncated.name, truncated.rows) == ("truncated", LEAST_ROWS + 1)
+    with Scorer(tiny_bundle) as scorer:
+        called = scorer.probabilities(pa.array(texts[:LEAST_ROWS])).to_numpy() >= 0.5
+    assert negated.accuracy.value == (called == np.array(labels[:LEAST_ROWS])).mean()
+    assert negated.positives == LEAST_ROWS // 2
+    # One more review of unknown words is enough.
+    texts.append("zork")
+    pq.write_table(pa.table([texts, [*labels, 0]], schema=REVIEWS), tmp_path / "test-0.parquet")
+    names = [part.name for part in evaluate_bundle(tiny_bundle, str(tmp_path))[0].slices]
+    assert names == ["negated opinion", "truncated", "many unknown words"]
 
 
 def test_repeated_and_learned_reviews_are_left_out(

@@ -301,11 +301,12 @@ class OutputExistsError(CannotWriteError):
 class OutputInUseError(CannotWriteError):
     """Another run is writing to an output, or to a place that overlaps with it."""
 
-    def __init__(self, output: str, place: str) -> None:
+    def __init__(self, output: str, place: str, holder: str | None = None) -> None:
         overlap = "" if place == output else f", which overlaps with {output}"
+        who = f": {holder}" if holder else ""
         super().__init__(
             "Only one run at a time can write to an output.",
-            f"Another run is writing to {place}{overlap}.",
+            f"Another run is writing to {place}{overlap}{who}.",
             "Wait until it has finished, or choose another `output`.",
         )
 

@@ -136,6 +136,13 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "Wait until it has finished, or choose another `output`.",
     ),
     (
+        OutputInUseError("scored", "scored", "process 12 of user anna on db-\x1b1"),
+        73,
+        "Only one run at a time can write to an output. Another run is writing to scored: "
+        "process 12 of user anna on db-\\x1b1. "
+        "Wait until it has finished, or choose another `output`.",
+    ),
+    (
         PartlyScoredError({}, pending=3, files=5, exit_code=75),
         75,
         "Not all files were scored: 3 of 5 pending. Rerun to continue; finished files are kept.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imdb_classifier.samples import FOLDER
+from imdb_classifier.storage import LocalStorage
 from imdb_classifier.storage.paths import NO_HOME
 
 STRANGER = 54_321
@@ -105,6 +107,17 @@ def test_a_stranger_without_a_home_and_utf8(tmp_path: Path) -> None:
     assert (statuses["registry"], statuses["output"]) == ("ok", "ok")
     assert not (tmp_path / "~").exists()
     assert "Traceback" not in ran.messages
+
+
+def test_a_run_of_another_user_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["A wonderful film."]}), tmp_path / "in.parquet")
+    with LocalStorage().lock(str(tmp_path / "out")):
+        ran = run_all(tmp_path, "score in.parquet out/a.parquet --json")
+    assert ran.codes == [73]
+    error = ran.json(0)["error"]
+    assert f"Another run is writing to {tmp_path}/out, " in error
+    assert f": process {os.getpid()} " in error
+    assert f" on {platform.node()}. Wait until it has finished" in error
 
 
 def test_an_llvmlite_that_is_broken_is_named_once(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import signal
@@ -31,7 +32,8 @@ def process_that_locks(folder: Path, *names: str) -> Iterator[subprocess.Popen[s
         "with LocalStorage().lock(output, side_files or None): print(flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", program, *(str(folder / name) for name in names)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "LOGNAME": "anna"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         try:
@@ -118,10 +120,13 @@ def test_processes_exclude_each_other_until_they_end(
     place = re.escape(str(tmp_path / first[0].replace("link", "out")))
     with process_that_locks(tmp_path, *first) as process:
         with (
-            pytest.raises(OutputInUseError, match=f"Another run is writing to {place}[,.]"),
+            pytest.raises(
+                OutputInUseError, match=f"Another run is writing to {place}[,:]"
+            ) as error,
             lock(tmp_path, *second),
         ):
             pass
+        assert f": process {process.pid} of user anna on {platform.node()}. " in str(error.value)
         os.kill(process.pid, signal.SIGKILL)
     # Killed, it leaves its lock, which is in nobody's way.
     assert list(tmp_path.rglob("*.lock"))
@@ -220,3 +225,24 @@ def test_every_user_can_take_a_lock_that_a_killed_run_left(tmp_path: Path) -> No
     with LocalStorage().lock(str(tmp_path)):
         (lock,) = tmp_path.iterdir()
         assert stat.S_IMODE(lock.stat().st_mode) == 0o666
+
+
+def test_who_holds_a_lock_is_not_who_left_it(tmp_path: Path) -> None:
+    with process_that_locks(tmp_path, "out") as killed:
+        pass
+    assert str(killed.pid) in (tmp_path / "out" / ".imdb_classifier.lock").read_text()
+    with (
+        lock(tmp_path, "out"),
+        pytest.raises(OutputInUseError, match=f": process {os.getpid()} "),
+        lock(tmp_path, "out/sub"),
+    ):
+        pass
+
+
+def test_a_lock_that_is_also_another_file_leaves_that_as_it_is(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("Mine.")
+    os.link(mine, tmp_path / ".imdb_classifier.lock")
+    with lock(tmp_path, "."):
+        pass
+    assert mine.read_text() == "Mine."

@@ -7,6 +7,7 @@ outputs overlap, at least one therefore sees the other, whichever started first.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,8 @@ _UNFINISHED: Final = re.compile(r"\.(.+)\.[0-9a-f]{8}\.unfinished", re.DOTALL)
 _ATTEMPTS: Final = 100
 _LOOKS: Final = 5
 _PAUSE_SECONDS: Final = 0.05
+_LONGEST_HOLDER: Final = 200
+"""Bytes that are read of a lock: it may be a file of anyone's."""
 
 
 def unfinished_name(name: str) -> str:
@@ -105,8 +108,9 @@ def _only_one(output: str, folder: str, name: str) -> Iterator[str]:
                     if not attempts_left:
                         raise
             for place in (*([root] if name else []), *map(str, Path(root).parents)):
-                if _is_held(os.path.join(place, _LOCK)):
-                    raise OutputInUseError(output, place)
+                around = os.path.join(place, _LOCK)
+                if _is_held(around):
+                    raise OutputInUseError(output, place, _holder(around))
             yield root
     finally:
         for path in made:
@@ -127,15 +131,46 @@ def _held(lock: str, output: str, place: str) -> Iterator[None]:
             lock, timeout=0, mode=0o666, thread_local=False, fallback_to_soft=False
         ).acquire()
     except Timeout:
-        raise OutputInUseError(output, place) from None
+        raise OutputInUseError(output, place, _holder(lock)) from None
     with held:
         try:
+            _sign(lock)
             yield
         finally:
             # Deleted while it is held, because filelock does not accept a lock on a deleted file.
             # Windows refuses that, and filelock deletes it there once it is released.
             with suppress(FileNotFoundError, PermissionError):
                 os.unlink(lock)
+
+
+def _sign(lock: str) -> None:
+    """Write into a lock who holds it, for those who come later; without that, it locks as well."""
+    # Looking up the name of a user id may ask a server of the network.
+    user_id = getattr(os, "getuid", lambda: "unknown")()
+    user = os.environ.get("LOGNAME") or os.environ.get("USERNAME") or user_id
+    holder = f"process {os.getpid()} of user {user} on {platform.node()}"
+    # Windows refuses to write to a file that is locked.
+    with suppress(OSError):
+        file = os.open(lock, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            # Whoever may write to the folder can put a hard link to one of our files there.
+            if os.fstat(file).st_nlink == 1:
+                os.ftruncate(file, 0)
+                os.write(file, holder.encode(errors="replace"))
+        finally:
+            os.close(file)
+
+
+def _holder(lock: str) -> str | None:
+    """Return who holds a lock, if that is written in it."""
+    try:
+        file = os.open(lock, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            return os.read(file, _LONGEST_HOLDER).decode(errors="replace") or None
+        finally:
+            os.close(file)
+    except OSError:
+        return None
 
 
 def _is_held(lock: str) -> bool:

@@ -229,12 +229,17 @@ def test_a_capability_of_which_no_case_counts_for_both_is_lost() -> None:
         (none, none, ()),
         (some, none, ()),
         (all_of_it, none, (first.name,)),
+        (none, rest, ()),
         (some, rest, (first.name,)),
         # Where the champion cannot be tested at all, there is nothing to lose.
         (none, all_of_it, ()),
     ):
         compared = compare_behavior("champion", ours, theirs)
         assert compared.untested == untested
+        cases, others = (
+            [part.cases for part in by.capabilities] for by in (compared.ours, compared.theirs)
+        )
+        assert cases == others
         assert (first.name in compared.losses) == (not untested and theirs is not all_of_it)
         assert second.name in compared.losses
         assert compared.lost(1).keys() == set(untested)

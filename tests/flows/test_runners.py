@@ -150,17 +150,22 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
     assert _sums(output) == _sums(tmp_path / "undisturbed")
 
 
+# Ctrl-C in a terminal sends SIGINT to every process of the command.
 @pytest.mark.parametrize(
-    ("stop", "code"),
+    ("runner", "stop", "code"),
     [
-        (lambda process: os.kill(process.pid, signal.SIGTERM), 143),
-        # Ctrl-C in a terminal sends SIGINT to every process of the command.
-        (lambda process: os.killpg(process.pid, signal.SIGINT), 130),
+        ("process", lambda process: os.kill(process.pid, signal.SIGTERM), 143),
+        ("process", lambda process: os.killpg(process.pid, signal.SIGINT), 130),
+        ("dask", lambda process: os.killpg(process.pid, signal.SIGINT), 130),
     ],
-    ids=["SIGTERM", "Ctrl-C"],
+    ids=["SIGTERM", "Ctrl-C", "Ctrl-C with Dask"],
 )
 def test_a_stopped_run_ends_all_its_processes_and_can_resume(
-    server: Any, tmp_path: Path, stop: Callable[[subprocess.Popen[bytes]], None], code: int
+    server: Any,
+    tmp_path: Path,
+    runner: str,
+    stop: Callable[[subprocess.Popen[bytes]], None],
+    code: int,
 ) -> None:
     write_many(tmp_path / "many", files=8, times=280)
     score = ["-m", "imdb_classifier", "score", "many", "--registry", "none", "--json"]
@@ -169,7 +174,7 @@ def test_a_stopped_run_ends_all_its_processes_and_can_resume(
     environment = {**server.environment, "PREFECT_HOME": str(tmp_path / "prefect")}
     del environment["PREFECT_API_URL"]
     with replace(server, environment=environment).running(
-        [*score, "scored", "--runner", "process"],
+        [*score, "scored", "--runner", runner],
         tmp_path,
         "the first file was scored",
         lambda: any(output.glob("*.parquet")),

@@ -15,11 +15,13 @@ from prefect.client.schemas.objects import State
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_HOME,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
     temporary_settings,
 )
 
-from imdb_classifier.errors import UnavailableError, first_line
+from imdb_classifier.errors import CannotWriteError, UnavailableError, first_line
+from imdb_classifier.storage import storage_of
 from imdb_classifier.tasks.artifacts import CALL_RETRIES
 from imdb_classifier.tasks.runners import children_without_ctrl_c
 
@@ -31,7 +33,10 @@ def call_flow(flow: Flow[..., State[Any]], **parameters: Any) -> State[Any]:
 
     Raises:
         UnavailableError: The configured server does not answer, or refuses a request.
+        CannotWriteError: No server is configured, and Prefect's folder cannot be written.
     """
+    if not PREFECT_API_URL.value():
+        _check_home(str(PREFECT_HOME.value()))
     # If no server is configured, Prefect starts a temporary one. Its first start creates a
     # database, which can take longer than the 20 seconds that Prefect allows by default.
     patience = {PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 180}
@@ -68,4 +73,17 @@ def asking_the_server(address: str) -> Iterator[None]:
             "The Prefect server must be reachable.",
             f"A request to {address} failed: {first_line(error)}.",
             "Check that the server is running and that PREFECT_API_URL is its address.",
+        ) from error
+
+
+def _check_home(folder: str) -> None:
+    # Asked first, because Prefect would wait three minutes for its temporary server, and fail
+    # without a reason.
+    try:
+        storage_of(folder).check_writable(folder)
+    except OSError as error:
+        raise CannotWriteError(
+            "Without a server, Prefect must be able to write to its folder.",
+            f"Writing to {folder} failed: {error.strerror or first_line(error)}.",
+            "Set PREFECT_HOME to another folder, or PREFECT_API_URL to a server's address.",
         ) from error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -54,6 +57,25 @@ def test_a_server_that_is_down_or_asks_for_a_password_is_named(
     assert f"A request to {address} failed" in " ".join(outcome.err.split())
     assert said in " ".join(outcome.err.split())
     assert "Traceback" not in outcome.err
+    assert not (tmp_path / "scored").exists()
+
+
+def test_a_home_that_cannot_be_written_is_named(reviews: Path, tmp_path: Path) -> None:
+    without_server = {
+        name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")
+    }
+    command = [sys.executable, "-m", "imdb_classifier", "score", str(reviews), "scored"]
+    ran = subprocess.run(
+        [*command, "--runner", "process"],
+        cwd=tmp_path,
+        env={**without_server, "HOME": "/dev/null/home"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 73
+    assert ran.stderr.startswith("Error: Without a server, Prefect must be able to write to its")
+    assert "Writing to /dev/null/home/.prefect failed: Not a directory." in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
     assert not (tmp_path / "scored").exists()
 
 

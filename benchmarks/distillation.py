@@ -66,8 +66,10 @@ def measure() -> dict[str, Any]:
     train, unlabeled, test = parts
     learned = len(train) + len(unlabeled)
     texts = pa.concat_tables([part.table.select([TEXT]) for part in parts])[TEXT]
-    vocabulary = Vocabulary.count(texts[:learned]).head(PRODUCTION.encoding.vocabulary_words)
-    sequences = encode(texts, vocabulary, PRODUCTION.encoding)
+    encoding = PRODUCTION.encoding
+    counted = Vocabulary.count(texts[:learned], encoding.text_form)
+    vocabulary = counted.head(encoding.vocabulary_words)
+    sequences = encode(texts, vocabulary, encoding)
     held = np.flatnonzero(saved["held"])
     labeled = np.flatnonzero(~saved["held"])
     rows = np.concatenate([labeled, np.arange(len(train), learned)])

@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ import pyarrow.parquet as pq
 from imdb_classifier.batch.inputs.reader import open_rows
 from imdb_classifier.batch.outputs.appended_copy import WRITER_OPTIONS
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
+from imdb_classifier.config import EncodingConfig
 from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import TEXT
@@ -31,12 +34,16 @@ from imdb_classifier.scoring.cores import available_cores
 from imdb_classifier.scoring.scorer import CHUNK_ROWS
 from imdb_classifier.text.encoding import TokenSequences, encode
 
+FORMS = ("keras", "normal")
 MATRIX_ROWS = (16, 32, 64, 128, 256, 512)
 MATRIX_SECONDS = 0.3
 
 
 class Parts:
-    """The parts read, encode, network and write with the bundled model, each on all cores."""
+    """The parts read, encode, network and write with the bundled model, each on all cores.
+
+    Texts are also encoded in each form that a recipe may choose.
+    """
 
     def __init__(self) -> None:
         self._bundle = Registry.at().load(CHAMPION)
@@ -54,7 +61,10 @@ class Parts:
             return result
 
         table = timed("read", lambda: self._read(source))
-        chunks = timed("encode", lambda: self._encode(table))
+        encoding = self._bundle.recipe.encoding
+        chunks = timed("encode", lambda: self._encode(table, encoding))
+        for form in FORMS:
+            timed(f"encode_{form}", partial(self._encode, table, replace(encoding, text_form=form)))
         timed("network", lambda: self._network(chunks))
         timed("write", lambda: self._write(table, target))
         return seconds | self._limit(sum(len(chunk.ids) for chunk in chunks) / len(table))
@@ -63,10 +73,10 @@ class Parts:
         with open_rows(source, FileFooter.read(source)) as reader:
             return pa.table({TEXT: pa.chunked_array(c.texts for c in reader.chunks([TEXT]))})
 
-    def _encode(self, table: pa.Table) -> list[TokenSequences]:
+    def _encode(self, table: pa.Table, encoding: EncodingConfig) -> list[TokenSequences]:
         texts = table[TEXT]
         chunks = [texts.slice(start, CHUNK_ROWS) for start in range(0, len(texts), CHUNK_ROWS)]
-        encoding, vocabulary = self._bundle.recipe.encoding, self._bundle.vocabulary
+        vocabulary = self._bundle.vocabulary
         with ThreadPoolExecutor(self._cores) as pool:
             return list(pool.map(lambda chunk: encode(chunk, vocabulary, encoding), chunks))
 

@@ -42,20 +42,39 @@ def _share(part: object, *names: str) -> None:
 
 @dataclass(frozen=True)
 class EncodingConfig:
-    """The sizes of Keras' IMDB encoding: 0 padding, 1 start, 2 unknown, r + 3 the word of rank r.
+    """How texts become token ids: 0 padding, 1 start, 2 unknown, r + 3 the word of rank r.
 
     Attributes:
         num_words: Size of the vocabulary; ids from here on become 2 (unknown).
         sequence_length: Number of tokens kept per review, including the start token. Longer reviews
             are truncated at the front.
+        text_form: How words are cut and spelled: ``keras``, as Keras cuts them, or ``normal``, in
+            which typography makes no difference.
     """
 
     num_words: int
     sequence_length: int
+    text_form: str = "keras"
 
     def __post_init__(self) -> None:
         _at_least(self, 4, "num_words")
         _at_least(self, 1, "sequence_length")
+        _require(
+            self.text_form in ("keras", "normal"),
+            "text_form must be keras or normal.",
+            "text_form",
+            self.text_form,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values, as manifests and hashes have them.
+
+        The form of Keras is not named, as bundles from before there was another do not name it.
+        """
+        values = asdict(self)
+        if self.text_form == "keras":
+            del values["text_form"]
+        return values
 
     @property
     def vocabulary_words(self) -> int:
@@ -264,7 +283,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain JSON values."""
-        values = asdict(self)
+        values = asdict(self) | {"encoding": self.encoding.to_dict()}
         values[_STORED_REGULARIZATION] = values.pop("regularization")
         return values
 
@@ -326,7 +345,7 @@ SEED: Final = Recipe(
 
 TINY: Final = Recipe(
     name="tiny",
-    encoding=EncodingConfig(num_words=1_000, sequence_length=100),
+    encoding=EncodingConfig(num_words=1_000, sequence_length=100, text_form="normal"),
     network=NetworkConfig(embedding_dim=8, lstm_units=8, masked=True),
     training=TrainingConfig(
         epochs=4, batch_size=16, learning_rate=0.01, validation_fraction=0.2, split="grouped"
@@ -336,7 +355,7 @@ TINY: Final = Recipe(
 
 PRODUCTION: Final = Recipe(
     name="production",
-    encoding=EncodingConfig(num_words=30_000, sequence_length=3_000),
+    encoding=EncodingConfig(num_words=30_000, sequence_length=3_000, text_form="normal"),
     network=NetworkConfig(embedding_dim=48, lstm_units=64, masked=True, ngrams=300_000),
     training=TrainingConfig(
         epochs=5,

@@ -56,6 +56,7 @@ def test_contenders_score_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert figures["contenders"][1]["times_the_tutorial"] == 1
     assert set(figures["parts"]) == {"read", "encode", "network", "write"}
     assert figures["network_of_limit"] > 0
+    assert figures["normal_form_times_keras"] > 0
 
 
 def test_a_measurement_names_processor_commit_and_versions() -> None:

@@ -70,6 +70,7 @@ def test_round_trip_through_json(name: str) -> None:
     [
         (SEED.encoding, "num_words", 3, r"at least 4\. num_words is 3\. Choose another value"),
         (SEED.encoding, "sequence_length", 0, r"at least 1\. sequence_length is 0\."),
+        (SEED.encoding, "text_form", "nfc", r"keras or normal\. text_form is 'nfc'\. Choose"),
         (SEED.network, "embedding_dim", 0, r"embedding_dim must be at least 1\."),
         (SEED.network, "lstm_units", -1, r"at least 1\. lstm_units is -1\."),
         (

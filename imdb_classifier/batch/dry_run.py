@@ -44,8 +44,8 @@ SCORE_BYTES: Final = 16
 """Of a label and a probability in memory."""
 REASON_BYTES: Final = 24
 """Of the longest reason in memory."""
-ENCODED_TIMES: Final = 8
-"""How much memory the encoding of text takes, in the size of the text."""
+ENCODED_TIMES: Final = {"keras": 10, "normal": 22}
+"""How much memory the encoding of text takes at most, in the size of the text, by its form."""
 _STATUS: Final = Path("/proc/self/status")
 
 
@@ -186,7 +186,7 @@ def _dry_run(
         seconds=sum(size.text for size in sizes) / _text_bytes_a_second(scorer),
         memory_bytes=_peak_memory()
         + at_once * max((COPIES * size.held + size.scores for size in sizes), default=0)
-        + ENCODED_TIMES
+        + ENCODED_TIMES[scorer.bundle.recipe.encoding.text_form]
         * min(
             sum(size.text for size in sizes),
             scorer.threads * max((size.piece for size in sizes), default=0),

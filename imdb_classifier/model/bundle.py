@@ -240,7 +240,7 @@ def model_hash_of(files: Sequence[bytes], recipe: Recipe) -> str:
         files: Graph, vocabulary and, if any, n-grams, in this order.
         recipe: The recipe of the model; only its encoding is hashed.
     """
-    encoding = json.dumps(asdict(recipe.encoding), sort_keys=True).encode()
+    encoding = json.dumps(recipe.encoding.to_dict(), sort_keys=True).encode()
     parts = (hashlib.sha256(part).digest() for part in (*files, encoding))
     return hashlib.sha256(b"".join(parts)).hexdigest()
 

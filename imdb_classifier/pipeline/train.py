@@ -31,7 +31,7 @@ from imdb_classifier.reviews.load import add_reviews, load_own_set, load_reviews
 from imdb_classifier.reviews.overlap import fingerprints_of, known_rows
 from imdb_classifier.reviews.parquet import LabelMap
 from imdb_classifier.storage.paths import StrPath
-from imdb_classifier.training.data import no_unlabeled
+from imdb_classifier.training.data import no_unlabeled, recipe_for
 from imdb_classifier.training.loop import TrainingObserver, check_seed, run_key, train
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def plan_training(
         check_unlike(own_sets, test)
         for split in filter(None, (reviews, unlabeled)):
             check_unlike(own_sets, split, gates)
-    run = _run_of(chosen, seed, summary)
+    run = _run_of(recipe_for(reviews, chosen), seed, summary)
     return TrainingPlan(summary, run, _trained_in(run, registry))
 
 
@@ -348,6 +348,7 @@ def train_bundle(
     """
     chosen = chosen_recipe(recipe)
     reviews, unlabeled, summary = _training_reviews(data, chosen, extra_train, label_map, download)
+    chosen = recipe_for(reviews, chosen)
     logger.info("%s", reviews_line(summary))
     folder = Path(work) / _run_of(chosen, seed, summary)
     target, checkpoints = folder / _BUNDLE, folder / _CHECKPOINTS

@@ -1,4 +1,4 @@
-"""Which reviews are also in another set, in normal form."""
+"""Which reviews are also in another set, by their letters and digits."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _DIGEST_BYTES: Final = 8
 def fingerprints_of(tables: Iterable[pa.Table]) -> NDArray[np.uint64]:
     """Return what identifies the reviews of some tables, to look for them later.
 
-    A fingerprint is BLAKE2b of the normal form, shortened to 64 bits: among 75,000 reviews, an
-    unrelated one is found with a probability of 4e-15.
+    A fingerprint is BLAKE2b of a review's letters and digits, shortened to 64 bits: among 75,000
+    reviews, an unrelated one is found with a probability of 4e-15.
 
     Args:
         tables: Reviews as in `Reviews.table`.
@@ -58,9 +58,11 @@ def repeated_rows(table: pa.Table) -> NDArray[np.bool_]:
 
 
 def row_fingerprints(table: pa.Table) -> NDArray[np.uint64]:
-    """Return the fingerprint of each review, equal for equal normal forms: uint64, (reviews,)."""
+    """Return the fingerprint of each review's letters and digits: uint64, (reviews,)."""
     column = table.column(0)
-    chunks = map(_token_bytes if pa.types.is_list(column.type) else _normal_form, column.chunks)
+    chunks = map(
+        _token_bytes if pa.types.is_list(column.type) else _letters_and_digits, column.chunks
+    )
     digests = (
         hashlib.blake2b(content.as_buffer(), digest_size=_DIGEST_BYTES).digest()
         for chunk in chunks
@@ -69,7 +71,7 @@ def row_fingerprints(table: pa.Table) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64, copy=False)
 
 
-def _normal_form(texts: pa.Array) -> pa.Array:
+def _letters_and_digits(texts: pa.Array) -> pa.Array:
     """Texts without tags, case, spaces and punctuation; those without letters as they are."""
     letters = pc.replace_substring_regex(
         pc.utf8_lower(pc.utf8_normalize(texts, "NFKC")), _NO_LETTER_OR_DIGIT, ""

@@ -163,7 +163,8 @@ class _Explainer:
         bundle = self._scorer.bundle
         texts = pa.array([text], pa.string())
         tokens = encode(texts, bundle.vocabulary, bundle.recipe.encoding)
-        shown = [START_OF_TEXT, *words_of(text)][-len(tokens.ids) :]
+        words_shown = words_of(text, bundle.recipe.encoding.text_form)
+        shown = [START_OF_TEXT, *words_shown][-len(tokens.ids) :]
         # An n-gram knows no more of such a word than that it is unknown.
         for at in np.flatnonzero(tokens.ids == UNKNOWN):
             shown[at] = UNKNOWN_WORD

@@ -1,10 +1,8 @@
-"""Keras' IMDB encoding of review text as token ids, for training and scoring alike.
+"""The encoding of review text as token ids, for training and scoring alike.
 
-Keras lower-cases a text, replaces its punctuation filter, tabs and newlines with spaces, splits on
-spaces, and gives the word of rank r the id r + 3, after 0 for padding, 1 for the start of a review
-and 2 for an unknown word (https://keras.io/api/datasets/imdb/). Here, texts are processed as one
-buffer of UTF-8 bytes. Every character of the filter is a single ASCII byte, which never occurs in a
-longer character, so words are slices of the buffer.
+Words are cut as by Keras (`words.keras_words`) or in their normal form (`normal_form`), as the
+recipe says. Either way, the word of rank r gets the id r + 3, after 0 for padding, 1 for the start
+of a review and 2 for an unknown word (https://keras.io/api/datasets/imdb/).
 """
 
 from __future__ import annotations
@@ -22,6 +20,8 @@ from numpy.typing import NDArray
 from imdb_classifier.config import EncodingConfig
 from imdb_classifier.errors import BundleError
 from imdb_classifier.schema import TEXT, TOKEN_IDS
+from imdb_classifier.text.normal_form import normal_words
+from imdb_classifier.text.words import Words, keras_words
 
 PADDING: Final = 0
 START: Final = 1
@@ -29,19 +29,14 @@ UNKNOWN: Final = 2
 INDEX_FROM: Final = 3
 """The word of rank r, counted from 1, has the id r + INDEX_FROM."""
 
-FILTER: Final = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
-"""Keras' punctuation filter (``keras.preprocessing.text.Tokenizer``), without the apostrophe."""
-
 ENCODED_ROWS: Final = 2_048
 ENCODED_BYTES: Final = 1 << 22
-"""Text that is encoded at a time, unless one is longer: the working arrays take 8 times as much."""
+"""Text that is encoded at a time, unless one is longer: the working arrays take 10 to 22 times
+as much."""
 
 _FEW: Final = 16
 """Words are few if the vocabulary is so many times as large. Arrow makes a hash table of it at each
 call, which costs more than finding few words in one of Python that is kept."""
-
-_IN_WORD: Final = bytes(chr(byte) not in f"{FILTER} " for byte in range(256))
-"""For each byte of UTF-8 text, 1 if it belongs to a word, else 0."""
 
 
 @dataclass(frozen=True)
@@ -129,13 +124,14 @@ class Vocabulary:
         return Vocabulary(self.words[:size])
 
     @classmethod
-    def count(cls, texts: pa.ChunkedArray | pa.Array) -> Vocabulary:
+    def count(cls, texts: pa.ChunkedArray | pa.Array, form: str) -> Vocabulary:
         """Return all words of some texts by frequency, and equally frequent ones by appearance.
 
         Args:
             texts: Any string type, (reviews,), without nulls.
+            form: How words are cut and spelled.
         """
-        counted = [pc.value_counts(_split(chunk)[0][::2]) for chunk in _chunks(texts)]
+        counted = [pc.value_counts(_words(chunk, form).spelled()) for chunk in _chunks(texts)]
         words = pa.chunked_array([count.field("values") for count in counted], pa.string())
         counts = pa.chunked_array([count.field("counts") for count in counted], pa.int64())
         # value_counts keeps the order of appearance, which group_by does not.
@@ -161,15 +157,16 @@ def encode(
     Args:
         texts: Any string type, (reviews,), valid UTF-8 without nulls.
         vocabulary: Must contain the words that have an id below ``config.num_words``.
-        config: Size of the vocabulary and length of the sequences.
+        config: Form of the text, size of the vocabulary and length of the sequences.
     """
     encoded = []
     for chunk in _chunks(texts):
-        pieces, words_of_row = _split(chunk)
-        positions = vocabulary.positions(pieces)[::2]
+        words = _words(chunk, config.text_form)
+        positions = vocabulary.positions(words.cut).copy()
+        positions[words.places] = vocabulary.positions(words.respelled)
         known = (positions >= 0) & (positions < config.vocabulary_words)
         word_ids = np.where(known, positions + np.int32(INDEX_FROM + 1), UNKNOWN)
-        encoded.append(_with_start(word_ids, words_of_row).tails(config.sequence_length))
+        encoded.append(_with_start(word_ids, words.per_text).tails(config.sequence_length))
     return TokenSequences(
         np.concatenate([part.ids for part in encoded] or [np.empty(0, np.int32)]),
         _offsets(np.concatenate([part.lengths for part in encoded] or [np.empty(0, np.int64)])),
@@ -206,9 +203,9 @@ def encode_reviews(
     return cap(TokenSequences(lists.flatten().to_numpy(), _offsets(lengths)), config)
 
 
-def words_of(text: str) -> list[str]:
+def words_of(text: str, form: str) -> list[str]:
     """Return the words of a text as a vocabulary lists them: in order, lower-cased."""
-    words: list[str] = _split(pa.array([text], pa.string()))[0][::2].to_pylist()
+    words: list[str] = _words(pa.array([text], pa.string()), form).spelled().to_pylist()
     return words
 
 
@@ -231,26 +228,10 @@ def _halves(texts: pa.Array) -> list[pa.Array]:
     return _halves(texts.slice(0, half)) + _halves(texts.slice(half))
 
 
-def _split(texts: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
-    """Cut texts into words and the gaps between them, and count the words of each text.
-
-    Args:
-        texts: Any string type, (reviews,), at least one, without nulls.
-
-    Returns:
-        string, (pieces,): word, gap, word, gap, and so on, ending with a word; int64, (reviews,).
-    """
-    # The space after each text separates its last word from the next text.
-    lowered = pc.binary_join_element_wise(pc.utf8_lower(texts.cast(pa.string())), "", " ")
-    rows = np.frombuffer(lowered.buffers()[1], np.int32)[lowered.offset :][: len(lowered) + 1]
-    characters = memoryview(lowered.buffers()[2])[rows[0] : rows[-1]]
-    in_word = np.frombuffer(bytes(characters).translate(_IN_WORD), np.bool_)
-    # Starts and ends of words, which alternate because every text ends in a gap.
-    borders = np.flatnonzero(np.diff(in_word, prepend=False)).astype(np.int32)
-    pieces = pa.StringArray.from_buffers(
-        max(len(borders) - 1, 0), pa.py_buffer(borders), pa.py_buffer(characters)
-    )
-    return pieces, np.diff(np.searchsorted(borders[::2], rows - rows[0]))
+def _words(texts: pa.Array, form: str) -> Words:
+    """Return the words of texts of any string type, at least one, without nulls."""
+    cut = normal_words if form == "normal" else keras_words
+    return cut(texts.cast(pa.string()))
 
 
 def _with_start(word_ids: NDArray[np.int32], words_of_row: NDArray[np.int64]) -> TokenSequences:

@@ -7,7 +7,7 @@ probabilities that the teachers predict for them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,9 +137,16 @@ def prepare_training_data(
         taught: Called as the teachers proceed, see `teachers.teach`.
 
     Raises:
-        ConfigurationError: The validation share leaves no reviews to train on, or a recipe with
-            teachers gets no unlabeled reviews with text.
+        ConfigurationError: The validation share leaves no reviews to train on, a recipe with
+            teachers gets no unlabeled reviews with text, or the reviews are token ids of another
+            form of text than the recipe's.
     """
+    if recipe != recipe_for(reviews, recipe):
+        raise ConfigurationError(
+            "Reviews that are given as Keras' token ids need a recipe with text_form keras.",
+            f"The recipe '{recipe.name}' has text_form {recipe.encoding.text_form}.",
+            "Choose reviews with text for `data`, or another `recipe`.",
+        )
     training_rows, validation_rows = split(reviews, recipe, seed)
     labels = reviews.labels.astype(np.float32)[:, None]
     if recipe.teachers is None:
@@ -153,7 +160,7 @@ def prepare_training_data(
     if unlabeled is None or TEXT not in reviews.table.column_names:
         raise no_unlabeled(recipe, reviews.source)
     texts = pa.concat_tables([reviews.table, unlabeled.table])[TEXT]
-    vocabulary = Vocabulary.count(texts).head(recipe.encoding.vocabulary_words)
+    vocabulary = _counted(texts, recipe)
     sequences = encode(texts, vocabulary, recipe.encoding)
     learned_rows = np.concatenate([training_rows, np.arange(len(reviews), len(sequences))])
     teaching = teach(
@@ -177,6 +184,13 @@ def prepare_training_data(
     )
 
 
+def recipe_for(reviews: Reviews, recipe: Recipe) -> Recipe:
+    """Return the recipe for reviews: if they are Keras' token ids, with Keras' form of text."""
+    if reviews.words is None:
+        return recipe
+    return replace(recipe, encoding=replace(recipe.encoding, text_form="keras"))
+
+
 def no_unlabeled(recipe: Recipe, source: str) -> ConfigurationError:
     """Return the error for a recipe with teachers whose reviews have no unsupervised split."""
     return ConfigurationError(
@@ -190,7 +204,12 @@ def vocabulary_of(reviews: Reviews, recipe: Recipe) -> Vocabulary:
     """Return the words that get their own id: the data's own word list, else the most frequent."""
     if reviews.words is not None:
         return Vocabulary(reviews.words[: recipe.encoding.vocabulary_words])
-    return Vocabulary.count(reviews.table[TEXT]).head(recipe.encoding.vocabulary_words)
+    return _counted(reviews.table[TEXT], recipe)
+
+
+def _counted(texts: pa.ChunkedArray, recipe: Recipe) -> Vocabulary:
+    counted = Vocabulary.count(texts, recipe.encoding.text_form)
+    return counted.head(recipe.encoding.vocabulary_words)
 
 
 def split(

@@ -42,7 +42,7 @@ def official() -> Vocabulary:
 
 @pytest.fixture(scope="module")
 def counted(train_texts: pa.ChunkedArray) -> Vocabulary:
-    return Vocabulary.count(train_texts)
+    return Vocabulary.count(train_texts, "keras")
 
 
 @pytest.mark.parametrize(("split", "mean"), [("train", 238.7128), ("test", 230.8043)])

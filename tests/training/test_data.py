@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imdb_classifier.config import PRODUCTION, TeachersConfig
+from imdb_classifier.config import PRODUCTION, SEED, TINY, TeachersConfig
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.reviews.dataset import ENCODED_REVIEWS, REVIEWS, Reviews
 from imdb_classifier.text.encoding import INDEX_FROM
-from imdb_classifier.training.data import prepare_training_data, split
+from imdb_classifier.training.data import prepare_training_data, recipe_for, split
 
 RECIPE = replace(
     PRODUCTION,
@@ -43,6 +43,18 @@ def test_a_network_with_teachers_learns_labels_and_what_teachers_say(tmp_path: P
         ids, offsets = part.sequences.ids, part.sequences.offsets[:-1]
         is_good = np.logical_or.reduceat(ids == good, offsets)
         np.testing.assert_array_equal(part.targets[0][:, 0] > 0.5, is_good)
+
+
+def test_token_ids_of_keras_are_learned_in_the_form_of_keras(tmp_path: Path) -> None:
+    table = pa.table([[[1, 4], [1, 5, 4], [1, 5]] * 4, [0, 1, 1] * 4], schema=ENCODED_REVIEWS)
+    ids = Reviews("keras", "train", table, ("the", "don't"), {}, "f")
+    recipe = recipe_for(ids, TINY)
+    assert recipe == replace(TINY, encoding=replace(TINY.encoding, text_form="keras"))
+    assert recipe_for(ids, SEED) == SEED
+    assert recipe_for(reviews(4, 1, labeled=True), TINY) == TINY
+    prepare_training_data(ids, None, recipe, 1, tmp_path)
+    with pytest.raises(ConfigurationError, match=r"recipe with text_form keras\. .* normal\. "):
+        prepare_training_data(ids, None, TINY, 1, tmp_path)
 
 
 @pytest.mark.parametrize("encoded", [False, True])

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imdb_classifier.text.unicode_form import plain
-from imdb_classifier.text.words import Words, borders_of, buffer_of, words_between, words_per_text
+from imdb_classifier.text.words import Words, borders_of, buffer_of, pieces_between, words_per_text
 
 _END: Final = "\0"
 _GAP, _LETTER, _APOSTROPHE, _ANGLE, _EYES = 0, 1, 2, 4, 8
@@ -83,7 +83,7 @@ def normal_words(texts: pa.StringArray) -> Words:
         texts: string, (texts,), at least one, valid UTF-8 without nulls.
     """
     characters, rows = buffer_of(plain(texts), _END)
-    characters = characters.replace(b"`", b"'")
+    characters = bytes(characters).replace(b"`", b"'")
     raw = np.frombuffer(characters, np.uint8)
     kinds = np.frombuffer(characters.translate(_KINDS), np.uint8)
     in_word = kinds == _LETTER
@@ -95,14 +95,14 @@ def normal_words(texts: pa.StringArray) -> Words:
     mouths, emoticons = _mark_emoticons(raw, in_word, special[kind & _EYES != 0])
     _cut_tags(raw, in_word, special[kind & _ANGLE != 0])
     borders = borders_of(in_word)
-    words = words_between(borders, characters)
+    pieces = pieces_between(borders, characters)
     kept = in_word[mouths]
-    places, respelled = _respelled(raw, in_word, borders, words)
+    places, respelled = _respelled(raw, in_word, borders, pieces)
     places = np.concatenate([places, np.searchsorted(borders[::2], mouths[kept])])
     respelled = pa.concat_arrays([respelled, _EMOTICONS.take(pa.array(emoticons[kept]))])
     order = np.argsort(places)
     return Words(
-        words, words_per_text(borders, rows), places[order], respelled.take(pa.array(order))
+        pieces, words_per_text(borders, rows), places[order], respelled.take(pa.array(order))
     )
 
 
@@ -161,7 +161,7 @@ def _respelled(
     raw: NDArray[np.uint8],
     in_word: NDArray[np.bool_],
     borders: NDArray[np.int32],
-    words: pa.StringArray,
+    pieces: pa.StringArray,
 ) -> tuple[NDArray[np.int64], pa.StringArray]:
     """Return the positions of words that are spelled otherwise, ascending, and how.
 
@@ -169,17 +169,18 @@ def _respelled(
         raw: The texts.
         in_word: Whether each byte belongs to a word.
         borders: Starts and ends of words.
-        words: The words.
+        pieces: The words and the gaps between them.
     """
-    same = raw[1:] == raw[:-1]
-    is_third = same[1:] & same[:-1] & in_word[2:]
-    is_last = (raw[1:-1] == ord("t")) & (raw[:-2] == ord("n")) & ~in_word[2:]
-    marked = np.flatnonzero(is_third | is_last).astype(np.int32)
-    found = np.searchsorted(borders[::2], marked, "right") - 1
-    places = np.unique(found[found >= 0])
+    twice = np.flatnonzero(raw[1:] == raw[:-1])
+    twice = twice[in_word[twice]]
+    # Every text ends in a gap, so a letter that stands twice has a successor.
+    thrice = twice[raw[twice] == raw[twice + 2]]
+    starts, last = borders[::2], borders[1::2] - 1
+    ends_in_nt = (raw[last] == ord("t")) & (raw[last - 1] == ord("n"))
+    places = np.union1d(np.searchsorted(starts, thrice, "right") - 1, np.flatnonzero(ends_in_nt))
     if len(places) == 0:
-        return places, words[:0]
-    typed = words.take(pa.array(places))
+        return places, pieces[:0]
+    typed = pieces.take(pa.array(2 * places))
     once = pa.array(_REPEATED.sub(_once, "\n".join(typed.to_pylist())).split("\n"))
     meant = pc.coalesce(_MEANT.take(pc.index_in(once, value_set=_TYPED)), once)
     is_other = pc.not_equal(meant, typed)

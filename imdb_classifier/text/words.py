@@ -25,22 +25,24 @@ class Words:
     """The words of some texts.
 
     Attributes:
-        cut: The words as they are cut out of the texts: string, (words,).
+        pieces: The words as they are cut out of the texts, and between any two of them the gap:
+            string, (2 * words - 1,). A view, since a copy of all words costs more than gaps do.
         per_text: Number of words in each text: int64, (texts,).
         places: Positions of the words that are spelled otherwise, ascending: int64, (respelled,).
         respelled: How these are spelled: string, (respelled,).
     """
 
-    cut: pa.StringArray
+    pieces: pa.StringArray
     per_text: NDArray[np.int64]
     places: NDArray[np.int64]
     respelled: pa.StringArray
 
     def spelled(self) -> pa.StringArray:
         """Return all words: string, (words,)."""
-        is_respelled = np.zeros(len(self.cut), np.bool_)
+        cut = self.pieces[::2]
+        is_respelled = np.zeros(len(cut), np.bool_)
         is_respelled[self.places] = True
-        return pc.replace_with_mask(self.cut, is_respelled, self.respelled)
+        return pc.replace_with_mask(cut, is_respelled, self.respelled)
 
 
 def keras_words(texts: pa.StringArray) -> Words:
@@ -50,13 +52,12 @@ def keras_words(texts: pa.StringArray) -> Words:
         texts: string, (texts,), at least one, without nulls.
     """
     characters, rows = buffer_of(texts, " ")
-    in_word = np.frombuffer(characters.translate(_IN_WORD), np.bool_)
-    borders = borders_of(in_word)
-    words, per_text = words_between(borders, characters), words_per_text(borders, rows)
-    return Words(words, per_text, np.empty(0, np.int64), pa.array([], pa.string()))
+    borders = borders_of(np.frombuffer(bytes(characters).translate(_IN_WORD), np.bool_))
+    pieces, per_text = pieces_between(borders, characters), words_per_text(borders, rows)
+    return Words(pieces, per_text, np.empty(0, np.int64), pa.array([], pa.string()))
 
 
-def buffer_of(texts: pa.StringArray, end: str) -> tuple[bytes, NDArray[np.int32]]:
+def buffer_of(texts: pa.StringArray, end: str) -> tuple[memoryview, NDArray[np.int32]]:
     """Return lower-cased texts as one buffer of UTF-8, and where each begins and the last ends.
 
     Args:
@@ -68,7 +69,7 @@ def buffer_of(texts: pa.StringArray, end: str) -> tuple[bytes, NDArray[np.int32]
     """
     lowered = pc.binary_join_element_wise(pc.utf8_lower(texts), "", end)
     rows = np.frombuffer(lowered.buffers()[1], np.int32)[lowered.offset :][: len(lowered) + 1]
-    return bytes(memoryview(lowered.buffers()[2])[rows[0] : rows[-1]]), rows - rows[0]
+    return memoryview(lowered.buffers()[2])[rows[0] : rows[-1]], rows - rows[0]
 
 
 def borders_of(in_word: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -80,13 +81,15 @@ def borders_of(in_word: NDArray[np.bool_]) -> NDArray[np.int32]:
     return np.flatnonzero(np.diff(in_word, prepend=False)).astype(np.int32)
 
 
-def words_between(borders: NDArray[np.int32], characters: bytes) -> pa.StringArray:
-    """Return the words of a buffer by their `borders_of`: string, (words,)."""
-    pieces = pa.StringArray.from_buffers(
+def pieces_between(borders: NDArray[np.int32], characters: bytes | memoryview) -> pa.StringArray:
+    """Return the words of a buffer and the gaps between them, by the `borders_of` words.
+
+    Returns:
+        string, (2 * words - 1,), or (0,) without words.
+    """
+    return pa.StringArray.from_buffers(
         max(len(borders) - 1, 0), pa.py_buffer(borders), pa.py_buffer(characters)
     )
-    # Between the words are the gaps.
-    return pieces[::2]
 
 
 def words_per_text(borders: NDArray[np.int32], rows: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -2,7 +2,8 @@
 
 Entities are resolved; quotes, apostrophes, spaces and punctuation of any kind become ASCII, letters
 and digits their composed form (NFKC), and characters without width are dropped. Emoji and other
-symbols are set apart by spaces. All tables are derived from Python's `unicodedata`, at first use.
+symbols are set apart by spaces. All tables are derived from Python's `unicodedata`, at first use,
+and are the same on every Python.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ _CODE_POINTS: Final = 0x110000
 _FIRST_FOREIGN: Final = 0x80
 _VARIED: Final = [range(_FIRST_FOREIGN, 0x20000), range(0x2F800, 0x2FA20), range(0xE0000, 0xE0200)]
 """Where there are other characters than letters, and some that others stand for."""
+_YOUNGER: Final = [
+    *((0x0CF3, 0x0CF4), (0x0ECE, 0x0ECF), (0x2FFC, 0x3000), (0x31EF, 0x31F0), (0x10EFD, 0x10F00)),
+    *((0x1123F, 0x11242), (0x11B00, 0x11B0A), (0x11F00, 0x11F5A), (0x1342F, 0x13430)),
+    *((0x13439, 0x13456), (0x1B132, 0x1B133), (0x1B155, 0x1B156), (0x1D2C0, 0x1D2D4)),
+    *((0x1DF25, 0x1DF2B), (0x1E030, 0x1E06E), (0x1E08F, 0x1E090), (0x1E4D0, 0x1E4FA)),
+]
+"""Characters that Python 3.13 knows and 3.11 does not, emoji aside: letters to all Pythons."""
 _PICTOGRAPHS: Final = range(0x1F000, 0x1FB00)
 """Reserved for emoji, those of later versions of Unicode included."""
 _REGIONS: Final = range(0x1F1E6, 0x1F200)
@@ -143,8 +151,9 @@ def _tables() -> _Tables:
     becomes = np.arange(_CODE_POINTS, dtype=np.uint32)
     composes = np.zeros(_CODE_POINTS, np.bool_)
     is_symbol = np.zeros(_CODE_POINTS, np.bool_)
+    younger = {point for block in _YOUNGER for point in range(*block)}
     for block in _VARIED:
-        for point in block:
+        for point in sorted({*block} - younger):
             character = _modern(chr(point))
             becomes[point] = known = _one_of_many(character)
             if known in (ord(character), point):

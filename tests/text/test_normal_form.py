@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import unicodedata
 from collections.abc import Callable
@@ -19,9 +20,12 @@ from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.text.encoding import words_of
 from imdb_classifier.text.normal_form import normal_words
+from imdb_classifier.text.unicode_form import _tables
 
 HASH_OF_BUNDLED = "334cec5c652ee2c116577eae7e8b4fb1bf6ce86f2ff8d98134e804ad060558c8"
 """Made when there was no other form of text than Keras'."""
+HASH_OF_TABLES = "623698896914be2840bf40e7e9a77623c879e9fa3f061fd2a0832725b27e4526"
+"""Of Python 3.11, 3.12 and 3.13."""
 
 # A text, and its words, parted by spaces.
 EXPECTED = [
@@ -275,6 +279,12 @@ def test_typography_changes_no_word_and_no_score(name: str, tiny_bundle: Bundle)
 def test_a_glued_emoji_is_a_word_of_its_own(emoji: str) -> None:
     word = emoji.replace("\ufe0f", "").replace("🏽", "")
     assert words_of(f"good{emoji}bad", "normal") == ["good", word, "bad"]
+
+
+def test_characters_are_the_same_on_every_python() -> None:
+    known = _tables()
+    held = hashlib.sha256(b"".join(table.tobytes() for table in known)).hexdigest()
+    assert held == HASH_OF_TABLES
 
 
 def test_recipes_choose_the_form(tiny_bundle: Bundle) -> None:

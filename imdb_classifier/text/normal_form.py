@@ -82,8 +82,9 @@ def normal_words(texts: pa.StringArray) -> Words:
     Args:
         texts: string, (texts,), at least one, valid UTF-8 without nulls.
     """
-    characters, rows = buffer_of(plain(texts), _END)
-    characters = bytes(characters).replace(b"`", b"'")
+    lowered, rows = buffer_of(plain(texts), _END)
+    characters = bytes(lowered).replace(b"`", b"'")
+    del lowered  # as large as all texts
     raw = np.frombuffer(characters, np.uint8)
     kinds = np.frombuffer(characters.translate(_KINDS), np.uint8)
     in_word = kinds == _LETTER

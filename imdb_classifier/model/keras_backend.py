@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from imdb_classifier.errors import ConfigurationError, MissingExtraError
+from imdb_classifier.storage.paths import NO_HOME, home_expanded
 
 
 def import_keras(feature: str = "Training a model") -> Any:
@@ -23,6 +24,9 @@ def import_keras(feature: str = "Training a model") -> Any:
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
         raise _other_backend(feature, f"KERAS_BACKEND is {backend}")
+    if home_expanded("~") == NO_HOME:
+        # Keras would write its settings to a folder named ~ in the working folder.
+        os.environ.setdefault("KERAS_HOME", NO_HOME)
     # TensorFlow logs pages about the CPU; errors are also raised as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:

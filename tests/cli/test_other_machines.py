@@ -86,10 +86,11 @@ def test_a_stranger_without_a_home_and_utf8(tmp_path: Path) -> None:
         f"train --recipe tiny {data}",
         f"train --recipe tiny {data} --registry ~/models",
         "doctor out --json",
+        f"train --recipe tiny {data} --registry models",
         **ASCII,
         TMPDIR=str(tmp_path),
     )
-    assert ran.codes == [0, 0, 0, 0, 0, 73, 73, 0], ran.messages
+    assert ran.codes == [0, 0, 0, 0, 0, 73, 73, 0, 0], ran.messages
     assert [file["status"] for file in ran.json(0)["files"]] == ["scored"]
     assert ran.json(0)["files"][0]["name"] == "é.parquet"
     assert "\\xe9.parquet" in ran.outputs[1]
@@ -105,6 +106,7 @@ def test_a_stranger_without_a_home_and_utf8(tmp_path: Path) -> None:
         assert "IMDB_CLASSIFIER_REGISTRY" in error
     statuses = {found["check"]: found["status"] for found in ran.json(7)["findings"]}
     assert (statuses["registry"], statuses["output"]) == ("ok", "ok")
+    assert ran.json(8)["model_id"].startswith("tiny-")
     assert not (tmp_path / "~").exists()
     assert "Traceback" not in ran.messages
 

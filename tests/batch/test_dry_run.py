@@ -99,7 +99,8 @@ def test_estimates_are_made_from_the_text_alone(
         found = dry_run_parquet(tmp_path / f"{name}.parquet", tmp_path / "out.parquet", scorer)
         memory[name], seconds[name] = found.memory_bytes, found.seconds
     assert memory["wide"] == memory["plain"] > 4 * mebibyte
-    assert memory["long"] > 4 * memory["plain"]
+    # Not ten times as much, because long texts are encoded a few at a time.
+    assert memory["long"] > 2 * memory["plain"]
     assert seconds["long"] > 3 * seconds["plain"]
     skip = ScoreOptions(on_null="skip")
     rewritten = dry_run_parquet(tmp_path / "wide.parquet", tmp_path / "out.parquet", scorer, skip)

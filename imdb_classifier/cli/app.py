@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -78,6 +79,8 @@ app.add_typer(data_app, name="data")
 def main() -> None:
     """Run a command; print an error, and exit with its code."""
     accept_any_text()
+    # Prefect would say so a dozen times; where it matters, an error does, once.
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home directory", UserWarning)
     try:
         _command_line()()
     except KeyboardInterrupt:

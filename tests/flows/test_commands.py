@@ -60,23 +60,27 @@ def test_a_server_that_is_down_or_asks_for_a_password_is_named(
     assert not (tmp_path / "scored").exists()
 
 
-def test_a_home_that_cannot_be_written_is_named(reviews: Path, tmp_path: Path) -> None:
-    without_server = {
+def test_a_home_that_cannot_be_written_is_named_if_a_flow_needs_it(
+    reviews: Path, tmp_path: Path
+) -> None:
+    environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")
     }
-    command = [sys.executable, "-m", "imdb_classifier", "score", str(reviews), "scored"]
-    ran = subprocess.run(
-        [*command, "--runner", "process"],
-        cwd=tmp_path,
-        env={**without_server, "HOME": "/dev/null/home"},
-        capture_output=True,
-        text=True,
-    )
+    environment["HOME"] = "/dev/null/home"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "imdb_classifier", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+
+    ran = run("score", str(reviews), "scored", "--runner", "process")
     assert ran.returncode == 73
     assert ran.stderr.startswith("Error: Without a server, Prefect must be able to write to its")
     assert "Writing to /dev/null/home/.prefect failed: Not a directory." in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
     assert not (tmp_path / "scored").exists()
+    assert run("doctor", "--json").stderr == ""
 
 
 class _Unauthorized(BaseHTTPRequestHandler):

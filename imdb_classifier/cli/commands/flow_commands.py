@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from typing import Any, NoReturn
 
 from imdb_classifier.batch.results import RunResult
@@ -27,8 +26,6 @@ def score_by_flow(**parameters: Any) -> RunResult:
     """
     # As a variable, so that child processes inherit it. The server still gets the whole log.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    # Prefect would say so a dozen times; where it matters, `call_flow` does, once.
-    warnings.filterwarnings("ignore", "Failed to create the Prefect home directory", UserWarning)
     from imdb_classifier import tasks  # first, because its error names the missing package
     from imdb_classifier.flows.score import score_parquet
 

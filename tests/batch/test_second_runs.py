@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from imdb_classifier.batch.verification import verify_output
 from imdb_classifier.errors import ConfigurationError, OutputExistsError, UnreadableFileError
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
-from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.scoring.scorer import ScoredChunk, Scorer
 from imdb_classifier.storage import LocalStorage
 
 
@@ -224,17 +225,24 @@ def test_a_folder_whose_outputs_are_outdated_is_marked_but_not_complete(
         assert not any("not marked" in note for note in result.notes())
 
 
-def test_a_file_that_changes_meanwhile_is_not_bad(tmp_path: Path, scorer: Scorer) -> None:
+def test_a_file_that_changes_meanwhile_is_not_bad(
+    tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its producer is still writing it; the next run finds it complete."""
     write(tmp_path / "in", "a.parquet", "b.parquet", texts=("A fine film.",))
-    output = tmp_path / "out"
+    output, score_chunk, times = tmp_path / "out", scorer._score_chunk, itertools.count(1)
+
+    def meanwhile(texts: pa.ChunkedArray | pa.Array) -> ScoredChunk:
+        os.utime(tmp_path / "in" / "a.parquet", (next(times), next(times)))
+        return score_chunk(texts)
+
+    monkeypatch.setattr(scorer, "_score_chunk", meanwhile)
     result = score_parquet(
         tmp_path / "in",
         output,
         scorer,
         ScoreOptions(quarantine=True),
         limits=Limits(accept_bad_files=2),
-        progress=lambda *_: os.utime(tmp_path / "in" / "a.parquet", (1, 1)),
     )
     (failed,) = result.failed
     assert (failed.name, failed.exit_code, failed.may_pass) == ("a.parquet", 69, True)

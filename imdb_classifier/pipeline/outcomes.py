@@ -53,6 +53,24 @@ class EvaluatedModel(TypedDict):
     report: str
 
 
+class AdaptationOutcome(TypedDict):
+    """What adapting a model came to.
+
+    Attributes:
+        model_id: The id of the registered model; that of `base` if nothing was shown to help.
+        base: The id of the model that it came from.
+        change: What was changed: none, bias and scale, or n-grams.
+        accuracy: Share of the labels that are right in cross-validation, in [0, 1].
+        log_loss: Mean negative log-likelihood (nats) of the labels in cross-validation.
+    """
+
+    model_id: str
+    base: str
+    change: str
+    accuracy: float
+    log_loss: float
+
+
 class PromotionOutcome(TypedDict):
     """The decision on a model.
 

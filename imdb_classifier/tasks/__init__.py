@@ -7,6 +7,7 @@ cannot be published, a warning is logged and the run continues.
 
 from imdb_classifier.errors import ConfigurationError, MissingExtraError
 from imdb_classifier.pipeline.outcomes import (
+    AdaptationOutcome,
     EvaluatedModel,
     PlannedModel,
     PromotionOutcome,
@@ -31,6 +32,7 @@ except ModuleNotFoundError as error:
 from imdb_classifier.tasks.calls import call_flow
 from imdb_classifier.tasks.events import name_run
 from imdb_classifier.tasks.model_tasks import (
+    adapt_model,
     evaluate_model,
     load_reviews,
     prune_models,
@@ -44,6 +46,7 @@ from imdb_classifier.tasks.runners import RunnerName, task_runner
 from imdb_classifier.tasks.score_tasks import score_batch
 
 __all__ = [
+    "AdaptationOutcome",
     "EvaluatedModel",
     "PlannedModel",
     "PromotionOutcome",
@@ -51,6 +54,7 @@ __all__ = [
     "ResolvedModel",
     "RollbackOutcome",
     "RunnerName",
+    "adapt_model",
     "call_flow",
     "check_promotion",
     "evaluate_model",

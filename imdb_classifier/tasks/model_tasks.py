@@ -1,4 +1,4 @@
-"""Tasks for models: resolve, load reviews, train, evaluate, register."""
+"""Tasks for models: resolve, load reviews, train, adapt, evaluate, register, prune."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.pipeline.outcomes import (
+    AdaptationOutcome,
     EvaluatedModel,
     PlannedModel,
     PruneOutcome,
@@ -29,6 +30,7 @@ from imdb_classifier.tasks.failures import RETRIES, without_texts
 from imdb_classifier.training.loop import TrainingObserver
 
 EVALUATION_KEY: Final = "imdb-evaluation"
+ADAPTATION_KEY: Final = "imdb-adaptation"
 
 
 @task(name="resolve-model", cache_policy=NO_CACHE, persist_result=False, **RETRIES)
@@ -173,6 +175,74 @@ def train_model(
         observer=TrainingObserver(Stages()),
     )
     return _described(bundle)
+
+
+@task(name="adapt-model", cache_policy=NO_CACHE, persist_result=False)
+@without_texts
+def adapt_model(
+    labeled: str,
+    model: str = "@champion",
+    label_map: Mapping[str, str] | None = None,
+    data: str | None = None,
+    registry: str | None = None,
+    gate_on: Mapping[str, str] | None = None,
+) -> AdaptationOutcome:
+    """Adapt a model to labeled texts, register it as the challenger, and publish what was tried.
+
+    If no change is shown to help, nothing is registered. See `imdb_classifier.adapt`.
+
+    Args:
+        labeled: Parquet files with the columns text and label: at least 50 rows.
+        model: ``@champion`` or another alias, a version's id, or the path of a bundle.
+        label_map: What the labels of the user's own files mean, such as ``{"1": "negative", "5":
+            "positive"}``; None if they are 0 and 1, true and false, or positive and negative.
+        data: Where the IMDB reviews to evaluate on are, see `imdb_classifier.load_reviews`.
+        registry: The registry's folder; None as in `Registry.at`.
+        gate_on: Other labeled reviews of the user's own to evaluate on, by names for the sets.
+
+    Returns:
+        model_id (of the challenger, or of the base), base, change, and accuracy and log_loss in
+        cross-validation.
+
+    Raises:
+        ImdbClassifierError: The labels, the model or the reviews cannot be loaded, there are too
+            few labels, or the registry cannot be written.
+    """
+    from imdb_classifier.pipeline.adaptations import adapt
+
+    adapted = adapt(
+        labeled,
+        model,
+        label_map=label_map,
+        data=data,
+        gate_on=gate_on,
+        registry=registry,
+        progress=Stages(),
+    )
+    chosen, base = adapted.chosen, adapted.base.model_id
+    publish(
+        "The adaptation",
+        create_table_artifact,
+        key=artifact_key(ADAPTATION_KEY, deployment_name()),
+        table=[
+            {
+                "change": attempt.change,
+                "strength": attempt.strength,
+                "accuracy": f"{attempt.accuracy:.1%}",
+                "log loss": f"{attempt.log_loss:.3f}",
+                "chosen": "yes" if attempt == chosen else "",
+            }
+            for attempt in adapted.attempts
+        ],
+        description=f"Changes of {base}, by cross-validation on the labels.",
+    )
+    return {
+        "model_id": adapted.bundle.model_id,
+        "base": base,
+        "change": chosen.change,
+        "accuracy": chosen.accuracy,
+        "log_loss": chosen.log_loss,
+    }
 
 
 @task(name="evaluate-model", cache_policy=NO_CACHE, persist_result=False)

@@ -19,6 +19,7 @@ from tests.flows.conftest import CHECKOUT
 OWN = {
     "score": {"runner"},
     "train": {"data", "recipe", "label_map"},
+    "adapt": {"data", "label_map"},
     "evaluate": {"data", "output", "label_map"},
 }
 """What commands describe otherwise: which runners need Prefect, that they download data and write
@@ -31,6 +32,7 @@ label map is typed."""
     [
         ("score", "score.py:score_parquet", 22),
         ("train", "train.py:train_imdb", 5),
+        ("adapt", "adapt.py:adapt_model", 4),
         ("evaluate", "evaluate.py:evaluate_imdb", 3),
     ],
 )

@@ -18,31 +18,13 @@ from imdb_classifier.reviews.overlap import known_rows
 from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
-
-SAID = {
-    1: ["arrived early", "fits the door", "holds its charge", "still runs"],
-    0: ["arrived late", "does not fit", "lost its charge", "stopped after days"],
-}
+from tests.appliances import appliances
 
 
 @pytest.fixture(autouse=True)
 def no_reviews_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-def made_up(rows: int, seed: int) -> pa.Table:
-    """What people say of appliances, which is neither praise nor blame of a film."""
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(2, size=rows)
-    things = ["kettle", "battery", "shelf", "lamp", "phone", "chair"]
-    persons = ["aunt", "son", "boss"]
-    texts = [
-        f"Number {generator.integers(10_000)}: the {generator.choice(things)} "
-        f"{generator.choice(SAID[int(label)])}, says my {generator.choice(persons)}."
-        for label in labels
-    ]
-    return pa.table({"text": texts, "label": labels})
 
 
 def accuracy(bundle: Bundle, table: pa.Table) -> float:
@@ -54,7 +36,7 @@ def accuracy(bundle: Bundle, table: pa.Table) -> float:
 @pytest.fixture(scope="module")
 def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     folder = tmp_path_factory.mktemp("adapted")
-    pq.write_table(made_up(300, 1), folder / "labeled.parquet")
+    pq.write_table(appliances(300, 1), folder / "labeled.parquet")
     found = adapt(folder / "labeled.parquet", registry=folder / "registry", data=FOLDER)
     return found, folder
 
@@ -62,7 +44,7 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
 def test_words_of_another_field_are_learned(adapted: tuple[Any, Path]) -> None:
     found, folder = adapted
     assert found.chosen.change == "n-grams"
-    others = made_up(400, 2)
+    others = appliances(400, 2)
     before, after = accuracy(found.base, others), accuracy(found.bundle, others)
     assert before < 0.75
     assert after > 0.97
@@ -98,7 +80,7 @@ def test_the_bundle_says_where_it_comes_from(adapted: tuple[Any, Path]) -> None:
 
 def test_every_engine_and_the_explanation_read_it(adapted: tuple[Any, Path]) -> None:
     found, _ = adapted
-    texts = made_up(40, 3)["text"]
+    texts = appliances(40, 3)["text"]
     scores = []
     for engine in ("onnx", "keras"):
         with Scorer(load_bundle(found.bundle.path, engine)) as scorer:

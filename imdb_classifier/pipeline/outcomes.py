@@ -57,7 +57,7 @@ class AdaptationOutcome(TypedDict):
     """What adapting a model came to.
 
     Attributes:
-        model_id: The id of the registered model; that of `base` if nothing was shown to help.
+        model_id: The id of the registered model; that of the base if nothing was shown to help.
         base: The id of the model that it came from.
         change: What was changed: none, bias and scale, or n-grams.
         accuracy: Share of the labels that are right in cross-validation, in [0, 1].

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from itertools import product
 from typing import Final
 
@@ -55,9 +56,7 @@ def _emoticons() -> Mapping[str, str]:
 
 _LONGEST: Final = 3
 _SPELLED: Final = sorted(_emoticons().items(), key=lambda pair: _number(pair[0]))
-_EMOTICONS: Final = pa.array([spelled for _, spelled in _SPELLED])
-
-
+_EMOTICONS: Final = tuple(spelled for _, spelled in _SPELLED)
 _NUMBERS: Final = np.array([_number(typed) for typed, _ in _SPELLED], np.uint32)
 
 _NEGATED: Final = [
@@ -70,10 +69,16 @@ _CONTRACTIONS: Final = {
 """As typed without an apostrophe, or with one in the wrong place. Of these, only *wont* and *cant*
 are words, and IMDB reviews hardly ever mean them. Contractions of other words are left alone, since
 *ill*, *were* and *its* are words that people do mean."""
-_TYPED: Final = pa.array(list(_CONTRACTIONS))
-_MEANT: Final = pa.array(list(_CONTRACTIONS.values()))
+_TYPED: Final = tuple(_CONTRACTIONS)
+_MEANT: Final = tuple(_CONTRACTIONS.values())
 
 _REPEATED: Final = re.compile(r"([a-z])\1\1+")
+
+
+@cache
+def _array(words: tuple[str, ...]) -> pa.StringArray:
+    # Not at import: for this, pyarrow imports pandas.
+    return pa.array(words)
 
 
 def normal_words(texts: pa.StringArray) -> Words:
@@ -100,7 +105,7 @@ def normal_words(texts: pa.StringArray) -> Words:
     kept = in_word[mouths]
     places, respelled = _respelled(raw, in_word, borders, pieces)
     places = np.concatenate([places, np.searchsorted(borders[::2], mouths[kept])])
-    respelled = pa.concat_arrays([respelled, _EMOTICONS.take(pa.array(emoticons[kept]))])
+    respelled = pa.concat_arrays([respelled, _array(_EMOTICONS).take(pa.array(emoticons[kept]))])
     order = np.argsort(places)
     return Words(
         pieces, words_per_text(borders, rows), places[order], respelled.take(pa.array(order))
@@ -183,7 +188,8 @@ def _respelled(
         return places, pieces[:0]
     typed = pieces.take(pa.array(2 * places))
     once = pa.array(_REPEATED.sub(_once, "\n".join(typed.to_pylist())).split("\n"))
-    meant = pc.coalesce(_MEANT.take(pc.index_in(once, value_set=_TYPED)), once)
+    among = pc.index_in(once, value_set=_array(_TYPED))
+    meant = pc.coalesce(_array(_MEANT).take(among), once)
     is_other = pc.not_equal(meant, typed)
     return places[is_other.to_numpy(zero_copy_only=False)], meant.filter(is_other)
 

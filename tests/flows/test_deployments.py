@@ -289,6 +289,6 @@ def test_a_scheduled_run_that_overlaps_another_says_so(
     ):
         run, *_ = scheduled(server)
         assert (run["state_type"], run["state_name"]) == ("CANCELLED", "OutputInUse")
-        message = f"Another run is writing to {every_five_seconds}."
+        message = f"Another run is writing to {every_five_seconds}: process "
         assert message in run["state"]["message"]
         assert not list(every_five_seconds.glob("[!.]*"))

@@ -6,16 +6,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 # Slow tests that only `make test` runs: documentation, pages in a browser, Prefect's servers and
-# schedules, benchmarks, and more data or more faults for code that other tests cover. They
-# hardly depend on the versions of Python and packages.
+# schedules, benchmarks, training by the command line, and more data or more faults for code that
+# other tests cover. They hardly depend on the versions of Python and packages.
 WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --ignore tests/ui \
+  --ignore tests/cli/test_model_commands.py --ignore tests/cli/test_quickstart.py \
+  --ignore tests/cli/test_training_commands.py \
   --ignore tests/test_benchmarks.py --ignore-glob 'tests/flows/test_deploy*' \
   --ignore tests/flows/test_containers.py --ignore tests/flows/test_guides.py \
   --ignore tests/flows/test_outages.py --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py \
   --ignore tests/flows/test_year.py
 # The tests of blocks and flows, except those that hardly depend on the version of Prefect.
 PREFECT_TESTS := tests/blocks $(filter-out $(patsubst %,tests/flows/test_%.py,\
-  containers deploying_the_wheel guides outages ui year),$(wildcard tests/flows/test_*.py))
+  adapt commands containers deploying_the_wheel guides options outages privacy runners train ui \
+  wrong_parameters year),$(wildcard tests/flows/test_*.py))
 # Packages of JavaScript, for tests.
 NODE := build/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt

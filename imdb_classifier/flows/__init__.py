@@ -11,7 +11,7 @@ import imdb_classifier.tasks  # noqa: F401 - first, because its error names the 
 if not Path(__file__).with_name("score.py").exists():
     __path__.append(str(Path(__file__).resolve().parents[2] / "flows"))
 
-from imdb_classifier.flows.adapt import adapt_model
+from imdb_classifier.flows.adaptation import adapt_model
 from imdb_classifier.flows.evaluate import evaluate_imdb
 from imdb_classifier.flows.promote import promote_model
 from imdb_classifier.flows.score import score_parquet

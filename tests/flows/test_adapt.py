@@ -16,7 +16,7 @@ from imdb_classifier.samples import FOLDER
 from imdb_classifier.scoring.scorer import Scorer
 from tests.appliances import appliances
 
-ADAPT = "flows/adapt.py:adapt_model"
+ADAPT = "flows/adaptation.py:adapt_model"
 
 
 def starred(table: pa.Table, path: Path) -> str:

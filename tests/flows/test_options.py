@@ -32,7 +32,7 @@ label map is typed."""
     [
         ("score", "score.py:score_parquet", 22),
         ("train", "train.py:train_imdb", 5),
-        ("adapt", "adapt.py:adapt_model", 4),
+        ("adapt", "adaptation.py:adapt_model", 4),
         ("evaluate", "evaluate.py:evaluate_imdb", 3),
     ],
 )

@@ -60,6 +60,15 @@ def test_fingerprints_are_any_numbers() -> None:
         assert_sums_of_numpy(np.array(listed, np.uint32), sequences)
 
 
+def test_a_weight_of_nothing_hides_no_ngram() -> None:
+    reviews = sequences_of([[token] for token in range(1, 100)])
+    found = fingerprints(reviews)[0]
+    # Its first slot is that of fingerprint 0, whose word would be 0 with this weight.
+    low = int(found[found < 2**29][0])
+    listed, weights = np.array([0, low], np.uint32), np.array([0, 0, 1], np.float32)
+    assert NgramSums(Ngrams(listed), weights).of(reviews).tolist() == (found == low).tolist()
+
+
 def test_short_reviews_that_repeat_a_long_one() -> None:
     long = np.random.default_rng(1).integers(0, 900, 30_000).tolist()
     sequences = sequences_of([long, *(long[start : start + 7] for start in range(0, 30_000, 10))])

@@ -48,6 +48,9 @@ def table_of(
         uint64, (slots,): a weight above its fingerprint, and 0 where there is none; and how far a
         fingerprint is shifted for its first slot.
     """
+    # Without those that add nothing, no word in use is 0.
+    adds = weights != 0
+    listed, weights = listed[adds], weights[adds]
     bits = min(len(listed).bit_length() + _SPARE_BITS, 32)
     shift = 32 - bits
     numbers = np.arange(len(listed))

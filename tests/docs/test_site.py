@@ -21,7 +21,7 @@ import imdb_classifier
 from benchmarks import __main__ as bench
 from benchmarks import ablation, cluster, distillation, expected_accuracy, seeds, year
 from docs.context import behavior_areas
-from imdb_classifier import tasks
+from imdb_classifier import flows, tasks
 from imdb_classifier.cli.app import app
 from imdb_classifier.config import PRODUCTION
 from imdb_classifier.evaluation.behavior.judgment import Behavior
@@ -91,7 +91,7 @@ def test_every_task_and_flow_is_in_the_reference(site: Path) -> None:
     page = (site / "reference" / "flows.html").read_text("utf-8")
     functions = [name for name in tasks.__all__ if name[0].islower()]
     assert [n for n in functions if f'id="imdb_classifier.tasks.{n}"' not in page] == []
-    for flow in ("score_parquet", "train_imdb", "evaluate_imdb"):
+    for flow in flows.__all__:
         assert re.search(rf'id="[\w.]+\.{flow}"', page)
 
 

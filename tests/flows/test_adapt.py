@@ -32,7 +32,6 @@ def starred(table: pa.Table, path: Path) -> str:
     "adapt-model:gate_on",
     "adapt-model:gates",
     "adapt-model:label_map",
-    "adapt-model:labeled",
     "adapt-model:model",
     "adapt-model:reference",
     "adapt-model:registry",

@@ -30,6 +30,7 @@ from imdb_classifier.evaluation.result import (
     ScoreHistogram,
     WrongRow,
 )
+from imdb_classifier.evaluation.slices import LEAST_ROWS
 from imdb_classifier.schema import THRESHOLD, confidences
 from imdb_classifier.text.batch_profile import LENGTH_EDGES, SCORE_BINS, BatchProfile
 
@@ -338,7 +339,7 @@ def _by_length(
             mean_probability=float(score_sums[i] / rows[i]),
         )
         for i, name in enumerate(names)
-        if rows[i]
+        if rows[i] >= LEAST_ROWS
     )
 
 

@@ -71,15 +71,16 @@ def draw(evaluation: Evaluation) -> dict[str, str]:
     """Draw all plots of an evaluation.
 
     Returns:
-        SVG elements by name: roc, calibration, histogram, by_length and, if the evaluation has
-        them, coverage and history.
+        SVG elements by name: roc, calibration, histogram and, if the evaluation has them,
+        by_length, coverage and history.
     """
     plots: dict[str, Callable[[Evaluation], Figure]] = {
         "roc": _roc,
         "calibration": _calibration,
         "histogram": _histogram,
-        "by_length": _by_length,
     }
+    if evaluation.by_length:
+        plots["by_length"] = _by_length
     if evaluation.coverage:
         plots["coverage"] = _coverage
     if evaluation.history:

@@ -248,7 +248,7 @@ class Evaluation:
             calibration_error (expected calibration error, 15 bins of equal width; see
             `intervals.expected_calibration_error`). Never NaN.
         confusion: At the threshold of `schema.THRESHOLD`.
-        by_length: Shortest first; empty slices are left out.
+        by_length: Shortest first; slices of fewer than `slices.LEAST_ROWS` reviews are left out.
         calibration: Lowest bin first; empty bins are left out.
         roc: The ROC curve.
         histogram: Rows by label and probability.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from imdb_classifier.errors import BadDataError, BundleError
 from imdb_classifier.evaluation.metrics import evaluate, evaluate_kinds
 from imdb_classifier.evaluation.result import Confusion, Evaluation, Figure
+from imdb_classifier.evaluation.slices import LEAST_ROWS
 
 FIGURES = [
     "accuracy",
@@ -150,26 +151,34 @@ def test_precision_without_a_positive_call_is_zero_and_unknown() -> None:
 
 
 def test_length_slices() -> None:
-    found = _evaluate(LABELS, PROBABILITIES, TOKENS)
+    found = _evaluate(LABELS * LEAST_ROWS, PROBABILITIES * LEAST_ROWS, TOKENS * LEAST_ROWS)
 
     assert [(part.name, part.rows, part.positives) for part in found.by_length] == [
-        ("0-50", 2, 0),
-        ("51-100", 1, 0),
-        ("101-200", 1, 0),
-        ("201-300", 2, 1),
-        ("501+", 2, 2),
+        ("0-50", 2 * LEAST_ROWS, 0),
+        ("51-100", LEAST_ROWS, 0),
+        ("101-200", LEAST_ROWS, 0),
+        ("201-300", 2 * LEAST_ROWS, LEAST_ROWS),
+        ("501+", 2 * LEAST_ROWS, 2 * LEAST_ROWS),
     ]
     shortest = found.by_length[0]
-    assert astuple(shortest.accuracy) == pytest.approx((1.0, 0.3424, 1.0), abs=1e-4)
+    assert astuple(shortest.accuracy) == pytest.approx((1.0, 0.9398, 1.0), abs=1e-4)
     assert shortest.log_loss == pytest.approx(-math.log(0.95 * 0.9) / 2, abs=1e-6)
     assert shortest.mean_probability == pytest.approx(0.075)
     assert found.by_length[3].accuracy.value == 0.0
 
 
 def test_longest_slices_meet_between_500_and_501() -> None:
-    found = _evaluate([0, 1], [0.1, 0.9], [500, 501])
+    found = _evaluate([0, 1] * LEAST_ROWS, [0.1, 0.9] * LEAST_ROWS, [500, 501] * LEAST_ROWS)
 
     assert [part.name for part in found.by_length] == ["301-500", "501+"]
+
+
+def test_a_length_slice_of_few_rows_is_left_out() -> None:
+    labels = [0, 1] * LEAST_ROWS
+    lengths = [10] * (LEAST_ROWS - 1) + [600] * (LEAST_ROWS + 1)
+    found = _evaluate(labels, [0.1, 0.9] * LEAST_ROWS, lengths)
+
+    assert [(part.name, part.rows) for part in found.by_length] == [("501+", LEAST_ROWS + 1)]
 
 
 def test_worst_rows_are_the_most_confidently_wrong() -> None:

@@ -15,11 +15,11 @@ from imdb_classifier.evaluation.result import Evaluation
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
     rng = np.random.default_rng(8)
-    labels = (np.arange(200) % 2).astype(np.int8)
+    labels = (np.arange(600) % 2).astype(np.int8)
     return evaluate(
         labels,
-        np.clip(labels * 0.4 + rng.uniform(0, 0.6, 200), 0, 1).astype(np.float32),
-        rng.integers(5, 900, 200),
+        np.clip(labels * 0.4 + rng.uniform(0, 0.6, 600), 0, 1).astype(np.float32),
+        rng.integers(5, 900, 600),
         data={},
         model={},
         history=[{"epoch": 1, "loss": 0.5, "val_loss": None}, {"epoch": 2, "loss": 0.4}],
@@ -41,10 +41,11 @@ def test_every_plot_is_well_formed_and_scales(svgs: dict[str, str]) -> None:
         assert root.find("{http://www.w3.org/2000/svg}metadata") is None
 
 
-def test_without_history_no_plot_of_it(evaluation: Evaluation) -> None:
-    values = {**evaluation.to_dict(), "history": []}
+@pytest.mark.parametrize("part", ["history", "by_length"])
+def test_a_part_that_an_evaluation_lacks_is_not_drawn(evaluation: Evaluation, part: str) -> None:
+    values = {**evaluation.to_dict(), part: []}
 
-    assert "history" not in plots.draw(Evaluation.from_dict(values))
+    assert part not in plots.draw(Evaluation.from_dict(values))
 
 
 @pytest.mark.parametrize(

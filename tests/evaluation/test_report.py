@@ -272,9 +272,11 @@ def test_smallest_evaluation_is_rendered() -> None:
         model={},
     )
 
-    assert "100.0&nbsp;%</em> of 2 reviews" in report.render_html(smallest)
-    assert "Most confidently wrong" not in report.render_html(smallest)
-    assert "# Evaluation of a model\n" in report.render_markdown(smallest)
+    html, markdown = report.render_html(smallest), report.render_markdown(smallest)
+    assert "100.0&nbsp;%</em> of 2 reviews" in html
+    assert "Most confidently wrong" not in html
+    assert "# Evaluation of a model\n" in markdown
+    assert "by length" not in html.lower() + markdown.lower()
 
 
 def test_same_evaluation_same_bytes(evaluation: Evaluation, page: str) -> None:

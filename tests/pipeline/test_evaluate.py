@@ -31,7 +31,8 @@ def test_evaluation_says_what_was_measured_on_what(tiny_bundle: Bundle) -> None:
     assert texts[0] == reviews.table["text"][evaluation.worst[0].row].as_py()
     # Lengths are those of whole reviews, though the network reads 100 tokens of each.
     assert max(len(text.split()) for text in reviews.table["text"].to_pylist()) > 100
-    assert any(piece.name.startswith(("101", "201")) for piece in evaluation.by_length)
+    assert evaluation.profile is not None
+    assert any(evaluation.profile.lengths[2:])
 
 
 def test_an_evaluation_says_where_a_model_fails(

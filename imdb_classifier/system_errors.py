@@ -15,6 +15,7 @@ from imdb_classifier.errors import (
     first_line,
 )
 
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 _NO_MEMORY: Final = (
     "can't start new thread",
     "failed to map segment from shared object",
@@ -56,7 +57,7 @@ def remedy(error: OSError) -> str:
         >>> remedy(OSError(errno.ENOSPC, "No space left on device"))
         'Free up space'
     """
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in _NO_SPACE:
         return "Free up space"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "Check your permissions"
@@ -73,4 +74,12 @@ def known_error(error: Exception) -> ImdbClassifierError:
             f"The operating system refused more ({type(error).__name__}).",
             "Free up memory, raise the limit, or set IMDB_CLASSIFIER_THREADS to a smaller number.",
         )
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        full = CannotWriteError(
+            "There must be space for what is written.",
+            f"Writing {error.filename or 'the output'} failed: {error.strerror}.",
+            "Free up space, or redirect standard output elsewhere, and rerun.",
+        )
+        full.may_pass = True
+        return full
     return UnexpectedError(error)

@@ -1,5 +1,5 @@
 """The command line."""
 
-from imdb_classifier.cli.app import main
+from imdb_classifier.cli.program import main
 
 __all__ = ["main"]

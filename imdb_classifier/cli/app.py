@@ -1,13 +1,8 @@
-"""The command line: results go to standard output, everything else to standard error."""
+"""All commands: results go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
 import logging
-import sys
-import traceback
-import warnings
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -20,18 +15,21 @@ from imdb_classifier.cli.commands.doctor_command import doctor
 from imdb_classifier.cli.commands.model_commands import models_app
 from imdb_classifier.cli.commands.server_commands import automate, serve, undeploy
 from imdb_classifier.cli.commands.training_commands import adapt, evaluate, explain, train
-from imdb_classifier.cli.console import accept_any_text, err, show, show_log, with_options
-from imdb_classifier.errors import (
-    CannotWriteError,
-    UnexpectedError,
-    UnsupportedPackageError,
-    described,
-)
-from imdb_classifier.system_errors import known_error
+from imdb_classifier.cli.console import show_log
 from imdb_classifier.version import __version__
 
 
-class _App(TyperGroup):
+class _Group(TyperGroup):
+    """Lists its commands with whole summaries, which by default are cut to one line."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, found.get_short_help_str(1_000)) for name, found in self.commands.items()]
+            )
+
+
+class _App(_Group):
     """Takes the options of all commands after the command's name, too."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -44,12 +42,14 @@ class _App(TyperGroup):
 _COMMON: Final = frozenset({"-q", "--quiet", "-v", "--verbose"})
 
 
-# Typer's own tracebacks would print local variables, which may contain review text.
 app = typer.Typer(
     cls=_App,
     name="imdb-classifier",
     help="Sentiment labels and probabilities for Parquet files of review text.",
     no_args_is_help=True,
+    # Rich takes longer to load than everything else, and leaves the help texts narrow columns.
+    rich_markup_mode=None,
+    # Typer's own tracebacks would print local variables, which may contain review text.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -72,40 +72,8 @@ _COMMANDS: Final = (
 )
 for command in _COMMANDS:
     app.command(cls=_FromInputToOutput if command in (score, plan) else None)(command)
-app.add_typer(models_app, name="models")
-app.add_typer(data_app, name="data")
-
-
-def main() -> None:
-    """Run a command; print an error, and exit with its code."""
-    accept_any_text()
-    # Prefect would say so a dozen times; where it matters, an error does, once.
-    warnings.filterwarnings("ignore", "Failed to create the Prefect home directory", UserWarning)
-    try:
-        _command_line()()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        known = known_error(error)
-        if isinstance(known, UnexpectedError):
-            # Most messages are left out, because they may quote a review.
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            err.print(f"{frames}Unexpected error: {described(error)}")
-            sys.exit(known.exit_code)
-        if "--json" in sys.argv:
-            with suppress(CannotWriteError):
-                show(True, {"error": str(known), "exit_code": known.exit_code}, "")
-        err.print(f"Error: {with_options(str(known))}", style="red", soft_wrap=True)
-        sys.exit(known.exit_code)
-
-
-def _command_line() -> Callable[[], object]:
-    """Return the app as one callable command."""
-    try:
-        # No review has been read yet, so the error's message cannot quote one.
-        return typer.main.get_command(app)
-    except Exception as error:
-        raise UnsupportedPackageError("typer", error) from error
+app.add_typer(models_app, name="models", cls=_Group)
+app.add_typer(data_app, name="data", cls=_Group)
 
 
 def _version(asked: bool) -> None:

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, wraps
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TextIO, TypeVar
 
 from imdb_classifier.errors import CannotWriteError, printable
 from imdb_classifier.progress import Pace, Progress, rate
@@ -33,7 +34,7 @@ _UNFOLDED: Final = 10_000
 
 
 class Terminal:
-    """Standard output or standard error, through Rich, which is imported on first use."""
+    """Standard output or standard error; tables, and text on a terminal, are printed by Rich."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         self._stderr = stderr
@@ -50,7 +51,23 @@ class Terminal:
         return console
 
     def print(self, shown: str | Table, **options: Any) -> None:
-        """Print a table, or a text in which control characters are escaped."""
+        """Print a table, or a text in which control characters are escaped.
+
+        Work does not fail because nobody can be told of it: an error of standard error is ignored.
+        """
+        try:
+            self._print(shown, **options)
+        except OSError:
+            if not self._stderr:
+                raise
+            drop_unwritable(sys.stderr)
+
+    def _print(self, shown: str | Table, **options: Any) -> None:
+        stream = sys.stderr if self._stderr else sys.stdout
+        if isinstance(shown, str) and not stream.isatty():
+            # Without Rich: an error that there is no memory left must not need much.
+            print(_harmless(shown), file=stream, flush=True)
+            return
         if isinstance(shown, str):
             self.console.print(_harmless(shown), **options)
             return
@@ -82,14 +99,26 @@ _OPTIONS: Final[Mapping[str, str]] = {
 """Parameters that the command line calls otherwise than by their names."""
 
 
-def accept_any_text() -> None:
-    """Escape what standard output and error cannot encode, instead of failing.
+def prepare_streams() -> None:
+    """Let standard output and error take any text, and be closed, as under some schedulers.
 
-    In a locale without UTF-8, that is most names of files that are not in English.
+    What they cannot encode is escaped: in a locale without UTF-8, most names of files that are not
+    in English.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def drop_unwritable(stream: TextIO) -> None:
+    """Write no more to a stream that cannot be written, nor what it holds when Python ends."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def with_options(message: str) -> str:
@@ -168,8 +197,6 @@ def show(as_json: bool, values: Mapping[str, Any], shown: Table | str) -> None:
     except BrokenPipeError:
         raise  # Nobody reads on, as with `| head`.
     except OSError as error:
-        # What is left in the buffer would be written again when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise CannotWriteError(
             "Standard output must be writable.",
             f"Writing to it failed: {error.strerror}.",
@@ -219,6 +246,16 @@ def table(title: str, *columns: str) -> Table:
             no_wrap=column in _IDS,
         )
     return result
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[Callable[[], None]]:
+    """Show on a terminal what a command is doing; call what this yields when it is done."""
+    if not err.console.is_terminal:
+        yield lambda: None
+        return
+    with err.console.status(what) as shown:
+        yield shown.stop
 
 
 class _Lines:

@@ -1,4 +1,4 @@
-"""Runs that are stopped, and output that cannot be written."""
+"""Runs that are stopped."""
 
 from __future__ import annotations
 
@@ -36,19 +36,3 @@ def test_a_run_that_is_stopped_says_what_it_keeps_and_leaves_nothing_else(
     names = {path.name for path in output.iterdir()} - {"_MANIFEST.json"}
     assert names
     assert names <= {"_MANIFEST.json", *(f"{name}.parquet" for name in range(9))}
-
-
-@pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["table", "json"])
-def test_a_full_device_as_output_is_named(arguments: tuple[str, ...]) -> None:
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("there is no /dev/full")
-    with full.open("w") as device:
-        ran = subprocess.run(
-            [*COMMAND, "data", *arguments], stdout=device, stderr=subprocess.PIPE, text=True
-        )
-    assert ran.returncode == 73
-    assert ran.stderr.startswith(
-        "Error: Standard output must be writable. Writing to it failed: No"
-    )
-    assert ran.stderr.count("\n") == 1

@@ -25,6 +25,7 @@ from imdb_classifier.cli.console import (
     show,
     stage_progress,
     table,
+    waiting,
     with_options,
 )
 from imdb_classifier.errors import counted
@@ -162,7 +163,7 @@ def score(
             threads=threads,
             engine=engine,
         ) as scorer,
-        err.console.status("finding files") as waiting,
+        waiting("finding files") as found_files,
         BatchRun.open(
             source,
             output,
@@ -173,7 +174,7 @@ def score(
             drift_limits=drift_limits,
         ) as run,
     ):
-        waiting.stop()
+        found_files()
         with stage_progress() as progress, cancel_on_interrupt() as cancel:
             units = [score_files(unit, scorer, progress, cancel) for unit in run.units()]
             result = run.finish(units, scorer.bundle)

@@ -12,7 +12,7 @@ from imdb_classifier.cli.commands.shared_options import (
     ModelOption,
     RegistryOption,
 )
-from imdb_classifier.cli.console import err, show, table, with_options
+from imdb_classifier.cli.console import show, table, waiting, with_options
 from imdb_classifier.registry.access import CHAMPION
 
 
@@ -38,7 +38,7 @@ def doctor(
     from imdb_classifier.storage.paths import location_of
 
     checks = all_checks(location_of(output), model, Registry.at(registry), engine)
-    with err.console.status("checking"):
+    with waiting("checking"):
         diagnosis = Diagnosis(tuple(Finding.of(*named) for named in checks.items()))
     faults = sum(found.status == "fault" for found in diagnosis.findings)
     shown = table("Faults found" if faults else "No faults found", "check", "status", "found")

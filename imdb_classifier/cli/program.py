@@ -1,0 +1,69 @@
+"""The program: runs a command, prints an error, and exits with its code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from contextlib import suppress
+
+from imdb_classifier.cli.console import (
+    drop_unwritable,
+    err,
+    prepare_streams,
+    show,
+    with_options,
+)
+from imdb_classifier.errors import (
+    CannotWriteError,
+    UnexpectedError,
+    UnsupportedPackageError,
+    described,
+)
+from imdb_classifier.system_errors import known_error
+from imdb_classifier.version import __version__
+
+
+def main() -> None:
+    """Run a command; print an error, and exit with its code."""
+    prepare_streams()
+    # Prefect would say so a dozen times; where it matters, an error does, once.
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home directory", UserWarning)
+    try:
+        _run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Nobody reads on, as with `| head`.
+        drop_unwritable(sys.stdout)
+        sys.exit(1)
+    except Exception as error:
+        drop_unwritable(sys.stdout)
+        known = known_error(error)
+        if isinstance(known, UnexpectedError):
+            # Most messages are left out, because they may quote a review.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            err.print(f"{frames}Unexpected error: {described(error)}")
+            sys.exit(known.exit_code)
+        if "--json" in sys.argv:
+            with suppress(CannotWriteError):
+                show(True, {"error": str(known), "exit_code": known.exit_code}, "")
+        err.print(f"Error: {with_options(str(known))}", style="red", soft_wrap=True)
+        sys.exit(known.exit_code)
+
+
+def _run() -> None:
+    if sys.argv[1:] == ["--version"]:
+        # Without Typer, whose import takes longer than all others that this needs.
+        print(__version__, flush=True)
+        sys.exit(0)
+    import typer
+
+    from imdb_classifier.cli.app import app
+
+    try:
+        # No review has been read yet, so the error's message cannot quote one.
+        command_line = typer.main.get_command(app)
+    except Exception as error:
+        raise UnsupportedPackageError("typer", error) from error
+    command_line()

@@ -51,11 +51,12 @@ for _variable, _value in {
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
+    from imdb_classifier.batch.checks.file_check import Problem
     from imdb_classifier.batch.dry_run import DryRun, FileForecast, dry_run_parquet
     from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
     from imdb_classifier.batch.results import FileResult, RunResult
     from imdb_classifier.batch.run import score_parquet
-    from imdb_classifier.batch.verification import Problem, Verification, verify_output
+    from imdb_classifier.batch.verification import Verification, verify_output
     from imdb_classifier.config import RECIPES, Recipe
     from imdb_classifier.evaluation.promotion import Gates, OwnGates
     from imdb_classifier.model.bundle import Bundle, load_bundle
@@ -171,7 +172,8 @@ _MODULE_OF = {
         "batch.options": ["Limits", "ScoreOptions", "Selection"],
         "batch.results": ["FileResult", "RunResult"],
         "batch.run": ["score_parquet"],
-        "batch.verification": ["Problem", "Verification", "verify_output"],
+        "batch.checks.file_check": ["Problem"],
+        "batch.verification": ["Verification", "verify_output"],
         "config": ["RECIPES", "Recipe"],
         "evaluation.promotion": ["Gates", "OwnGates"],
         "model.bundle": ["Bundle", "load_bundle"],

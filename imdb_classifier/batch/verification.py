@@ -2,62 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from hashlib import sha256
-from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from imdb_classifier.batch.checks.file_check import FileCheck, Problem
+from imdb_classifier.batch.checks.rows_again import RowsAgain
 from imdb_classifier.batch.inputs.discovery import find_files
-from imdb_classifier.batch.inputs.reader import ScoredTexts, open_rows, text_path
-from imdb_classifier.batch.options import ScoreOptions
-from imdb_classifier.batch.outputs.appended_copy import copied_bytes
-from imdb_classifier.batch.outputs.provenance import provenance_in
 from imdb_classifier.batch.outputs.publication import Publication
-from imdb_classifier.batch.parquet_footer.added_columns import extendable
-from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
-from imdb_classifier.errors import (
-    EXIT_BAD_DATA,
-    EXIT_DONE,
-    BadDataError,
-    UnreadableFileError,
-    printable,
-)
+from imdb_classifier.errors import EXIT_BAD_DATA, EXIT_DONE, printable
 from imdb_classifier.model.engines import EngineChoice, EngineName
 from imdb_classifier.progress import Progress
 from imdb_classifier.registry.versions import Registry
-from imdb_classifier.schema import NEGATIVE, POSITIVE, scored_fields
-from imdb_classifier.scoring.row_reasons import reasons
-from imdb_classifier.scoring.scorer import Scorer, scorer_for
-from imdb_classifier.scoring.text_columns import count_of, has_text, labels
+from imdb_classifier.scoring.scorer import CHUNK_ROWS, Scorer, scorer_for
 from imdb_classifier.storage import storage_of
-from imdb_classifier.storage.files import sha256_of
 from imdb_classifier.storage.paths import StrPath, location_of
-from imdb_classifier.system_errors import cannot_read
 
-SCORE_TOLERANCE: Final = 1e-5
-"""How far apart the scores of one text may be, on processors of different kinds."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is not as it was.
-
-    Attributes:
-        file: The file's name.
-        row: The first row it concerns, from 0; None where it concerns the file.
-        what: What is wrong, as a sentence.
-    """
-
-    file: str
-    row: int | None
-    what: str
+MOST_TOGETHER: Final = 64
+"""Files that one thread checks before their rows are scored, at the most."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +79,8 @@ def verify_output(
         registry: Where a reference is looked up; by default `Registry.at()`.
         threads: Number of threads for a model that is a reference; see `Scorer.load`.
         engine: What runs the network of a model that is a reference; see `Scorer.load`.
-        progress: Called in this thread after each file with ``"files"``, the number of files
-            checked, and the number of files.
+        progress: Called in this thread with ``"files"``, the number of files checked, and the
+            number of files; after each file, or after several with few rows.
 
     Returns:
         What was checked, and what is wrong. Its ``exit_code`` is 0 if nothing is.
@@ -172,25 +135,30 @@ def _verify(
             Problem(name, None, "It is in the input, and not scored.") for name in unscored
         ]
 
-    def check(name: str) -> tuple[list[Problem], _FileCheck | None]:
-        if name not in paths:
-            return [Problem(name, None, "It is gone.")], None
-        check = _FileCheck(name, paths[name], scorer, rows_again, (inputs or {}).get(name))
-        found = list(check.problems(publication.files[name]))
-        if inputs is not None:
-            found += check.problems_of_input()
-        return found, check
+    def check(names: Sequence[str]) -> list[FileCheck]:
+        rows, checks = RowsAgain(scorer), []
+        for name in names:
+            checks.append(FileCheck(name, rows, rows_again, (inputs or {}).get(name)))
+            if name not in paths:
+                checks[-1].found(None, "It is gone.")
+                continue
+            checks[-1].check_file(paths[name], publication.files[name])
+            if inputs is not None:
+                checks[-1].check_input()
+        rows.score()
+        return checks
 
-    rows = again = 0
+    done = rows = again = 0
     without_text: list[str] = []
     progress("files", 0, len(publication.files))
     with ThreadPoolExecutor(scorer.threads + 1, thread_name_prefix="verify") as pool:
-        for done, (found, checked) in enumerate(pool.map(check, publication.files), 1):
-            progress("files", done, len(publication.files))
-            problems += found
-            if checked is not None:
+        for checks in pool.map(check, _groups(publication.files)):
+            for checked in checks:
+                done += 1
+                problems += checked.problems
                 rows, again = rows + checked.rows, again + checked.scored_again
                 without_text += [checked.name] if checked.is_without_text else []
+            progress("files", done, len(publication.files))
     return Verification(
         publication.model_id,
         scorer.bundle.engine.name,
@@ -200,6 +168,21 @@ def _verify(
         tuple(problems),
         tuple(without_text),
     )
+
+
+def _groups(files: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
+    """Yield the names of files that are checked together: many if they have few rows."""
+    group: list[str] = []
+    rows = 0
+    for name, listed in files.items():
+        here = listed.get("rows")
+        group.append(name)
+        rows += here if isinstance(here, int) else CHUNK_ROWS
+        if rows >= CHUNK_ROWS or len(group) == MOST_TOGETHER:
+            yield group
+            group, rows = [], 0
+    if group:
+        yield group
 
 
 def _inputs(publication: Publication, source: str) -> dict[str, str]:
@@ -212,171 +195,3 @@ def _inputs(publication: Publication, source: str) -> dict[str, str]:
         place = printable(storage_of(publication.output).absolute(publication.output))
         files = sorted((f for f in files if place.endswith(f"/{f[1]}")), key=lambda f: len(f[1]))
     return dict.fromkeys(publication.files, files[-1][0]) if files else {}
-
-
-class _FileCheck:
-    """The problems of one scored file; `source` is its input, if that is known."""
-
-    def __init__(
-        self,
-        name: str,
-        path: str,
-        scorer: Scorer,
-        rows_again: int,
-        source: str | None,
-    ) -> None:
-        self.name = name
-        self.rows = 0
-        self.scored_again = 0
-        self.is_without_text = False
-        self._source = source
-        self._path = path
-        self._scorer = scorer
-        self._rows_again = rows_again
-        self._footer: dict[str, Any] | None = None
-
-    def problems(self, listed: Mapping[str, Any]) -> Iterator[Problem]:
-        """Those of the file itself; `listed` is what the manifest says of it, or empty."""
-        try:
-            with storage_of(self._path).reading(self._path) as copy:
-                end = FileFooter.read(copy, self.name)
-                self._footer = provenance_in(end)
-                if self._footer is None:
-                    what = "Not written by imdb-classifier, or its footer is unreadable."
-                    yield Problem(self.name, None, what)
-                elif self._footer["model_hash"] != self._scorer.bundle.model_hash:
-                    what = f"Another model scored it: {self._footer['model_id']}."
-                    yield Problem(self.name, None, what)
-                else:
-                    yield from self._problems_of_bytes(copy, end, listed, self._footer)
-                    yield from self._problems_of_rows(copy, end, self._footer)
-        except BadDataError as error:
-            yield Problem(self.name, None, str(error))
-        except OSError as error:
-            raise cannot_read(self._path, error) from error
-
-    def _problems_of_bytes(
-        self, copy: str, end: FileFooter, listed: Mapping[str, Any], footer: Mapping[str, Any]
-    ) -> Iterator[Problem]:
-        """Bytes that are not those that were written."""
-        if listed and end.digest != listed.get("footer_digest"):
-            yield Problem(self.name, None, "Its footer does not match the manifest.")
-        copied = footer["copied_bytes"]
-        if copied and sha256_of(Path(copy), 0, copied) != footer["input_sha256"]:
-            yield Problem(self.name, None, "The bytes of its input changed.")
-        if sha256_of(Path(copy), copied, end.begins_at) != footer["added_sha256"]:
-            yield Problem(self.name, None, "The bytes of its new columns changed.")
-
-    def _problems_of_rows(
-        self, copy: str, end: FileFooter, footer: Mapping[str, Any]
-    ) -> Iterator[Problem]:
-        """The first row with a wrong label, the first with a wrong score, and wrong counts."""
-        options = ScoreOptions(**footer["options"])
-        names = [field.name for field in scored_fields(options.prefix, options.reason)]
-        counts = dict.fromkeys(("all", "positive", "negative", "without_text"), 0)
-        mislabelled = misscored = misreasoned = None
-        if not set(names) <= set(end.schema.names):
-            yield Problem(self.name, None, "Its new columns are missing.")
-            return
-        with ExitStack() as opened:
-            reader = opened.enter_context(open_rows(copy, end))
-            last = max(reader.rows - 1, 0)
-            chosen = np.unique(np.linspace(0, last, self._rows_again).astype(np.int64))
-            texts_of_input = None
-            if options.keeps_text:
-                path = text_path(end, options.text_column)
-            else:
-                path = names[:1]
-                texts_of_input = self._texts_of_input(footer, options)
-                if texts_of_input is None:
-                    self.is_without_text = True
-                    chosen = chosen[:0]
-                else:
-                    opened.enter_context(texts_of_input)
-            for chunk in reader.chunks(path, names):
-                texts = chunk.texts
-                if texts_of_input is not None:
-                    texts = texts_of_input.take(len(texts))
-                label, probability, *reason = (
-                    pa.concat_arrays([batch.column(name) for batch in chunk.batches])
-                    for name in names
-                )
-                expected = labels(probability, options.at_least, options.unsure_label)
-                off = pc.or_(
-                    pc.not_equal(label.is_valid(), expected.is_valid()),
-                    pc.fill_null(pc.not_equal(label, expected), False),
-                )
-                if not self.is_without_text:
-                    scorable = pc.fill_null(has_text(texts), False)
-                    off = pc.or_(off, pc.not_equal(scorable, probability.is_valid()))
-                if mislabelled is None and (at := off.index(True).as_py()) >= 0:
-                    mislabelled = self.rows + at
-                here = chosen[(chosen >= self.rows) & (chosen < self.rows + len(texts))] - self.rows
-                pending = self._scorer.start(texts.take(here))
-                again = pending.result().to_numpy(zero_copy_only=False)
-                said = probability.take(here).to_numpy(zero_copy_only=False)
-                for column in reason:
-                    why = reasons(pending.remarks(), probability.take(here), options.at_least)
-                    other = pc.fill_null(pc.not_equal(why, column.take(here)), True)
-                    if misreasoned is None and (at := other.index(True).as_py()) >= 0:
-                        misreasoned = self.rows + int(here[at])
-                far = ~np.isclose(again, said, rtol=0, atol=SCORE_TOLERANCE, equal_nan=True)
-                if misscored is None and far.any():
-                    misscored = self.rows + int(here[far][0])
-                for name in (POSITIVE, NEGATIVE):
-                    counts[name] += count_of(label, name)
-                counts["without_text"] += probability.null_count
-                self.rows += len(texts)
-                self.scored_again += len(here)
-        if mislabelled is not None:
-            yield Problem(self.name, mislabelled, "Its label, probability and text do not agree.")
-        if misreasoned is not None:
-            yield Problem(self.name, misreasoned, "Its reason is not that of its text.")
-        if misscored is not None:
-            yield Problem(self.name, misscored, "The model gives its text another probability.")
-        said_counts = {column: footer["rows"][column] for column in counts}
-        if options.on_null == "skip":
-            said_counts["without_text"] = 0
-        counts["all"] = said_counts["all"] = 0
-        if counts != said_counts:
-            yield Problem(self.name, None, "Its row counts differ from its footer.")
-
-    def _texts_of_input(
-        self, footer: Mapping[str, Any], options: ScoreOptions
-    ) -> ScoredTexts | None:
-        """The texts of its input, if that is known and still what was scored."""
-        if self._source is None:
-            return None
-        try:
-            end = FileFooter.read(self._source)
-        except UnreadableFileError:
-            return None
-        is_same = end.digest == footer["input_footer"]
-        return ScoredTexts(self._source, end, options) if is_same else None
-
-    def problems_of_input(self) -> Iterator[Problem]:
-        """Those of the file that it was scored from."""
-        if self._source is None:
-            yield Problem(self.name, None, "Its input is gone.")
-        elif self._footer is not None:
-            path = self._source
-            is_rewritten = self._footer["options"]["on_null"] == "skip"
-            columns = None if is_rewritten else self._footer["options"]["columns"]
-            try:
-                with storage_of(path).open(path) as stream:
-                    footer = FileFooter.of(stream, path)
-                    copied, digest = 0, sha256()
-                    for piece in copied_bytes(stream, footer, extendable(footer), columns):
-                        copied += len(piece)
-                        digest.update(piece)
-                if (
-                    footer.digest != self._footer["input_footer"]
-                    or digest.hexdigest() != self._footer["input_sha256"]
-                ):
-                    yield Problem(self.name, None, "Its input is no longer what was scored.")
-                elif copied != self._footer["copied_bytes"] and not is_rewritten:
-                    yield Problem(self.name, None, "It does not begin with the bytes of its input.")
-            except UnreadableFileError as error:
-                yield Problem(self.name, None, str(error))
-            except OSError as error:
-                raise cannot_read(path, error) from error

@@ -122,10 +122,12 @@ def stem_of(name: str, *affixes: str) -> str:
 def side_stem_of(name: str, *affixes: str) -> str:
     """Return what stands for the name of a scored file in that of a report on it, see `stem_of`.
 
-    The last dot is replaced: Hugging Face datasets takes ``a.parquet.csv`` for Parquet.
+    The last dot is replaced: Hugging Face datasets takes ``a.parquet.csv`` for Parquet. A name
+    without an ending gets an underscore, so that no two names have the same stem.
     """
     stem, dot, ending = name.rpartition(".")
-    return stem_of(f"{stem}_{ending}" if dot else name, *affixes)
+    has_ending = dot and ending.isalnum()
+    return stem_of(f"{stem}_{ending}" if has_ending else f"{name}_", *affixes)
 
 
 def is_remote(location: str) -> bool:

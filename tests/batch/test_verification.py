@@ -10,15 +10,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from imdb_classifier.batch.checks.file_check import Problem
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.provenance import end_with_provenance, read_provenance
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.batch.run import score_parquet
-from imdb_classifier.batch.verification import Problem, verify_output
+from imdb_classifier.batch.verification import MOST_TOGETHER, verify_output
 from imdb_classifier.errors import BadDataError, NoInputError
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.registry.versions import bundled_path
-from imdb_classifier.scoring.scorer import Scorer
+from imdb_classifier.scoring.scorer import PendingProbabilities, Scorer
 from imdb_classifier.storage.files import sha256_of
 
 ROWS = 3_000
@@ -280,6 +281,35 @@ def test_files_that_came_went_or_are_no_longer_what_they_were(
     assert verify_output(output, scorer).problems[2].what == (
         "Not written by imdb-classifier, or its footer is unreadable."
     )
+
+
+def test_rows_of_small_files_are_scored_again_together(
+    tmp_path: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(100):
+        texts = [f"A dull film, number {number}.", None, "A fine film."]
+        pq.write_table(pa.table({"text": texts}), tmp_path / "in" / f"{number:02}.parquet")
+    output = tmp_path / "out"
+    score_parquet(str(tmp_path / "in"), str(output), scorer)
+    at_once: list[int] = []
+    start = scorer.start
+
+    def counting(texts: pa.ChunkedArray) -> PendingProbabilities:
+        at_once.append(len(texts))
+        return start(texts)
+
+    monkeypatch.setattr(scorer, "start", counting)
+    found = verify_output(output, scorer)
+    assert (found.problems, found.rows, found.scored_again) == ((), 300, 300)
+    assert sum(at_once) == 300
+    assert len(at_once) == -(-100 // MOST_TOGETHER)
+
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"text": [None, "A fine film.", "A dull film."]}), other)
+    score_parquet(str(other), str(tmp_path / "scored.parquet"), scorer)
+    (tmp_path / "scored.parquet").replace(output / "70.parquet")
+    assert {problem.file for problem in verify_output(output, scorer).problems} == {"70.parquet"}
 
 
 def test_a_file_of_another_model(output: Path, tmp_path: Path, scorer: Scorer) -> None:

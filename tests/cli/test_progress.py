@@ -75,8 +75,10 @@ def test_a_dry_run_and_verify_show_how_many_files_are_left(
         assert outcome.code == 0
         lines = [line for line in outcome.err.splitlines() if " of 3 files" in line]
         assert lines[0] == "0 of 3 files"
+        # Files of few rows are verified together.
+        shown = (1, 2, 3) if command[0] == "plan" else (3,)
         assert [line.partition(",")[0] for line in lines[1:]] == [
-            f"{done} of 3 files" for done in (1, 2, 3)
+            f"{done} of 3 files" for done in shown
         ]
         assert lines[-1].endswith((" a second", " a minute"))
 

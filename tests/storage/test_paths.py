@@ -6,10 +6,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imdb_classifier.errors import ConfigurationError, ImdbClassifierError
 from imdb_classifier.storage import absolute_location
-from imdb_classifier.storage.paths import UnknownSchemeError, UnsetVariableError, location_of
+from imdb_classifier.storage.paths import (
+    UnknownSchemeError,
+    UnsetVariableError,
+    location_of,
+    side_stem_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -131,3 +138,10 @@ def test_a_uri_that_pathlib_has_changed_is_refused(uri: str) -> None:
     collapsed = uri.replace("//", "/")
     with pytest.raises(ConfigurationError, match=f"The path is {collapsed}. Pass the URI itself"):
         location_of(Path(uri))
+
+
+@given(st.lists(st.text("ab._", min_size=1, max_size=5), min_size=2, max_size=40, unique=True))
+def test_reports_on_different_files_have_different_names(names: list[str]) -> None:
+    stems = [side_stem_of(name) for name in names]
+    assert len({*stems}) == len(names)
+    assert side_stem_of("a.parquet") == "a_parquet" != side_stem_of("a_parquet")

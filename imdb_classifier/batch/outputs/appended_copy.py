@@ -163,14 +163,15 @@ class AppendedCopy:
 
 
 def copied_bytes(
-    source: pa.NativeFile, footer: FileFooter, tree: Struct, columns: Sequence[str] | None
+    source: pa.NativeFile, footer: FileFooter, tree: Struct | None, columns: Sequence[str] | None
 ) -> Iterator[bytes]:
     """Yield what an output begins with: its input up to the footer, or the chosen columns of it.
 
     Args:
         source: The input.
         footer: Its footer.
-        tree: The footer's ``FileMetaData``. In the end, it is that of what was copied.
+        tree: The footer's ``FileMetaData``, which is needed for chosen columns. In the end, it is
+            that of what was copied.
         columns: The chosen columns; None for all.
 
     Raises:
@@ -184,7 +185,7 @@ def copied_bytes(
         return _pieces(source, begin, size)
 
     with readable(footer.name):
-        if columns is None:
+        if columns is None or tree is None:
             yield from read(0, footer.begins_at)
         else:
             select_columns(tree, columns)

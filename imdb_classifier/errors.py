@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
+from unicodedata import combining, is_normalized
 
 EXIT_DONE = 0
 EXIT_USAGE = 2
@@ -37,18 +38,39 @@ def printable(text: str) -> str:
 
     Control and formatting characters are escaped, as ``\n``, ``\x1b`` or ``\u202e``, and so are the
     bytes of file names that are not valid UTF-8, which Python decodes as lone surrogates (PEP 383).
+    In a text that is not in NFC, and looks like one that is, so are the accents of its letters.
     """
-    if text.isprintable():
+    if text.isprintable() and is_normalized("NFC", text):
         return text
     with suppress(UnicodeEncodeError):
         # In a locale without UTF-8, those of all other names are surrogates, too.
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+    is_composed = is_normalized("NFC", text)
+    return "".join(
+        char if char.isprintable() and (is_composed or not _composes(char)) else _escaped(char)
+        for char in text
+    )
+
+
+def _composes(character: str) -> bool:
+    """Return whether the canonical form may merge a character with others, or replace it."""
+    is_jamo = "\u1160" <= character <= "\u11ff"
+    return is_jamo or combining(character) != 0 or not is_normalized("NFC", character)
 
 
 def _escaped(character: str) -> str:
-    is_byte = 0xDC80 <= ord(character) <= 0xDCFF
-    return ascii(chr(ord(character) - 0xDC00) if is_byte else character)[1:-1]
+    number = ord(character)
+    if 0xDC80 <= number <= 0xDCFF:
+        return f"\\x{number - 0xDC00:02x}"
+    return f"\\u{number:04x}" if 0x80 <= number <= 0xFF else ascii(character)[1:-1]
+
+
+def spelled(name: str) -> str:
+    r"""Return a file's name as one printable line that no other name has.
+
+    As `printable`, but a backslash is doubled: four letters ``\x1b`` are not the control character.
+    """
+    return printable(name.replace("\\", "\\\\"))
 
 
 def first_line(error: BaseException) -> str:

@@ -24,7 +24,7 @@ from imdb_classifier.errors import (
     NoInputError,
     OutputExistsError,
     UnreadableFileError,
-    printable,
+    spelled,
 )
 from imdb_classifier.storage import storage_of
 from imdb_classifier.system_errors import cannot_write
@@ -122,7 +122,7 @@ class ExistingOutputs:
         """
         if not earlier.scored(source):
             return ()
-        names = {printable(name): name for name in self.names}
+        names = {spelled(name): name for name in self.names}
         gone = earlier.names - {file.name for file in discovery.files}
         ignored = {file.name for file in discovery.ignored}
         there = sorted(

@@ -27,7 +27,7 @@ from imdb_classifier.batch.outputs.publication import EarlierRun
 from imdb_classifier.batch.outputs.rewritten_copy import ROW_GROUP_BYTES
 from imdb_classifier.batch.outputs.scored_rows import BYTES_AHEAD, CHUNKS_AHEAD
 from imdb_classifier.batch.parquet_footer.added_columns import row_group_rows, text_bytes
-from imdb_classifier.errors import ImdbClassifierError, printable
+from imdb_classifier.errors import ImdbClassifierError, spelled
 from imdb_classifier.model.engines import EngineName
 from imdb_classifier.progress import Progress
 from imdb_classifier.registry.access import CHAMPION
@@ -183,7 +183,7 @@ def _dry_run(
         engine=scorer.bundle.engine.name,
         files=tuple(forecast for forecast, _ in forecasts),
         ignored=discovery.ignored,
-        orphans=tuple(map(printable, outputs.orphans(discovery, source, output, earlier))),
+        orphans=tuple(map(spelled, outputs.orphans(discovery, source, output, earlier))),
         seconds=sum(size.text for size in sizes) / _text_bytes_a_second(scorer),
         memory_bytes=_peak_memory()
         + at_once * max((COPIES * size.held + size.scores for size in sizes), default=0)

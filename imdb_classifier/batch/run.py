@@ -27,7 +27,7 @@ from imdb_classifier.batch.outputs.publication import (
 from imdb_classifier.batch.outputs.scored_file import result_of_output
 from imdb_classifier.batch.results import FileResult, FileStatus, RunResult, UnitResult
 from imdb_classifier.batch.units import FileToScore, Unit, group_files
-from imdb_classifier.errors import EXIT_DONE, printable
+from imdb_classifier.errors import EXIT_DONE, printable, spelled
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.monitoring.drift import drift_of
 from imdb_classifier.monitoring.drift_limits import DriftLimits
@@ -182,7 +182,7 @@ class BatchRun:
             bundle.model_id,
             tuple(next(scored) if isinstance(f, FileToScore) else f for f in self.assessed),
             ignored=self.discovery.ignored,
-            orphans=tuple(map(printable, self.orphans)),
+            orphans=tuple(map(spelled, self.orphans)),
             accept_bad_files=self.limits.accept_bad_files,
             engines=tuple(sorted({unit.engine for unit in units})),
         )

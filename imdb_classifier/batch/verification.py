@@ -11,7 +11,7 @@ from imdb_classifier.batch.checks.file_check import FileCheck, Problem
 from imdb_classifier.batch.checks.rows_again import RowsAgain
 from imdb_classifier.batch.inputs.discovery import find_files
 from imdb_classifier.batch.outputs.publication import Publication
-from imdb_classifier.errors import EXIT_BAD_DATA, EXIT_DONE, printable
+from imdb_classifier.errors import EXIT_BAD_DATA, EXIT_DONE, spelled
 from imdb_classifier.model.engines import EngineChoice, EngineName
 from imdb_classifier.progress import Progress
 from imdb_classifier.registry.versions import Registry
@@ -192,6 +192,6 @@ def _inputs(publication: Publication, source: str) -> dict[str, str]:
         return {name: path for path, name in files}
     if len(files) > 1:
         # One file of a folder says nothing about the others. A pair has no common name.
-        place = printable(storage_of(publication.output).absolute(publication.output))
+        place = spelled(storage_of(publication.output).absolute(publication.output))
         files = sorted((f for f in files if place.endswith(f"/{f[1]}")), key=lambda f: len(f[1]))
     return dict.fromkeys(publication.files, files[-1][0]) if files else {}

@@ -18,7 +18,7 @@ from imdb_classifier.batch.inputs.file_names import (
 )
 from imdb_classifier.batch.inputs.other_formats import check_formats, is_other_format
 from imdb_classifier.batch.inputs.table_formats import check_tables
-from imdb_classifier.errors import CannotWriteError, NoInputError, printable
+from imdb_classifier.errors import CannotWriteError, NoInputError, spelled
 from imdb_classifier.storage import SUFFIX, Kind, is_remote, matches, static_part, storage_of
 from imdb_classifier.storage.paths import StrPath, location_of, side_stem_of
 from imdb_classifier.system_errors import cannot_read, cannot_write
@@ -96,14 +96,14 @@ def discover_files(source: str, output: str) -> Discovery:
     sources, targets = posixpath.join(root, ""), posixpath.join(output, "")
     _check_apart(root, pattern, [targets + name for name in names], source)
     files = tuple(
-        DiscoveredFile(sources + name, targets + name, printable(name), quarantine_of(output, name))
+        DiscoveredFile(sources + name, targets + name, spelled(name), quarantine_of(output, name))
         for name in names
     )
     return Discovery(root, files, ignored)
 
 
 def find_files(source: StrPath) -> list[tuple[str, str]]:
-    """Return the files of an input, sorted by name: location and printable name of each.
+    """Return the files of an input, sorted by name: location and name of each, spelled out.
 
     Args:
         source: See `discover_files`.
@@ -114,8 +114,8 @@ def find_files(source: StrPath) -> list[tuple[str, str]]:
     source = location_of(source)
     root, names, _ = _found(source)
     if root is None:
-        return [(source, printable(posixpath.basename(source)))]
-    return [(posixpath.join(root, name), printable(name)) for name in names]
+        return [(source, spelled(posixpath.basename(source)))]
+    return [(posixpath.join(root, name), spelled(name)) for name in names]
 
 
 def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]:
@@ -163,7 +163,7 @@ def _single_file(source: str, output: str) -> DiscoveredFile:
     target = output if to_file else posixpath.join(output, name)
     _check_apart(source, ".", [target], source)
     quarantine = quarantine_of(*posixpath.split(target))
-    return DiscoveredFile(source, target, printable(name), quarantine)
+    return DiscoveredFile(source, target, spelled(name), quarantine)
 
 
 def quarantine_of(folder: str, name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from imdb_classifier.batch.inputs.other_formats import is_other_format
-from imdb_classifier.errors import counted, listed, printable
+from imdb_classifier.errors import counted, listed, printable, spelled
 from imdb_classifier.storage import Listing
 
 PARQUET_SUFFIXES: Final = (".parquet", ".parq", ".pq")
@@ -80,7 +80,7 @@ def choose_files(
             chosen.append(name)
         else:
             reasons[name] = _NOT_PARQUET if is_other_format(name) else other_suffix
-    ignored = (IgnoredFile(printable(name), printable(why)) for name, why in reasons.items())
+    ignored = (IgnoredFile(spelled(name), printable(why)) for name, why in reasons.items())
     return chosen, tuple(sorted(ignored, key=lambda file: file.name))
 
 

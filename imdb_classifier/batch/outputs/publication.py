@@ -20,7 +20,7 @@ from imdb_classifier.batch.outputs.provenance import (
 )
 from imdb_classifier.batch.outputs.quarantine import Quarantine
 from imdb_classifier.batch.results import COUNTS, RunResult
-from imdb_classifier.errors import BadDataError, NoInputError, OutputExistsError, printable
+from imdb_classifier.errors import BadDataError, NoInputError, OutputExistsError, printable, spelled
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.storage import storage_of
 from imdb_classifier.storage.files import to_json
@@ -334,7 +334,7 @@ class Publication:
         if storage.kind(self.output) != "folder":
             self._root, name = posixpath.split(self.output)
             self._found = (name,)
-            self.files = {printable(name): {} for name in self._found}
+            self.files = {spelled(name): {} for name in self._found}
             return read_provenance(self.output)
         self._root, self._found = self.output, storage.find(self.output).names
         if SUCCESS_FILE not in self._found:
@@ -365,7 +365,7 @@ class Publication:
     def paths(self) -> dict[str, str]:
         """Where each scored file is that exists, by its name."""
         return {
-            printable(name): posixpath.join(self._root, name)
+            spelled(name): posixpath.join(self._root, name)
             for name in self._found
-            if printable(name) in self.files or (is_parquet(name) and not is_hidden(name))
+            if spelled(name) in self.files or (is_parquet(name) and not is_hidden(name))
         }

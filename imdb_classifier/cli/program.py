@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 import warnings
@@ -29,6 +30,8 @@ def main() -> None:
     prepare_streams()
     # Prefect would say so a dozen times; where it matters, an error does, once.
     warnings.filterwarnings("ignore", "Failed to create the Prefect home directory", UserWarning)
+    # Its lines, such as on a font cache that takes long, would be printed for want of a handler.
+    logging.getLogger("matplotlib").addHandler(logging.NullHandler())
     try:
         _run()
     except KeyboardInterrupt:

@@ -7,22 +7,44 @@ bytes.
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from platformdirs import user_cache_path, user_config_path
 
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.schema import THRESHOLD
-from imdb_classifier.storage.paths import NO_HOME, home_expanded
+from imdb_classifier.storage.paths import home_expanded
+from imdb_classifier.storage.temporary import temporary_folder
 
-if home_expanded("~") == NO_HOME:
-    # Matplotlib 3.9 fails without a home. Where this folder cannot be made, it makes another one.
-    os.environ.setdefault("MPLCONFIGDIR", NO_HOME)
+
+def _has_folders() -> bool:
+    """Return whether Matplotlib can write to its folders in the user's home directory."""
+    try:
+        for folder in (user_config_path("matplotlib"), user_cache_path("matplotlib")):
+            path = Path(home_expanded(str(folder)))
+            path.mkdir(parents=True, exist_ok=True)
+            if not os.access(path, os.W_OK):
+                return False
+    except (OSError, RuntimeError):
+        return False
+    return True
+
+
+if "MPLCONFIGDIR" not in os.environ and sys.platform == "linux" and not _has_folders():
+    # Matplotlib would make one itself, print two lines about it, and leave it behind if killed.
+    _kept = ExitStack()
+    os.environ["MPLCONFIGDIR"] = str(_kept.enter_context(temporary_folder()))
+    atexit.register(_kept.close)
 try:
     from matplotlib import style
     from matplotlib.axes import Axes

@@ -72,7 +72,6 @@ def test_on_a_terminal_there_are_bars(
     terminal = Terminal(stderr=True)
     terminal.console = Console(stderr=True, force_terminal=True, width=100, highlight=False)
     monkeypatch.setattr("imdb_classifier.cli.console.err", terminal)
-    monkeypatch.setattr("imdb_classifier.cli.console.err", terminal)
     outcome = run("train", "--data", FOLDER, "--recipe", "tiny", "--json")
     assert outcome.code == 0
     assert "epoch 1/4  loss" in outcome.err

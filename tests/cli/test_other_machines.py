@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from imdb_classifier.samples import FOLDER
 from imdb_classifier.storage import LocalStorage
@@ -37,6 +38,7 @@ for command in " ".join(sys.argv[1:]).split(" + "):
         print("\\nexit", ended.code, flush=True)
 """
 """Runs several commands in one process."""
+REPORT = Path("report", "report.html")
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
@@ -109,6 +111,21 @@ def test_a_stranger_without_a_home_and_utf8(tmp_path: Path) -> None:
     assert ran.json(8)["model_id"].startswith("tiny-")
     assert not (tmp_path / "~").exists()
     assert "Traceback" not in ran.messages
+
+
+@pytest.mark.parametrize("home", ["none", "file"])
+def test_matplotlib_needs_no_home_and_leaves_nothing(tmp_path: Path, home: str) -> None:
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "file").touch()
+    ran = run_all(
+        tmp_path,
+        f"evaluate --data {FOLDER} --output report --json",
+        TMPDIR=str(tmp_path / "tmp"),
+        **({} if home == "none" else {"HOME": str(tmp_path / home)}),
+    )
+    assert (ran.codes, ran.messages.splitlines()) == ([0], [f"Report: {REPORT}"])
+    assert "<svg" in (tmp_path / REPORT).read_text("utf-8")
+    assert [*(tmp_path / "tmp").iterdir()] == []
 
 
 def test_a_run_of_another_user_is_named(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 from imdb_classifier.batch.inputs.discovery import discover_files
 from imdb_classifier.batch.inputs.other_formats import check_formats
 from imdb_classifier.errors import BadDataError
+from tests.waiting import PATIENCE_SECONDS
 
 ROWS: list[dict[str, Any]] = [
     {"text": 'Quotes: ""? No.\nA second line, with commas.', "id": 2**53 + 1, "code": "007"},
@@ -55,7 +56,7 @@ def test_the_command_in_the_error_converts_the_file(
         discover_files(name, "out")
     assert info.value.exit_code == 65
     command = shlex.split(str(info.value).partition("first: ")[2])
-    subprocess.run([sys.executable, *command[1:]], check=True, timeout=300)
+    subprocess.run([sys.executable, *command[1:]], check=True, timeout=PATIENCE_SECONDS)
     (made,) = tmp_path.glob("*.parquet")
     assert made.stem == name.rpartition(".")[0]
     assert pq.read_table(made).to_pylist() == ROWS

@@ -22,6 +22,7 @@ from imdb_classifier.errors import CannotWriteError, MissingColumnError, NoInput
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.text.batch_profile import BatchProfile
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -153,7 +154,7 @@ def test_more_files_than_threads_are_under_way(
     def waits_for_the_others(
         planned: FileToScore, *_: object, **__: object
     ) -> tuple[FileResult, BatchProfile]:
-        together.wait(timeout=60)
+        together.wait(PATIENCE_SECONDS)
         return FileResult(planned.file.name, "scored"), BatchProfile()
 
     monkeypatch.setattr(file_pool, "score_file", waits_for_the_others)

@@ -21,8 +21,7 @@ from imdb_classifier.cli.console import cancel_on_interrupt
 from imdb_classifier.progress import Pace, Progress
 from imdb_classifier.samples import FOLDER
 from tests.command_line import Run, write_reviews
-
-SECONDS = 300.0
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +127,7 @@ def test_ctrl_c_keeps_finished_files_and_says_so(
     def waits(planned: Any, *arguments: Any, on_rows: Any) -> Any:
         def report(rows: int) -> None:
             on_rows(rows)
-            assert interrupted.wait(SECONDS)
+            assert interrupted.wait(PATIENCE_SECONDS)
             on_rows(0)
 
         is_first = planned.file.name == "a.parquet"

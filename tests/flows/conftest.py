@@ -61,10 +61,14 @@ def commands(guide: str, section: str | None = None) -> list[str]:
     return [re.sub(r"\s+# .*", "", line) for line in lines]
 
 
+_SECONDS_TO_STOP = 60
+"""Then it is killed, and no test fails."""
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(timeout=60)
+        process.wait(_SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -303,7 +307,7 @@ def prefect_server(
 
     def answers() -> bool:
         try:
-            return httpx.get(f"{api}/health", timeout=5).is_success
+            return httpx.get(f"{api}/health").is_success
         except httpx.TransportError:
             return False
 

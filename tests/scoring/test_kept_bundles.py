@@ -20,9 +20,9 @@ from imdb_classifier.model.bundle import Bundle, load_bundle
 from imdb_classifier.model.engines import EngineChoice
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.scoring import kept_bundles
+from tests.waiting import PATIENCE_SECONDS
 
 GOOD = "A wonderful, moving film."
-SECONDS = 300.0
 
 
 def test_the_model_used_last_is_kept_until_another_is_at_its_place_or_it_is_released(
@@ -58,7 +58,7 @@ def test_threads_that_use_a_model_first_at_the_same_time_load_it_once(
     together = Barrier(4)
 
     def score(_: int) -> pd.DataFrame:
-        together.wait(SECONDS)
+        together.wait(PATIENCE_SECONDS)
         return score_dataframe([GOOD], model=tiny_bundle.path)
 
     with ThreadPoolExecutor(4) as pool:
@@ -90,10 +90,10 @@ def test_a_process_that_is_forked_while_a_thread_loads_a_model_scores(
     queue = context.SimpleQueue()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(score_dataframe, [GOOD], model=tiny_bundle.path)
-        assert loading.wait(SECONDS)
+        assert loading.wait(PATIENCE_SECONDS)
         process = context.Process(target=put_label, args=(tiny_bundle.path, queue), daemon=True)
         process.start()
-        process.join(SECONDS)
+        process.join(PATIENCE_SECONDS)
         process.kill()
         assert process.exitcode == 0
         assert queue.get() == first.result()["sentiment_label"][0]

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
+
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "python.md"
 FRAME = """
 import pandas as pd
@@ -42,7 +44,11 @@ def test_the_guide_runs_in_a_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     notebook = nbformat.v4.new_notebook(cells=cells)
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(
-        notebook, timeout=600, startup_timeout=600, kernel_name="python3", resources=resources
+        notebook,
+        timeout=PATIENCE_SECONDS,
+        startup_timeout=PATIENCE_SECONDS,
+        kernel_name="python3",
+        resources=resources,
     ).execute()
 
     frame, progress, later = notebook.cells

@@ -22,10 +22,10 @@ from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.scoring.frames import score_dataframe
 from imdb_classifier.scoring.kept_bundles import release_model
 from imdb_classifier.scoring.scorer import Scorer
+from tests.waiting import PATIENCE_SECONDS
 
 TEXTS = pa.array(["A lovely film.", "Dull, loud and badly cut.", None] * 500)
 START_METHODS = multiprocessing.get_all_start_methods()
-SECONDS = 300.0
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_forked_process_scores_with_the_scorer_that_it_inherits(used: Scorer) 
     queue = context.SimpleQueue()
     process = context.Process(target=put_scores, args=(used, queue), daemon=True)
     process.start()
-    process.join(SECONDS)
+    process.join(PATIENCE_SECONDS)
     assert process.exitcode == 0
     assert queue.get() == used.probabilities(TEXTS).to_pylist()
 
@@ -70,7 +70,7 @@ def test_a_closed_scorer_stays_closed_in_a_forked_process(tiny_bundle: Bundle) -
     queue = context.SimpleQueue()
     process = context.Process(target=put_error, args=(scorer, queue), daemon=True)
     process.start()
-    process.join(SECONDS)
+    process.join(PATIENCE_SECONDS)
     assert process.exitcode == 0
     assert queue.get() == "RuntimeError: cannot schedule new futures after shutdown"
 
@@ -81,14 +81,14 @@ def test_a_process_pool_scores(used: Scorer, method: str) -> None:
     context = multiprocessing.get_context(method)
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         parts = [pool.submit(used.probabilities, TEXTS) for _ in range(2)]
-        found = [part.result(SECONDS) for part in parts]
+        found = [part.result(PATIENCE_SECONDS) for part in parts]
     assert found == [used.probabilities(TEXTS)] * 2
 
 
 def test_joblib_scores_in_processes(used: Scorer) -> None:
     joblib = pytest.importorskip("joblib")
     calls = [joblib.delayed(used.probabilities)(TEXTS)] * 2
-    found = joblib.Parallel(n_jobs=2, timeout=SECONDS)(calls)
+    found = joblib.Parallel(n_jobs=2, timeout=PATIENCE_SECONDS)(calls)
     assert found == [used.probabilities(TEXTS)] * 2
 
 

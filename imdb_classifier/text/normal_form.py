@@ -169,7 +169,7 @@ def _respelled(
     borders: NDArray[np.int32],
     pieces: pa.StringArray,
 ) -> tuple[NDArray[np.int64], pa.StringArray]:
-    """Return the positions of words that are spelled otherwise, ascending, and how.
+    """Return the positions of words that are spelled otherwise, and how.
 
     Args:
         raw: The texts.
@@ -177,17 +177,29 @@ def _respelled(
         borders: Starts and ends of words.
         pieces: The words and the gaps between them.
     """
-    twice = np.flatnonzero(raw[1:] == raw[:-1])
-    twice = twice[in_word[twice]]
-    # Every text ends in a gap, so a letter that stands twice has a successor.
-    thrice = twice[raw[twice] == raw[twice + 2]]
-    starts, last = borders[::2], borders[1::2] - 1
-    ends_in_nt = (raw[last] == ord("t")) & (raw[last - 1] == ord("n"))
-    places = np.union1d(np.searchsorted(starts, thrice, "right") - 1, np.flatnonzero(ends_in_nt))
+    # Every text ends in a gap, so what stands for a letter has a successor.
+    # In place, as each array is as large as all texts.
+    same = raw[1:] == raw[:-1]
+    same[1:] &= same[:-1]
+    thrice = np.flatnonzero(same[1:])
+    thrice = thrice[in_word[thrice]]
+    del same
+    is_nt = raw[:-2] == ord("n")
+    is_nt &= raw[1:-1] == ord("t")
+    np.greater(is_nt, in_word[2:], out=is_nt)
+    in_nt = np.flatnonzero(is_nt)
+    in_nt = in_nt[in_word[in_nt] & in_word[in_nt + 1]]
+    del is_nt
+    repeated, ends_in_nt = (
+        np.unique(np.searchsorted(borders[::2], found, "right") - 1) for found in (thrice, in_nt)
+    )
+    places = np.concatenate([repeated, np.setdiff1d(ends_in_nt, repeated, assume_unique=True)])
     if len(places) == 0:
         return places, pieces[:0]
     typed = pieces.take(pa.array(2 * places))
-    once = pa.array(_REPEATED.sub(_once, "\n".join(typed.to_pylist())).split("\n"))
+    lines = "\n".join(typed[: len(repeated)].to_pylist())
+    once = pa.array(_REPEATED.sub(_once, lines).split("\n")[: len(repeated)], pa.string())
+    once = pa.concat_arrays([once, typed[len(repeated) :]])
     among = pc.index_in(once, value_set=_array(_TYPED))
     meant = pc.coalesce(_array(_MEANT).take(among), once)
     is_other = pc.not_equal(meant, typed)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas  # noqa: F401 - before a command lets pyarrow do without it
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest

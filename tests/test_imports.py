@@ -66,7 +66,19 @@ def test_scoring_from_parquet_to_parquet_loads_what_it_needs(
     monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", str(tmp_path / "none"))
     loaded = loaded_by(SCORE)
     assert "onnxruntime" in loaded
-    assert not loaded & HEAVY
+    assert not loaded & (HEAVY | {"pandas", "rich.progress"})
+
+
+def test_arrow_finds_pandas_where_it_must_make_a_frame() -> None:
+    loaded = loaded_by(
+        "import pyarrow as pa\n"
+        "from imdb_classifier.cli.imports import use_arrow_without_pandas\n"
+        "use_arrow_without_pandas()\n"
+        "assert pa.array([1, None]).to_pandas().notna().tolist() == [True, False]\n"
+        "import pandas as pd\n"
+        "assert pa.array(pd.Series(['a', None])).null_count == 1"
+    )
+    assert "pandas" in loaded
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from imdb_classifier.cli.console import (
     waiting,
     with_options,
 )
+from imdb_classifier.cli.imports import use_arrow_without_pandas
 from imdb_classifier.errors import counted
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.registry.access import CHAMPION
@@ -155,6 +156,7 @@ def score(
         )
         _show_result(as_json, result, runner)
         raise typer.Exit(result.exit_code)
+    use_arrow_without_pandas()
     with (
         Scorer.load(
             model,
@@ -254,6 +256,7 @@ def plan(
     )
     selection = Selection(only, force)
     where = Registry.at(registry)
+    use_arrow_without_pandas()
     with (
         Scorer.load(
             model, where, allow_unapproved=allow_unapproved, threads=threads, engine=engine
@@ -304,6 +307,7 @@ def verify(
     from imdb_classifier.batch.verification import verify_output
     from imdb_classifier.registry.versions import Registry
 
+    use_arrow_without_pandas()
     with stage_progress() as progress:
         found = verify_output(
             output,

@@ -31,7 +31,9 @@ from imdb_classifier.config import (
     TeachersConfig,
     TrainingConfig,
 )
+from imdb_classifier.evaluation.promotion import Check
 from imdb_classifier.model.bundle import Bundle
+from imdb_classifier.pipeline import promote
 from imdb_classifier.reviews import sources
 from imdb_classifier.reviews.sources import DATA_VARIABLE
 from imdb_classifier.samples import FOLDER
@@ -77,6 +79,24 @@ def twins(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> list
         with_words(tiny_bundle, [*words, word], folder / word)
         for word in ("quuxa", "quuxb", "quuxc")
     ]
+
+
+@pytest.fixture(scope="session")
+def found_afresh() -> dict[str, Check]:
+    """What new processes said of the models that they loaded, by the models' hashes."""
+    return {}
+
+
+@pytest.fixture
+def loaded_afresh_once(found_afresh: dict[str, Check], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads each model in a new process once, however many decisions there are on it."""
+    load_afresh = promote._load_afresh
+
+    def loaded(bundle: Bundle) -> Check:
+        known = found_afresh.get(bundle.model_hash)
+        return found_afresh.setdefault(bundle.model_hash, known or load_afresh(bundle))
+
+    monkeypatch.setattr(promote, "_load_afresh", loaded)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ from imdb_classifier.model.bundle import (
     load_bundle,
     model_hash_of,
 )
+from imdb_classifier.pipeline.train import plan_training
+from imdb_classifier.registry.versions import Registry
 from imdb_classifier.reviews.overlap import fingerprints_of
 from imdb_classifier.storage.files import sha256_of, to_json
 
@@ -44,6 +46,18 @@ def trained_on(bundle: Bundle, reviews: pa.Table) -> Bundle:
     np.save(bundle.path / LEARNED_FILE, fingerprints_of([reviews]))
     _sum_up(bundle.path)
     return load_bundle(bundle.path)
+
+
+def leave_trained(bundle: Bundle, data: str, registry: Registry) -> None:
+    """Leave a model as a run does that is killed once it has trained it, so that another goes on.
+
+    Args:
+        bundle: The model.
+        data: What it was trained on.
+        registry: The registry that the runs are of.
+    """
+    run = plan_training(data, bundle.recipe.name, bundle.manifest["seed"], registry).run
+    shutil.copytree(bundle.path, registry.work / run / "bundle")
 
 
 def _sum_up(folder: Path) -> None:

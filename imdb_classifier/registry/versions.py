@@ -57,6 +57,19 @@ def bundled_path() -> Path:
     return Path(str(files("imdb_classifier") / "pretrained"))
 
 
+def _bundled_id() -> str:
+    """Return the id of the model that comes with the package, without loading the model.
+
+    Raises:
+        BundleError: The model is damaged.
+    """
+    location = bundled_path()
+    try:
+        return str(manifest_of(location.as_posix())["model_id"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return load_bundle(location).model_id  # which says what is wrong with it
+
+
 @dataclass(frozen=True)
 class Registry(Records):
     """A folder of versions and aliases; it does not have to exist to be read.
@@ -141,7 +154,7 @@ class Registry(Records):
         Raises:
             UnavailableError: The registry cannot be reached.
         """
-        return self.aliases().get("champion") or load_bundle(bundled_path()).model_id
+        return self.aliases().get("champion") or _bundled_id()
 
     def aliases_of(self, model_id: str) -> list[str]:
         """Return the aliases that point to a version or to the bundled model."""
@@ -203,7 +216,7 @@ class Registry(Records):
         with reading(self.root):
             if not location.startswith("@") and storage_of(location).kind(location) == "folder":
                 return location
-        bundled_id = manifest_of(bundled_path().as_posix())["model_id"]
+        bundled_id = _bundled_id()
         if model_id == bundled_id:
             return bundled_path().as_posix()
         if model_id != name:
@@ -242,7 +255,7 @@ class Registry(Records):
             bundle.location == self._version(bundle.model_id)
             and bundle.model_id not in (aliases.get("champion"), aliases.get("previous"))
             and not (self.decision(bundle.model_id) or {}).get("promote")
-            and bundle.model_id != load_bundle(bundled_path()).model_id
+            and bundle.model_id != _bundled_id()
         ):
             raise UnapprovedModelError(bundle.model_id)
 
@@ -374,8 +387,8 @@ class Registry(Records):
 
     def _keep_bundled(self, model_ids: Set[str]) -> None:
         """Copy the bundled model to the registry if it is one of these."""
-        bundled = load_bundle(bundled_path())
-        if bundled.model_id in model_ids - set(self.ids()):
+        if _bundled_id() in model_ids - set(self.ids()):
+            bundled = load_bundle(bundled_path())
             evaluation, card = (
                 (bundled.path / name).read_text("utf-8") for name in (EVALUATION_FILE, CARD_FILE)
             )

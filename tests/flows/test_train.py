@@ -15,15 +15,18 @@ from prefect.cache_policies import NO_CACHE
 from imdb_classifier import tasks
 from imdb_classifier.errors import CannotWriteError
 from imdb_classifier.model.bundle import Bundle, load_bundle
-from imdb_classifier.pipeline.train import plan_training
+from imdb_classifier.pipeline.train import plan_training, train_bundle
 from imdb_classifier.registry.training_runs import training_run
 from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.samples import FOLDER
+from tests.crafted import leave_trained
 
 TRAIN = "flows/train.py:train_imdb"
 SCORE = "flows/score.py:score_parquet"
 EVALUATE = "flows/evaluate.py:evaluate_imdb"
 
+
+pytestmark = pytest.mark.usefixtures("loaded_afresh_once")
 
 NO_ENGLISH = {"behavior_lost": 1.0}
 """Gates for models of a made-up language, which can do less of what the bundled model can."""
@@ -61,13 +64,30 @@ def promoted(
     return Registry.at(root), state, run
 
 
-def test_the_sample_does_not_beat_the_bundled_model(server: Any, tmp_path: Path) -> None:
-    _, run = server.flow_run(TRAIN, data=str(FOLDER), recipe="tiny", seed=1, registry=str(tmp_path))
+@pytest.fixture(scope="module")
+def right_model(promoted: tuple[Registry, Any, Any]) -> Bundle:
+    """The model of `promoted`."""
+    registry, state, _ = promoted
+    return registry.load(state.result()["challenger"])
+
+
+@pytest.fixture(scope="module")
+def wrong_model(made_up: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return train_bundle(made_up[1], "tiny", 3, tmp_path_factory.mktemp("wrong"))
+
+
+def test_the_sample_does_not_beat_the_bundled_model(
+    server: Any, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    registry, seed = Registry.at(tmp_path), tiny_bundle.manifest["seed"]
+    leave_trained(tiny_bundle, str(FOLDER), registry)
+    _, run = server.flow_run(
+        TRAIN, data=str(FOLDER), recipe="tiny", seed=seed, registry=str(tmp_path)
+    )
 
     seen = server.get(f"/flow_runs/{run}")
-    registry = Registry.at(tmp_path)
     (version,) = registry.ids()
-    assert seen["name"] == f"train with seed 1 (refused): {version}"
+    assert seen["name"] == f"train with seed {seed} (refused): {version}"
     assert sorted(seen["tags"]) == [version, "train"]
     assert (seen["state"]["type"], seen["state"]["name"]) == ("COMPLETED", "NotPromoted")
     assert ": refused (failed: " in seen["state"]["message"]
@@ -149,10 +169,11 @@ def test_every_stage_is_seen_in_the_log_and_as_progress_of_the_flow_run(
 
 
 def test_a_worse_model_does_not(
-    server: Any, promoted: tuple[Registry, Any, Any], made_up: tuple[str, str], tmp_path: Path
+    server: Any, promoted: tuple[Registry, Any, Any], made_up: tuple[str, str], wrong_model: Bundle
 ) -> None:
     registry = promoted[0]
     champion = registry.aliases()["champion"]
+    leave_trained(wrong_model, made_up[1], registry)
     state, _ = server.flow_run(
         TRAIN, data=made_up[1], recipe="tiny", seed=3, registry=str(registry.root)
     )
@@ -229,7 +250,10 @@ def test_further_reviews_and_a_batch(
     "score-parquet:registry",
     "score-parquet:allow_unapproved",
 )
-def test_a_gate_of_ones_own_refuses(server: Any, made_up: tuple[str, str], tmp_path: Path) -> None:
+def test_a_gate_of_ones_own_refuses(
+    server: Any, made_up: tuple[str, str], right_model: Bundle, tmp_path: Path
+) -> None:
+    leave_trained(right_model, made_up[0], Registry.at(tmp_path))
     parameters = {"data": made_up[0], "recipe": "tiny", "seed": 3, "registry": str(tmp_path)}
     state, _ = server.flow_run(TRAIN, **parameters, gates={**NO_ENGLISH, "log_loss": 0.0})
     assert state.name == "NotPromoted"
@@ -309,28 +333,47 @@ def test_a_version_that_a_killed_run_left_undecided_is_decided(
 
 
 @pytest.mark.covers("train-imdb:keep")
-def test_old_versions_are_pruned(server: Any, made_up: tuple[str, str], tmp_path: Path) -> None:
-    parameters = {"data": made_up[1], "recipe": "tiny", "registry": str(tmp_path)}
-    refused = []
-    for seed in (1, 2):
-        state, _ = server.flow_run(TRAIN, **parameters, seed=seed, keep=seed)
-        refused.append(state.result()["challenger"])
-    assert Registry.at(tmp_path).ids() == sorted(refused)
-    state, _ = server.flow_run(TRAIN, **parameters, seed=3, keep=1)
-    assert sorted(state.result()["pruned"]) == sorted(refused)
-    assert Registry.at(tmp_path).ids() == [state.result()["challenger"]]
+def test_old_versions_are_pruned(
+    server: Any,
+    made_up: tuple[str, str],
+    tiny_bundle: Bundle,
+    right_model: Bundle,
+    wrong_model: Bundle,
+    tmp_path: Path,
+) -> None:
+    registry = Registry.at(tmp_path)
+
+    def refused(model: Bundle, data: str, keep: int) -> Any:
+        leave_trained(model, data, registry)
+        parameters = {"data": data, "recipe": "tiny", "seed": model.manifest["seed"]}
+        state, _ = server.flow_run(TRAIN, **parameters, registry=str(tmp_path), keep=keep)
+        assert state.name == "NotPromoted"
+        return state.result()
+
+    old = [
+        refused(tiny_bundle, str(FOLDER), keep=1)["challenger"],
+        refused(right_model, made_up[0], keep=2)["challenger"],
+    ]
+    assert registry.ids() == sorted(old)
+    result = refused(wrong_model, made_up[1], keep=1)
+    assert sorted(result["pruned"]) == sorted(old)
+    assert registry.ids() == [result["challenger"]]
 
 
 def test_a_model_stays_promoted_if_old_versions_cannot_be_deleted(
-    server: Any, made_up: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Any,
+    made_up: tuple[str, str],
+    right_model: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refused(*_: object) -> None:
         raise CannotWriteError("The registry must be writable.", "It is not.", "Change that.")
 
     monkeypatch.setattr("imdb_classifier.tasks.model_tasks.prune", refused)
-    state, _ = server.flow_run(
-        TRAIN, data=made_up[0], recipe="tiny", registry=str(tmp_path), keep=1, gates=NO_ENGLISH
-    )
+    leave_trained(right_model, made_up[0], Registry.at(tmp_path))
+    parameters = {"data": made_up[0], "recipe": "tiny", "seed": 3, "registry": str(tmp_path)}
+    state, _ = server.flow_run(TRAIN, **parameters, keep=1, gates=NO_ENGLISH)
     assert (state.type.value, state.name) == ("COMPLETED", "Completed")
     assert state.message.startswith("Challenger ")
     assert state.message.endswith(

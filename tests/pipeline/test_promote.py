@@ -41,13 +41,33 @@ LENIENT = replace(TWIN, accuracy_lost=1, behavior_lost=1)
 """What it meets beside the bundled model, too."""
 
 
+load_afresh = promote._load_afresh
+pytestmark = pytest.mark.usefixtures("loaded_afresh_once")
+
+
 @pytest.fixture
-def contest(twins: list[Bundle], tmp_path: Path) -> tuple[Registry, list[Bundle]]:
+def loaded_afresh_always(loaded_afresh_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loads a model in a new process for each decision, as the product does."""
+    monkeypatch.setattr(promote, "_load_afresh", load_afresh)
+
+
+@pytest.fixture(scope="module")
+def three(
+    twins: list[Bundle], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Registry, list[str]]:
     """A registry of three models that score alike, the first of which is the champion."""
+    registry = Registry.at(tmp_path_factory.mktemp("three"))
+    ids = [registry.register(twin, "{}", "").model_id for twin in twins]
+    registry.promote(ids[0])
+    return registry, ids
+
+
+@pytest.fixture
+def contest(three: tuple[Registry, list[str]], tmp_path: Path) -> tuple[Registry, list[Bundle]]:
+    """A copy of `three`, and its models."""
+    shutil.copytree(three[0].root, tmp_path, dirs_exist_ok=True)
     registry = Registry.at(tmp_path)
-    versions = [registry.register(twin, "{}", "") for twin in twins]
-    registry.promote(versions[0].model_id)
-    return registry, versions
+    return registry, [registry.load(model_id) for model_id in three[1]]
 
 
 def _overtaken(
@@ -286,6 +306,7 @@ def test_reviews_of_ones_own_that_a_model_was_trained_on_do_not_count(
     assert _failed(decided(learned=0.1)) == []
 
 
+@pytest.mark.usefixtures("loaded_afresh_always")
 def test_a_model_that_another_process_cannot_load_is_refused(
     contest: tuple[Registry, list[Bundle]],
 ) -> None:
@@ -298,6 +319,7 @@ def test_a_model_that_another_process_cannot_load_is_refused(
     assert "model.onnx does not match its SHA-256 checksum" in failed.found
 
 
+@pytest.mark.usefixtures("loaded_afresh_always")
 def test_a_process_that_fails_by_itself_refuses_no_model(
     contest: tuple[Registry, list[Bundle]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +335,7 @@ def test_a_process_that_fails_by_itself_refuses_no_model(
         assert registry.is_undecided(challenger.model_id)
 
 
+@pytest.mark.usefixtures("loaded_afresh_always")
 def test_an_object_store_that_fails_meanwhile_refuses_no_model(
     tiny_bundle: Bundle, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

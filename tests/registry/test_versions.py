@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -468,3 +469,12 @@ def test_a_manifest_that_is_none_stops_nothing(
     assert plan_training(str(FOLDER), "tiny", 7, registry).trained == registered.model_id
     registry.record("odd", {"promote": False})
     assert prune(registry, 1).versions == ["odd"]
+
+
+def test_a_damaged_installation_is_said_to_be_damaged(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "manifest.json").write_text("[]")
+    monkeypatch.setattr("imdb_classifier.registry.versions.bundled_path", lambda: tmp_path)
+    with pytest.raises(BundleError, match=re.escape(str(tmp_path))):
+        registry.champion_id()

@@ -53,11 +53,20 @@ TINY_VARIABLE = "IMDB_CLASSIFIER_TESTS_TINY"
 FLOWS = Path(__file__).parent / "flows"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all tests of a file in one process, and all that need the Prefect server."""
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Keep all tests of a file in one process, and all files that need the Prefect server.
+
+    These begin, as they take longest.
+    """
+    in_need = {
+        item.path
+        for item in items
+        if item.path.is_relative_to(FLOWS) and "server" in item.fixturenames
+    }
     for item in items:
-        group = FLOWS if item.path.is_relative_to(FLOWS) else item.path
+        group = FLOWS if item.path in in_need else item.path
         item.add_marker(pytest.mark.xdist_group(str(group)))
+    items.sort(key=lambda item: item.path not in in_need)
 
 
 @pytest.fixture(scope="session")

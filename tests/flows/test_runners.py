@@ -22,6 +22,7 @@ from tests.flows.conftest import write_many
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
 SCORE = "flows/score.py:score_parquet"
+SCORE_MANY = ["-m", "imdb_classifier", "score", "--registry", "none", "--json"]
 
 
 @dataclass
@@ -32,17 +33,18 @@ class Cluster:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
 
-@pytest.fixture
-def cluster(server: Any, tmp_path: Path) -> Iterator[Cluster]:
-    """A Dask scheduler with two workers of one thread each."""
-    file = tmp_path / "scheduler.json"
+@pytest.fixture(scope="module")
+def cluster(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Dask scheduler with two workers of one thread each; the test that kills one comes last."""
+    folder = tmp_path_factory.mktemp("dask")
+    file = folder / "scheduler.json"
     local = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
     commands = [["scheduler", "--port", "0", "--scheduler-file", str(file), *local]]
     for number in range(2):
-        folder = ["--local-directory", str(tmp_path / f"worker-{number}")]
         options = ["--nthreads", "1", "--no-nanny", "--scheduler-file", str(file)]
-        commands.append(["worker", *options, *folder, *local])
-    with ExitStack() as stack, (tmp_path / "dask.log").open("wb") as log:
+        options += ["--local-directory", str(folder / f"worker-{number}")]
+        commands.append(["worker", *options, *local])
+    with ExitStack() as stack, (folder / "dask.log").open("wb") as log:
         processes = []
         for command in commands:
             processes.append(
@@ -63,10 +65,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-@pytest.fixture
-def many(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Enough for several units of work."""
-    return write_many(tmp_path / "many", files=6, times=112)
+    return write_many(tmp_path_factory.mktemp("many"), files=6, times=112)
+
+
+@pytest.fixture(scope="module")
+def scored(
+    server: Any, many: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The outputs of a local run, and what it said."""
+    folder = tmp_path_factory.mktemp("scored")
+    return folder / "local", server.run([*SCORE_MANY, str(many), "local"], folder)
 
 
 def _sums(folder: Path) -> dict[str, str]:
@@ -74,17 +85,20 @@ def _sums(folder: Path) -> dict[str, str]:
 
 
 def test_every_runner_gives_the_same_bytes(
-    server: Any, cluster: Cluster, many: Path, tmp_path: Path
+    server: Any,
+    cluster: Cluster,
+    many: Path,
+    scored: tuple[Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
 ) -> None:
     runners = {
         "process": ["--runner", "process", "--deadline", "1h"],
         "dask": ["--runner", "dask", "--scheduler", cluster.address],
     }
-    score = ["-m", "imdb_classifier", "score", "many", "--registry", "none", "--json"]
-    local = server.run([*score, "local"], tmp_path)
+    folder, local = scored
     assert local.returncode == 0, local.stderr
     for name, more in runners.items():
-        done = server.run([*score, name, *more], tmp_path)
+        done = server.run([*SCORE_MANY, str(many), name, *more], tmp_path)
         assert done.returncode == 0, done.stderr
         assert (_without_outputs(done.stdout), done.stderr) == (
             _without_outputs(local.stdout),
@@ -98,7 +112,7 @@ def test_every_runner_gives_the_same_bytes(
         (progress,) = [a for a in server.artifacts(run["id"]) if a["type"] == "progress"]
         assert float(progress["data"]) == 100.0
         assert progress["description"].startswith("119,616 of 119,616 rows")
-    sums = _sums(tmp_path / "local")
+    sums = _sums(folder)
     assert len(sums) == 6 + 3
     assert _sums(tmp_path / "process") == sums
     assert _sums(tmp_path / "dask") == sums
@@ -113,7 +127,7 @@ def _without_outputs(shown: str) -> Any:
 
 
 def test_errors_are_those_of_a_local_run(server: Any, reviews: Path, tmp_path: Path) -> None:
-    score = ["-m", "imdb_classifier", "score", "--registry", "none"]
+    score = SCORE_MANY[:-1]
     for source, code in (("reviews", 75), ("reviews/day=2026-11-02/b.parquet", 65), ("none", 66)):
         local, process = (
             server.run([*score, source, runner, *more], tmp_path)
@@ -128,7 +142,11 @@ def test_errors_are_those_of_a_local_run(server: Any, reviews: Path, tmp_path: P
 
 
 def test_a_worker_that_is_killed_costs_nothing_but_time(
-    server: Any, cluster: Cluster, many: Path, tmp_path: Path
+    server: Any,
+    cluster: Cluster,
+    many: Path,
+    scored: tuple[Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
 ) -> None:
     output = tmp_path / "scored"
 
@@ -138,16 +156,29 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    parameters = {"source": str(many), "registry": str(tmp_path / "registry")}
-    state, run = server.flow_run(
-        SCORE, output=str(output), runner="dask", scheduler=cluster.address, **parameters
-    )
+    parameters = {"source": str(many), "output": str(output), "registry": "none"}
+    state, run = server.flow_run(SCORE, runner="dask", scheduler=cluster.address, **parameters)
     killer.join()
     assert state.is_completed()
     assert {row["status"] for row in server.table(run, "scored-files")} <= {"scored", "reused"}
     assert cluster.workers[0].wait() == -signal.SIGKILL
-    server.flow_run(SCORE, output=str(tmp_path / "undisturbed"), **parameters)
-    assert _sums(output) == _sums(tmp_path / "undisturbed")
+    assert _sums(output) == _sums(scored[0])
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough for some seconds of work."""
+    return write_many(tmp_path_factory.mktemp("more"), files=8, times=140)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    server: Any, more: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """The sums of what a local run made of them."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert server.run([*SCORE_MANY, str(more), "scored"], folder).returncode == 0
+    return _sums(folder / "scored")
 
 
 # Ctrl-C in a terminal sends SIGINT to every process of the command.
@@ -162,19 +193,19 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
 )
 def test_a_stopped_run_ends_all_its_processes_and_can_resume(
     server: Any,
+    more: Path,
+    undisturbed: dict[str, str],
     tmp_path: Path,
     runner: str,
     stop: Callable[[subprocess.Popen[bytes]], None],
     code: int,
 ) -> None:
-    write_many(tmp_path / "many", files=8, times=280)
-    score = ["-m", "imdb_classifier", "score", "many", "--registry", "none", "--json"]
-    output = tmp_path / "scored"
+    score, output = [*SCORE_MANY, str(more), "scored"], tmp_path / "scored"
     # Without a server of its own, the command starts a temporary one, which must end as well.
     environment = {**server.environment, "PREFECT_HOME": str(tmp_path / "prefect")}
     del environment["PREFECT_API_URL"]
     with replace(server, environment=environment).running(
-        [*score, "scored", "--runner", runner],
+        [*score, "--runner", runner],
         tmp_path,
         "the first file was scored",
         lambda: any(output.glob("*.parquet")),
@@ -195,11 +226,10 @@ def test_a_stopped_run_ends_all_its_processes_and_can_resume(
     shown = (tmp_path / "program.log").read_text()
     assert shown == "Interrupted. Finished files are kept; rerun to continue.\n"
     assert not (output / "_SUCCESS").exists()
-    again = server.run([*score, "scored", "--runner", "process"], tmp_path)
+    again = server.run([*score, "--runner", "process"], tmp_path)
     assert again.returncode == 0, again.stderr
     assert {file["status"] for file in json.loads(again.stdout)["files"]} == {"scored", "reused"}
-    assert server.run([*score, "undisturbed"], tmp_path).returncode == 0
-    assert _sums(output) == _sums(tmp_path / "undisturbed")
+    assert _sums(output) == undisturbed
 
 
 def _is_alive(process: psutil.Process) -> bool:

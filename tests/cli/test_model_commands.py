@@ -12,6 +12,8 @@ from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 from tests.command_line import Run, write_reviews
 
+pytestmark = pytest.mark.usefixtures("loaded_afresh_once")
+
 
 @pytest.mark.covers("models promote MODEL", "models promote --data", "models promote --json")
 def test_a_worse_challenger_is_refused(run: Run, registry: Registry) -> None:

@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.errors import CannotWriteError
+from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.pipeline.train import plan_training
 from imdb_classifier.registry.training_runs import training_run
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 from tests.command_line import SAMPLE, Run
+from tests.crafted import leave_trained
 
 
 def test_train_registers_a_challenger_with_its_report(run: Run, tmp_path: Path) -> None:
@@ -69,8 +71,11 @@ def test_training_on_further_reviews_into_another_registry(run: Run, tmp_path: P
 
 
 @pytest.mark.covers("train --gate-on", "evaluate --gate-on")
-def test_a_model_is_judged_on_reviews_of_ones_own(run: Run, shop: Path, tmp_path: Path) -> None:
+def test_a_model_is_judged_on_reviews_of_ones_own(
+    run: Run, tiny_bundle: Bundle, shop: Path, tmp_path: Path
+) -> None:
     options = ("--data", FOLDER, "--gate-on", f"shop={shop}")
+    leave_trained(tiny_bundle, str(FOLDER), Registry.at(tmp_path / "registry"))
     trained = run("train", *options, "--recipe", "tiny", "--seed", "7", "--json")
     (own,) = trained.json["evaluation"]["own_sets"]
     assert (own["name"], own["unseen"]) == ("shop", 120)
@@ -260,15 +265,18 @@ def test_the_behavior_suite_runs_without_reviews(run: Run, monkeypatch: pytest.M
     assert "leave out --data" in " ".join(refused.err.split())
 
 
-def test_a_second_training_of_the_same_model_is_refused(run: Run, tmp_path: Path) -> None:
-    command = ("train", "--data", FOLDER, "--recipe", "tiny", "--seed", "9", "--json")
+def test_a_second_training_of_the_same_model_is_refused(
+    run: Run, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    command = ("train", "--data", FOLDER, "--recipe", "tiny", "--seed", "7", "--json")
     registry = Registry.at(tmp_path / "registry")
-    plan = plan_training(str(FOLDER), "tiny", 9, registry)
+    plan = plan_training(str(FOLDER), "tiny", 7, registry)
     with training_run(registry.work, plan.run):
         outcome = run(*command)
     assert outcome.code == 73
     assert f"Another run is training {plan.run}. Wait until it has finished" in outcome.err
     assert "epoch" not in outcome.err
+    leave_trained(tiny_bundle, str(FOLDER), registry)
     assert run(*command).code == 0
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.batch.run import score_parquet
+from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.model.bundle import KERAS_FILE, ONNX_FILE, TOLERANCE, Bundle, load_bundle
 from imdb_classifier.model.engines.keras_engine import KerasEngine
 from imdb_classifier.model.engines.onnx_engine import OnnxEngine
@@ -32,8 +33,12 @@ def reviews() -> Reviews:
     return load_reviews(None, "test")
 
 
-def test_its_evaluation_can_be_repeated(bundled: Bundle) -> None:
-    evaluation, _ = evaluate_bundle(bundled, None)
+@pytest.fixture(scope="module")
+def evaluation(bundled: Bundle) -> Evaluation:
+    return evaluate_bundle(bundled, None)[0]
+
+
+def test_its_evaluation_can_be_repeated(bundled: Bundle, evaluation: Evaluation) -> None:
     shipped = bundled.evaluation
     assert shipped is not None
     for name, figure in evaluation.figures.items():
@@ -42,14 +47,15 @@ def test_its_evaluation_can_be_repeated(bundled: Bundle) -> None:
     assert evaluation.figures["calibration_error"].value <= 0.02
 
 
-def test_score_agrees_with_evaluate(bundled: Bundle, reviews: Reviews, tmp_path: Path) -> None:
+def test_score_agrees_with_evaluate(
+    bundled: Bundle, reviews: Reviews, evaluation: Evaluation, tmp_path: Path
+) -> None:
     source, target = tmp_path / "test.parquet", tmp_path / "scored.parquet"
     pq.write_table(reviews.table, source)
     with Scorer(bundled) as scorer:
         score_parquet(str(source), str(target), scorer)
     scored = pq.read_table(target)
     is_positive = np.array(scored["sentiment_label"].to_pylist()) == "positive"
-    evaluation, _ = evaluate_bundle(bundled, None)
     assert (is_positive == (reviews.labels == 1)).mean() == evaluation.figures["accuracy"].value
     sequences = encode(reviews.table["text"], bundled.vocabulary, bundled.recipe.encoding)
     with Scorer(bundled) as scorer:

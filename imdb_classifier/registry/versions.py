@@ -58,16 +58,11 @@ def bundled_path() -> Path:
 
 
 def _bundled_id() -> str:
-    """Return the id of the model that comes with the package, without loading the model.
-
-    Raises:
-        BundleError: The model is damaged.
-    """
-    location = bundled_path()
+    """Return the id of the model that comes with the package, without loading the model."""
     try:
-        return str(manifest_of(location.as_posix())["model_id"])
+        return str(manifest_of(bundled_path().as_posix())["model_id"])
     except (OSError, ValueError, LookupError, TypeError):
-        return load_bundle(location).model_id  # which says what is wrong with it
+        return load_bundle(bundled_path()).model_id  # which says what is wrong with it
 
 
 @dataclass(frozen=True)

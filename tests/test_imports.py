@@ -101,6 +101,7 @@ def test_help_and_version_load_next_to_nothing(arguments: list[str], needless: s
 
 
 @needs("prefect", "flows")
-def test_only_the_tasks_load_prefect() -> None:
+def test_only_the_tasks_load_prefect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # Prefect needs one.
     assert "prefect" in loaded_by("import imdb_classifier.tasks")
     assert "tensorflow" not in loaded_by("import imdb_classifier.tasks")

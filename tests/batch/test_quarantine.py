@@ -233,6 +233,7 @@ def test_readers_of_the_output_see_nothing_but_its_rows(
     folder: Path, tmp_path: Path, scorer: Scorer, reader: str
 ) -> None:
     score_parquet(folder, tmp_path / "out", scorer, OPTIONS)
-    lists = sorted(path.name for path in (tmp_path / "out" / "_quarantine").rglob("*.*"))
-    assert lists == ["a_parquet.csv", "b_parquet.csv"]
+    lists = tmp_path / "out" / "_quarantine"
+    found = [path.relative_to(lists).as_posix() for path in sorted(lists.rglob("*.*"))]
+    assert found == ["a_parquet.csv", "day=1/b_parquet.csv"]
     assert READERS[reader](str(tmp_path / "out")) == 10

@@ -18,6 +18,8 @@ from tests.appliances import appliances
 
 ADAPT = "flows/adaptation.py:adapt_model"
 
+pytestmark = pytest.mark.usefixtures("loaded_afresh_once")
+
 
 def starred(table: pa.Table, path: Path) -> str:
     """Write labeled texts with 1 and 5 stars as labels."""

@@ -18,6 +18,8 @@ from imdb_classifier.samples import FOLDER
 
 PROMOTE = "flows/promote.py:promote_model"
 
+pytestmark = pytest.mark.usefixtures("loaded_afresh_once")
+
 
 @pytest.fixture
 def registry(tiny_bundle: Bundle, tmp_path: Path) -> Registry:

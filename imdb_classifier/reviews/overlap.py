@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from imdb_classifier.text.unicode_form import composed
+
 _NO_LETTER_OR_DIGIT: Final = r"<[^<>]*>|&#?\w+;|[^\p{L}\p{M}\p{N}]"
 _DIGEST_BYTES: Final = 8
 
@@ -73,9 +75,7 @@ def row_fingerprints(table: pa.Table) -> NDArray[np.uint64]:
 
 def _letters_and_digits(texts: pa.Array) -> pa.Array:
     """Texts without tags, case, spaces and punctuation; those without letters as they are."""
-    letters = pc.replace_substring_regex(
-        pc.utf8_lower(pc.utf8_normalize(texts, "NFKC")), _NO_LETTER_OR_DIGIT, ""
-    )
+    letters = pc.replace_substring_regex(pc.utf8_lower(composed(texts)), _NO_LETTER_OR_DIGIT, "")
     return pc.if_else(pc.equal(letters, ""), texts, letters)
 
 

@@ -40,6 +40,7 @@ _YOUNGER: Final = [
     *((0x1DF25, 0x1DF2B), (0x1E030, 0x1E06E), (0x1E08F, 0x1E090), (0x1E4D0, 0x1E4FA)),
 ]
 """Characters that Python 3.13 knows and 3.11 does not, emoji aside: letters to all Pythons."""
+_KNOWN: Final = re.compile(f"[^{''.join(f'{chr(a)}-{chr(b - 1)}' for a, b in _YOUNGER)}]+")
 _PICTOGRAPHS: Final = range(0x1F000, 0x1FB00)
 """Reserved for emoji, those of later versions of Unicode included."""
 _REGIONS: Final = range(0x1F1E6, 0x1F200)
@@ -79,8 +80,24 @@ def _plain(texts: pa.StringArray) -> pa.StringArray:
     rows, composes = _one_of_each(joined)
     if not composes.any():
         return rows
-    composed = pc.utf8_normalize(rows.filter(composes), "NFKC")
-    return pc.replace_with_mask(rows, composes, _one_of_each(_joined(composed))[0])
+    changed, _ = _one_of_each(_joined(composed(rows.filter(composes))))
+    return pc.replace_with_mask(rows, composes, changed)
+
+
+def composed(texts: pa.StringArray) -> pa.StringArray:
+    """Return texts in Unicode's form NFKC: letters with their accents, and one width of each.
+
+    Arrow's own function composes nothing before Arrow 26. Characters that some Pythons do not know
+    are left as they are.
+
+    Args:
+        texts: string, (texts,), valid UTF-8 without nulls. In those that are not ASCII, characters
+            0 become spaces.
+    """
+    is_foreign = pc.invert(pc.string_is_ascii(texts))
+    joined = _joined(pc.replace_substring(texts.filter(is_foreign), _END, " "))
+    changed = _KNOWN.sub(lambda known: unicodedata.normalize("NFKC", known[0]), joined)
+    return pc.replace_with_mask(texts, is_foreign, pa.array(changed.split(_END)[:-1], pa.string()))
 
 
 def _resolved(entity: re.Match[str]) -> str:

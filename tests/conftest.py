@@ -53,6 +53,8 @@ TINY_VARIABLE = "IMDB_CLASSIFIER_TESTS_TINY"
 FLOWS = Path(__file__).parent / "flows"
 
 
+# Before xdist, which looks for groups then.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Keep all tests of a file in one process, and all files that need the Prefect server.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,3 +92,9 @@ def test_tests_mirror_the_rooms() -> None:
     # The tests of the flows test both.
     assert rooms - found == {"operations", "tasks"}
     assert found - rooms == {"docs", "faults", "imdb", "ui"}
+
+
+def test_the_tests_of_a_file_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    """So that what they share is made once, and there is one Prefect server."""
+    of_several = "PYTEST_XDIST_WORKER" in os.environ
+    assert request.node.nodeid.endswith(f"@{__file__}") == of_several

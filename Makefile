@@ -9,6 +9,7 @@ PYTEST := python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reor
 # schedules, benchmarks, training by the command line, and more data or more faults for code that
 # other tests cover. They hardly depend on the versions of Python and packages.
 WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --ignore tests/ui \
+  --ignore tests/batch/test_memory.py \
   --ignore tests/cli/test_model_commands.py --ignore tests/cli/test_quickstart.py \
   --ignore tests/cli/test_training_commands.py \
   --ignore tests/test_benchmarks.py --ignore-glob 'tests/flows/test_deploy*' \

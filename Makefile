@@ -6,12 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 # Slow tests that only `make test` runs: documentation, pages in a browser, Prefect's servers and
-# schedules, benchmarks, training by the command line, and more data or more faults for code that
-# other tests cover. They hardly depend on the versions of Python and packages.
+# schedules, benchmarks, training by the command line, promotion, and more data or more faults for
+# code that other tests cover. They hardly depend on the versions of Python and packages.
 WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --ignore tests/ui \
   --ignore tests/batch/test_memory.py \
   --ignore tests/cli/test_model_commands.py --ignore tests/cli/test_quickstart.py \
-  --ignore tests/cli/test_training_commands.py \
+  --ignore tests/cli/test_training_commands.py --ignore tests/pipeline/test_promote.py \
   --ignore tests/test_benchmarks.py --ignore-glob 'tests/flows/test_deploy*' \
   --ignore tests/flows/test_containers.py --ignore tests/flows/test_guides.py \
   --ignore tests/flows/test_outages.py --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py \
@@ -92,9 +92,10 @@ test-lowest: .venv-lowest/installed
 	  --exclude-newer 2026-11-20 --editable '.[fast,train]' --group test
 	@touch $@
 
-# `make test` runs the flows on the newest supported Prefect.
+# `make test` runs the flows on the newest supported Prefect. Nothing else is run beside them here,
+# so each of the two processes has a server and half of the files.
 test-prefect: .venv-prefect/installed
-	.venv-prefect/bin/$(PYTEST) $(ARGS) $(PREFECT_TESTS)
+	.venv-prefect/bin/$(subst loadgroup,loadfile,$(PYTEST)) $(ARGS) $(PREFECT_TESTS)
 
 .venv-prefect/installed: pyproject.toml | $(VENV)/installed-dev
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-prefect

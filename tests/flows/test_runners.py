@@ -223,8 +223,10 @@ def test_a_stopped_run_ends_all_its_processes_and_can_resume(
         finally:
             for child in filter(_is_alive, children):
                 child.kill()
-    shown = (tmp_path / "program.log").read_text()
-    assert shown == "Interrupted. Finished files are kept; rerun to continue.\n"
+    shown = (tmp_path / "program.log").read_text().splitlines()
+    # Dask's workers may still log that a task was canceled.
+    said = [line for line in shown if " - distributed.worker" not in line]
+    assert said == ["Interrupted. Finished files are kept; rerun to continue."]
     assert not (output / "_SUCCESS").exists()
     again = server.run([*score, "--runner", "process"], tmp_path)
     assert again.returncode == 0, again.stderr

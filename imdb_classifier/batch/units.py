@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, Self
 
@@ -44,7 +45,7 @@ class Unit:
     bad_files: int | None = None
     raise_errors: bool = False
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Rows in all files."""
         return sum(file.rows for file in self.files)

@@ -37,6 +37,12 @@ from tests.waiting import PATIENCE_SECONDS, wait_for
 
 T = TypeVar("T")
 
+HTTP = httpx.Client(
+    verify=False, timeout=PATIENCE_SECONDS, limits=httpx.Limits(max_keepalive_connections=0)
+)
+"""Without TLS, whose certificates take longer to load than servers on this machine to answer; with
+a new connection for each request, since a server may have been restarted."""
+
 CHECKOUT = Path(__file__).parents[2]
 SCORE_PROGRAM = [
     "-c",
@@ -132,7 +138,7 @@ class Server:
 
         def ask() -> httpx.Response | None:
             url = f"{self.api}{path}"
-            response = httpx.request(method, url, timeout=PATIENCE_SECONDS, **content)
+            response = HTTP.request(method, url, **content)
             return None if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else response
 
         return self.wait_for(f"answer to {path}", ask).raise_for_status()
@@ -143,7 +149,7 @@ class Server:
 
     def is_deployed(self, name: str) -> bool:
         url = f"{self.api}/deployments/name/{name}"
-        return httpx.get(url, timeout=PATIENCE_SECONDS).is_success
+        return HTTP.get(url).is_success
 
     def delete(self, kind: str, name: str | None = None) -> None:
         """Delete deployments or automations, all of them or those of a name."""
@@ -307,7 +313,7 @@ def prefect_server(
 
     def answers() -> bool:
         try:
-            return httpx.get(f"{api}/health").is_success
+            return HTTP.get(f"{api}/health").is_success
         except httpx.TransportError:
             return False
 

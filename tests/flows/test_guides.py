@@ -19,7 +19,7 @@ from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 from tests.empty_machine import WITHOUT_INDEX, build_wheel, link_requirements
-from tests.flows.conftest import commands, free_port, stop, write_reviews
+from tests.flows.conftest import HTTP, commands, free_port, stop, write_reviews
 from tests.flows.test_outages import POSTGRES, postgres
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
@@ -109,13 +109,7 @@ class Machine:
         user, _, password = self.variables.get("PREFECT_SERVER_API_AUTH_STRING", ":").partition(":")
         method = "POST" if path.endswith("/filter") else "GET"
         try:
-            response = httpx.request(
-                method,
-                f"{self._api}{path}",
-                json=query,
-                auth=(user, password),
-                timeout=PATIENCE_SECONDS,
-            )
+            response = HTTP.request(method, f"{self._api}{path}", json=query, auth=(user, password))
         except httpx.TransportError:
             return None
         return response.json() if response.is_success else None

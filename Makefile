@@ -4,22 +4,20 @@ PYTHON ?= python3
 PYTHONS ?= 3.11 3.12 3.13
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# Three processes for two cores, since tests of servers also wait.
+PYTEST := python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 # Slow tests that only `make test` runs: documentation, pages in a browser, Prefect's servers and
 # schedules, benchmarks, training by the command line, promotion, and more data or more faults for
 # code that other tests cover. They hardly depend on the versions of Python and packages.
-WITHOUT_SLOW := --ignore tests/docs --ignore tests/faults --ignore tests/imdb --ignore tests/ui \
-  --ignore tests/batch/test_memory.py \
-  --ignore tests/cli/test_model_commands.py --ignore tests/cli/test_quickstart.py \
-  --ignore tests/cli/test_training_commands.py --ignore tests/pipeline/test_promote.py \
-  --ignore tests/test_benchmarks.py --ignore-glob 'tests/flows/test_deploy*' \
-  --ignore tests/flows/test_containers.py --ignore tests/flows/test_guides.py \
-  --ignore tests/flows/test_outages.py --ignore tests/flows/test_serve.py --ignore tests/flows/test_ui.py \
-  --ignore tests/flows/test_year.py
+WITHOUT_SLOW := $(addprefix --ignore tests/,docs faults imdb ui test_benchmarks.py test_telemetry.py \
+  batch/test_memory.py model/test_strange_bundles.py pipeline/test_promote.py scoring/test_recipes.py \
+  storage/test_object_store.py training/test_loop.py \
+  $(patsubst %,cli/test_%.py,model_commands other_machines plan_command quickstart training_commands) \
+  $(patsubst %,flows/test_%.py,containers deploying_the_wheel deployments guides outages serve ui year))
 # The tests of blocks and flows, except those that hardly depend on the version of Prefect.
 PREFECT_TESTS := tests/blocks $(filter-out $(patsubst %,tests/flows/test_%.py,\
-  adapt commands containers deploying_the_wheel guides options outages privacy runners train ui \
-  wrong_parameters year),$(wildcard tests/flows/test_*.py))
+  adapt claims commands containers deploying_the_wheel guides operations options outages privacy \
+  runners train ui wrong_parameters year),$(wildcard tests/flows/test_*.py))
 # Packages of JavaScript, for tests.
 NODE := build/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
@@ -93,7 +91,7 @@ test-lowest: .venv-lowest/installed
 	@touch $@
 
 # `make test` runs the flows on the newest supported Prefect. Nothing else is run beside them here,
-# so each of the two processes has a server and half of the files.
+# so each process has a server and a share of the files.
 test-prefect: .venv-prefect/installed
 	.venv-prefect/bin/$(subst loadgroup,loadfile,$(PYTEST)) $(ARGS) $(PREFECT_TESTS)
 

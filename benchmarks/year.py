@@ -64,7 +64,6 @@ def play(
     weeks: int,
     folder: Path,
     keep: int = KEEP,
-    settings: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Play some weeks, and check what is left.
 
@@ -73,7 +72,6 @@ def play(
         weeks: Number of weeks.
         folder: An empty folder, or one with a registry in it.
         keep: How many of the newest versions training keeps.
-        settings: More environment variables for server, worker and runs.
 
     Returns:
         timeline (a row for each week), left (figures), problems (sentences; none if all is well),
@@ -85,7 +83,7 @@ def play(
 
     started = time.monotonic()
     database = folder / "prefect" / "prefect.db"
-    with operating(folder, keep, settings) as operation:
+    with operating(folder, keep) as operation:
         before = _sizes(database)
         played = Weeks(operation, sum("labeled" in some for some in events.values()))
         for week in range(1, weeks + 1):

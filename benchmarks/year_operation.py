@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -27,9 +27,7 @@ _SECONDS_WITHOUT_HEARTBEAT: Final = 30
 
 
 @contextmanager
-def operating(
-    folder: Path, keep: int, settings: Mapping[str, str] | None = None
-) -> Iterator[Operation]:
+def operating(folder: Path, keep: int) -> Iterator[Operation]:
     """Run the deployments of ``prefect.yaml`` with a server and a worker until the block ends.
 
     Schedules are left out: runs are started one by one.
@@ -37,9 +35,8 @@ def operating(
     Args:
         folder: An empty folder. It gets data, labeled, reviews, scored, registry and prefect.
         keep: How many of the newest versions training keeps.
-        settings: More environment variables for all processes.
     """
-    operation = Operation(folder, keep, settings or {})
+    operation = Operation(folder, keep)
     try:
         operation.begin()
         yield operation
@@ -50,14 +47,13 @@ def operating(
 class Operation:
     """A server and a worker that run deployments, see `operating`."""
 
-    def __init__(self, folder: Path, keep: int, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
         self._settings = {
             "IMDB_CLASSIFIER_DATA": str(folder / "data"),
             "IMDB_CLASSIFIER_REGISTRY": str(folder / "registry"),
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
-            **settings,
         }
         self._port = free_port()
         self._running = ExitStack()

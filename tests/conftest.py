@@ -50,7 +50,7 @@ settings.load_profile("ci")
 TINY_SEED = 7
 TINY_VARIABLE = "IMDB_CLASSIFIER_TESTS_TINY"
 """Environment variable: a folder that keeps the model of recipe `tiny` for later runs of pytest."""
-FLOWS = Path(__file__).parent / "flows"
+FLOWS, TRAINING = (Path(__file__).parent / folder for folder in ("flows", "training"))
 
 
 # Before xdist, which looks for groups then.
@@ -58,7 +58,7 @@ FLOWS = Path(__file__).parent / "flows"
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Keep all tests of a file in one process, and all files that need the Prefect server.
 
-    These begin, as they take longest.
+    These begin, as they take longest; then come the other tests of flows, and those of training.
     """
     in_need = {
         item.path
@@ -68,7 +68,12 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
         group = FLOWS if item.path in in_need else item.path
         item.add_marker(pytest.mark.xdist_group(str(group)))
-    items.sort(key=lambda item: item.path not in in_need)
+    items.sort(
+        key=lambda item: (
+            item.path not in in_need,
+            *(not item.path.is_relative_to(folder) for folder in (FLOWS, TRAINING)),
+        )
+    )
 
 
 @pytest.fixture(scope="session")

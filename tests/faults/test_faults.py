@@ -28,7 +28,7 @@ from imdb_classifier.errors import ImdbClassifierError
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.scoring.scorer import Scorer
 
-KILLS = 50
+KILLS = 20
 FILES, ROWS = 5, 6_000
 OPTIONS = ScoreOptions(quarantine=True)
 OTHERS = [

@@ -228,7 +228,7 @@ def test_a_stopped_run_ends_all_its_processes_and_can_resume(
     said = [line for line in shown if " - distributed.worker" not in line]
     assert said == ["Interrupted. Finished files are kept; rerun to continue."]
     assert not (output / "_SUCCESS").exists()
-    again = server.run([*score, "--runner", "process"], tmp_path)
+    again = server.run(score, tmp_path)
     assert again.returncode == 0, again.stderr
     assert {file["status"] for file in json.loads(again.stdout)["files"]} == {"scored", "reused"}
     assert _sums(output) == undisturbed

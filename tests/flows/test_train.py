@@ -328,36 +328,27 @@ def test_a_version_that_a_killed_run_left_undecided_is_decided(
     assert not registry.is_undecided(version)
     assert not any(line["message"].startswith("epoch ") for line in server.logs(run))
     assert not [*(root / "work").glob("*")]
-    state, _ = server.flow_run(TRAIN, **parameters)
-    assert state.name == "NothingToLearn"
 
 
 @pytest.mark.covers("train-imdb:keep")
 def test_old_versions_are_pruned(
     server: Any,
     made_up: tuple[str, str],
-    tiny_bundle: Bundle,
-    right_model: Bundle,
+    twins: list[Bundle],
     wrong_model: Bundle,
     tmp_path: Path,
 ) -> None:
     registry = Registry.at(tmp_path)
-
-    def refused(model: Bundle, data: str, keep: int) -> Any:
-        leave_trained(model, data, registry)
-        parameters = {"data": data, "recipe": "tiny", "seed": model.manifest["seed"]}
-        state, _ = server.flow_run(TRAIN, **parameters, registry=str(tmp_path), keep=keep)
-        assert state.name == "NotPromoted"
-        return state.result()
-
-    old = [
-        refused(tiny_bundle, str(FOLDER), keep=1)["challenger"],
-        refused(right_model, made_up[0], keep=2)["challenger"],
-    ]
-    assert registry.ids() == sorted(old)
-    result = refused(wrong_model, made_up[1], keep=1)
-    assert sorted(result["pruned"]) == sorted(old)
-    assert registry.ids() == [result["challenger"]]
+    old = []
+    for twin in twins:
+        old.append(registry.register(twin, "{}", "").model_id)
+        registry.record(old[-1], {"promote": False})
+    leave_trained(wrong_model, made_up[1], registry)
+    parameters = {"data": made_up[1], "recipe": "tiny", "seed": wrong_model.manifest["seed"]}
+    state, _ = server.flow_run(TRAIN, **parameters, registry=str(tmp_path), keep=1)
+    assert state.name == "NotPromoted"
+    assert sorted(state.result()["pruned"]) == sorted(old)
+    assert registry.ids() == [state.result()["challenger"]]
 
 
 def test_a_model_stays_promoted_if_old_versions_cannot_be_deleted(

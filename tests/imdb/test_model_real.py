@@ -63,9 +63,11 @@ def test_score_agrees_with_evaluate(
     assert scored["sentiment_probability"].to_numpy().tobytes() == expected.tobytes()
 
 
-def test_every_engine_agrees_with_keras_on_every_review(bundled: Bundle, reviews: Reviews) -> None:
+def test_every_engine_agrees_with_keras(bundled: Bundle, reviews: Reviews) -> None:
     model = import_keras().models.load_model(bundled.path / KERAS_FILE)
-    sequences = encode(reviews.table["text"], bundled.vocabulary, bundled.recipe.encoding)
+    # As Keras takes a minute for all of them.
+    texts = reviews.table["text"].take(np.arange(0, len(reviews), 5))
+    sequences = encode(texts, bundled.vocabulary, bundled.recipe.encoding)
     expected = KerasEngine(model, bundled.recipe, bundled.ngrams).probabilities(sequences)
     onnx_runtime = replace(
         bundled, engine=OnnxEngine((bundled.path / ONNX_FILE).read_bytes(), bundled.ngrams)

@@ -183,15 +183,14 @@ def test_training_leaves_the_random_numbers_of_the_process_alone(
 
 
 @every_recipe
-@pytest.mark.parametrize("epoch", [1, 2])
 def test_a_killed_run_goes_on_to_the_same_weights(
-    undisturbed: TrainedModel, reviews: Reviews, unlabeled: Reviews, tmp_path: Path, epoch: int
+    undisturbed: TrainedModel, reviews: Reviews, unlabeled: Reviews, tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(killed_after=epoch), unlabeled)
+        train(reviews, undisturbed.recipe, 5, tmp_path, Recorder(killed_after=1), unlabeled)
     recorder = Recorder()
     resumed = train(reviews, undisturbed.recipe, 5, tmp_path, recorder, unlabeled)
-    assert [seen.epoch for seen in recorder.epochs] == list(range(epoch + 1, 4))
+    assert [seen.epoch for seen in recorder.epochs] == [2, 3]
     assert_same(resumed, undisturbed)
 
 

@@ -108,7 +108,10 @@ test-pythons: $(VENV)/installed-dev
 	  [ ! -e $(BIN)/python$$version ] || continue; \
 	  if python=$$(PATH="$$(printf '%s:' $${PYENV_ROOT:-$$HOME/.pyenv}/versions/*/bin)$$PATH" \
 	      $(BIN)/uv python find --system --no-python-downloads $$version 2>/dev/null); then \
-	    $(MAKE) test PYTHON=$$python VENV=.venv-$$version ARGS="$(WITHOUT_SLOW) $(ARGS)" || exit; \
+	    $(BIN)/uv venv --quiet --clear --python $$python .venv-$$version && \
+	    $(BIN)/uv pip install --quiet --python .venv-$$version -c constraints.txt \
+	      --editable '.[all]' --group test && \
+	    .venv-$$version/bin/$(PYTEST) $(WITHOUT_SLOW) $(ARGS) || exit; \
 	  else echo "Python $$version is not installed: its tests are skipped."; fi; \
 	done
 

@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 # Three processes for two cores, since tests of servers also wait.
 PYTEST := python -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
 # Slow tests that only `make test` runs: documentation, pages in a browser, Prefect's servers and
-# schedules, benchmarks, training by the command line, promotion, and more data or more faults for
-# code that other tests cover. They hardly depend on the versions of Python and packages.
+# schedules, benchmarks, training by the command line, promotion, other engines, and more data, more
+# faults or stranger input for code that other tests cover. They hardly depend on versions.
 WITHOUT_SLOW := $(addprefix --ignore tests/,docs faults imdb ui test_benchmarks.py test_telemetry.py \
   batch/test_memory.py model/test_strange_bundles.py pipeline/test_promote.py scoring/test_recipes.py \
   storage/test_object_store.py training/test_loop.py \

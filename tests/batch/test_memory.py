@@ -25,7 +25,7 @@ from imdb_classifier.text.batch_profile import BatchProfile
 
 FEW_ROWS, MANY_ROWS, GROUP_ROWS = 250_000, 4_000_000, 50_000
 MEBIBYTE = 1 << 20
-LONG = 100_000_000
+LONG = 300_000_000
 TIMES_A_TEXT = 11
 """How much memory a text takes, in its own size, as docs/explanation/limits.md says."""
 STATUS = Path("/proc/self/status")
@@ -61,7 +61,7 @@ def long_texts(path: Path, rows: int = 20_000) -> None:
 
 
 def one_text(path: Path) -> None:
-    """Write a text of 100 MB."""
+    """Write a text of 300 MB."""
     pq.write_table(pa.table({"text": random_texts(1, LONG // 9)}), path)
 
 

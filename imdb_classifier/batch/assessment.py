@@ -75,12 +75,12 @@ class ExistingOutputs:
     """What an output consists of before a run.
 
     Attributes:
-        names: The files in it, if it is a folder, as paths relative to it.
-        targets: Paths of outputs that exist already, or where something else is in the way.
+        names: The files in it, as paths relative to it; of a single file, at most its own name.
+        others: What else is in it and may be in the way, likewise.
     """
 
-    names: frozenset[str]
-    targets: frozenset[str]
+    names: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
 
     @classmethod
     def find(cls, discovery: Discovery, output: str) -> Self:
@@ -92,19 +92,19 @@ class ExistingOutputs:
         storage = storage_of(output)
         try:
             if discovery.root is None:
-                target = discovery.files[0].target
-                exists = storage.kind(target) is not None
-                return cls(frozenset(), frozenset([target] if exists else []))
+                (file,) = discovery.files
+                exists = storage.kind(file.target) is not None
+                return cls(frozenset([file.target_name] if exists else []))
             if storage.kind(output) != "folder":
-                return cls(frozenset(), frozenset())
+                return cls()
             listing = storage.find(output, skip_unreadable=True)
         except OSError as error:
             raise cannot_write(output, error) from error
-        names = frozenset(listing.names)
-        taken = names.union(listing.folders, listing.ignored)
-        paths = (file.target for file in discovery.files)
-        occupied = {posixpath.join(output, name) for name in taken}
-        return cls(names, frozenset(occupied.intersection(paths)))
+        return cls(frozenset(listing.names), listing.folders.union(listing.ignored))
+
+    def has(self, file: DiscoveredFile) -> bool:
+        """Return whether a file's output exists already, or something else is in its place."""
+        return file.target_name in self.names or file.target_name in self.others
 
     def orphans(
         self, discovery: Discovery, source: str, output: str, earlier: EarlierRun
@@ -166,7 +166,7 @@ class Assessor:
     def assess(self, file: DiscoveredFile) -> Assessment:
         """Read one footer of a file and, if its output exists, one of the output."""
         footer, rows, error = _footer_of(file.source)
-        if file.target not in self.outputs.targets:
+        if not self.outputs.has(file):
             verdict: Verdict = "new" if self.selection.new else "skipped"
             return Assessment(file, verdict, rows, footer, error)
         output, _, fault = _footer_of(file.target)

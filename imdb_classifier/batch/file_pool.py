@@ -57,6 +57,8 @@ def score_files(
     reported: SimpleQueue[int | None] = SimpleQueue()
     stopped, cancel = Event(), cancel or Event()
     profile, adding = BatchProfile(), Lock()
+    ended = [FileResult("", "pending")] * len(unit.files)
+    waiting = enumerate(unit.files)
     if unit.bad_files is not None and unit.bad_files < 0:
         stopped.set()
 
@@ -103,24 +105,31 @@ def score_files(
             if unit.raise_errors:
                 raise
             return result
+
+    def score_waiting() -> None:
+        # Each thread takes one file after another, because a future takes ten times the memory of a
+        # result, and there may be a million files.
+        try:
+            for position, file in waiting:
+                ended[position] = score(file)
         finally:
             reported.put(None)
 
     with ThreadPoolExecutor(scorer.threads + 1, thread_name_prefix="file") as pool:
         try:
-            begun = [pool.submit(score, file) for file in unit.files]
+            workers = [pool.submit(score_waiting) for _ in range(scorer.threads + 1)]
             done = 0
-            for _ in begun:
+            for _ in workers:
                 while (rows := reported.get()) is not None:
                     done += rows
                     if progress is not None:
                         progress("rows", done, unit.rows)
-            files = tuple(future.result() for future in begun)
+            for worker in workers:
+                worker.result()
         except BaseException:
             stopped.set()
-            pool.shutdown(cancel_futures=True)
             raise
-    return UnitResult(files, profile, scorer.bundle.engine.name)
+    return UnitResult(tuple(ended), profile, scorer.bundle.engine.name)
 
 
 class _StoppedError(Exception):

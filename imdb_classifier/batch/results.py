@@ -79,6 +79,10 @@ class FileResult:
         """Whether its data is at fault, and no older output could be taken for its own."""
         return self.exit_code == EXIT_BAD_DATA and self.output is None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain JSON values."""
+        return {**asdict(self), "unsure": self.unsure}
+
 
 @dataclass(frozen=True)
 class UnitResult:
@@ -231,13 +235,17 @@ class RunResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON values."""
+        return {**self.outline(), "files": [file.to_dict() for file in self.files]}
+
+    def outline(self) -> dict[str, Any]:
+        """Return what `to_dict` does, with the files as they are, which takes less memory."""
         return {
             "model_id": self.model_id,
             "engines": list(self.engines),
             "totals": self.totals(),
             "is_complete": self.is_complete,
             "accept_bad_files": self.accept_bad_files,
-            "files": [{**asdict(file), "unsure": file.unsure} for file in self.files],
+            "files": self.files,
             "ignored": [asdict(file) for file in self.ignored],
             "orphans": list(self.orphans),
             "pruned": list(self.pruned),

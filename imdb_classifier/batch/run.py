@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from threading import Event
+from threading import Event, Lock
 from typing import Self
 
 from imdb_classifier.batch.assessment import Assessment, Assessor, ExistingOutputs
@@ -51,7 +51,7 @@ class BatchRun:
         discovery: What the input consists of.
         assessed: For each file, its result if the run does not score it; else what to score.
         reused: What the texts in up-to-date outputs look like.
-        earlier: What the output says about an earlier run.
+        was_complete: Whether the output is declared complete by an earlier run.
         orphans: Outputs without an input: paths relative to the folder.
         options: Columns, and rows without text.
         selection: Which files are scored, and which outputs are deleted.
@@ -65,7 +65,7 @@ class BatchRun:
     discovery: Discovery
     assessed: tuple[FileResult | FileToScore, ...]
     reused: BatchProfile
-    earlier: EarlierRun
+    was_complete: bool
     orphans: tuple[str, ...]
     options: ScoreOptions
     selection: Selection
@@ -113,7 +113,7 @@ class BatchRun:
                 discovery=discovery,
                 assessed=assessed,
                 reused=reused,
-                earlier=earlier,
+                was_complete=earlier.is_complete,
                 orphans=outputs.orphans(discovery, source, output, earlier),
                 options=options,
                 selection=selection,
@@ -127,6 +127,8 @@ class BatchRun:
                     unpublish_within(output, outputs.names)
                     announce(output, source, (file.name for file in discovery.files), earlier)
                 unpublish_around(run.target)
+            # All names in the output, which take memory as long as this waits.
+            del outputs, earlier
             yield run
 
     @property
@@ -193,7 +195,7 @@ class BatchRun:
             prune(self.output, self.orphans)
             result = replace(result, pruned=result.orphans)
         if not self._completes(result):
-            is_kept = self.has_nothing_to_do and self.earlier.is_complete
+            is_kept = self.has_nothing_to_do and self.was_complete
             return replace(result, is_marked=is_kept or self.is_single_file)
         result = replace(
             result,
@@ -214,7 +216,7 @@ class BatchRun:
             return False
         # What waits for its first score does not make a complete output incomplete, but an output
         # that never was complete is not completed without it.
-        return self.earlier.is_complete or not result.of_status("skipped")
+        return self.was_complete or not result.of_status("skipped")
 
     @property
     def _failed(self) -> int:
@@ -228,38 +230,33 @@ def _assess(
     discovery: Discovery, assessor: Assessor
 ) -> tuple[tuple[FileResult | FileToScore, ...], BatchProfile]:
     """Return what `BatchRun` knows of each file, and the profile of outputs that are reused."""
+    total, adding = BatchProfile(), Lock()
 
-    def known(found: Assessment) -> tuple[FileResult | FileToScore, BatchProfile | None]:
+    def known(found: Assessment) -> FileResult | FileToScore:
+        nonlocal total
         file = found.file
         if found.is_scored:
-            return FileToScore(file, found.rows, found.verdict == "stale"), None
+            return FileToScore(file, found.rows, found.verdict == "stale")
         if found.verdict == "finished" and found.provenance and found.output_digest:
-            result = result_of_output(file, "reused", found.provenance, found.output_digest)
-            return result, BatchProfile.from_dict(found.provenance["profile"])
+            with adding:
+                total += BatchProfile.from_dict(found.provenance["profile"])
+            return result_of_output(file, "reused", found.provenance, found.output_digest)
         if found.verdict == "failing" and found.error:
             if discovery.root is None:
                 raise found.error
-            return (
-                FileResult(
-                    file.name,
-                    "failed",
-                    output=printable(file.target),
-                    error=str(found.error),
-                    exit_code=found.error.exit_code,
-                    may_pass=found.error.may_pass,
-                ),
-                None,
+            return FileResult(
+                file.name,
+                "failed",
+                output=printable(file.target),
+                error=str(found.error),
+                exit_code=found.error.exit_code,
+                may_pass=found.error.may_pass,
             )
         status: FileStatus = "outdated" if found.verdict == "outdated" else "skipped"
         output = printable(file.target) if status == "outdated" else None
-        return FileResult(file.name, status, output=output), None
+        return FileResult(file.name, status, output=output)
 
-    files, total = [], BatchProfile()
-    for file, profile in assessor.each(discovery.files, known):
-        files.append(file)
-        if profile is not None:
-            total += profile
-    return tuple(files), total
+    return tuple(assessor.each(discovery.files, known)), total
 
 
 def score_parquet(

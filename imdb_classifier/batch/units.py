@@ -12,7 +12,7 @@ from imdb_classifier.batch.inputs.discovery import DiscoveredFile
 from imdb_classifier.batch.options import ScoreOptions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileToScore:
     """A file that a run scores.
 

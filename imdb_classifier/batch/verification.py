@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from imdb_classifier.batch.checks.file_check import FileCheck, Problem
+from imdb_classifier.batch.checks.published_output import ListedFile, Publication
 from imdb_classifier.batch.checks.rows_again import RowsAgain
 from imdb_classifier.batch.inputs.discovery import find_files
-from imdb_classifier.batch.outputs.publication import Publication
 from imdb_classifier.errors import EXIT_BAD_DATA, EXIT_DONE, spelled
 from imdb_classifier.model.engines import EngineChoice, EngineName
 from imdb_classifier.progress import Progress
@@ -117,7 +117,6 @@ def _verify(
     rows_again: int,
     progress: Progress,
 ) -> Verification:
-    paths = publication.paths()
     inputs = _inputs(publication, source) if source else None
     problems = [
         Problem(
@@ -127,7 +126,7 @@ def _verify(
             if name in publication.orphans
             else "The manifest does not list it.",
         )
-        for name in sorted(paths.keys() - publication.files.keys())
+        for name in sorted(publication.names.keys() - publication.files.keys())
     ]
     if inputs is not None:
         unscored = sorted(inputs.keys() - publication.files.keys() - publication.unscored)
@@ -139,10 +138,10 @@ def _verify(
         rows, checks = RowsAgain(scorer), []
         for name in names:
             checks.append(FileCheck(name, rows, rows_again, (inputs or {}).get(name)))
-            if name not in paths:
+            if name not in publication.names:
                 checks[-1].found(None, "It is gone.")
                 continue
-            checks[-1].check_file(paths[name], publication.files[name])
+            checks[-1].check_file(publication.path(name), publication.files[name])
             if inputs is not None:
                 checks[-1].check_input()
         rows.score()
@@ -170,14 +169,13 @@ def _verify(
     )
 
 
-def _groups(files: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
+def _groups(files: Mapping[str, ListedFile]) -> Iterator[list[str]]:
     """Yield the names of files that are checked together: many if they have few rows."""
     group: list[str] = []
     rows = 0
     for name, listed in files.items():
-        here = listed.get("rows")
         group.append(name)
-        rows += here if isinstance(here, int) else CHUNK_ROWS
+        rows += listed.rows if isinstance(listed.rows, int) else CHUNK_ROWS
         if rows >= CHUNK_ROWS or len(group) == MOST_TOGETHER:
             yield group
             group, rows = [], 0

@@ -187,10 +187,19 @@ def cancel_on_interrupt() -> Iterator[Event]:
 
 
 def show(as_json: bool, values: Mapping[str, Any], shown: Table | str) -> None:
-    """Print a command's result to standard output, as one JSON object or as people read it."""
+    """Print a command's result to standard output, as one JSON object or as people read it.
+
+    Args:
+        as_json: Whether it is printed as JSON.
+        values: The object: JSON values, and objects whose ``to_dict`` returns them.
+        shown: What people read.
+    """
     try:
         if as_json:
-            print(json.dumps(values, allow_nan=False))
+            # In pieces, because there may be a million files.
+            encoder = json.JSONEncoder(allow_nan=False, default=lambda value: value.to_dict())
+            sys.stdout.writelines(encoder.iterencode(values))
+            print()
         else:
             out.print(shown)
         sys.stdout.flush()

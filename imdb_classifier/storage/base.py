@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -19,6 +20,7 @@ from imdb_classifier.errors import OutputExistsError
 SUFFIX: Final = ".parquet"
 
 _PROBE: Final = ".writable"
+_BLOCK_BYTES: Final = 1 << 20
 
 Kind = Literal["file", "folder"]
 
@@ -175,8 +177,27 @@ class Storage(ABC):
 
     def write_text(self, path: str, text: str, expected: State | None = None) -> None:
         """Write a text file, as UTF-8, see `writing`."""
-        with self.writing(path, expected) as name:
-            Path(name).write_text(text, encoding="utf-8", newline="\n")
+        self.write_pieces(path, (text,), expected)
+
+    def write_pieces(self, path: str, pieces: Iterable[str], expected: State | None = None) -> None:
+        """Write a text file piece by piece, see `write_text`."""
+        with (
+            self.writing(path, expected) as name,
+            open(name, "w", encoding="utf-8", newline="\n") as file,
+        ):
+            file.writelines(pieces)
+
+    def has_text(self, path: str, pieces: Iterable[str]) -> bool:
+        """Return whether there is a file of this text, with neither in memory as a whole."""
+        if self.kind(path) != "file":
+            return False
+        expected, found = sha256(), sha256()
+        for piece in pieces:
+            expected.update(piece.encode())
+        with self.open(path) as file:
+            while block := file.read(_BLOCK_BYTES):
+                found.update(block)
+        return found.digest() == expected.digest()
 
     def read_text(self, path: str) -> str:
         """Return the text of a UTF-8 file."""

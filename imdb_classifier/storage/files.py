@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,10 +31,20 @@ def sha256_of(path: Path, begin: int = 0, end: int | None = None) -> str:
 
 def to_json(values: Mapping[str, Any]) -> str:
     """Return values as the text of a JSON file: indented, with sorted keys."""
-    # As bytes: json.dumps and StringIO keep every number and bracket as a string of its own.
-    content = io.BytesIO()
-    with io.TextIOWrapper(content, "utf-8", newline="\n") as text:
-        json.dump(values, text, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        text.write("\n")
-        text.flush()
-        return content.getvalue().decode()
+    return "".join(json_pieces(values))
+
+
+def json_pieces(
+    values: Mapping[str, Any], default: Callable[[Any], object] | None = None
+) -> Iterator[str]:
+    """Yield the text of a JSON file in pieces, see `to_json`.
+
+    Args:
+        values: What is in it.
+        default: Returns what to write for an object that JSON does not know.
+    """
+    encoder = json.JSONEncoder(
+        indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=default
+    )
+    yield from encoder.iterencode(values)
+    yield "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -237,17 +238,16 @@ def score_files(
 
 
 def _absolute(unit: Unit) -> Unit:
-    def absolute(path: str) -> str:
-        return storage_of(path).absolute(path)
+    def absolute(folder: str) -> str:
+        return posixpath.join(storage_of(folder).absolute(folder), "")
 
     files = (
         replace(
             file,
             file=replace(
                 file.file,
-                source=absolute(file.file.source),
-                target=absolute(file.file.target),
-                quarantine=absolute(file.file.quarantine),
+                source_folder=absolute(file.file.source_folder),
+                target_folder=absolute(file.file.target_folder),
             ),
         )
         for file in unit.files

@@ -35,6 +35,6 @@ def test_rows_are_counted_once_however_often_they_are_asked_for() -> None:
             Counting.passes += 1
             return super().__iter__()
 
-    file = FileToScore(DiscoveredFile("in/a", "out/a", "a", "out/q/a"), 3, False)
+    file = FileToScore(DiscoveredFile("in/", "a", "out/", "a"), 3, False)
     unit = Unit(Counting([file, file]), ScoreOptions())
     assert [unit.rows, unit.rows, Counting.passes] == [6, 6, 1]

@@ -74,8 +74,8 @@ def unit(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Uni
     files = []
     for name in ("a", "b"):
         pq.write_table(pa.table({"text": ["Good."]}), tmp_path / f"{name}.parquet")
-        source, target = (str(tmp_path / folder / f"{name}.parquet") for folder in ("", "out"))
-        file = DiscoveredFile(source, target, f"{name}.parquet", f"{target}.csv")
+        source, target = f"{tmp_path}/", f"{tmp_path}/out/"
+        file = DiscoveredFile(source, f"{name}.parquet", target, f"{name}.parquet")
         files.append(FileToScore(file, 1, replaces=False))
     return Unit(tuple(files), ScoreOptions())
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from imdb_classifier.batch.checks.published_output import ListedFile
 from imdb_classifier.batch.checks.rows_again import RowsAgain, SaidRows
 from imdb_classifier.batch.inputs.reader import ScoredTexts, open_rows, text_path
 from imdb_classifier.batch.options import ScoreOptions
@@ -79,12 +80,12 @@ class FileCheck:
         """Add a problem."""
         self.problems.append(Problem(self.name, row, what))
 
-    def check_file(self, path: str, listed: Mapping[str, Any]) -> None:
+    def check_file(self, path: str, listed: ListedFile) -> None:
         """Look for problems of the file itself.
 
         Args:
             path: The file.
-            listed: What the manifest says about it, or empty.
+            listed: What the manifest says about it.
 
         Raises:
             UnavailableError: It cannot be reached.
@@ -141,10 +142,10 @@ class FileCheck:
             raise cannot_read(path, error) from error
 
     def _check_bytes(
-        self, copy: str, end: FileFooter, listed: Mapping[str, Any], said: Mapping[str, Any]
+        self, copy: str, end: FileFooter, listed: ListedFile, said: Mapping[str, Any]
     ) -> None:
         """Look for bytes that are not those that were written."""
-        if listed and end.digest != listed.get("footer_digest"):
+        if listed.footer_digest not in (None, end.digest):
             self.found(None, "Its footer does not match the manifest.")
         copied = said["copied_bytes"]
         if copied and sha256_of(Path(copy), 0, copied) != said["input_sha256"]:

@@ -31,17 +31,40 @@ _LIST: Final = ".csv"
 class DiscoveredFile:
     """One input file and its output.
 
+    There may be a million of them, so they share the folders and hold no whole paths.
+
     Attributes:
-        source: The file to score.
-        target: Where its scored copy goes.
-        name: Its path relative to the input, with forward slashes, for reports.
-        quarantine: Where to list its rows that cannot be scored, with `ScoreOptions.quarantine`.
+        source_folder: The folder that is scored, or that the single file is in; it ends in a slash
+            or is empty.
+        source_name: The file's path relative to it.
+        target_folder: The folder that scored copies go to, like `source_folder`.
+        target_name: The path of the file's scored copy relative to it.
     """
 
-    source: str
-    target: str
-    name: str
-    quarantine: str
+    source_folder: str
+    source_name: str
+    target_folder: str
+    target_name: str
+
+    @property
+    def source(self) -> str:
+        """The file to score."""
+        return self.source_folder + self.source_name
+
+    @property
+    def target(self) -> str:
+        """Where its scored copy goes."""
+        return self.target_folder + self.target_name
+
+    @property
+    def name(self) -> str:
+        """Its path relative to the input, with forward slashes, for reports."""
+        return spelled(self.source_name)
+
+    @property
+    def quarantine(self) -> str:
+        """Where to list its rows that cannot be scored, with `ScoreOptions.quarantine`."""
+        return quarantine_of(self.target_folder, self.target_name)
 
 
 @dataclass(frozen=True)
@@ -92,13 +115,9 @@ def discover_files(source: str, output: str) -> Discovery:
             "Choose a folder as `output`.",
         )
     pattern = "**" if root == source else posixpath.relpath(source, root or ".")
-    # Joined once, because there may be a million names.
     sources, targets = posixpath.join(root, ""), posixpath.join(output, "")
-    _check_apart(root, pattern, [targets + name for name in names], source)
-    files = tuple(
-        DiscoveredFile(sources + name, targets + name, spelled(name), quarantine_of(output, name))
-        for name in names
-    )
+    files = tuple(DiscoveredFile(sources, name, targets, name) for name in names)
+    _check_apart(root, pattern, files, source)
     return Discovery(root, files, ignored)
 
 
@@ -150,7 +169,7 @@ def _found(source: str) -> tuple[str | None, list[str], tuple[IgnoredFile, ...]]
 
 
 def _single_file(source: str, output: str) -> DiscoveredFile:
-    name = posixpath.basename(source)
+    folder, name = _split(source)
     kind = _kind_of_output(output)
     to_file = output.endswith(SUFFIX) and kind != "folder"
     looks_like_file = is_parquet(output) or is_other_format(output)
@@ -161,9 +180,15 @@ def _single_file(source: str, output: str) -> DiscoveredFile:
             "Choose another `output`.",
         )
     target = output if to_file else posixpath.join(output, name)
-    _check_apart(source, ".", [target], source)
-    quarantine = quarantine_of(*posixpath.split(target))
-    return DiscoveredFile(source, target, spelled(name), quarantine)
+    file = DiscoveredFile(folder, name, *_split(target))
+    _check_apart(source, ".", [file], source)
+    return file
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Return the folder of a path, up to its slash, and the name in it."""
+    end = path.rfind("/") + 1
+    return path[:end], path[end:]
 
 
 def quarantine_of(folder: str, name: str) -> str:
@@ -179,12 +204,12 @@ def _kind_of_output(output: str) -> Kind | None:
         raise cannot_write(output, error) from error
 
 
-def _check_apart(root: str, pattern: str, targets: Sequence[str], source: str) -> None:
+def _check_apart(root: str, pattern: str, files: Sequence[DiscoveredFile], source: str) -> None:
     """Make sure that no output is one of the files that a pattern below a root means."""
     outer = _resolved(root)
     folders: dict[str, str] = {}
-    for target in targets:
-        folder, name = posixpath.split(target)
+    for file in files:
+        folder, name = posixpath.split(file.target)
         if folder not in folders:
             folders[folder] = _resolved(folder)
         inner = posixpath.join(folders[folder], name)
@@ -192,7 +217,7 @@ def _check_apart(root: str, pattern: str, targets: Sequence[str], source: str) -
         if inside and matches(posixpath.relpath(inner, outer), pattern):
             raise CannotWriteError(
                 "The output must lie outside the input, or the next run would score it too.",
-                f"{target} is part of {source}.",
+                f"{file.target} is part of {source}.",
                 "Choose another `output`.",
             )
 

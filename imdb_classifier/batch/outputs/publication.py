@@ -5,27 +5,25 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
 from imdb_classifier.batch.inputs.discovery import Discovery, quarantine_of
-from imdb_classifier.batch.inputs.file_names import is_hidden, is_parquet
 from imdb_classifier.batch.options import ScoreOptions
 from imdb_classifier.batch.outputs.drift_report import DRIFT_FILE, drift_file, state_of_report
 from imdb_classifier.batch.outputs.provenance import (
     foreign,
-    read_provenance,
 )
 from imdb_classifier.batch.outputs.quarantine import Quarantine
-from imdb_classifier.batch.results import COUNTS, RunResult
-from imdb_classifier.errors import BadDataError, NoInputError, OutputExistsError, printable, spelled
+from imdb_classifier.batch.results import COUNTS, FileResult, RunResult
+from imdb_classifier.errors import OutputExistsError, printable
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.storage import storage_of
-from imdb_classifier.storage.files import to_json
+from imdb_classifier.storage.files import json_pieces
 from imdb_classifier.storage.paths import is_remote
-from imdb_classifier.system_errors import cannot_read, cannot_write
+from imdb_classifier.system_errors import cannot_write
 
 RUN_MANIFEST_FILE: Final = "_MANIFEST.json"
 SUCCESS_FILE: Final = "_SUCCESS"
@@ -84,13 +82,14 @@ class EarlierRun:
             return cls()
         manifest = posixpath.join(output, RUN_MANIFEST_FILE)
         try:
-            said = _manifest(manifest)
+            # Of what it says about each file, only the name is kept.
+            said = read_manifest(manifest, lambda values: values.get("name", values))
         except OSError as error:
             raise cannot_write(manifest, error) from error
         is_complete = SUCCESS_FILE in names
         try:
-            listed = {*(file["name"] for file in said["files"]), *said["orphans"]} if said else ()
-            return cls(said["input"] if said else None, frozenset(listed), is_complete)
+            names_said = frozenset(said["files"]).union(said["orphans"]) if said else frozenset()
+            return cls(said["input"] if said else None, names_said, is_complete)
         except (LookupError, TypeError):
             return cls(is_complete=is_complete)
 
@@ -105,8 +104,14 @@ def _place(source: str) -> str:
     return absolute if is_remote(absolute) else os.path.realpath(absolute)
 
 
-def _manifest(path: str) -> dict[str, Any] | None:
+def read_manifest(
+    path: str, reduced: Callable[[dict[str, Any]], Any] | None = None
+) -> dict[str, Any] | None:
     """Return a manifest; None if it is damaged.
+
+    Args:
+        path: The file.
+        reduced: Returns what to keep of each object in it, while it is read.
 
     Raises:
         OutputExistsError: Another program wrote it.
@@ -116,7 +121,7 @@ def _manifest(path: str) -> dict[str, Any] | None:
     except UnicodeDecodeError:
         raise foreign(path) from None
     try:
-        said = json.loads(content)
+        said = json.loads(content, object_hook=reduced)
     except (ValueError, RecursionError):
         said = None
     if isinstance(said, dict) and said.keys() >= _MANIFEST_KEYS:
@@ -149,16 +154,19 @@ def announce(output: str, source: str, files: Iterable[str], earlier: EarlierRun
     listed = [{"name": name} for name in sorted(names)]
     manifest = posixpath.join(output, RUN_MANIFEST_FILE)
     try:
-        storage_of(output).write_text(manifest, _described(source, {"files": listed}))
+        storage_of(output).write_pieces(manifest, _described(source, {"files": listed}))
     except OSError as error:
         raise cannot_write(output, error) from error
 
 
-def _described(source: str, values: Mapping[str, Any]) -> str:
-    """Return the text of a manifest."""
+def _described(
+    source: str, values: Mapping[str, Any], default: Callable[[Any], object] | None = None
+) -> Iterator[str]:
+    """Yield the text of a manifest in pieces, see `json_pieces`."""
     absolute = printable(storage_of(source).absolute(source))
     unknown = dict.fromkeys(_MANIFEST_KEYS)
-    return to_json({**unknown, "bad_files": [], "orphans": [], "input": absolute, **values})
+    described = {**unknown, "bad_files": [], "orphans": [], "input": absolute, **values}
+    return json_pieces(described, default)
 
 
 def unpublish(output: str) -> None:
@@ -207,7 +215,7 @@ def _unpublish_ours(folder: str) -> None:
     success, manifest = (posixpath.join(folder, n) for n in (SUCCESS_FILE, RUN_MANIFEST_FILE))
     try:
         if storage.kind(success) == "file" and storage.kind(manifest) == "file":
-            _manifest(manifest)
+            read_manifest(manifest)
             unpublish(folder)
     except OutputExistsError:
         pass
@@ -232,7 +240,6 @@ def publish(
     Raises:
         CannotWriteError: The folder cannot be written.
     """
-    storage = storage_of(output)
     finished = [file for file in result.files if file.is_finished]
     expected = result.output_drift and result.output_drift.expected_accuracy
     counts = COUNTS if options.at_least is None else (*COUNTS, "unsure")
@@ -245,25 +252,26 @@ def publish(
             **{column: sum(getattr(file, column) for file in finished) for column in counts},
         },
         "expected_accuracy": expected and asdict(expected),
-        # A footer's digest covers the whole file: it has checksums of everything before it.
-        "files": [
-            {
-                "name": file.name,
-                **{column: getattr(file, column) for column in counts},
-                "footer_digest": file.footer_digest,
-            }
-            for file in finished
-        ],
+        "files": finished,
         "bad_files": [{"name": file.name, "error": file.error} for file in result.failed],
         "skipped": [file.name for file in result.of_status("skipped")],
         "orphans": [] if result.pruned else list(result.orphans),
     }
-    path, text = posixpath.join(output, RUN_MANIFEST_FILE), _described(source, manifest)
-    success = posixpath.join(output, SUCCESS_FILE)
+
+    def described(file: FileResult) -> dict[str, Any]:
+        # A footer's digest covers the whole file: it has checksums of everything before it.
+        return {
+            "name": file.name,
+            **{column: getattr(file, column) for column in counts},
+            "footer_digest": file.footer_digest,
+        }
+
+    storage = storage_of(output)
+    path, success = (posixpath.join(output, name) for name in (RUN_MANIFEST_FILE, SUCCESS_FILE))
     try:
         # Programs may wait for a new _SUCCESS, so nothing is written that is there already.
-        if storage.kind(path) != "file" or storage.read_text(path) != text:
-            storage.write_text(path, text)
+        if not storage.has_text(path, _described(source, manifest, described)):
+            storage.write_pieces(path, _described(source, manifest, described))
         if storage.kind(success) != "file":
             storage.write_text(success, "")
     except OSError as error:
@@ -288,84 +296,3 @@ def prune(output: str, orphans: Iterable[str]) -> None:
             storage_of(output).delete(posixpath.join(output, name))
     except OSError as error:
         raise cannot_write(output, error) from error
-
-
-class Publication:
-    """What an output says about itself: a folder in its manifest, a single file in its footer.
-
-    Args:
-        output: A scored file, or a folder that a run completed.
-
-    Attributes:
-        output: What was given.
-        model_id: The model that scored all of it.
-        source: The input, or None for a single file.
-        files: What the manifest says about each file, by its name; empty for a single file.
-        orphans: Names of files whose input was gone.
-        unscored: Names of inputs that the run left out: bad ones, and those not selected.
-
-    Raises:
-        NoInputError: It is neither.
-        UnavailableError: Its place cannot be reached.
-        BadDataError: The manifest is damaged.
-    """
-
-    def __init__(self, output: str) -> None:
-        self.output = output
-        self.source: str | None = None
-        self.files: dict[str, dict[str, Any]] = {}
-        self.orphans: frozenset[str] = frozenset()
-        self.unscored: frozenset[str] = frozenset()
-        try:
-            said = self._said()
-        except OSError as error:
-            raise cannot_read(output, error) from error
-        if said is None:
-            raise NoInputError(
-                "Only a scored file or a folder with _SUCCESS and _MANIFEST.json can be verified.",
-                f"{output} is neither.",
-                "Finish it with imdb-classifier score, or choose another `output`.",
-            )
-        self.model_id = str(said["model_id"])
-
-    def _said(self) -> dict[str, Any] | None:
-        storage = storage_of(self.output)
-        self._found: tuple[str, ...]
-        if storage.kind(self.output) != "folder":
-            self._root, name = posixpath.split(self.output)
-            self._found = (name,)
-            self.files = {spelled(name): {} for name in self._found}
-            return read_provenance(self.output)
-        self._root, self._found = self.output, storage.find(self.output).names
-        if SUCCESS_FILE not in self._found:
-            return None
-        manifest = posixpath.join(self.output, RUN_MANIFEST_FILE)
-        try:
-            said = _manifest(manifest)
-            if said is None:
-                raise ValueError
-            self.source = said["input"]
-            self.files = {listed["name"]: listed for listed in said["files"]}
-            self.orphans = frozenset(said["orphans"])
-            bad = (listed["name"] for listed in said["bad_files"])
-            self.unscored = frozenset((*bad, *said["skipped"]))
-        except (LookupError, TypeError, ValueError) as error:
-            raise BadDataError(
-                f"{manifest} must list the files of a finished run.",
-                "It is damaged.",
-                "Run imdb-classifier score again: it keeps finished files and rewrites the list.",
-            ) from error
-        return said
-
-    @property
-    def is_single_file(self) -> bool:
-        """Whether it is a scored file."""
-        return self.source is None
-
-    def paths(self) -> dict[str, str]:
-        """Where each scored file is that exists, by its name."""
-        return {
-            spelled(name): posixpath.join(self._root, name)
-            for name in self._found
-            if spelled(name) in self.files or (is_parquet(name) and not is_hidden(name))
-        }

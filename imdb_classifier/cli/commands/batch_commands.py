@@ -205,7 +205,7 @@ def _show_result(as_json: bool, result: RunResult, runner: str) -> None:
     )
     # Reused files are counted only, or the new ones would be hard to find among them.
     all_reused = totals["reused"] == totals["files"]
-    for file in result.files:
+    for file in () if as_json else result.files:
         if file.status != "reused" or all_reused or totals["files"] <= FILES_SHOWN:
             counts = (getattr(file, column) for column in columns)
             shown.add_row(file.name, file.status, *(f"{count:,}" for count in counts))
@@ -218,7 +218,7 @@ def _show_result(as_json: bool, result: RunResult, runner: str) -> None:
         err.print(result.drift.summary, style="yellow", soft_wrap=True)
     for file in result.failed:
         err.print(f"Error: {with_options(file.error or '')}", style="red", soft_wrap=True)
-    show(as_json, result.to_dict(), shown)
+    show(as_json, result.outline(), shown)
 
 
 def plan(
@@ -275,14 +275,15 @@ def plan(
         *("file", "#rows", "status"),
     )
     for file in found.files:
-        shown.add_row(file.name, f"{file.rows:,}", file.status)
+        if not as_json:
+            shown.add_row(file.name, f"{file.rows:,}", file.status)
         if file.error:
             err.print(f"Error: {with_options(file.error)}", style="red", soft_wrap=True)
     if found.ignored:
         err.print(f"{ignored_summary(found.ignored)}.", soft_wrap=True)
     if found.orphans:
         err.print(with_options(orphans_note(found.orphans)), soft_wrap=True)
-    show(as_json, found.to_dict(), shown)
+    show(as_json, found.outline(), shown)
 
 
 def verify(

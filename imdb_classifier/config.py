@@ -100,21 +100,41 @@ class NetworkConfig:
         ngrams: Maximum number of n-grams with a weight. If 0, the network is one LSTM and
             classifies its last state. Otherwise it is a bidirectional LSTM, pooled over time, and
             the sum of the weights of the review's n-grams is added.
+        lstm_tokens: Number of tokens at the end of a review that the LSTM of a network with n-grams
+            reads; if 0, it reads all of them. The n-grams are always those of the whole review.
     """
 
     embedding_dim: int
     lstm_units: int
     masked: bool
     ngrams: int = 0
+    lstm_tokens: int = 0
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "embedding_dim", "lstm_units")
+        _at_least(self, 0, "lstm_tokens")
         _require(
             self.ngrams == 0 or (self.ngrams >= 1 and self.masked),
             "ngrams must be 0, or at least 1 if the network is masked.",
             "ngrams",
             self.ngrams,
         )
+        _require(
+            self.lstm_tokens == 0 or self.ngrams > 0,
+            "lstm_tokens must be 0 in a network without n-grams.",
+            "lstm_tokens",
+            self.lstm_tokens,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values.
+
+        Networks whose LSTM reads all tokens do not say so, as those from before there were others.
+        """
+        values = asdict(self)
+        if not self.lstm_tokens:
+            del values["lstm_tokens"]
+        return values
 
 
 @dataclass(frozen=True)
@@ -283,7 +303,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain JSON values."""
-        values = asdict(self) | {"encoding": self.encoding.to_dict()}
+        values = asdict(self) | {
+            "encoding": self.encoding.to_dict(),
+            "network": self.network.to_dict(),
+        }
         values[_STORED_REGULARIZATION] = values.pop("regularization")
         return values
 

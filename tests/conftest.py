@@ -159,12 +159,16 @@ def small_network() -> Callable[..., tuple[Any, Recipe]]:
     from imdb_classifier.model.weights import NGRAM_WEIGHTS_LAYER, rounded
 
     def build(
-        masked: bool, units: int = 3, sequence_length: int = 20, ngrams: int = 0
+        masked: bool,
+        units: int = 3,
+        sequence_length: int = 20,
+        ngrams: int = 0,
+        lstm_tokens: int = 0,
     ) -> tuple[Any, Recipe]:
         recipe = Recipe(
             name="test",
             encoding=EncodingConfig(num_words=12, sequence_length=sequence_length),
-            network=NetworkConfig(4, units, masked, ngrams),
+            network=NetworkConfig(4, units, masked, ngrams, lstm_tokens),
             training=TrainingConfig(
                 epochs=1, batch_size=4, learning_rate=0.01, validation_fraction=0.5
             ),

@@ -40,6 +40,12 @@ def test_seed_is_the_tutorial() -> None:
     }
 
 
+def test_what_the_lstm_reads_is_named_if_it_is_not_all() -> None:
+    tail = replace(PRODUCTION, network=replace(PRODUCTION.network, lstm_tokens=64))
+    assert tail.to_dict()["network"]["lstm_tokens"] == 64
+    assert Recipe.from_dict(tail.to_dict()) == tail
+
+
 def test_words_with_an_id_of_their_own() -> None:
     # Ids 4 to 4,999: 0 to 3 are padding, start, unknown and Keras' unused one.
     assert SEED.encoding.vocabulary_words == 4_996
@@ -80,6 +86,7 @@ def test_round_trip_through_json(name: str) -> None:
             r"if the network is masked\. ngrams is -1\.",
         ),
         (SEED.network, "ngrams", 5, r"if the network is masked\. ngrams is 5\."),
+        (SEED.network, "lstm_tokens", 5, r"without n-grams\. lstm_tokens is 5\."),
         (PRODUCTION, "teachers", None, r"both teachers and n-grams, or neither\. ngrams is 300000"),
         (SEED.training, "epochs", 0, r"at least 1\. epochs is 0\."),
         (SEED.training, "batch_size", 0, r"at least 1\. batch_size is 0\."),

@@ -90,7 +90,7 @@ def write_bundle(
         deterministic=True
     )
     golden = encode(pa.array(GOLDEN_TEXTS), trained.vocabulary, recipe.encoding)
-    probabilities = OnnxEngine(onnx_model, trained.ngrams).probabilities(golden)
+    probabilities = OnnxEngine(onnx_model, recipe, trained.ngrams).probabilities(golden)
     reference = KerasEngine(trained.model, recipe, trained.ngrams).probabilities(golden)
     difference = np.abs(probabilities - reference)
     if not difference.max() <= TOLERANCE:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from imdb_classifier.config import EncodingConfig, NetworkConfig, RegularizationConfig
 from imdb_classifier.model.keras_backend import import_keras
 from imdb_classifier.model.weights import NGRAM_WEIGHTS_LAYER
-from imdb_classifier.text.encoding import PADDING
 
 if TYPE_CHECKING:
     import keras
@@ -60,8 +59,9 @@ def build_network(encoding: EncodingConfig, network: NetworkConfig, seed: int) -
     """Return a network with fresh weights, which depend only on the arguments.
 
     Its inputs are int32 token ids, (batch, time), and, in a network with n-grams, int32 n-gram ids,
-    (batch, n-grams); its outputs are float32 probabilities of *positive*, (batch, 1). Masked
-    networks take any number of steps; others take exactly ``encoding.sequence_length``.
+    (batch, n-grams), and the numbers of tokens in the reviews, int32, (batch, 1); its outputs are
+    float32 probabilities of *positive*, (batch, 1). Masked networks take any number of steps;
+    others take exactly ``encoding.sequence_length``.
 
     Without n-grams, the network is ``Embedding -> LSTM -> Dense(1, sigmoid)``. With n-grams, an
     LSTM reads the words in each direction. The features are its states pooled over time (Johnson
@@ -84,10 +84,11 @@ def build_network(encoding: EncodingConfig, network: NetworkConfig, seed: int) -
     token_ids, pooled = _read_both_ways(seeded, encoding, network, input_dropout=0.0)
     ngram_ids = keras.Input(shape=(None,), dtype="int32", name="ngram_ids")
     weights = seeded.embedding(network.ngrams + 1, 1, name=NGRAM_WEIGHTS_LAYER)(ngram_ids)
-    tokens = ops.sum(ops.cast(ops.not_equal(token_ids, PADDING), "float32"), axis=1, keepdims=True)
-    ngram_log_odds = ops.divide(ops.sum(weights, axis=1), ops.sqrt(tokens))
+    lengths = keras.Input(shape=(1,), dtype="int32", name="lengths")
+    root = ops.sqrt(ops.cast(lengths, "float32"))
+    ngram_log_odds = ops.divide(ops.sum(weights, axis=1), root)
     review = keras.layers.Concatenate(name="review_and_ngrams")([pooled, ngram_log_odds])
-    return keras.Model([token_ids, ngram_ids], positive(review), name="imdb_classifier")
+    return keras.Model([token_ids, ngram_ids, lengths], positive(review), name="imdb_classifier")
 
 
 def build_student(

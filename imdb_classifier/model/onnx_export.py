@@ -64,9 +64,10 @@ class Node:
 def to_onnx(weights: NetworkWeights, recipe: Recipe) -> onnx.ModelProto:
     """Return the network as a graph from token ids to probabilities.
 
-    The inputs are ``token_ids``, int32, (time, batch), padded at the end; ``lengths``, int32,
-    (batch,), at least 1; and, in a network with n-grams, ``ngram_ids``, int32, (n-grams, batch),
-    padded at the end. The output is ``probability``, float32, (batch,), of *positive*.
+    The inputs are ``token_ids``, int32, (time, batch), the tokens that the LSTM reads, padded at
+    the end; ``lengths``, int32, (batch,), at least 1, of the whole reviews; and, in a network with
+    n-grams, ``ngram_ids``, int32, (n-grams, batch), padded at the end. The output is
+    ``probability``, float32, (batch,), of *positive*.
 
     Args:
         weights: The trained weights.
@@ -139,12 +140,19 @@ def _pooled(add: Callable[..., str], network: NetworkConfig) -> str:
         add("Gather", [f"{name}_codes", ids], f"{name}_gathered")
         add("Cast", [f"{name}_gathered"], f"{name}_cast", to=_FLOAT)
     add("Mul", ["words_cast", "words_scale"], "vectors")
-    add("Cast", [LENGTHS_INPUT], "float_lengths", to=_FLOAT)
-    add("Reshape", ["float_lengths", "column_shape"], "length_column")
+
+    def column(lengths: str) -> str:
+        add("Cast", [lengths], f"{lengths}_cast", to=_FLOAT)
+        return add("Reshape", [f"{lengths}_cast", "column_shape"], f"{lengths}_column")
+
+    steps, read = LENGTHS_INPUT, (whole := column(LENGTHS_INPUT))
+    if network.lstm_tokens:
+        steps = add("Min", [LENGTHS_INPUT, "lstm_tokens"], "steps")
+        read = column(steps)
     # The operator returns 0 for the states past a review's end.
     add(
         "LSTM",
-        ["vectors", "kernel", "recurrent_kernel", "bias", LENGTHS_INPUT],
+        ["vectors", "kernel", "recurrent_kernel", "bias", steps],
         "states_by_direction",
         hidden_size=network.lstm_units,
         direction="bidirectional",
@@ -156,12 +164,12 @@ def _pooled(add: Callable[..., str], network: NetworkConfig) -> str:
     pooled = ["peaks"]
     for name in ("states", "vectors"):
         add("ReduceSum", [name, "first_axis"], f"{name}_total", keepdims=0)
-        pooled.append(add("Div", [f"{name}_total", "length_column"], f"{name}_mean"))
+        pooled.append(add("Div", [f"{name}_total", read], f"{name}_mean"))
     # Sums of integers are exact, so the weights are summed before they are scaled.
     add("ReduceSum", [f"{_NGRAMS}_cast", "first_axis"], f"{_NGRAMS}_total", keepdims=0)
     add("Mul", [f"{_NGRAMS}_total", f"{_NGRAMS}_scale"], f"{_NGRAMS}_sum")
     add("Reshape", [f"{_NGRAMS}_sum", "column_shape"], f"{_NGRAMS}_column")
-    add("Sqrt", ["length_column"], "length_root")
+    add("Sqrt", [whole], "length_root")
     pooled.append(add("Div", [f"{_NGRAMS}_column", "length_root"], "ngram_log_odds"))
     return add("Concat", pooled, "review", axis=1)
 
@@ -201,6 +209,8 @@ def _pooled_constants(weights: NetworkWeights, recipe: Recipe) -> dict[str, NDAr
         codes, scale = eight_bits(table)
         codes[PADDING] = 0  # so that padding adds nothing to a sum
         constants |= {f"{name}_codes": codes, f"{name}_scale": scale}
+    if recipe.network.lstm_tokens:
+        constants["lstm_tokens"] = np.array([recipe.network.lstm_tokens], dtype=np.int32)
     return constants | {
         "first_axis": np.array([0], dtype=np.int64),
         "column_shape": np.array([-1, 1], dtype=np.int64),

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.config import Recipe
+from imdb_classifier.config import NetworkConfig, Recipe
 from imdb_classifier.text.encoding import PADDING, TokenSequences
 
 POOL_BATCHES: Final = 50
@@ -74,10 +74,15 @@ def pad_left(sequences: TokenSequences, width: int) -> NDArray[np.int32]:
     return _pad(sequences, np.arange(width) >= width - sequences.lengths[:, None])
 
 
+def tokens_read(network: NetworkConfig, sequences: TokenSequences) -> TokenSequences:
+    """Return the tokens of each review that the LSTM of a network reads."""
+    return sequences.tails(network.lstm_tokens) if network.lstm_tokens else sequences
+
+
 def padded(recipe: Recipe, sequences: TokenSequences) -> NDArray[np.int32]:
-    """Return sequences as the recipe's Keras network expects them: int32, (reviews, steps)."""
+    """Return what the LSTM of the recipe's Keras network reads: int32, (reviews, steps)."""
     if recipe.network.masked:
-        return pad_right(sequences)
+        return pad_right(tokens_read(recipe.network, sequences))
     return pad_left(sequences, recipe.encoding.sequence_length)
 
 

@@ -14,7 +14,6 @@ from imdb_classifier.evaluation.result import Evaluation
 from imdb_classifier.model.bundle import KERAS_FILE, ONNX_FILE, TOLERANCE, Bundle, load_bundle
 from imdb_classifier.model.engines.keras_engine import KerasEngine
 from imdb_classifier.model.engines.onnx_engine import OnnxEngine
-from imdb_classifier.model.keras_backend import import_keras
 from imdb_classifier.pipeline.evaluate import evaluate_bundle
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.reviews.dataset import Reviews
@@ -64,13 +63,14 @@ def test_score_agrees_with_evaluate(
 
 
 def test_every_engine_agrees_with_keras(bundled: Bundle, reviews: Reviews) -> None:
-    model = import_keras().models.load_model(bundled.path / KERAS_FILE)
+    keras = KerasEngine.load(bundled.path / KERAS_FILE, bundled.recipe, bundled.ngrams)
     # A fifth of them, because Keras takes minutes for all.
     texts = reviews.table["text"].take(np.arange(0, len(reviews), 5))
     sequences = encode(texts, bundled.vocabulary, bundled.recipe.encoding)
-    expected = KerasEngine(model, bundled.recipe, bundled.ngrams).probabilities(sequences)
+    expected = keras.probabilities(sequences)
     onnx_runtime = replace(
-        bundled, engine=OnnxEngine((bundled.path / ONNX_FILE).read_bytes(), bundled.ngrams)
+        bundled,
+        engine=OnnxEngine((bundled.path / ONNX_FILE).read_bytes(), bundled.recipe, bundled.ngrams),
     )
     assert bundled.engine.name != onnx_runtime.engine.name
     for bundle in (bundled, onnx_runtime):

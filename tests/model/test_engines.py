@@ -47,6 +47,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "padded in front": {"masked": False},
     "masked": {"masked": True},
     "n-grams": {"masked": True, "ngrams": 30},
+    "n-grams, and the end read": {"masked": True, "ngrams": 30, "lstm_tokens": 7},
 }
 
 
@@ -70,7 +71,7 @@ def _engines(model: Any, recipe: Recipe) -> dict[str, Engine]:
         assert len(ngrams) > 20
     return {
         "Keras": KerasEngine(model, recipe, ngrams),
-        "ONNX Runtime": OnnxEngine(to_onnx(weights, recipe).SerializeToString(), ngrams),
+        "ONNX Runtime": OnnxEngine(to_onnx(weights, recipe).SerializeToString(), recipe, ngrams),
         **{name: CompiledEngine(weights, recipe, ngrams, shape) for name, shape in SHAPES.items()},
     }
 

@@ -64,9 +64,10 @@ def test_networks_with_n_grams_skip_padding() -> None:
     weights = layer.get_weights()[0]
     weights[0] = 0
     layer.set_weights([weights])
-    inputs = np.array([[1, 5, 9]], np.int32), np.array([[3, 7]], np.int32)
-    short = model.predict_on_batch(inputs)
-    padded = model.predict_on_batch(tuple(np.pad(a, ((0, 0), (0, 4))) for a in inputs))
+    inputs, lengths = (np.array([[1, 5, 9]]), np.array([[3, 7]])), np.array([[3]])
+    short = model.predict_on_batch((*inputs, lengths))
+    padded = (np.pad(ids, ((0, 0), (0, 4))) for ids in inputs)
+    padded = model.predict_on_batch((*padded, lengths))
     np.testing.assert_allclose(short, padded, atol=1e-7)
 
 
@@ -75,9 +76,9 @@ def test_a_student_and_n_grams_add_up() -> None:
     weights = np.zeros(51, np.float32)
     weights[3], weights[7] = 2.0, 1.0
     joined = join(student, weights, (0.5, 0.25), TINY.encoding, NGRAMS)
-    token_ids, ngram_ids = np.array([[1, 5, 9, 4]], np.int32), np.array([[3, 7, 0]], np.int32)
+    token_ids, ngram_ids, lengths = np.array([[1, 5, 9]]), np.array([[3, 7, 0]]), np.array([[4]])
     alone = student.predict_on_batch(token_ids)[0][0, 0]
-    together = joined.predict_on_batch((token_ids, ngram_ids))[0, 0]
+    together = joined.predict_on_batch((token_ids, ngram_ids, lengths))[0, 0]
     # Weights of 3 over the root of 4 tokens.
     expected = 0.5 * np.log(alone / (1 - alone)) + 0.25 * 3 / 2
     assert np.log(together / (1 - together)) == pytest.approx(expected, abs=1e-5)

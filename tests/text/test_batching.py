@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from imdb_classifier.config import SEED, TINY
+from imdb_classifier.config import PRODUCTION, SEED, TINY
 from imdb_classifier.text.batching import (
     POOL_BATCHES,
     length_buckets,
@@ -71,9 +73,12 @@ def test_padding_stands_behind_or_in_front() -> None:
     assert pad_right(sequences).dtype == np.int32
 
 
-def test_masked_recipes_pad_to_the_longest_and_the_tutorial_to_500() -> None:
+def test_masked_recipes_pad_what_is_read_to_the_longest_and_the_tutorial_to_500() -> None:
     sequences = sequences_of([1, 7], [1])
     np.testing.assert_array_equal(padded(TINY, sequences), [[1, 7], [1, 0]])
+    of_the_end = replace(TINY.network, ngrams=1, lstm_tokens=1)
+    end = padded(replace(PRODUCTION, network=of_the_end), sequences)
+    np.testing.assert_array_equal(end, [[7], [1]])
     in_front = padded(SEED, sequences)
     assert in_front.shape == (2, 500)
     assert in_front[0, -2:].tolist() == [1, 7]

@@ -75,7 +75,7 @@ def chosen_engine(
     if choice == "keras":
         return KerasEngine.load(keras_model, recipe, ngrams)
     if choice == "onnx" or (choice == "auto" and not has_compiler):
-        return OnnxEngine(model, ngrams)
+        return OnnxEngine(model, recipe, ngrams)
     if not has_compiler:
         raise MissingExtraError("The compiled engine", "llvmlite", "fast")
     try:
@@ -84,7 +84,7 @@ def chosen_engine(
         if choice == "compiled":
             raise UnsupportedPackageError("llvmlite", error) from error
         _warn(f"{type(error).__name__}: {first_line(error)}")
-        return OnnxEngine(model, ngrams)
+        return OnnxEngine(model, recipe, ngrams)
 
 
 @cache

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from imdb_classifier.config import Recipe
 from imdb_classifier.model.onnx_export import states_after_padding
 from imdb_classifier.model.weights import LstmWeights, NetworkWeights
+from imdb_classifier.text.batching import tokens_read
 from imdb_classifier.text.encoding import TokenSequences
 from imdb_classifier.text.ngrams import Ngrams
 
@@ -41,7 +42,7 @@ class CompiledEngine:
         ngrams: Ngrams | None = None,
         shape: tuple[int, int] | None = None,
     ) -> None:
-        network = recipe.network
+        self._network = network = recipe.network
         # Compiled code does not check shapes.
         weights.check(recipe)
         self._ngram_sums = None if ngrams is None else NgramSums(ngrams, weights.ngram_weights)
@@ -67,22 +68,24 @@ class CompiledEngine:
         Raises:
             IndexError: A token id is not in the vocabulary.
         """
-        ids, lengths = sequences.ids, sequences.lengths
+        ids = sequences.ids
         if len(ids) == 0:
             return np.empty(0, np.float32)
         if ids.min() < 0 or ids.max() >= self._words:
             raise IndexError(f"a token id lies outside [0, {self._words})")
-        first = self._first[np.maximum(len(self._first) - 1 - lengths, 0)]
+        read = tokens_read(self._network, sequences)
+        first = self._first[np.maximum(len(self._first) - 1 - read.lengths, 0)]
         hidden, _, peaks, totals = np.concatenate(
-            [direction.states(sequences, first) for direction in self._directions], axis=2
+            [direction.states(read, first) for direction in self._directions], axis=2
         ).swapaxes(0, 1)
-        means = totals / lengths[:, None]
+        means = totals / read.lengths[:, None]
         features = np.concatenate([peaks, means], axis=1) if self._ngram_sums else hidden
         # Summed row by row: a matrix product may sum in an order that depends on the batch.
         logits = (features * self._output_kernel).sum(axis=1) + self._output_bias
         if self._ngram_sums:
-            logits += np.add.reduceat(self._direct[ids], sequences.offsets[:-1]) / lengths
-            logits += self._of_ngrams * (self._ngram_sums.of(sequences) / np.sqrt(lengths))
+            logits += np.add.reduceat(self._direct[read.ids], read.offsets[:-1]) / read.lengths
+            roots = np.sqrt(sequences.lengths)
+            logits += self._of_ngrams * (self._ngram_sums.of(sequences) / roots)
         probabilities: NDArray[np.float32] = (1 / (1 + np.exp(-logits))).astype(np.float32)
         return probabilities
 

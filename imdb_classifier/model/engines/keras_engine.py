@@ -73,7 +73,7 @@ class KerasEngine:
             batch = sequences.take(rows)
             inputs: Any = padded(self._recipe, batch)
             if self._ngrams is not None:
-                inputs = inputs, padded_ngrams(self._ngrams, batch)
+                inputs = inputs, padded_ngrams(self._ngrams, batch), batch.lengths[:, None]
             with self._running:
                 result[rows] = self._model.predict_on_batch(inputs)[:, 0]
         return result

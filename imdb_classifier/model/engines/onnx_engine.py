@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.text.batching import length_buckets, pad_right
+from imdb_classifier.config import Recipe
+from imdb_classifier.text.batching import length_buckets, pad_right, tokens_read
 from imdb_classifier.text.encoding import TokenSequences
 from imdb_classifier.text.ngrams import Ngrams, padded_ngrams
 
@@ -21,15 +22,17 @@ class OnnxEngine:
 
     Args:
         model: The serialized graph from `onnx_export.to_onnx`.
+        recipe: The recipe of the model.
         ngrams: The n-grams with a weight in the network, if any.
     """
 
     name: Final = "onnx"
 
-    def __init__(self, model: bytes, ngrams: Ngrams | None = None) -> None:
+    def __init__(self, model: bytes, recipe: Recipe, ngrams: Ngrams | None = None) -> None:
         # Imported here because the compiled engine does not need it.
         import onnxruntime
 
+        self._network = recipe.network
         self._ngrams = ngrams
         options = onnxruntime.SessionOptions()
         # Callers score one chunk of rows per thread: a recurrent step is too little work to split.
@@ -44,7 +47,10 @@ class OnnxEngine:
         result = np.empty(len(sequences), dtype=np.float32)
         for rows in length_buckets(sequences.lengths, ONNX_BATCH_ROWS):
             batch = sequences.take(rows)
-            inputs = {"token_ids": pad_right(batch).T, "lengths": batch.lengths.astype(np.int32)}
+            inputs = {
+                "token_ids": pad_right(tokens_read(self._network, batch)).T,
+                "lengths": batch.lengths.astype(np.int32),
+            }
             if self._ngrams is not None:
                 inputs["ngram_ids"] = padded_ngrams(self._ngrams, batch).T
             contiguous = {name: np.ascontiguousarray(value) for name, value in inputs.items()}

@@ -12,7 +12,7 @@ from imdb_classifier.errors import ConfigurationError
 
 Part = TypeVar("Part")
 
-TRAINING_REVISION: Final = 2
+TRAINING_REVISION: Final = 3
 """Raised whenever the code trains other weights from the same recipe, data and seed. Bundles
 without a revision have 1."""
 
@@ -50,11 +50,14 @@ class EncodingConfig:
             are truncated at the front.
         text_form: How words are cut and spelled: ``keras``, as Keras cuts them, or ``normal``, in
             which typography makes no difference.
+        ngram_parts: Whether n-grams of a review's beginning and end are n-grams of their own, see
+            `ngrams.PARTS`.
     """
 
     num_words: int
     sequence_length: int
     text_form: str = "keras"
+    ngram_parts: bool = False
 
     def __post_init__(self) -> None:
         _at_least(self, 4, "num_words")
@@ -69,12 +72,10 @@ class EncodingConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values, as manifests and hashes have them.
 
-        The form of Keras is not named, as bundles from before there was another do not name it.
+        Values are left out that bundles have from before there were others.
         """
-        values = asdict(self)
-        if self.text_form == "keras":
-            del values["text_form"]
-        return values
+        former = {"text_form": "keras", "ngram_parts": False}
+        return {name: value for name, value in asdict(self).items() if former.get(name) != value}
 
     @property
     def vocabulary_words(self) -> int:
@@ -187,10 +188,20 @@ class TeachersConfig:
             the vectors.
         prior_reviews: Number of zero vectors added to the mean vector of each n-gram, which shrinks
             those of rare n-grams.
-        ngram_c: Inverse regularization strength of the regression that gives n-grams their weights.
+        ngram_c: Inverse regularization strength of the regression on document vectors.
         share_c: Inverse regularization strength of the shares of LSTM and n-grams.
         weight_iterations: Maximum number of iterations of the last two regressions, which converge
             before.
+        label_share: Share of the label in the target of a labeled review; the rest is the
+            probability that the teachers give to it.
+        ratio_unit: Absolute log count ratio of an n-gram whose weight costs as much as it would
+            in a regression without ratios.
+        largest_ratio: Absolute log count ratio, in this unit, from which weights cost no less.
+        part_scale: Factor of the ratios of n-grams that are looked for in a part of a review only.
+        penalty: Strength of the penalty on the squares of n-gram weights, beside the mean loss of a
+            review.
+        penalized_iterations: Number of iterations after which the regression with this penalty
+            stops.
     """
 
     minimum_reviews: int
@@ -214,10 +225,24 @@ class TeachersConfig:
     ngram_c: float = 0.2
     share_c: float = 1e4
     weight_iterations: int = 1_000
+    label_share: float = 0.5
+    ratio_unit: float = 0.5
+    largest_ratio: float = 4.0
+    part_scale: float = 0.6
+    penalty: float = 3e-7
+    penalized_iterations: int = 120
 
     def __post_init__(self) -> None:
-        not_negative = {"vector_weight", "random_pair_weight", "svd_iterations", "prior_reviews"}
+        not_negative = {
+            "vector_weight", "random_pair_weight", "svd_iterations", "prior_reviews", "label_share",
+        }  # fmt: skip
         _at_least(self, 0, *sorted(not_negative))
+        _require(
+            self.label_share <= 1,
+            "label_share must be at most 1.",
+            "label_share",
+            self.label_share,
+        )
         _positive(self, *(field.name for field in fields(self) if field.name not in not_negative))
 
 
@@ -378,8 +403,12 @@ TINY: Final = Recipe(
 
 PRODUCTION: Final = Recipe(
     name="production",
-    encoding=EncodingConfig(num_words=30_000, sequence_length=3_000, text_form="normal"),
-    network=NetworkConfig(embedding_dim=48, lstm_units=64, masked=True, ngrams=300_000),
+    encoding=EncodingConfig(
+        num_words=30_000, sequence_length=3_000, text_form="normal", ngram_parts=True
+    ),
+    network=NetworkConfig(
+        embedding_dim=48, lstm_units=32, masked=True, ngrams=400_000, lstm_tokens=128
+    ),
     training=TrainingConfig(
         epochs=5,
         batch_size=128,

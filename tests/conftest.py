@@ -164,10 +164,11 @@ def small_network() -> Callable[..., tuple[Any, Recipe]]:
         sequence_length: int = 20,
         ngrams: int = 0,
         lstm_tokens: int = 0,
+        ngram_parts: bool = False,
     ) -> tuple[Any, Recipe]:
         recipe = Recipe(
             name="test",
-            encoding=EncodingConfig(num_words=12, sequence_length=sequence_length),
+            encoding=EncodingConfig(12, sequence_length, ngram_parts=ngram_parts),
             network=NetworkConfig(4, units, masked, ngrams, lstm_tokens),
             training=TrainingConfig(
                 epochs=1, batch_size=4, learning_rate=0.01, validation_fraction=0.5

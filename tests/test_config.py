@@ -46,6 +46,13 @@ def test_what_the_lstm_reads_is_named_if_it_is_not_all() -> None:
     assert Recipe.from_dict(tail.to_dict()) == tail
 
 
+def test_ngrams_of_parts_are_named_if_there_are_any() -> None:
+    assert PRODUCTION.to_dict()["encoding"]["ngram_parts"] is True
+    whole = replace(PRODUCTION, encoding=replace(PRODUCTION.encoding, ngram_parts=False))
+    assert "ngram_parts" not in whole.to_dict()["encoding"]
+    assert Recipe.from_dict(whole.to_dict()) == whole
+
+
 def test_words_with_an_id_of_their_own() -> None:
     # Ids 4 to 4,999: 0 to 3 are padding, start, unknown and Keras' unused one.
     assert SEED.encoding.vocabulary_words == 4_996
@@ -87,7 +94,7 @@ def test_round_trip_through_json(name: str) -> None:
         ),
         (SEED.network, "ngrams", 5, r"if the network is masked\. ngrams is 5\."),
         (SEED.network, "lstm_tokens", 5, r"without n-grams\. lstm_tokens is 5\."),
-        (PRODUCTION, "teachers", None, r"both teachers and n-grams, or neither\. ngrams is 300000"),
+        (PRODUCTION, "teachers", None, r"both teachers and n-grams, or neither\. ngrams is 400000"),
         (SEED.training, "epochs", 0, r"at least 1\. epochs is 0\."),
         (SEED.training, "batch_size", 0, r"at least 1\. batch_size is 0\."),
         (SEED.training, "learning_rate", 0.0, r"must be positive\. learning_rate is 0\.0\."),

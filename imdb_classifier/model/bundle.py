@@ -328,7 +328,7 @@ def _ngrams(npy: bytes, recipe: Recipe) -> Ngrams:
     listed = np.load(io.BytesIO(npy))
     _require(listed.dtype == np.uint32 and listed.ndim == 1)
     _require(len(listed) <= recipe.network.ngrams and bool((listed[1:] > listed[:-1]).all()))
-    return Ngrams(listed)
+    return Ngrams(listed, recipe.encoding.ngram_parts)
 
 
 def _evaluation(path: Path) -> Mapping[str, Any]:

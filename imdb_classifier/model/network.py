@@ -100,14 +100,16 @@ def build_student(
 ) -> keras.Model:
     """Return the part of a network with n-grams that gradient descent trains, with fresh weights.
 
-    Its inputs are token ids; its outputs are the probabilities by its LSTMs alone, (batch, 1), and
-    its predictions of the teachers' document vectors, (batch, vector_size), of length 1. The
-    weights depend only on the arguments.
+    Its inputs are token ids; its outputs are the probabilities by its LSTMs alone, (batch, 1), and,
+    unless the size is 0, its predictions of the teachers' document vectors, (batch, vector_size),
+    of length 1. The weights depend only on the arguments.
     """
     keras, seeded = import_keras(), _Layers(seed)
     token_ids, pooled = _read_both_ways(seeded, encoding, network, regularization.input_dropout)
     dropped = seeded.dropout(regularization.output_dropout)(pooled)
     positive = seeded.dense(1, activation="sigmoid", name="positive")(dropped)
+    if vector_size == 0:
+        return keras.Model(token_ids, [positive], name="student")
     vectors = seeded.dense(vector_size, name="vector")(dropped)
     unit = keras.layers.UnitNormalization(name="vectors_of_teachers")(vectors)
     return keras.Model(token_ids, [positive, unit], name="student")

@@ -248,4 +248,6 @@ def _merged(
     merged[1 + np.searchsorted(listed, adaptation.ngrams.listed)] += adaptation.weights / factor
     # Larger ones would make all others coarser.
     largest = np.abs(weights).max()
-    return Ngrams(listed), rounded(np.clip(merged, -largest, largest).astype(np.float32))
+    return Ngrams(listed, ngrams.in_parts), rounded(
+        np.clip(merged, -largest, largest).astype(np.float32)
+    )

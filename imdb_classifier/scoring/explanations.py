@@ -25,7 +25,7 @@ from imdb_classifier.scoring.scorer import Scorer, kept_scorer_for
 from imdb_classifier.scoring.text_columns import has_text
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.text.encoding import PADDING, START, UNKNOWN, TokenSequences, encode, words_of
-from imdb_classifier.text.ngrams import LONGEST, fingerprints
+from imdb_classifier.text.ngrams import LONGEST, PARTS, fingerprints
 
 OCCLUDED_TOKENS: Final = 1 << 20
 """Tokens of the copies of a text that are scored at a time, unless one is longer."""
@@ -42,7 +42,7 @@ class NgramContribution:
     Attributes:
         ngram: Its words, lower-cased and without punctuation; ``(start)`` is the start of the text,
             ``(unknown)`` a word outside the vocabulary.
-        log_odds: What it adds; below 0 if it speaks for *negative*.
+        log_odds: What it adds, wherever it stands; below 0 if it speaks for *negative*.
     """
 
     ngram: str
@@ -168,7 +168,7 @@ class _Explainer:
         # An n-gram knows no more of such a word than that it is unknown.
         for at in np.flatnonzero(tokens.ids == UNKNOWN):
             shown[at] = UNKNOWN_WORD
-        ngrams = [*self._of_ngrams(tokens, shown)]
+        ngrams = self._of_ngrams(tokens, shown)
         (of_ngrams,), (of_lstm,) = self._log_odds(tokens)
         (probability,) = self._scorer.probabilities(texts).to_pylist()
         words = [
@@ -188,23 +188,26 @@ class _Explainer:
             ngrams=tuple(sorted(ngrams, key=_size)[:top]),
         )
 
-    def _of_ngrams(self, tokens: TokenSequences, shown: list[str]) -> Iterator[NgramContribution]:
-        """Yield the contribution of each n-gram of one text, once if it is repeated."""
+    def _of_ngrams(self, tokens: TokenSequences, shown: list[str]) -> list[NgramContribution]:
+        """Return the contribution of each n-gram of one text, in all its places."""
         if self._ngrams is None:
-            return
-        count = len(tokens.ids)
-        # As in `fingerprints`: all of one token, then all of two, and so on.
-        places = [
-            (start, start + length)
-            for length in range(1, LONGEST + 1)
-            for start in range(count - length + 1)
-        ]
-        ids, first = np.unique(self._ngrams.ids_of(fingerprints(tokens)[0]), return_index=True)
-        for ngram, place in zip(ids, first, strict=True):
-            if ngram != PADDING:
-                start, end = places[place]
-                log_odds = float(self._scorer.bundle.ngram_log_odds[ngram]) / math.sqrt(count)
-                yield NgramContribution(" ".join(shown[start:end]), log_odds)
+            return []
+        log_odds_of, sums = self._scorer.bundle.ngram_log_odds, dict[str, float]()
+        for part in self._ngrams.parts:
+            words = shown[: PARTS[part]] if PARTS[part] > 0 else shown[PARTS[part] :]
+            # As in `fingerprints`: all of one token, then all of two, and so on.
+            ngrams = [
+                " ".join(words[start : start + length])
+                for length in range(1, LONGEST + 1)
+                for start in range(len(words) - length + 1)
+            ]
+            found, _ = fingerprints(tokens, part)
+            ids, first = np.unique(self._ngrams.ids_of(found), return_index=True)
+            for ngram, place in zip(ids, first, strict=True):
+                if ngram != PADDING:
+                    added = float(log_odds_of[ngram]) / math.sqrt(len(tokens.ids))
+                    sums[ngrams[place]] = sums.get(ngrams[place], 0.0) + added
+        return [NgramContribution(ngram, log_odds) for ngram, log_odds in sums.items()]
 
     def _without_each_word(self, tokens: TokenSequences) -> Iterator[tuple[int, float, float]]:
         """Yield the place of each known word, and the log-odds of n-grams and LSTM without it."""

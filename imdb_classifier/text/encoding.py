@@ -65,19 +65,18 @@ class TokenSequences:
         Args:
             rows: int64, (taken,), each in [0, reviews).
         """
-        lengths = self.lengths[rows]
-        offsets = _offsets(lengths)
-        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
-        return TokenSequences(self.ids[positions], offsets)
+        return _pieces(self.ids, self.offsets[rows], self.lengths[rows])
 
-    def tails(self, sequence_length: int) -> TokenSequences:
-        """Return the last `sequence_length` tokens of each review, or all if there are fewer."""
-        kept = np.minimum(self.lengths, sequence_length)
+    def tails(self, length: int) -> TokenSequences:
+        """Return the last `length` tokens of each review, or all if there are fewer."""
+        kept = np.minimum(self.lengths, length)
         if kept.sum() == len(self.ids):
             return self
-        offsets = _offsets(kept)
-        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[1:] - offsets[1:], kept)
-        return TokenSequences(self.ids[positions], offsets)
+        return _pieces(self.ids, self.offsets[1:] - kept, kept)
+
+    def heads(self, length: int) -> TokenSequences:
+        """Return the first `length` tokens of each review, or all if there are fewer."""
+        return _pieces(self.ids, self.offsets[:-1], np.minimum(self.lengths, length))
 
 
 class Vocabulary:
@@ -243,6 +242,15 @@ def _with_start(word_ids: NDArray[np.int32], words_of_row: NDArray[np.int64]) ->
     ids[is_start] = START
     ids[~is_start] = word_ids
     return TokenSequences(ids, offsets)
+
+
+def _pieces(
+    ids: NDArray[np.int32], begins: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> TokenSequences:
+    """Return pieces of some ids, each a review, by where they begin and how long they are."""
+    offsets = _offsets(lengths)
+    positions = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], lengths)
+    return TokenSequences(ids[positions], offsets)
 
 
 def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

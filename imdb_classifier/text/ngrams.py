@@ -3,6 +3,10 @@
 The n-grams of a model are a sorted array of fingerprints, and the id of an n-gram is its position
 there, from 1 up. The array takes 4 bytes per n-gram and contains no text. Any two n-grams share a
 fingerprint with a probability of about 1 in 2**32.
+
+A verdict at the end of a review says more than the same words elsewhere. So, if a recipe wants it,
+the n-grams of some parts of a review (see `PARTS`) are n-grams of their own, besides those of the
+whole review.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ from numpy.typing import NDArray
 from imdb_classifier.text.encoding import PADDING, TokenSequences
 
 LONGEST: Final = 3
+PARTS: Final = (0, -64, -16, 32)
+"""Parts of a review, in tokens: all of it, the last 64, the last 16, and the first 32."""
 
 BASE: Final = np.uint64(0x9E3779B97F4A7C15)
 """2**64 divided by the golden ratio, rounded to an odd number: products are spread evenly."""
@@ -23,16 +29,24 @@ _SPARE_BITS: Final = 2
 """The table of the highest bits has 4 to 8 entries for each n-gram of a model."""
 
 
-def fingerprints(sequences: TokenSequences) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+def fingerprints(
+    sequences: TokenSequences, part: int = 0
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Return the fingerprints of all n-grams in each review, with repetitions.
 
     N-grams are hashed by multiplication (Knuth, The Art of Computer Programming, 6.4): token ids
-    are the digits of a 64-bit number in base `BASE`, whose upper half is kept.
+    are the digits of a 64-bit number in base `BASE`, whose upper half is kept. The number of the
+    part is a digit in front of them.
+
+    Args:
+        sequences: The reviews.
+        part: The number of the part to look in, see `PARTS`.
 
     Returns:
         uint32, (n-grams,), all of one token, then of two, then of three; int64, (n-grams,), the
         review that contains each.
     """
+    sequences = part_of(sequences, part)
     ids = sequences.ids.astype(np.uint64)
     reviews = np.repeat(np.arange(len(sequences)), sequences.lengths)
     numbers = np.zeros_like(ids)
@@ -40,11 +54,25 @@ def fingerprints(sequences: TokenSequences) -> tuple[NDArray[np.uint32], NDArray
     for length in range(1, min(LONGEST, len(ids)) + 1):
         numbers = numbers[: len(ids) - length + 1] * BASE + ids[length - 1 :]
         within = reviews[: len(numbers)] == reviews[length - 1 :]
-        found.append((numbers[within] * BASE >> FINGERPRINT_BITS).astype(np.uint32))
+        marked = numbers[within] + np.uint64(marker(part))
+        found.append((marked * BASE >> FINGERPRINT_BITS).astype(np.uint32))
         places.append(reviews[: len(numbers)][within])
     if not found:
         return np.empty(0, np.uint32), np.empty(0, np.int64)
     return np.concatenate(found), np.concatenate(places)
+
+
+def part_of(sequences: TokenSequences, part: int) -> TokenSequences:
+    """Return a part of each review, by its number; of short reviews, it is all of them."""
+    size = PARTS[part]
+    if size == 0:
+        return sequences
+    return sequences.tails(-size) if size < 0 else sequences.heads(size)
+
+
+def marker(part: int) -> int:
+    """Return what is added to the number of an n-gram of a part: a digit in front of its tokens."""
+    return part * int(BASE) ** LONGEST % 2**64
 
 
 class Ngrams:
@@ -52,10 +80,13 @@ class Ngrams:
 
     Args:
         listed: uint32, (n-grams,), their fingerprints, ascending and unique.
+        in_parts: Whether n-grams of all `PARTS` are among them, or only those of whole reviews.
     """
 
-    def __init__(self, listed: NDArray[np.uint32]) -> None:
+    def __init__(self, listed: NDArray[np.uint32], in_parts: bool = False) -> None:
         self.listed = listed
+        self.in_parts = in_parts
+        self.parts = range(len(PARTS) if in_parts else 1)
         # Fingerprints are spread evenly: the highest bits of one nearly say where it is listed.
         bits = min(len(listed).bit_length() + _SPARE_BITS, 32)
         self._shift = np.uint32(32 - bits)
@@ -74,7 +105,8 @@ class Ngrams:
             int64, (found,), ids in [1, len(self)], ascending within a review; int64, (found,), the
             reviews, ascending.
         """
-        found, reviews = fingerprints(sequences)
+        parts = [fingerprints(sequences, part) for part in self.parts]
+        found, reviews = (np.concatenate(column) for column in zip(*parts, strict=True))
         ids = self.ids_of(found)
         known = ids != PADDING
         bits = len(self).bit_length()

@@ -28,7 +28,7 @@ from imdb_classifier.text.encoding import (
     encode,
     encode_reviews,
 )
-from imdb_classifier.training.teachers import Teaching, teach
+from imdb_classifier.training.teachers import Predictions, Teaching, teach
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -42,7 +42,7 @@ class Dataset:
     Args:
         sequences: The reviews.
         targets: float32, (reviews, 1), probabilities of *positive*; to learn from teachers, also
-            float32, (reviews, vector_size), document vectors.
+            float32, (reviews, vector_size), document vectors, if they have any.
         recipe: The recipe to train; determines batch size, padding and word dropout.
     """
 
@@ -132,7 +132,8 @@ def prepare_training_data(
         reviews: The train split.
         unlabeled: The unsupervised split, for a recipe with teachers.
         recipe: The recipe to train.
-        seed: Determines the split and the teachers' random numbers.
+        seed: Determines the split, unless the predictions of the large LSTM are learned from, and
+            the teachers' random numbers.
         folder: Folder for the teachers' results, see `teachers.teach`.
         taught: Called as the teachers proceed, see `teachers.teach`.
 
@@ -147,9 +148,9 @@ def prepare_training_data(
             f"The recipe '{recipe.name}' has text_form {recipe.encoding.text_form}.",
             "Choose reviews with text for `data`, or another `recipe`.",
         )
-    training_rows, validation_rows = split(reviews, recipe, seed)
     labels = reviews.labels.astype(np.float32)[:, None]
     if recipe.teachers is None:
+        training_rows, validation_rows = split(reviews, recipe, seed)
         vocabulary = vocabulary_of(reviews, recipe)
         sequences = encode_reviews(reviews.table, vocabulary, recipe.encoding)
         training, validation = (
@@ -159,6 +160,13 @@ def prepare_training_data(
         return TrainingData(vocabulary, training, validation)
     if unlabeled is None or TEXT not in reviews.table.column_names:
         raise no_unlabeled(recipe, reviews.source)
+    predictions = Predictions.of(reviews, unlabeled)
+    if predictions is None:
+        training_rows, validation_rows = split(reviews, recipe, seed)
+    else:
+        training_rows, validation_rows = map(
+            np.flatnonzero, (~predictions.held_out, predictions.held_out)
+        )
     texts = pa.concat_tables([reviews.table, unlabeled.table])[TEXT]
     vocabulary = _counted(texts, recipe)
     sequences = encode(texts, vocabulary, recipe.encoding)
@@ -170,15 +178,17 @@ def prepare_training_data(
         validation_rows,
         recipe.teachers,
         recipe.network.ngrams,
+        recipe.encoding.ngram_parts,
         seed,
         folder,
+        predictions,
         taught,
     )
-    soft = teaching.probabilities[len(training_rows) :, None]
-    targets = np.concatenate([labels[training_rows], soft])
+    targets = teaching.targets[:, None]
+    vectors = () if teaching.vectors is None else (teaching.vectors,)
     return TrainingData(
         vocabulary,
-        Dataset(sequences.take(learned_rows), (targets, teaching.vectors), recipe),
+        Dataset(sequences.take(learned_rows), (targets, *vectors), recipe),
         Dataset(sequences.take(validation_rows), (labels[validation_rows],), recipe),
         teaching,
     )

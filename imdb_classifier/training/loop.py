@@ -124,7 +124,7 @@ def train(
     accuracy = _accuracy(keras)
     history, model = load_checkpoint(checkpoints, accuracy)
     if model is None:
-        model = _compiled(keras, recipe, seed, epochs * steps, accuracy)
+        model = _compiled(keras, training, seed, epochs * steps, accuracy)
     checked = model
     if recipe.teachers is not None:
         checked = without_vectors(model)
@@ -199,22 +199,22 @@ def run_key(
     return f"{recipe.name}-{seed}-{digest[:12]}"
 
 
-def _compiled(keras: Any, recipe: Recipe, seed: int, steps: int, accuracy: object) -> keras.Model:
+def _compiled(
+    keras: Any, training: Dataset, seed: int, steps: int, accuracy: object
+) -> keras.Model:
+    recipe = training.recipe
     losses, weights = ["binary_crossentropy"], [1.0]
     metrics: list[list[object]] = [[accuracy]]
     if recipe.teachers is None:
         model = build_network(recipe.encoding, recipe.network, seed)
     else:
+        sizes = [target.shape[1] for target in training.targets[1:]]
         model = build_student(
-            recipe.encoding,
-            recipe.network,
-            recipe.regularization,
-            recipe.teachers.vector_size,
-            seed,
+            recipe.encoding, recipe.network, recipe.regularization, sum(sizes), seed
         )
-        losses.append("cosine_similarity")
-        weights.append(recipe.teachers.vector_weight)
-        metrics.append([])
+        losses += ["cosine_similarity" for _ in sizes]
+        weights += [recipe.teachers.vector_weight for _ in sizes]
+        metrics += [[] for _ in sizes]
     optimizer = _optimizer(keras, recipe.training, steps)
     model.compile(optimizer=optimizer, loss=losses, loss_weights=weights, metrics=metrics)
     return model

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from imdb_classifier.config import TeachersConfig
 from imdb_classifier.text.encoding import TokenSequences
-from imdb_classifier.text.ngrams import Ngrams, fingerprints
+from imdb_classifier.text.ngrams import fingerprints
 from imdb_classifier.training.linear import fit_log_odds
 
 if TYPE_CHECKING:
@@ -17,27 +17,29 @@ if TYPE_CHECKING:
 
 
 def count_ngrams(
-    sequences: TokenSequences, rows: NDArray[np.int64], minimum_reviews: int
-) -> tuple[Ngrams, csr_array]:
-    """Return the frequent n-grams, and how often each review contains them.
+    sequences: TokenSequences, rows: NDArray[np.int64], minimum_reviews: int, part: int = 0
+) -> tuple[NDArray[np.uint32], csr_array]:
+    """Return the frequent n-grams of a part, and how often each review contains them there.
 
     Args:
         sequences: The encoded reviews.
         rows: The reviews to find n-grams in.
         minimum_reviews: Minimum number of these reviews that an n-gram must occur in.
+        part: The number of the part, see `ngrams.PARTS`; 0 for whole reviews.
 
     Returns:
-        The n-grams; and their counts in all reviews: float32, (reviews, n-grams).
+        uint32, (n-grams,), their fingerprints, ascending; and their counts in all reviews: float32,
+        (reviews, n-grams).
     """
     from scipy.sparse import csr_array
 
-    found, reviews = fingerprints(sequences)
+    found, reviews = fingerprints(sequences, part)
     listed, columns = np.unique(found, return_inverse=True)
     ones = np.ones(len(columns), np.float32)
     counts = csr_array((ones, (reviews, columns)), (len(sequences), len(listed)))
     counts.sum_duplicates()
     frequent = np.bincount(counts[rows].indices, minlength=len(listed)) >= minimum_reviews
-    return Ngrams(listed[frequent]), counts[:, frequent]
+    return listed[frequent], counts[:, frequent]
 
 
 def present(counts: csr_array) -> csr_array:

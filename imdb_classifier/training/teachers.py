@@ -1,11 +1,13 @@
 """The teachers: models whose predictions a network learns from besides labels.
 
-Two of the teachers are logistic regressions on n-grams; the third gives each n-gram a weight of its
-own. They err on different reviews, so the mean of their log-odds is better than the best of them. A
-network that also learns their predictions for the 50,000 unlabeled reviews learns more than from
-the labels alone (Bucila, Caruana and Niculescu-Mizil, 2006; Hinton, Vinyals and Dean, 2015).
-Document vectors say more about a review than its label, and a network that must also predict them
-learns faster.
+A network that also learns their predictions for unlabeled reviews learns more than from the labels
+alone (Bucila, Caruana and Niculescu-Mizil, 2006; Hinton, Vinyals and Dean, 2015).
+
+For the IMDB reviews, predictions of a large LSTM come with the package, since it takes a GPU to
+train; see ``benchmarks/lstm_teacher.py``. For other reviews, there are three teachers: two logistic
+regressions on n-grams, and a model that gives each n-gram a weight of its own. They err on
+different reviews, so the mean of their log-odds is better than the best of them. Document vectors
+say more about a review than its label, and a network that must also predict them learns faster.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imdb_classifier.config import TeachersConfig
+from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.storage import storage_of
 from imdb_classifier.text.encoding import TokenSequences
-from imdb_classifier.text.ngrams import Ngrams
+from imdb_classifier.text.ngrams import PARTS, Ngrams
 from imdb_classifier.training.document_vectors import train_document_vectors
 from imdb_classifier.training.linear import fit_temperature
 from imdb_classifier.training.ngram_counts import (
@@ -31,9 +35,37 @@ from imdb_classifier.training.ngram_counts import (
     present,
     tf_idf_log_odds,
 )
-from imdb_classifier.training.ngram_weights import learn_ngram_weights, strongest
+from imdb_classifier.training.ngram_weights import regress_weights, strongest, weights_by_vectors
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+PREDICTIONS: Final = Path(__file__).with_name("lstm_teacher.npz")
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a large LSTM says of the IMDB reviews.
+
+    Attributes:
+        log_odds: float32, (reviews,), of *positive*: of the train split, each by networks that did
+            not learn its label, and then of the unsupervised split.
+        held_out: bool, (rows of the train split,): those whose labels no network has learned.
+    """
+
+    log_odds: NDArray[np.float32]
+    held_out: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, reviews: Reviews, unlabeled: Reviews) -> Self | None:
+        """Return the predictions for these reviews; None if they are not those of IMDB."""
+        with np.load(PREDICTIONS) as saved:
+            if [reviews.fingerprint, unlabeled.fingerprint] != saved["data"].tolist()[:2]:
+                return None
+            log_odds = saved["log_odds"][: len(reviews) + len(unlabeled)].astype(np.float32)
+            return cls(log_odds, saved["held"])
 
 
 @dataclass(frozen=True)
@@ -41,14 +73,15 @@ class Teaching:
     """The teachers' results.
 
     Attributes:
-        probabilities: float32, (learned,), in [0, 1], of *positive*, by the mean of the teachers.
-        vectors: float32, (learned, vector_size), see `document_vectors.train_document_vectors`.
+        targets: float32, (learned,), in [0, 1], probabilities of *positive* to learn.
+        vectors: float32, (learned, vector_size), see `document_vectors.train_document_vectors`;
+            None if the teacher is the large LSTM, which has none.
         ngrams: The n-grams with the strongest weights, see `ngram_weights.strongest`.
-        ngram_weights: float32, (n-grams,), see `ngram_weights.learn_ngram_weights`.
+        ngram_weights: float32, (n-grams,), see `ngram_weights.regress_weights`.
     """
 
-    probabilities: NDArray[np.float32]
-    vectors: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    vectors: NDArray[np.float32] | None
     ngrams: Ngrams
     ngram_weights: NDArray[np.float32]
 
@@ -60,11 +93,13 @@ def teach(
     validation_rows: NDArray[np.int64],
     config: TeachersConfig,
     ngrams: int,
+    in_parts: bool,
     seed: int,
     folder: Path,
+    predictions: Predictions | None = None,
     taught: Callable[[int, int], None] | None = None,
 ) -> Teaching:
-    """Train the teachers, and return their predictions for every review that the network learns.
+    """Train the teachers, and return what they say of every review that the network learns.
 
     Results that take minutes are saved in `folder`, so an interrupted run resumes with the next
     one. Validation rows contribute only to the IDF weights; their labels are used to log the
@@ -77,23 +112,80 @@ def teach(
         validation_rows: Other reviews, all labeled; at least one.
         config: The settings of the teachers.
         ngrams: Maximum number of n-grams that get a weight.
+        in_parts: Whether they are n-grams of all `ngrams.PARTS`, or of whole reviews only.
         seed: Determines the document vectors.
         folder: Folder for the files of this run only, created if missing.
+        predictions: Those of the large LSTM for these reviews; None to train the other teachers.
         taught: Called with the number of finished steps and of all steps.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Besides the passes: counting, and three teachers.
-    steps = config.vector_passes + 4
+    # Besides the passes: counting, three teachers, and the weights of n-grams.
+    steps = 2 if predictions else config.vector_passes + 5
 
     def finished(step: int) -> None:
         if taught is not None:
             taught(step, steps)
 
+    def log_accuracy(name: str, log_odds: NDArray[np.floating[Any]]) -> None:
+        share = ((log_odds > 0) == labels)[validation_rows].mean()
+        logger.info(
+            "teachers: %s, accuracy %.2f %% on %d validation reviews",
+            *(name, 100 * share, len(validation_rows)),
+        )
+
     finished(0)
     logger.info("teachers: counting n-grams in %d reviews", len(sequences))
-    found, counts = count_ngrams(sequences, learned_rows, config.minimum_reviews)
+    parts = range(len(PARTS) if in_parts else 1)
+    found, counts = zip(
+        *(count_ngrams(sequences, learned_rows, config.minimum_reviews, part) for part in parts),
+        strict=True,
+    )
+    logger.info("teachers: %d n-grams in %d reviews", sum(map(len, found)), len(sequences))
+    finished(1)
+    vectors = None
+    if predictions is not None:
+        by_teachers = predictions.log_odds
+        log_accuracy("predictions of a large LSTM", by_teachers)
+    else:
+        by_teachers, vectors = _train_teachers(
+            sequences, labels, learned_rows, counts[0], config, seed, folder, finished, log_accuracy
+        )
+    temperature = fit_temperature(by_teachers[validation_rows], labels[validation_rows])
+    targets = (1 / (1 + np.exp(-by_teachers[learned_rows] / temperature))).astype(np.float32)
+    learned_labels = labels[learned_rows]
+    labeled = learned_labels >= 0
+    targets[labeled] += config.label_share * (learned_labels - targets)[labeled]
+    present_in = [present(counted[learned_rows]) for counted in counts]
+    weights = _cached(
+        folder / "weights.npy",
+        lambda: regress_weights(present_in, sequences.lengths[learned_rows], targets, config),
+    )
+    holding = np.concatenate(
+        [np.bincount(once.indices, minlength=once.shape[1]) for once in present_in]
+    )
+    chosen = strongest(weights, holding, ngrams)
+    listed, first = np.unique(np.concatenate(found)[chosen], return_index=True)
+    kept = weights[chosen][first]
+    strongest_ngrams = Ngrams(listed, in_parts)
+    log_odds = strongest_ngrams.log_odds(sequences, np.append(0, kept))
+    log_accuracy("n-grams of the network", log_odds)
+    finished(steps)
+    return Teaching(targets, vectors, strongest_ngrams, kept)
+
+
+def _train_teachers(
+    sequences: TokenSequences,
+    labels: NDArray[np.int8],
+    learned_rows: NDArray[np.int64],
+    counts: csr_array,
+    config: TeachersConfig,
+    seed: int,
+    folder: Path,
+    finished: Callable[[int], None],
+    log_accuracy: Callable[[str, NDArray[np.floating[Any]]], None],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the mean log-odds of three teachers: (reviews,); and the vectors of learned rows."""
     once = present(counts)
-    logger.info("teachers: %d n-grams in %d reviews", counts.shape[1], counts.shape[0])
     learned, learned_labels = once[learned_rows], labels[learned_rows]
     labeled_rows = learned_rows[learned_labels >= 0]
     ratios = log_count_ratios(once, labels, labeled_rows, config.ratio_smoothing)
@@ -102,17 +194,6 @@ def teach(
         logger.info("teachers: document vectors, pass %d/%d", number, config.vector_passes)
         finished(3 + number)
 
-    def to_vectors() -> NDArray[np.float32]:
-        return train_document_vectors(counts[learned_rows], ratios, config, seed, passed)
-
-    def log_accuracy(name: str, log_odds: NDArray[np.float32]) -> None:
-        share = ((log_odds > 0) == labels)[validation_rows].mean()
-        logger.info(
-            "teachers: %s, accuracy %.2f %% on %d validation reviews",
-            *(name, 100 * share, len(validation_rows)),
-        )
-
-    finished(1)
     by_ratios = _cached(
         folder / "log-count-ratios.npy",
         lambda: log_ratio_log_odds(once, labels, labeled_rows, config),
@@ -124,22 +205,22 @@ def teach(
     )
     log_accuracy("TF-IDF", by_tf_idf)
     finished(3)
-    vectors = _cached(folder / "document-vectors.npy", to_vectors)
+    vectors = _cached(
+        folder / "document-vectors.npy",
+        lambda: train_document_vectors(counts[learned_rows], ratios, config, seed, passed),
+    )
     weights = _cached(
-        folder / "ngram-weights.npy",
-        lambda: learn_ngram_weights(
+        folder / "weights-by-vectors.npy",
+        lambda: weights_by_vectors(
             learned, sequences.lengths[learned_rows], learned_labels, ratios, vectors, config
         ),
     )
     by_weights = (once @ weights) / np.sqrt(sequences.lengths)
     log_accuracy("n-gram weights", by_weights)
-    finished(steps)
-    mean = np.mean([by_ratios, by_tf_idf, by_weights], axis=0)
+    finished(config.vector_passes + 4)
+    mean: NDArray[np.float32] = np.mean([by_ratios, by_tf_idf, by_weights], axis=0)
     log_accuracy("mean of all three", mean)
-    temperature = fit_temperature(mean[validation_rows], labels[validation_rows])
-    probabilities = (1 / (1 + np.exp(-mean[learned_rows] / temperature))).astype(np.float32)
-    chosen = strongest(weights, np.bincount(learned.indices), ngrams)
-    return Teaching(probabilities, vectors, Ngrams(found.listed[chosen]), weights[chosen])
+    return mean, vectors
 
 
 def _cached(file: Path, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:

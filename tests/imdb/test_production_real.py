@@ -36,7 +36,8 @@ SMALL = replace(
 def some(split_name: str) -> Reviews:
     reviews = load_reviews(None, split_name)  # type: ignore[arg-type]
     rows = np.sort(np.random.default_rng(1).permutation(len(reviews))[:ROWS])
-    return replace(reviews, table=reviews.table.take(pa.array(rows)))
+    table = reviews.table.take(pa.array(rows))
+    return replace(reviews, table=table, fingerprint=f"{ROWS} of {reviews.fingerprint}")
 
 
 def test_teachers_and_network_learn(tmp_path: Path) -> None:

@@ -84,6 +84,16 @@ def test_a_student_and_n_grams_add_up() -> None:
     assert np.log(together / (1 - together)) == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_student_without_vectors_to_predict_has_the_probabilities_of_one_with() -> None:
+    given = TINY.encoding, NGRAMS, NO_REGULARIZATION
+    with_vectors, without = (build_student(*given, size, seed=1) for size in (4, 0))
+    token_ids = np.array([[1, 5, 9]])
+    expected, _ = with_vectors.predict_on_batch(token_ids)
+    (found,) = without.outputs
+    assert found.shape == (None, 1)
+    np.testing.assert_array_equal(np.reshape(without.predict_on_batch(token_ids), (1, 1)), expected)
+
+
 def fresh_network(recipe: Recipe, seed: int) -> list[NDArray[np.float32]]:
     network = build_network(recipe.encoding, recipe.network, seed)
     weights: list[NDArray[np.float32]] = network.get_weights()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from imdb_classifier.model.engines.compiled_engine import NgramSums
 from imdb_classifier.model.weights import rounded
 from imdb_classifier.text.encoding import TokenSequences
-from imdb_classifier.text.ngrams import Ngrams, fingerprints
+from imdb_classifier.text.ngrams import PARTS, Ngrams, fingerprints
 
 LAST = 2**32 - 1
 
@@ -21,8 +21,10 @@ def sequences_of(reviews: list[list[int]]) -> TokenSequences:
     return TokenSequences(ids, np.cumsum([0, *map(len, reviews)]))
 
 
-def assert_sums_of_numpy(listed: NDArray[np.uint32], sequences: TokenSequences) -> None:
-    ngrams = Ngrams(listed)
+def assert_sums_of_numpy(
+    listed: NDArray[np.uint32], sequences: TokenSequences, in_parts: bool = False
+) -> None:
+    ngrams = Ngrams(listed, in_parts)
     weights = np.random.default_rng(len(listed)).normal(size=len(listed) + 1).astype(np.float32)
     weights = rounded(weights)
     found = NgramSums(ngrams, weights).of(sequences) / np.sqrt(sequences.lengths)
@@ -39,6 +41,19 @@ def test_any_reviews(reviews: list[list[int]], every: int, offset: int) -> None:
     sequences = sequences_of(reviews)
     found = np.unique(fingerprints(sequences)[0])
     assert_sums_of_numpy(found[offset::every], sequences)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 150), min_size=1, max_size=8),
+    words=st.sampled_from([3, 30, 3_000]),
+    every=st.integers(1, 5),
+)
+@settings(max_examples=100, deadline=None)
+def test_parts_of_any_reviews(lengths: list[int], words: int, every: int) -> None:
+    generator = np.random.default_rng(len(lengths))
+    sequences = sequences_of([generator.integers(0, words, length).tolist() for length in lengths])
+    found = [fingerprints(sequences, part)[0] for part in range(len(PARTS))]
+    assert_sums_of_numpy(np.unique(np.concatenate(found))[::every], sequences, in_parts=True)
 
 
 @pytest.mark.parametrize("unlisted", [0, 1])

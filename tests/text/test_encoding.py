@@ -179,12 +179,14 @@ def test_a_vocabulary_names_each_word_once() -> None:
         Vocabulary(["good", "bad", "good"])
 
 
-def test_take_and_tails() -> None:
+def test_take_heads_and_tails() -> None:
     sequences = TokenSequences(np.array([1, 5, 6, 1, 1, 7], np.int32), np.array([0, 3, 4, 6]))
     assert sequences.lengths.tolist() == [3, 1, 2]
     assert ids_of(sequences.take(np.array([2, 0, 2]))) == [[1, 7], [1, 5, 6], [1, 7]]
     assert ids_of(sequences.tails(2)) == [[5, 6], [1], [1, 7]]
     assert sequences.tails(3) is sequences
+    assert ids_of(sequences.heads(2)) == [[1, 5], [1], [1, 7]]
+    assert ids_of(sequences.heads(1)) == [[1], [1], [1]]
     assert ids_of(cap(sequences, EncodingConfig(num_words=7, sequence_length=2))) == [
         [5, 6],
         [1],

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from imdb_classifier.text.encoding import TokenSequences
-from imdb_classifier.text.ngrams import LONGEST, Ngrams, fingerprints, padded_ngrams
+from imdb_classifier.text.ngrams import LONGEST, PARTS, Ngrams, fingerprints, padded_ngrams
 
 
 def sequences_of(*rows: list[int]) -> TokenSequences:
@@ -15,9 +15,11 @@ def sequences_of(*rows: list[int]) -> TokenSequences:
     return TokenSequences(np.array([i for row in rows for i in row], np.int32), offsets)
 
 
-def known(*rows: list[int]) -> Ngrams:
+def known(*rows: list[int], in_parts: bool = False) -> Ngrams:
     """The n-grams of these reviews."""
-    return Ngrams(np.unique(fingerprints(sequences_of(*rows))[0]))
+    parts = range(len(PARTS) if in_parts else 1)
+    found = [fingerprints(sequences_of(*rows), part)[0] for part in parts]
+    return Ngrams(np.unique(np.concatenate(found)), in_parts)
 
 
 ROWS = st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=8), max_size=6)
@@ -40,14 +42,28 @@ def test_each_run_of_tokens_has_a_fingerprint_of_its_own(rows: list[list[int]]) 
     assert len(pairs) == len({*runs}) == len({*found.tolist()})
 
 
-@given(ROWS, ROWS)
-def test_each_ngram_is_held_once(listed: list[list[int]], rows: list[list[int]]) -> None:
-    ngrams = known(*listed)
+@given(ROWS, ROWS, st.booleans())
+def test_each_ngram_is_held_once(
+    listed: list[list[int]], rows: list[list[int]], in_parts: bool
+) -> None:
+    ngrams = known(*listed, in_parts=in_parts)
     ids, reviews = ngrams.held_by(sequences_of(*rows))
     for review, row in enumerate(rows):
-        expected = {*np.flatnonzero(np.isin(ngrams.listed, known(row).listed)).tolist()}
+        there = known(row, in_parts=in_parts).listed
+        expected = {*np.flatnonzero(np.isin(ngrams.listed, there)).tolist()}
         assert (ids[reviews == review] - 1).tolist() == sorted(expected)
     assert (np.diff(reviews) >= 0).all()
+
+
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 32, 33, 64, 65, 200])
+def test_ngrams_of_a_part_are_those_of_its_tokens_and_of_no_other_part(length: int) -> None:
+    row = list(range(3, 3 + length))
+    parts = [row, row[-64:], row[-16:], row[:32]]
+    found = [fingerprints(sequences_of([9], row, [9]), part) for part in range(len(parts))]
+    for (_, reviews), tokens in zip(found, parts, strict=True):
+        assert reviews.tolist() == fingerprints(sequences_of([9], tokens, [9]))[1].tolist()
+    together = np.concatenate([np.unique(prints) for prints, _ in found])
+    assert len(np.unique(together)) == len(together)
 
 
 def test_fingerprints_spread_evenly() -> None:
@@ -73,6 +89,17 @@ def test_weights_of_a_review_are_summed_over_the_root_of_its_tokens() -> None:
     found = ngrams.log_odds(sequences_of([5, 7, 5, 6], [7], [6]), weights)
     expected = [(weights[five] + weights[six]) / 2, 0, weights[six]]
     np.testing.assert_allclose(found, expected)
+
+
+def test_the_end_of_a_review_counts_again() -> None:
+    ngrams = known([5], in_parts=True)
+    assert len(ngrams) == len(PARTS)
+    weights = np.array([0.0, 1.0, 1.0, 1.0, 1.0], np.float32)
+    # In the whole review, and its last 64, last 16 or first 32 tokens.
+    for place, times in ((0, 2), (33, 1), (40, 2), (99, 3)):
+        row = [7] * 100
+        row[place] = 5
+        assert ngrams.log_odds(sequences_of(row), weights).tolist() == [times / 10]
 
 
 @pytest.mark.parametrize("ngrams", [known([5], [6]), known()])

@@ -7,6 +7,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from imdb_classifier.config import TeachersConfig
 from imdb_classifier.text.encoding import TokenSequences
+from imdb_classifier.text.ngrams import Ngrams
 from imdb_classifier.training.ngram_counts import (
     count_ngrams,
     log_count_ratios,
@@ -44,7 +45,8 @@ def test_counts_are_those_of_scikit_learn(rows: list[list[int]], minimum: int) -
         ngram_range=(1, 3), min_df=minimum, token_pattern=r"\d+", dtype=np.float32
     )
     expected = vectorizer.fit_transform([" ".join(map(str, row)) for row in rows]).toarray()
-    ngrams, counts = count_ngrams(sequences_of(rows), EVERY, minimum)
+    listed, counts = count_ngrams(sequences_of(rows), EVERY, minimum)
+    ngrams = Ngrams(listed)
     found = counts.toarray()
     assert found.dtype == np.float32
     assert found.shape == (20, len(ngrams))
@@ -60,9 +62,17 @@ def test_counts_are_those_of_scikit_learn(rows: list[list[int]], minimum: int) -
     np.testing.assert_array_equal(held, found > 0)
 
 
+def test_counts_of_a_part_are_those_of_its_tokens() -> None:
+    rows = [[3] * 30 + [4] * 16, [4] * 16]
+    listed, counts = count_ngrams(sequences_of(rows), np.array([0, 1]), 2, part=2)
+    expected, of_ends = count_ngrams(sequences_of([[4] * 16] * 2), np.array([0, 1]), 2, part=2)
+    assert listed.tolist() == expected.tolist()
+    assert counts.toarray().tolist() == of_ends.toarray().tolist()
+
+
 def test_reviews_not_looked_at_bring_no_ngram() -> None:
-    ngrams, counts = count_ngrams(sequences_of([[3], [3], [4], [4]]), np.array([0, 1, 2]), 2)
-    assert len(ngrams) == 1
+    listed, counts = count_ngrams(sequences_of([[3], [3], [4], [4]]), np.array([0, 1, 2]), 2)
+    assert len(listed) == 1
     assert counts.toarray().tolist() == [[1], [1], [0], [0]]
 
 

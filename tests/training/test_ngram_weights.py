@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from sklearn.linear_model import LogisticRegression
 
 from imdb_classifier.config import TeachersConfig
 from imdb_classifier.training.linear import fit_weights
-from imdb_classifier.training.ngram_weights import learn_ngram_weights, strongest
+from imdb_classifier.training.ngram_weights import regress_weights, strongest, weights_by_vectors
 
 REVIEWS, NGRAMS, SIZE = 200, 30, 5
 LABELS = np.where(np.arange(REVIEWS) < 100, np.arange(REVIEWS) % 2, -1).astype(np.int8)
@@ -34,7 +36,7 @@ def reviews() -> dict[str, Any]:
 def learned(reviews: dict[str, Any], **changed: Any) -> NDArray[np.float32]:
     given = reviews | {"labels": LABELS, "config": TeachersConfig(2, SIZE, 3, 0.5)} | changed
     names = ("once", "lengths", "labels", "ratios", "vectors", "config")
-    return learn_ngram_weights(*(given[name] for name in names))
+    return weights_by_vectors(*(given[name] for name in names))
 
 
 def test_their_sum_over_the_root_is_the_regression_on_vectors(reviews: dict[str, Any]) -> None:
@@ -55,6 +57,43 @@ def test_an_ngram_that_says_nothing_by_itself_has_no_weight(reviews: dict[str, A
     found = learned(reviews, ratios=ratios)
     assert found[7] == 0
     assert (found != 0).sum() == NGRAMS - 1
+
+
+def regressed(reviews: dict[str, Any], parts: int = 1, **changed: Any) -> NDArray[np.float32]:
+    targets = np.where(np.arange(REVIEWS) % 2, 0.9, 0.2).astype(np.float32)
+    config = replace(TeachersConfig(2, SIZE, 3, 0.5), penalty=1e-4, **changed)
+    return regress_weights([reviews["once"]] * parts, reviews["lengths"], targets, config)
+
+
+def test_the_regression_is_that_of_scikit_learn(reviews: dict[str, Any]) -> None:
+    # Ratios that are all at their limit scale nothing.
+    found = regressed(reviews, ratio_unit=1e-9, largest_ratio=1.0, penalized_iterations=1_000)
+    assert found.dtype == np.float32
+    features = reviews["once"].toarray() / np.sqrt(reviews["lengths"])[:, None]
+    model = LogisticRegression(
+        C=1 / (1e-4 * REVIEWS), fit_intercept=False, tol=1e-8, max_iter=9_999
+    )
+    # A probability is so many reviews of either label.
+    labels, odd = np.repeat([1, 0], REVIEWS), np.arange(REVIEWS) % 2
+    shares = np.concatenate([np.where(odd, 0.9, 0.2), np.where(odd, 0.1, 0.8)])
+    model.fit(np.concatenate([features, features]), labels, sample_weight=shares)
+    np.testing.assert_allclose(found, model.coef_[0], rtol=0.02, atol=0.02)
+
+
+def test_a_weight_costs_less_the_more_an_ngram_says_by_itself(reviews: dict[str, Any]) -> None:
+    plain = regressed(reviews, ratio_unit=1e-9, largest_ratio=1.0)
+    scaled = regressed(reviews, ratio_unit=0.5, largest_ratio=4.0)
+    positive = reviews["once"][np.arange(1, REVIEWS, 2)].sum(axis=0)
+    ratios = np.abs(np.log((1 + positive) / (1 + reviews["once"].sum(axis=0) - positive)))
+    clear = ratios > np.median(ratios)
+    shares = [np.abs(weights)[clear].sum() / np.abs(weights).sum() for weights in (plain, scaled)]
+    assert shares[1] > shares[0]
+
+
+def test_weights_of_a_part_cost_more(reviews: dict[str, Any]) -> None:
+    whole, part = np.split(regressed(reviews, parts=2, part_scale=0.5), 2)
+    # Of the same n-grams: a quarter, the square of the scale.
+    np.testing.assert_allclose(part, whole / 4, rtol=0.05, atol=0.01)
 
 
 def test_the_strongest_move_many_reviews_much() -> None:

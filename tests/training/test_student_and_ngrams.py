@@ -39,7 +39,7 @@ def test_each_part_of_a_network_counts_as_it_is_right() -> None:
     )
     order = np.argsort([good, bad])
     teaching = Teaching(
-        probabilities=np.empty(0, np.float32),
+        targets=np.empty(0, np.float32),
         vectors=np.empty((0, 8), np.float32),
         ngrams=Ngrams(np.array([good, bad])[order]),
         ngram_weights=np.array([9, -9], np.float32)[order],

@@ -8,14 +8,17 @@ from typing import Any
 from warnings import catch_warnings
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from imdb_classifier.config import TeachersConfig
+from imdb_classifier.reviews.dataset import REVIEWS, Reviews
 from imdb_classifier.text.encoding import TokenSequences
+from imdb_classifier.text.ngrams import PARTS, fingerprints
 from imdb_classifier.training import teachers
-from imdb_classifier.training.teachers import Teaching, teach
+from imdb_classifier.training.teachers import Predictions, Teaching, teach
 
 CONFIG = TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3, vector_weight=0.5)
 NAMES = [field.name for field in fields(TeachersConfig)]
@@ -48,9 +51,16 @@ def labels(validation: int = 0) -> NDArray[np.int8]:
     return found
 
 
-def taught(sequences: TokenSequences, folder: Path, wrong: int = 0) -> Teaching:
+def taught(
+    sequences: TokenSequences,
+    folder: Path,
+    wrong: int = 0,
+    config: TeachersConfig = CONFIG,
+    predictions: Predictions | None = None,
+) -> Teaching:
     rows = LEARNED_ROWS, VALIDATION_ROWS
-    return teach(sequences, labels(wrong), *rows, CONFIG, NGRAMS, 1, folder)
+    given = labels(wrong)
+    return teach(sequences, given, *rows, config, NGRAMS, True, 1, folder, predictions)
 
 
 def test_unlabeled_reviews_get_their_side(
@@ -58,9 +68,9 @@ def test_unlabeled_reviews_get_their_side(
 ) -> None:
     with caplog.at_level(logging.INFO, "imdb_classifier"):
         found = taught(sequences, tmp_path)
-    probabilities = found.probabilities
-    assert probabilities.dtype == np.float32
-    assert ((probabilities > 0.5) == LEARNED_ROWS % 2)[70:].mean() > 0.95
+    assert found.targets.dtype == np.float32
+    assert ((found.targets > 0.5) == LEARNED_ROWS % 2)[70:].mean() > 0.95
+    assert found.vectors is not None
     assert found.vectors.shape == (len(LEARNED_ROWS), 8)
     assert "document vectors, pass 3/3" in caplog.text
     assert "mean of all three, accuracy 100.00 % on 30 validation reviews" in caplog.text
@@ -75,23 +85,77 @@ def test_the_strongest_ngrams_tell_reviews_apart_by_themselves(
     assert ((log_odds > np.median(log_odds)) == np.arange(ALL) % 2).mean() > 0.95
 
 
+def test_the_strongest_ngrams_are_of_whole_reviews_and_of_their_parts(
+    sequences: TokenSequences, tmp_path: Path
+) -> None:
+    listed = taught(sequences, tmp_path).ngrams.listed
+    of_parts = [
+        np.isin(listed, fingerprints(sequences, part)[0]).sum() for part in range(len(PARTS))
+    ]
+    assert sum(of_parts) == NGRAMS
+    assert of_parts[0] > max(of_parts[1:]) > 0
+
+
+def test_predictions_of_a_better_teacher_replace_the_others(
+    sequences: TokenSequences, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # It takes 40 and 41 of the words that say nothing for praise, and is as sure as can be.
+    holds = np.bincount(
+        np.repeat(np.arange(ALL), sequences.lengths), np.isin(sequences.ids, (40, 41))
+    )
+    log_odds = np.where(holds, 4, -4).astype(np.float32)
+    given = Predictions(log_odds, np.isin(np.arange(LABELED), VALIDATION_ROWS))
+    with caplog.at_level(logging.INFO, "imdb_classifier"):
+        found = taught(sequences, tmp_path, predictions=given)
+    assert found.vectors is None
+    assert not [*tmp_path.glob("tf-idf*")]
+    assert "predictions of a large LSTM, accuracy" in caplog.text
+    unlabeled = found.targets[70:]
+    np.testing.assert_array_equal(unlabeled > 0.5, log_odds[LABELED:] > 0)
+    weights = np.append(np.float32(0), found.ngram_weights)
+    by_ngrams = found.ngrams.log_odds(sequences, weights)[LABELED:]
+    assert np.corrcoef(by_ngrams, log_odds[LABELED:])[0, 1] > 0.5
+
+
+def test_half_of_the_target_is_the_label_where_there_is_one(
+    sequences: TokenSequences, tmp_path: Path
+) -> None:
+    for share in (0.0, 0.5, 1.0):
+        config = replace(CONFIG, label_share=share)
+        wrong = Predictions(
+            np.where(np.arange(ALL) % 2, -50, 50).astype(np.float32), np.zeros(LABELED, np.bool_)
+        )
+        found = taught(sequences, tmp_path / str(share), config=config, predictions=wrong)
+        # Where it could not be more wrong, the teacher's temperature is the highest there is.
+        assert np.ptp(found.targets[70:]) > 0.8
+        expected = np.where(np.arange(70) % 2, share, 1 - share)
+        np.testing.assert_allclose(found.targets[:70], expected, atol=0.08)
+
+
+def test_predictions_belong_to_the_reviews_of_imdb_only() -> None:
+    table = pa.table([["A film."], [1]], schema=REVIEWS)
+    others = Reviews("parquet", "train", table, None, {}, "f")
+    assert Predictions.of(others, others) is None
+
+
 def test_labels_to_validate_with_only_make_the_teachers_less_sure(
     sequences: TokenSequences, tmp_path: Path
 ) -> None:
     sure, unsure = (
         taught(sequences, tmp_path / name, wrong) for name, wrong in (("right", 2), ("wrong", 8))
     )
-    np.testing.assert_array_equal(sure.ngram_weights, unsure.ngram_weights)
-    np.testing.assert_array_equal(np.argsort(sure.probabilities), np.argsort(unsure.probabilities))
-    assert np.abs(unsure.probabilities - 0.5).mean() < np.abs(sure.probabilities - 0.5).mean()
+    expected, found = (np.argsort(each.targets[70:], kind="stable") for each in (sure, unsure))
+    np.testing.assert_array_equal(found, expected)
+    assert np.abs(unsure.targets - 0.5).mean() < np.abs(sure.targets - 0.5).mean()
 
 
-@pytest.mark.parametrize("teacher", ["log-count-ratios", "tf-idf", "ngram-weights"])
+@pytest.mark.parametrize("teacher", ["log-count-ratios", "tf-idf", "weights-by-vectors"])
 def test_every_teacher_has_a_say(sequences: TokenSequences, tmp_path: Path, teacher: str) -> None:
-    expected = taught(sequences, tmp_path, wrong=2).probabilities
+    expected = taught(sequences, tmp_path, wrong=2).targets
     kept = tmp_path / f"{teacher}.npy"
     np.save(kept, -np.load(kept))
-    contradicted = taught(sequences, tmp_path, wrong=2).probabilities
+    (tmp_path / "weights.npy").unlink()
+    contradicted = taught(sequences, tmp_path, wrong=2).targets
     assert np.abs(contradicted - expected).mean() > 0.005
 
 
@@ -100,10 +164,12 @@ def test_nothing_is_learned_from_texts_to_validate_with(
 ) -> None:
     other = TokenSequences(sequences.ids.copy(), sequences.offsets)
     other.ids[other.offsets[70] : other.offsets[100]] = 3
-    found, expected = taught(other, tmp_path / "other"), taught(sequences, tmp_path)
-    np.testing.assert_array_equal(found.ngrams.listed, expected.ngrams.listed)
-    np.testing.assert_array_equal(found.vectors, expected.vectors)
-    np.testing.assert_array_equal(found.ngram_weights, expected.ngram_weights)
+    for folder, texts in (("these", sequences), ("others", other)):
+        taught(texts, tmp_path / folder)
+    # What is left are IDF weights and the temperature.
+    for name in ("document-vectors", "weights-by-vectors"):
+        found, expected = (np.load(tmp_path / n / f"{name}.npy") for n in ("others", "these"))
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_killed_run_starts_with_the_teacher_it_was_at(
@@ -122,7 +188,7 @@ def test_a_killed_run_starts_with_the_teacher_it_was_at(
     assert kept == ["log-count-ratios.npy", "tf-idf.npy"]
     monkeypatch.setattr(teachers, "tf_idf_log_odds", killed)
     found = taught(sequences, tmp_path)
-    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(found.targets, expected.targets)
     np.testing.assert_array_equal(found.ngram_weights, expected.ngram_weights)
 
 
@@ -131,10 +197,10 @@ def test_a_damaged_result_of_a_teacher_is_computed_again(
     sequences: TokenSequences, tmp_path: Path, caplog: pytest.LogCaptureFixture, size: int
 ) -> None:
     expected = taught(sequences, tmp_path)
-    os.truncate(tmp_path / "ngram-weights.npy", size)
+    os.truncate(tmp_path / "weights.npy", size)
     found = taught(sequences, tmp_path)
     np.testing.assert_array_equal(found.ngram_weights, expected.ngram_weights)
-    assert "ngram-weights.npy is skipped: it is damaged" in caplog.text
+    assert " weights.npy is skipped: it is damaged" in caplog.text
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -142,14 +208,17 @@ def test_every_setting_decides_what_is_taught(
     sequences: TokenSequences, tmp_path: Path, name: str
 ) -> None:
     value = getattr(CONFIG, name)
-    changed = {"random_pairs": 50, "regression_iterations": 1, "weight_iterations": 1}.get(
-        name, value + (value or 1)
-    )
+    changed = {
+        "random_pairs": 50,
+        "regression_iterations": 1,
+        "weight_iterations": 1,
+        "penalized_iterations": 1,
+    }.get(name, value + (value or 1))
     found = []
     for number, config in enumerate((CONFIG, replace(CONFIG, **{name: changed}))):
-        rows = LEARNED_ROWS, VALIDATION_ROWS
-        folder = tmp_path / str(number)
         with catch_warnings(action="ignore", category=ConvergenceWarning):
-            taught = teach(sequences, labels(), *rows, config, NGRAMS, 1, folder)
-        found.append((taught.probabilities.tobytes(), taught.vectors.tobytes()))
+            learned = taught(sequences, tmp_path / str(number), config=config)
+        assert learned.vectors is not None
+        arrays = learned.targets, learned.vectors, learned.ngram_weights
+        found.append([array.tobytes() for array in arrays])
     assert found[0] != found[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -96,7 +97,8 @@ class NgramSums:
     def __init__(self, ngrams: Ngrams, weights: NDArray[np.float32]) -> None:
         from imdb_classifier.model.engines import ngram_kernel
 
-        self._seen_sizes, self._sums = ngram_kernel.seen_sizes, ngram_kernel.compile_sums()
+        self._seen_sizes = partial(ngram_kernel.seen_sizes, in_parts=ngrams.in_parts)
+        self._sums = ngram_kernel.compile_sums(ngrams.in_parts)
         self._table, self._shift = ngram_kernel.table_of(
             ngrams.listed, weights[1 : len(ngrams) + 1]
         )

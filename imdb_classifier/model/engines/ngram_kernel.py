@@ -29,7 +29,7 @@ from imdb_classifier.model.engines.compiler import (
     array_of,
     compiled,
 )
-from imdb_classifier.text.ngrams import BASE, FINGERPRINT_BITS, LONGEST
+from imdb_classifier.text.ngrams import BASE, FINGERPRINT_BITS, LONGEST, PARTS, marker
 
 _SPARE_BITS: Final = 1
 """Of each table, a quarter to a half is used."""
@@ -61,18 +61,21 @@ def table_of(
     return table, shift
 
 
-def seen_sizes(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def seen_sizes(lengths: NDArray[np.int64], in_parts: bool) -> NDArray[np.int64]:
     """Return for each review how many slots its own table needs, a power of two: int64."""
-    bits = np.frexp(LONGEST * lengths)[1].astype(np.int64)
+    tokens = lengths.copy()
+    for size in PARTS if in_parts else ():
+        tokens += np.minimum(lengths, abs(size))
+    bits = np.frexp(LONGEST * tokens)[1].astype(np.int64)
     return np.left_shift(np.int64(1), bits + _SPARE_BITS)
 
 
 @cache
-def compile_sums() -> Callable[..., None]:
+def compile_sums(in_parts: bool) -> Callable[..., None]:
     """Return the function ``sums(table, shift, ids, offsets, sizes, seen, found, reviews)``.
 
-    It adds the weights of the different n-grams of each review, and releases the GIL meanwhile. The
-    arguments are:
+    It adds the weights of the different n-grams of each review, with ``in_parts`` also of those of
+    `ngrams.PARTS`, and releases the GIL meanwhile. The arguments are:
 
     - table and shift: from `table_of`;
     - ids: int32, (tokens,);
@@ -85,14 +88,16 @@ def compile_sums() -> Callable[..., None]:
     longs, words = array_of(np.int64), array_of(np.int32)
     arrays = (words, longs, longs, words, array_of(np.float64))
     kinds = (array_of(np.uint64), ctypes.c_int32, *arrays, ctypes.c_int64)
-    return compiled(_Builder().function, kinds)
+    return compiled(_Builder(in_parts).function, kinds)
 
 
 class _Builder(FunctionBuilder):
     """Builds the function ``sums``."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_parts: bool) -> None:
         super().__init__("sums", [POINTER, INT32, *[POINTER] * 5, INT64])
+        self.parts = PARTS if in_parts else PARTS[:1]
+        self.begins, self.ends = (self.alloca(INT64, len(self.parts)) for _ in range(2))
         self.table, self.shift, ids, offsets, sizes, self.seen, found, reviews = self.arguments
         self.sum = self.alloca(DOUBLE)
         # The numbers of the n-grams that end at the token before, by length.
@@ -106,13 +111,20 @@ class _Builder(FunctionBuilder):
             self.store(DOUBLE(0), self.sum)
             for number in self.numbers:
                 self.store(INT64(0), number)
-            with self.loop(self.sub(end, begin)) as (before, _):
+            length = self.sub(end, begin)
+            for part, tokens in enumerate(self.parts):
+                starts = self.add(length, INT64(tokens)) if tokens < 0 else INT64(0)
+                self.put(starts, self.begins, INT64(part))
+                self.put(INT64(tokens) if tokens > 0 else length, self.ends, INT64(part))
+            with self.loop(length) as (before, _):
                 token = self.zext(self.at(ids, self.add(begin, before), INT32), INT64)
-                self.add_ngrams(token, before, self.sub(size, INT64(1)))
+                self.add_ngrams(token, before, length, self.sub(size, INT64(1)))
             self.put(self.load(self.sum, typ=DOUBLE), found, review)
         self.ret_void()
 
-    def add_ngrams(self, token: ir.Value, before: ir.Value, mask: ir.Value) -> None:
+    def add_ngrams(
+        self, token: ir.Value, before: ir.Value, length: ir.Value, mask: ir.Value
+    ) -> None:
         """Emit the addition of the n-grams that end at a token with so many before it."""
         numbers = [token]
         for shorter in self.numbers:
@@ -121,8 +133,20 @@ class _Builder(FunctionBuilder):
         for number, place in zip(numbers, self.numbers, strict=False):
             self.store(number, place)
         for earlier, number in enumerate(numbers):
-            with self.if_then(self.icmp_signed(">=", before, INT64(earlier))):
-                self.add_ngram(number, mask)
+            first = self.sub(before, INT64(earlier))
+            # Most n-grams are in no part but the whole.
+            is_early = self.icmp_signed("<", before, INT64(max(self.parts)))
+            is_late = self.icmp_signed(">=", first, self.add(length, INT64(min(self.parts))))
+            parts = self.select(self.or_(is_early, is_late), INT64(len(self.parts)), INT64(1))
+            with (
+                self.if_then(self.icmp_signed(">=", first, INT64(0))),
+                self.loop(parts) as (part, _),
+            ):
+                has_begun = self.icmp_signed(">=", first, self.at(self.begins, part, INT64))
+                has_not_ended = self.icmp_signed("<", before, self.at(self.ends, part, INT64))
+                with self.if_then(self.and_(has_begun, has_not_ended)):
+                    marked = self.add(number, self.mul(part, INT64(marker(1))))
+                    self.add_ngram(marked, mask)
 
     def add_ngram(self, number: ir.Value, mask: ir.Value) -> None:
         """Emit the addition of an n-gram's weight, if it is listed and new in this review."""

@@ -58,6 +58,7 @@ def context() -> dict[str, Any]:
             "year": year.table(figures["year"]) if "year" in figures else "",
             # Measured separately, because it takes an idle machine a quarter of an hour.
             "seeds": seeds.table(figures["seeds"]) if "seeds" in figures else "",
+            "production_seeds": seeds.table(figures["production_seeds"]),
         },
         "rate": {
             row["name"]: row["reviews_per_second"]

@@ -189,7 +189,7 @@ class TeachersConfig:
         prior_reviews: Number of zero vectors added to the mean vector of each n-gram, which shrinks
             those of rare n-grams.
         ngram_c: Inverse regularization strength of the regression on document vectors.
-        share_c: Inverse regularization strength of the shares of LSTM and n-grams.
+        share_c: Inverse regularization strength of the shares of LSTM and n-grams, and of the bias.
         weight_iterations: Maximum number of iterations of the last two regressions, which converge
             before.
         label_share: Share of the label in the target of a labeled review; the rest is the

@@ -153,15 +153,17 @@ def join(
     student: keras.Model,
     ngram_weights: NDArray[np.float32],
     shares: tuple[float, float],
+    bias: float,
     encoding: EncodingConfig,
     network: NetworkConfig,
 ) -> keras.Model:
-    """Return a network whose log-odds are the weighted sum of the student's and the n-grams'.
+    """Return a network whose log-odds are a weighted sum of the student's and the n-grams'.
 
     Args:
         student: A trained network from `build_student`.
         ngram_weights: float32, (ngrams + 1,), by n-gram id; that of padding is 0.
         shares: The weights of the student's log-odds and of the n-grams' log-odds.
+        bias: What is added to them.
         encoding: The encoding that the student was built with.
         network: The architecture that the student was built with.
     """
@@ -169,10 +171,10 @@ def join(
     for name in ("words", "directions"):
         joined.get_layer(name).set_weights(student.get_layer(name).get_weights())
     joined.get_layer(NGRAM_WEIGHTS_LAYER).set_weights([ngram_weights[:, None]])
-    kernel, bias = student.get_layer("positive").get_weights()
+    kernel, of_kernel = student.get_layer("positive").get_weights()
     of_student, of_ngrams = shares
     kernel = np.concatenate([of_student * kernel, [[of_ngrams]]]).astype(np.float32)
-    joined.get_layer("positive").set_weights([kernel, of_student * bias])
+    joined.get_layer("positive").set_weights([kernel, of_student * of_kernel + bias])
     return joined
 
 

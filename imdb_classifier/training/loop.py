@@ -269,8 +269,8 @@ def _with_ngrams(
 ) -> keras.Model:
     """Return the network of a trained student and n-grams, its tables rounded to 8 bits.
 
-    The weights of the two are fitted on reviews that neither has learned from (Wolpert, 1992,
-    Stacked Generalization), which also calibrates the probabilities.
+    The weights of the two, and a bias, are fitted on reviews that neither has learned from
+    (Wolpert, 1992, Stacked Generalization), which also calibrates the probabilities.
     """
     words = student.get_layer("words")
     words.set_weights([rounded(np.asarray(words.get_weights()[0], np.float32))])
@@ -284,6 +284,7 @@ def _with_ngrams(
         [
             np.log(probabilities / (1 - probabilities)),
             teaching.ngrams.log_odds(validation.sequences, weights)[rows],
+            np.ones(len(rows)),
         ],
         axis=1,
     )
@@ -291,11 +292,12 @@ def _with_ngrams(
     shares = fit_weights(log_odds, labels, config.share_c, config.weight_iterations)
     right = ((log_odds @ shares > 0) == labels).mean()
     logger.info(
-        "weight of the student %.3f, of n-grams %.3f: accuracy %.2f %% on %d validation reviews",
+        "weight of the student %.3f, of n-grams %.3f, bias %.3f: "
+        "accuracy %.2f %% on %d validation reviews",
         *(*shares, 100 * right, len(labels)),
     )
-    of_student, of_ngrams = shares.tolist()
-    return join(student, weights, (of_student, of_ngrams), recipe.encoding, recipe.network)
+    of_student, of_ngrams, bias = shares.tolist()
+    return join(student, weights, (of_student, of_ngrams), bias, recipe.encoding, recipe.network)
 
 
 def _summary(model: keras.Model) -> str:

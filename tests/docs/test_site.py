@@ -138,6 +138,7 @@ def test_the_pages_show_the_measured_figures(site: Path) -> None:
             expected_accuracy.changed_reviews(figures["expected_accuracy"]),
             behavior_areas(Behavior.from_dict(evaluation["behavior"])),
             *of_seeds,
+            seeds.table(figures["production_seeds"]),
         ],
         "experiments": [distillation.table(figures["distillation"])],
         "year": of_year,

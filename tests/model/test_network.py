@@ -75,12 +75,12 @@ def test_a_student_and_n_grams_add_up() -> None:
     student = build_student(TINY.encoding, NGRAMS, NO_REGULARIZATION, 4, seed=1)
     weights = np.zeros(51, np.float32)
     weights[3], weights[7] = 2.0, 1.0
-    joined = join(student, weights, (0.5, 0.25), TINY.encoding, NGRAMS)
+    joined = join(student, weights, (0.5, 0.25), 0.125, TINY.encoding, NGRAMS)
     token_ids, ngram_ids, lengths = np.array([[1, 5, 9]]), np.array([[3, 7, 0]]), np.array([[4]])
     alone = student.predict_on_batch(token_ids)[0][0, 0]
     together = joined.predict_on_batch((token_ids, ngram_ids, lengths))[0, 0]
     # Weights of 3 over the root of 4 tokens.
-    expected = 0.5 * np.log(alone / (1 - alone)) + 0.25 * 3 / 2
+    expected = 0.5 * np.log(alone / (1 - alone)) + 0.25 * 3 / 2 + 0.125
     assert np.log(together / (1 - together)) == pytest.approx(expected, abs=1e-5)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from imdb_classifier.config import Recipe
 from imdb_classifier.errors import ConfigurationError, counted
 from imdb_classifier.reviews.dataset import Reviews
-from imdb_classifier.reviews.overlap import row_fingerprints
+from imdb_classifier.reviews.overlap import fingerprints_of, known_rows, row_fingerprints
 from imdb_classifier.schema import TEXT
 from imdb_classifier.text.batching import length_buckets, padded, shuffled_batches
 from imdb_classifier.text.encoding import (
@@ -132,7 +132,7 @@ def prepare_training_data(
         reviews: The train split.
         unlabeled: The unsupervised split, for a recipe with teachers.
         recipe: The recipe to train.
-        seed: Determines the split, unless the predictions of the large LSTM are learned from, and
+        seed: Determines the split, except that of reviews with predictions of the large LSTM, and
             the teachers' random numbers.
         folder: Folder for the teachers' results, see `teachers.teach`.
         taught: Called as the teachers proceed, see `teachers.teach`.
@@ -160,13 +160,16 @@ def prepare_training_data(
         return TrainingData(vocabulary, training, validation)
     if unlabeled is None or TEXT not in reviews.table.column_names:
         raise no_unlabeled(recipe, reviews.source)
+    training_rows, validation_rows = split(reviews, recipe, seed)
     predictions = Predictions.of(reviews, unlabeled)
-    if predictions is None:
-        training_rows, validation_rows = split(reviews, recipe, seed)
-    else:
-        training_rows, validation_rows = map(
-            np.flatnonzero, (~predictions.held_out, predictions.held_out)
-        )
+    if predictions is not None:
+        # Of the reviews of IMDB, those whose labels the teacher does not know are held out, too.
+        held_out = np.flatnonzero(predictions.held_out)
+        prints = fingerprints_of([reviews.table.take(pa.array(held_out))])
+        is_held_out = known_rows(reviews.table, prints)
+        added = validation_rows >= len(predictions.held_out)
+        is_held_out[validation_rows[added]] = True
+        training_rows, validation_rows = map(np.flatnonzero, (~is_held_out, is_held_out))
     texts = pa.concat_tables([reviews.table, unlabeled.table])[TEXT]
     vocabulary = _counted(texts, recipe)
     sequences = encode(texts, vocabulary, recipe.encoding)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imdb_classifier.config import TeachersConfig
-from imdb_classifier.reviews.dataset import Reviews
+from imdb_classifier.reviews.dataset import Reviews, fingerprint_of
 from imdb_classifier.storage import storage_of
 from imdb_classifier.text.encoding import TokenSequences
 from imdb_classifier.text.ngrams import PARTS, Ngrams
@@ -51,8 +51,10 @@ class Predictions:
 
     Attributes:
         log_odds: float32, (reviews,), of *positive*: of the train split, each by networks that did
-            not learn its label, and then of the unsupervised split.
-        held_out: bool, (rows of the train split,): those whose labels no network has learned.
+            not learn its label, and then of the unsupervised split; not a number for reviews that
+            were added to the train split.
+        held_out: bool, (rows of IMDB's own train split,): those whose labels no network has
+            learned.
     """
 
     log_odds: NDArray[np.float32]
@@ -60,12 +62,21 @@ class Predictions:
 
     @classmethod
     def of(cls, reviews: Reviews, unlabeled: Reviews) -> Self | None:
-        """Return the predictions for these reviews; None if they are not those of IMDB."""
+        """Return the predictions for these reviews; None if they do not begin with those of IMDB.
+
+        Args:
+            reviews: The train split, to which others may have been added at the end.
+            unlabeled: The unsupervised split.
+        """
         with np.load(PREDICTIONS) as saved:
-            if [reviews.fingerprint, unlabeled.fingerprint] != saved["data"].tolist()[:2]:
-                return None
-            log_odds = saved["log_odds"][: len(reviews) + len(unlabeled)].astype(np.float32)
-            return cls(log_odds, saved["held"])
+            held_out, known, data = saved["held"], saved["log_odds"], saved["data"].tolist()
+        first = fingerprint_of(reviews.table.slice(0, len(held_out)))
+        if [first, unlabeled.fingerprint] != data[:2]:
+            return None
+        of_train, of_unlabeled = known[: len(held_out)], known[len(held_out) :][: len(unlabeled)]
+        added = np.full(len(reviews) - len(held_out), np.nan)
+        log_odds = np.concatenate([of_train, added, of_unlabeled]).astype(np.float32)
+        return cls(log_odds, held_out)
 
 
 @dataclass(frozen=True)
@@ -127,10 +138,11 @@ def teach(
             taught(step, steps)
 
     def log_accuracy(name: str, log_odds: NDArray[np.floating[Any]]) -> None:
-        share = ((log_odds > 0) == labels)[validation_rows].mean()
+        rows = validation_rows[~np.isnan(log_odds[validation_rows])]
+        share = ((log_odds > 0) == labels)[rows].mean()
         logger.info(
             "teachers: %s, accuracy %.2f %% on %d validation reviews",
-            *(name, 100 * share, len(validation_rows)),
+            *(name, 100 * share, len(rows)),
         )
 
     finished(0)
@@ -150,11 +162,13 @@ def teach(
         by_teachers, vectors = _train_teachers(
             sequences, labels, learned_rows, counts[0], config, seed, folder, finished, log_accuracy
         )
-    temperature = fit_temperature(by_teachers[validation_rows], labels[validation_rows])
+    rated = validation_rows[~np.isnan(by_teachers[validation_rows])]
+    temperature = fit_temperature(by_teachers[rated], labels[rated])
     targets = (1 / (1 + np.exp(-by_teachers[learned_rows] / temperature))).astype(np.float32)
     learned_labels = labels[learned_rows]
     labeled = learned_labels >= 0
     targets[labeled] += config.label_share * (learned_labels - targets)[labeled]
+    targets = np.where(np.isnan(targets), learned_labels, targets).astype(np.float32)
     present_in = [present(counted[learned_rows]) for counted in counts]
     weights = _cached(
         folder / "weights.npy",

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from imdb_classifier.config import PRODUCTION
-from imdb_classifier.reviews.load import load_reviews
+from imdb_classifier.reviews.load import add_reviews, load_reviews
 from imdb_classifier.training.data import random_split
 from imdb_classifier.training.teachers import PREDICTIONS, Predictions
+
+
+def test_reviews_of_ones_own_are_added_to_those_with_predictions() -> None:
+    train, unlabeled = load_reviews(None, "train"), load_reviews(None, "unsupervised")
+    own = replace(train, table=train.table.slice(0, 2_000), fingerprint="own")
+    alone, together = (
+        Predictions.of(reviews, unlabeled) for reviews in (train, add_reviews(train, [own]))
+    )
+    assert alone is not None
+    assert together is not None
+    first, added, last = np.split(together.log_odds, [len(train), len(train) + len(own)])
+    assert np.concatenate([first, last]).tobytes() == alone.log_odds.tobytes()
+    assert np.isnan(added).all()
+    assert together.held_out.tolist() == alone.held_out.tolist()
+    assert Predictions.of(own, unlabeled) is None
+    assert Predictions.of(train, train) is None
 
 
 def test_the_predictions_belong_to_the_reviews() -> None:

@@ -132,6 +132,18 @@ def test_half_of_the_target_is_the_label_where_there_is_one(
         np.testing.assert_allclose(found.targets[:70], expected, atol=0.08)
 
 
+def test_the_target_is_the_label_where_there_is_no_prediction(
+    sequences: TokenSequences, tmp_path: Path
+) -> None:
+    log_odds = np.where(np.arange(ALL) % 2, 4, -4).astype(np.float32)
+    log_odds[40:90] = np.nan
+    given = Predictions(log_odds, np.zeros(40, np.bool_))
+    found = taught(sequences, tmp_path, predictions=given)
+    assert found.targets.dtype == np.float32
+    np.testing.assert_array_equal(found.targets[40:70], np.arange(40, 70) % 2)
+    assert 0.5 < found.targets[1:40:2].min() < found.targets[1:40:2].max() < 1
+
+
 def test_predictions_belong_to_the_reviews_of_imdb_only() -> None:
     table = pa.table([["A film."], [1]], schema=REVIEWS)
     others = Reviews("parquet", "train", table, None, {}, "f")

@@ -22,8 +22,6 @@ from imdb_classifier.text.encoding import words_of
 from imdb_classifier.text.normal_form import normal_words
 from imdb_classifier.text.unicode_form import _tables
 
-HASH_OF_BUNDLED = "334cec5c652ee2c116577eae7e8b4fb1bf6ce86f2ff8d98134e804ad060558c8"
-"""Made when there was no other form of text than Keras'."""
 HASH_OF_TABLES = "623698896914be2840bf40e7e9a77623c879e9fa3f061fd2a0832725b27e4526"
 """Of Python 3.11, 3.12 and 3.13."""
 
@@ -297,10 +295,23 @@ def test_recipes_choose_the_form(tiny_bundle: Bundle) -> None:
     assert all(words_of(word, "normal") == [word] for word in known)
 
 
-def test_the_bundled_model_keeps_its_words() -> None:
-    bundle = load_bundle(bundled_path())
-    assert bundle.recipe.encoding.text_form == "keras"
-    assert bundle.model_hash == HASH_OF_BUNDLED
+@pytest.mark.parametrize(
+    ("plain", "typed"),
+    [
+        ("I don't think it's bad.", "I don’t think it’s bad."),
+        ("A great film, really.", "A\u00a0great film, really."),
+        ("Tom & Jerry were great.", "Tom &amp; Jerry were great."),
+        ("A masterpiece! I loved it.", "A masterpiece!<br /><br />I loved it."),
+        ("The café scene was awful.", "The cafe\u0301 scene was awful."),
+        ("It was so bad.", "It was sooooo bad."),
+        ("A wonderful, moving film.", "Ａ ｗｏｎｄｅｒｆｕｌ, moving film."),
+        ("Nothing - nothing at all - works.", "Nothing—nothing at all—works."),
+    ],
+)
+def test_typography_makes_no_difference_to_the_bundled_model(plain: str, typed: str) -> None:
+    with Scorer(load_bundle(bundled_path())) as scorer:
+        expected, found = scorer.probabilities(pa.array([plain, typed])).to_pylist()
+    assert found == expected
 
 
 def test_a_form_is_in_the_hash_of_a_model() -> None:

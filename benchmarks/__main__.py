@@ -64,7 +64,7 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     ]
     parts = [
         {"one part alone, all cores": name, "reviews/s": rate}
-        for name, rate in (figures["parts"] | {"limit of the network": figures["limit"]}).items()
+        for name, rate in (figures["parts"] | {"limit of the LSTM": figures["limit"]}).items()
     ]
     rows = {"contenders": contenders, "parts": parts, "start_up": results["start_up"]}
     if "memory" in results:

@@ -27,11 +27,13 @@ from imdb_classifier.batch.inputs.reader import open_rows
 from imdb_classifier.batch.outputs.appended_copy import WRITER_OPTIONS
 from imdb_classifier.batch.parquet_footer.file_footer import FileFooter
 from imdb_classifier.config import EncodingConfig
+from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.schema import TEXT
 from imdb_classifier.scoring.cores import available_cores
 from imdb_classifier.scoring.scorer import CHUNK_ROWS
+from imdb_classifier.text.batching import tokens_read
 from imdb_classifier.text.encoding import TokenSequences, encode
 
 FORMS = ("keras", "normal")
@@ -40,13 +42,14 @@ MATRIX_SECONDS = 0.3
 
 
 class Parts:
-    """The parts read, encode, network and write with the bundled model, each on all cores.
+    """The parts read, encode, network, LSTM and write with the bundled model, each on all cores.
 
     Texts are also encoded in each form that a recipe may choose.
     """
 
     def __init__(self) -> None:
         self._bundle = Registry.at().load(CHAMPION)
+        self._lstm = self._bundle.without_ngrams()
         self._cores = available_cores()
         self.remark = f"{self._bundle.engine.name} engine"
 
@@ -65,9 +68,12 @@ class Parts:
         chunks = timed("encode", lambda: self._encode(table, encoding))
         for form in FORMS:
             timed(f"encode_{form}", partial(self._encode, table, replace(encoding, text_form=form)))
-        timed("network", lambda: self._network(chunks))
+        timed("network", lambda: self._network(self._bundle, chunks))
+        timed("LSTM", lambda: self._network(self._lstm, chunks))
         timed("write", lambda: self._write(table, target))
-        return seconds | self._limit(sum(len(chunk.ids) for chunk in chunks) / len(table))
+        network = self._bundle.recipe.network
+        tokens = sum(len(tokens_read(network, chunk).ids) for chunk in chunks)
+        return seconds | self._limit(tokens / len(table))
 
     def _read(self, source: str) -> pa.Table:
         with open_rows(source, FileFooter.read(source)) as reader:
@@ -80,9 +86,9 @@ class Parts:
         with ThreadPoolExecutor(self._cores) as pool:
             return list(pool.map(lambda chunk: encode(chunk, vocabulary, encoding), chunks))
 
-    def _network(self, chunks: list[TokenSequences]) -> None:
+    def _network(self, bundle: Bundle, chunks: list[TokenSequences]) -> None:
         with ThreadPoolExecutor(self._cores) as pool:
-            list(pool.map(self._bundle.engine.probabilities, chunks))
+            list(pool.map(bundle.engine.probabilities, chunks))
 
     def _write(self, table: pa.Table, target: str) -> None:
         pq.write_table(table, target, **WRITER_OPTIONS)

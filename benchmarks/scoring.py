@@ -32,7 +32,7 @@ def measure(rounds: int) -> dict[str, Any]:
     Returns:
         text, rows and rounds; contenders (name, remark, seconds of each round, reviews_per_second,
         times_the_tutorial, accuracy); parts and limit (reviews per second); matrix_gflops; the
-        shares network_of_limit and ours_of_network; ours_busy_cores; and normal_form_times_keras,
+        shares lstm_of_limit and ours_of_network; ours_busy_cores; and normal_form_times_keras,
         how many times as long as in Keras' form it takes to encode texts in their normal form.
     """
     table = reviews("test")
@@ -79,11 +79,12 @@ def measure(rounds: int) -> dict[str, Any]:
             for name in CONTENDERS
         ],
         "parts": {
-            name: round(len(table) / part[name]) for name in ("read", "encode", "network", "write")
+            name: round(len(table) / part[name])
+            for name in ("read", "encode", "network", "LSTM", "write")
         },
         "matrix_gflops": round(part["matrix_gflops"], 1),
         "limit": round(part["limit"]),
-        "network_of_limit": round(network / part["limit"], 3),
+        "lstm_of_limit": round(len(table) / part["LSTM"] / part["limit"], 3),
         "ours_of_network": round(rate[OURS] / network, 3),
         "normal_form_times_keras": round(part["encode_normal"] / part["encode_keras"], 2),
         "ours_busy_cores": round(median(answer["busy_cores"] for answer in answers[OURS]), 2),

@@ -55,7 +55,7 @@ def test_contenders_score_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
         assert row["reviews_per_second"] > 0
     assert figures["contenders"][1]["times_the_tutorial"] == 1
     assert set(figures["parts"]) == {"read", "encode", "network", "write"}
-    assert figures["network_of_limit"] > 0
+    assert figures["lstm_of_limit"] > 0
     assert figures["normal_form_times_keras"] > 0
 
 

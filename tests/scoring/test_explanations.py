@@ -47,7 +47,7 @@ def test_the_ngrams_add_up_to_their_log_odds_and_the_parts_to_the_score(bundled:
     names = [part.ngram for part in found.ngrams]
     assert len(names) == len(set(names))
     assert {"not bad", "i loved the"} <= set(names)
-    assert {"loved the (unknown)", "(unknown) ending"} <= set(names)
+    assert {"loved the (unknown)", "the (unknown)"} <= set(names)
     assert not any("quuxible" in name for name in names)
     (verdict,) = explain(["Awful, and this movie was a waste of time."], model=bundled, top=None)
     assert "(start) awful" in [part.ngram for part in verdict.ngrams]

@@ -136,7 +136,8 @@ def test_the_target_is_the_label_where_there_is_no_prediction(
     sequences: TokenSequences, tmp_path: Path
 ) -> None:
     log_odds = np.where(np.arange(ALL) % 2, 4, -4).astype(np.float32)
-    log_odds[40:90] = np.nan
+    log_odds[40:80] = np.nan
+    log_odds[80:84] *= -1  # so that it is not as sure as can be
     given = Predictions(log_odds, np.zeros(40, np.bool_))
     found = taught(sequences, tmp_path, predictions=given)
     assert found.targets.dtype == np.float32

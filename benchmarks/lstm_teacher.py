@@ -2,10 +2,11 @@
 
 ``python -m benchmarks.lstm_teacher`` needs the IMDB data set, PyTorch and a GPU, which no other
 part of the project does, and takes nine minutes on one NVIDIA H200. It writes
-``build/lstm_teacher.npz``, whose copy in this folder `distillation` reads. Phases end after given
-seconds and run side by side, so two runs differ slightly: this is why the predictions are kept.
-Those in this folder were written by an earlier form of this program, with the same networks and
-settings; this form has been run without a GPU only, on a small scale.
+``build/lstm_teacher.npz``; recipe ``production`` learns from the copy in
+``imdb_classifier/training``. Phases end after given seconds and run side by side, so two runs
+differ slightly: this is why the predictions are kept. Those in the package were written by an
+earlier form of this program, with the same networks and settings; this form has been run without a
+GPU only, on a small scale.
 
 Two networks, one for each direction of reading, learn to predict the next token of the 75,000
 reviews of train and unsupervised (Dai and Le, 2015, Semi-supervised Sequence Learning), with

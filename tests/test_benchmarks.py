@@ -54,7 +54,7 @@ def test_contenders_score_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(row["seconds"]) == 2
         assert row["reviews_per_second"] > 0
     assert figures["contenders"][1]["times_the_tutorial"] == 1
-    assert set(figures["parts"]) == {"read", "encode", "network", "write"}
+    assert set(figures["parts"]) == {"read", "encode", "network", "LSTM", "write"}
     assert figures["lstm_of_limit"] > 0
     assert figures["normal_form_times_keras"] > 0
 

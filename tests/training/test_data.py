@@ -13,6 +13,7 @@ from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.reviews.dataset import ENCODED_REVIEWS, REVIEWS, Reviews
 from imdb_classifier.text.encoding import INDEX_FROM
 from imdb_classifier.training.data import prepare_training_data, recipe_for, split
+from imdb_classifier.training.teachers import Predictions
 
 RECIPE = replace(
     PRODUCTION,
@@ -43,6 +44,30 @@ def test_a_network_with_teachers_learns_labels_and_what_teachers_say(tmp_path: P
         ids, offsets = part.sequences.ids, part.sequences.offsets[:-1]
         is_good = np.logical_or.reduceat(ids == good, offsets)
         np.testing.assert_array_equal(part.targets[0][:, 0] > 0.5, is_good)
+
+
+def test_what_the_teacher_does_not_know_is_held_out_and_a_share_of_what_was_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"film {row} {'good' if row % 2 else 'bad'}" for row in range(100)]
+    # One more repeats a review that is held out.
+    table = pa.table([[*texts, texts[3]], [*(row % 2 for row in range(100)), 1]], schema=REVIEWS)
+    given = Reviews("parquet", "train", table, None, {}, "f")
+    unlabeled = reviews(60, 2, labeled=False)
+    log_odds = np.where(np.arange(161) % 2, 3, -3).astype(np.float32)
+    log_odds[60:101] = np.nan
+    log_odds[[0, 7]] *= -1
+    predictions = Predictions(log_odds, np.isin(np.arange(60), (0, 3, 7, 8)))
+    monkeypatch.setattr(Predictions, "of", lambda *_: predictions)
+    data = prepare_training_data(given, unlabeled, RECIPE, 1, tmp_path)
+    _, validation = split(given, RECIPE, 1)
+    expected = sorted({0, 3, 7, 8, 100, *validation[validation >= 60].tolist()})
+    assert len(expected) > 8
+    labels = given.labels[expected]
+    assert data.validation.targets[0][:, 0].tolist() == labels.tolist()
+    assert len(data.training) == 161 - len(expected)
+    assert data.teaching is not None
+    assert data.teaching.vectors is None
 
 
 def test_token_ids_of_keras_are_learned_in_the_form_of_keras(tmp_path: Path) -> None:

@@ -142,7 +142,8 @@ def test_the_target_is_the_label_where_there_is_no_prediction(
     found = taught(sequences, tmp_path, predictions=given)
     assert found.targets.dtype == np.float32
     np.testing.assert_array_equal(found.targets[40:70], np.arange(40, 70) % 2)
-    assert 0.5 < found.targets[1:40:2].min() < found.targets[1:40:2].max() < 1
+    positive = found.targets[1:40:2]
+    assert 0.5 < positive.min() <= positive.max() < 0.98
 
 
 def test_predictions_belong_to_the_reviews_of_imdb_only() -> None:

@@ -24,7 +24,7 @@ from imdb_classifier.errors import BadDataError
 from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.schema import TEXT
 from imdb_classifier.text.encoding import Vocabulary, encode
-from imdb_classifier.text.ngrams import PARTS
+from imdb_classifier.text.ngrams import REVIEW_PARTS
 from imdb_classifier.training.linear import fit_temperature
 from imdb_classifier.training.ngram_counts import count_ngrams, present
 from imdb_classifier.training.ngram_weights import regress_weights, strongest
@@ -63,7 +63,7 @@ def measure() -> dict[str, Any]:
     rows = np.concatenate([labeled, np.arange(len(train), learned)])
     parts = [
         present(count_ngrams(sequences, rows, config.minimum_reviews, part)[1])
-        for part in range(len(PARTS))
+        for part in range(len(REVIEW_PARTS))
     ]
     roots = np.sqrt(sequences.lengths)
     taught = saved["log_odds"].astype(np.float32)

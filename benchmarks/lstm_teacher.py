@@ -40,7 +40,7 @@ from torch.nn import functional
 from benchmarks.table import progress
 from imdb_classifier.config import PRODUCTION
 from imdb_classifier.reviews.load import load_reviews
-from imdb_classifier.reviews.overlap import fingerprints_of, known_rows
+from imdb_classifier.reviews.overlap import fingerprints_of, known_rows, row_fingerprints
 from imdb_classifier.schema import TEXT
 from imdb_classifier.training.data import random_split
 
@@ -353,6 +353,7 @@ def main() -> None:
         log_odds=mean.astype(np.float16),
         held=held,
         data=np.array([train.fingerprint, unlabeled.fingerprint, test.fingerprint]),
+        prints=np.concatenate([row_fingerprints(part.table) for part in (train, unlabeled)]),
     )
     right = (mean[learned:] > 0) == (test.labels == 1)
     progress(accuracy=round(float(right.mean()), 4), device=DEVICE, torch=torch.__version__)

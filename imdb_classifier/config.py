@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from imdb_classifier.errors import ConfigurationError
-
-Part = TypeVar("Part")
+from imdb_classifier.settings import at_least, part_of, positive, require, share
 
 TRAINING_REVISION: Final = 3
 """Raised whenever the code trains other weights from the same recipe, data and seed. Bundles
 without a revision have 1."""
-
-
-def _require(holds: bool, rule: str, name: str, value: object) -> None:
-    if not holds:
-        raise ConfigurationError(rule, f"{name} is {value!r}.", f"Choose another value for {name}.")
-
-
-def _at_least(part: object, least: int, *names: str) -> None:
-    for name in names:
-        value = getattr(part, name)
-        _require(value >= least, f"{name} must be at least {least}.", name, value)
-
-
-def _positive(part: object, *names: str) -> None:
-    for name in names:
-        value = getattr(part, name)
-        _require(value > 0, f"{name} must be positive.", name, value)
-
-
-def _share(part: object, *names: str) -> None:
-    for name in names:
-        value = getattr(part, name)
-        _require(0 <= value < 1, f"{name} must be in [0, 1).", name, value)
 
 
 @dataclass(frozen=True)
@@ -51,7 +26,7 @@ class EncodingConfig:
         text_form: How words are cut and spelled: ``keras``, as Keras cuts them, or ``normal``, in
             which typography makes no difference.
         ngram_parts: Whether n-grams of a review's beginning and end are n-grams of their own, see
-            `ngrams.PARTS`.
+            `ngrams.REVIEW_PARTS`.
     """
 
     num_words: int
@@ -60,9 +35,9 @@ class EncodingConfig:
     ngram_parts: bool = False
 
     def __post_init__(self) -> None:
-        _at_least(self, 4, "num_words")
-        _at_least(self, 1, "sequence_length")
-        _require(
+        at_least(self, 4, "num_words")
+        at_least(self, 1, "sequence_length")
+        require(
             self.text_form in ("keras", "normal"),
             "text_form must be keras or normal.",
             "text_form",
@@ -72,7 +47,8 @@ class EncodingConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values, as manifests and hashes have them.
 
-        Values are left out that bundles have from before there were others.
+        Settings that equal what all bundles had before the setting existed are left out, so that
+        their hashes stay the same.
         """
         former = {"text_form": "keras", "ngram_parts": False}
         return {name: value for name, value in asdict(self).items() if former.get(name) != value}
@@ -102,7 +78,7 @@ class NetworkConfig:
             classifies its last state. Otherwise it is a bidirectional LSTM, pooled over time, and
             the sum of the weights of the review's n-grams is added.
         lstm_tokens: Number of tokens at the end of a review that the LSTM of a network with n-grams
-            reads; if 0, it reads all of them. The n-grams are always those of the whole review.
+            reads; if 0, and without n-grams, it reads all of them.
     """
 
     embedding_dim: int
@@ -112,25 +88,19 @@ class NetworkConfig:
     lstm_tokens: int = 0
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "embedding_dim", "lstm_units")
-        _at_least(self, 0, "lstm_tokens")
-        _require(
+        at_least(self, 1, "embedding_dim", "lstm_units")
+        at_least(self, 0, "lstm_tokens")
+        require(
             self.ngrams == 0 or (self.ngrams >= 1 and self.masked),
             "ngrams must be 0, or at least 1 if the network is masked.",
             "ngrams",
             self.ngrams,
         )
-        _require(
-            self.lstm_tokens == 0 or self.ngrams > 0,
-            "lstm_tokens must be 0 in a network without n-grams.",
-            "lstm_tokens",
-            self.lstm_tokens,
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values.
 
-        Networks whose LSTM reads all tokens do not say so, as those from before there were others.
+        `lstm_tokens` is left out if it is 0, as in bundles from before the setting.
         """
         values = asdict(self)
         if not self.lstm_tokens:
@@ -154,7 +124,7 @@ class RegularizationConfig:
     output_dropout: float
 
     def __post_init__(self) -> None:
-        _share(self, "word_dropout", "input_dropout", "output_dropout")
+        share(self, "word_dropout", "input_dropout", "output_dropout")
 
 
 NO_REGULARIZATION: Final = RegularizationConfig(0.0, 0.0, 0.0)
@@ -162,7 +132,7 @@ NO_REGULARIZATION: Final = RegularizationConfig(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class TeachersConfig:
-    """The teacher models that label unlabeled reviews for the network.
+    """The teacher models that say how positive reviews are.
 
     Attributes:
         minimum_reviews: Minimum number of reviews that an n-gram must occur in.
@@ -236,14 +206,14 @@ class TeachersConfig:
         not_negative = {
             "vector_weight", "random_pair_weight", "svd_iterations", "prior_reviews", "label_share",
         }  # fmt: skip
-        _at_least(self, 0, *sorted(not_negative))
-        _require(
+        at_least(self, 0, *sorted(not_negative))
+        require(
             self.label_share <= 1,
             "label_share must be at most 1.",
             "label_share",
             self.label_share,
         )
-        _positive(self, *(field.name for field in fields(self) if field.name not in not_negative))
+        positive(self, *(field.name for field in fields(self) if field.name not in not_negative))
 
 
 @dataclass(frozen=True)
@@ -274,11 +244,11 @@ class TrainingConfig:
     split: str = "random"
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "epochs", "batch_size")
-        _at_least(self, 0, "warm_up_steps")
-        _share(self, "averaging", "validation_fraction")
-        _positive(self, "learning_rate", *(["clip_norm"] if self.clip_norm is not None else []))
-        _require(
+        at_least(self, 1, "epochs", "batch_size")
+        at_least(self, 0, "warm_up_steps")
+        share(self, "averaging", "validation_fraction")
+        positive(self, "learning_rate", *(["clip_norm"] if self.clip_norm is not None else []))
+        require(
             self.split in ("random", "grouped"),
             "split must be random or grouped.",
             "split",
@@ -287,7 +257,7 @@ class TrainingConfig:
 
 
 _STORED_REGULARIZATION: Final = "regularisation"
-"""Key in manifests, in the spelling of the bundled model, whose files must not change."""
+"""Key in manifests, in the spelling of models trained before."""
 
 
 @dataclass(frozen=True)
@@ -307,19 +277,19 @@ class Recipe:
     teachers: TeachersConfig | None = None
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             re.fullmatch(r"[A-Za-z0-9][\w.-]{0,63}", self.name, re.ASCII) is not None,
             "The name of a recipe must be up to 64 letters, digits, dots, hyphens and underscores.",
             "name",
             self.name,
         )
-        _require(
+        require(
             self.teachers is None or self.training.validation_fraction > 0,
             "A recipe with teachers needs validation data.",
             "validation_fraction",
             self.training.validation_fraction,
         )
-        _require(
+        require(
             (self.teachers is None) == (self.network.ngrams == 0),
             "A recipe must have both teachers and n-grams, or neither.",
             "ngrams",
@@ -358,29 +328,6 @@ class Recipe:
                 f"This one does not fit: {error}.",
                 "Use a model bundle from this release, or retrain the model.",
             ) from error
-
-
-def part_of(kind: type[Part], values: Mapping[str, Any]) -> Part:
-    """Return a dataclass of plain values, each of the type that its annotation names.
-
-    Raises:
-        TypeError: A value is missing, unknown, or of another type.
-        ConfigurationError: A value is out of range.
-    """
-    types = {field.name: str(field.type).split(" | ") for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass
-    given = {}
-    for name, value in values.items():
-        allowed = types.get(name, ())
-        if type(value) is int and "float" in allowed:
-            value = float(value)
-        if name not in types:
-            raise TypeError(f"{name} is unknown")
-        if ("None" if value is None else type(value).__name__) not in allowed:
-            raise TypeError(f"{name} is of type {type(value).__name__}, not {' or '.join(allowed)}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise TypeError(f"{name} is {value}")
-        given[name] = value
-    return kind(**given)
 
 
 SEED: Final = Recipe(

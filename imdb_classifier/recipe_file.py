@@ -10,8 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from imdb_classifier.config import PRODUCTION, RECIPES, Recipe, part_of, recipe
+from imdb_classifier.config import PRODUCTION, RECIPES, Recipe, recipe
 from imdb_classifier.errors import ConfigurationError, NoInputError, listed
+from imdb_classifier.settings import part_of
 
 _SUFFIX: Final = ".toml"
 _NONE: Final = "none"

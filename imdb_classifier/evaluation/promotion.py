@@ -11,7 +11,7 @@ from imdb_classifier.evaluation.behavior.judgment import Behavior
 from imdb_classifier.evaluation.behavior.losses import BehaviorComparison
 from imdb_classifier.evaluation.comparison import Comparison, LabelChanges, OwnComparison
 from imdb_classifier.evaluation.result import Evaluation
-from imdb_classifier.limits import limits_of
+from imdb_classifier.settings import limits_of
 from imdb_classifier.version import __version__
 
 DECISION_SCHEMA_VERSION: Final = 1

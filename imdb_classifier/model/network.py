@@ -163,7 +163,7 @@ def join(
         student: A trained network from `build_student`.
         ngram_weights: float32, (ngrams + 1,), by n-gram id; that of padding is 0.
         shares: The weights of the student's log-odds and of the n-grams' log-odds.
-        bias: What is added to them.
+        bias: Added to their sum.
         encoding: The encoding that the student was built with.
         network: The architecture that the student was built with.
     """
@@ -171,10 +171,10 @@ def join(
     for name in ("words", "directions"):
         joined.get_layer(name).set_weights(student.get_layer(name).get_weights())
     joined.get_layer(NGRAM_WEIGHTS_LAYER).set_weights([ngram_weights[:, None]])
-    kernel, of_kernel = student.get_layer("positive").get_weights()
+    kernel, student_bias = student.get_layer("positive").get_weights()
     of_student, of_ngrams = shares
     kernel = np.concatenate([of_student * kernel, [[of_ngrams]]]).astype(np.float32)
-    joined.get_layer("positive").set_weights([kernel, of_student * of_kernel + bias])
+    joined.get_layer("positive").set_weights([kernel, of_student * student_bias + bias])
     return joined
 
 
@@ -191,7 +191,7 @@ def with_changed_output(
     Args:
         model: A trained network from `build_network`.
         scale: Factor of its log-odds.
-        bias: What is added to them.
+        bias: Added to their sum.
         ngram_weights: float32, (ngrams + 1,), by n-gram id; that of padding is 0. None for a
             network without n-grams.
         encoding: The encoding that the model was built with.

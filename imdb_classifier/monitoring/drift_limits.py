@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from imdb_classifier.limits import limits_of
+from imdb_classifier.settings import limits_of
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from imdb_classifier.scoring.scorer import Scorer, kept_scorer_for
 from imdb_classifier.scoring.text_columns import has_text
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.text.encoding import PADDING, START, UNKNOWN, TokenSequences, encode, words_of
-from imdb_classifier.text.ngrams import LONGEST, PARTS, fingerprints
+from imdb_classifier.text.ngrams import LONGEST, REVIEW_PARTS, fingerprints
 
 OCCLUDED_TOKENS: Final = 1 << 20
 """Tokens of the copies of a text that are scored at a time, unless one is longer."""
@@ -194,7 +194,11 @@ class _Explainer:
             return []
         log_odds_of, sums = self._scorer.bundle.ngram_log_odds, dict[str, float]()
         for part in self._ngrams.parts:
-            words = shown[: PARTS[part]] if PARTS[part] > 0 else shown[PARTS[part] :]
+            words = (
+                shown[: REVIEW_PARTS[part]]
+                if REVIEW_PARTS[part] > 0
+                else shown[REVIEW_PARTS[part] :]
+            )
             # As in `fingerprints`: all of one token, then all of two, and so on.
             ngrams = [
                 " ".join(words[start : start + length])

@@ -76,7 +76,9 @@ def pad_left(sequences: TokenSequences, width: int) -> NDArray[np.int32]:
 
 def tokens_read(network: NetworkConfig, sequences: TokenSequences) -> TokenSequences:
     """Return the tokens of each review that the LSTM of a network reads."""
-    return sequences.tails(network.lstm_tokens) if network.lstm_tokens else sequences
+    if network.ngrams and network.lstm_tokens:
+        return sequences.tails(network.lstm_tokens)
+    return sequences
 
 
 def padded(recipe: Recipe, sequences: TokenSequences) -> NDArray[np.int32]:

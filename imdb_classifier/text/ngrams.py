@@ -5,8 +5,8 @@ there, from 1 up. The array takes 4 bytes per n-gram and contains no text. Any t
 fingerprint with a probability of about 1 in 2**32.
 
 A verdict at the end of a review says more than the same words elsewhere. So, if a recipe wants it,
-the n-grams of some parts of a review (see `PARTS`) are n-grams of their own, besides those of the
-whole review.
+the n-grams of some parts of a review (see `REVIEW_PARTS`) are n-grams of their own, besides those
+of the whole review.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from imdb_classifier.text.encoding import PADDING, TokenSequences
 
 LONGEST: Final = 3
-PARTS: Final = (0, -64, -16, 32)
+REVIEW_PARTS: Final = (0, -64, -16, 32)
 """Parts of a review, in tokens: all of it, the last 64, the last 16, and the first 32."""
 
 BASE: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -40,7 +40,7 @@ def fingerprints(
 
     Args:
         sequences: The reviews.
-        part: The number of the part to look in, see `PARTS`.
+        part: The number of the part to look in, see `REVIEW_PARTS`.
 
     Returns:
         uint32, (n-grams,), all of one token, then of two, then of three; int64, (n-grams,), the
@@ -64,7 +64,7 @@ def fingerprints(
 
 def part_of(sequences: TokenSequences, part: int) -> TokenSequences:
     """Return a part of each review, by its number; of short reviews, it is all of them."""
-    size = PARTS[part]
+    size = REVIEW_PARTS[part]
     if size == 0:
         return sequences
     return sequences.tails(-size) if size < 0 else sequences.heads(size)
@@ -80,13 +80,14 @@ class Ngrams:
 
     Args:
         listed: uint32, (n-grams,), their fingerprints, ascending and unique.
-        in_parts: Whether n-grams of all `PARTS` are among them, or only those of whole reviews.
+        in_parts: Whether n-grams of all `REVIEW_PARTS` are among them, or those of whole reviews
+            only.
     """
 
     def __init__(self, listed: NDArray[np.uint32], in_parts: bool = False) -> None:
         self.listed = listed
         self.in_parts = in_parts
-        self.parts = range(len(PARTS) if in_parts else 1)
+        self.parts = range(len(REVIEW_PARTS) if in_parts else 1)
         # Fingerprints are spread evenly: the highest bits of one nearly say where it is listed.
         bits = min(len(listed).bit_length() + _SPARE_BITS, 32)
         self._shift = np.uint32(32 - bits)

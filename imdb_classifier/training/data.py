@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from imdb_classifier.config import Recipe
 from imdb_classifier.errors import ConfigurationError, counted
 from imdb_classifier.reviews.dataset import Reviews
-from imdb_classifier.reviews.overlap import fingerprints_of, known_rows, row_fingerprints
+from imdb_classifier.reviews.overlap import row_fingerprints
 from imdb_classifier.schema import TEXT
 from imdb_classifier.text.batching import length_buckets, padded, shuffled_batches
 from imdb_classifier.text.encoding import (
@@ -163,11 +163,9 @@ def prepare_training_data(
     training_rows, validation_rows = split(reviews, recipe, seed)
     predictions = Predictions.of(reviews, unlabeled)
     if predictions is not None:
-        # Of the reviews of IMDB, those whose labels the teacher does not know are held out, too.
-        held_out = np.flatnonzero(predictions.held_out)
-        prints = fingerprints_of([reviews.table.take(pa.array(held_out))])
-        is_held_out = known_rows(reviews.table, prints)
-        added = validation_rows >= len(predictions.held_out)
+        # Of the reviews of IMDB, those are held out whose labels the teacher does not know, too.
+        is_held_out = predictions.held_out.copy()
+        added = np.isnan(predictions.log_odds[validation_rows])
         is_held_out[validation_rows[added]] = True
         training_rows, validation_rows = map(np.flatnonzero, (~is_held_out, is_held_out))
     texts = pa.concat_tables([reviews.table, unlabeled.table])[TEXT]

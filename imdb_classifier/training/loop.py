@@ -93,7 +93,7 @@ def train(
     nor seeded. TensorFlow's op determinism is enabled for the whole process.
 
     Args:
-        reviews: The train split; a random part of it is held out for validation.
+        reviews: The train split, part of which is held out for validation.
         recipe: The recipe to train.
         seed: From 0 to 2**32 - 1; determines the initial weights, the split and the order.
         checkpoints: Folder for the checkpoints of this run only (see `run_key`), created if

@@ -25,7 +25,7 @@ def count_ngrams(
         sequences: The encoded reviews.
         rows: The reviews to find n-grams in.
         minimum_reviews: Minimum number of these reviews that an n-gram must occur in.
-        part: The number of the part, see `ngrams.PARTS`; 0 for whole reviews.
+        part: The number of the part, see `ngrams.REVIEW_PARTS`; 0 for whole reviews.
 
     Returns:
         uint32, (n-grams,), their fingerprints, ascending; and their counts in all reviews: float32,

@@ -75,8 +75,8 @@ def regress_weights(
     by the ratios, as in Wang and Manning (2012).
 
     Args:
-        parts: For each part of the reviews, see `ngrams.PARTS`, the n-grams that stand there:
-            float32, (reviews, n-grams), from `ngram_counts.present`.
+        parts: For each part of the reviews, see `ngrams.REVIEW_PARTS`, the n-grams that stand
+            there: float32, (reviews, n-grams), from `ngram_counts.present`.
         lengths: int64, (reviews,), number of tokens in each review.
         targets: float32, (reviews,), in [0, 1], probabilities of *positive*.
         config: The settings of the teachers.

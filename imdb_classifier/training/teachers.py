@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imdb_classifier.config import TeachersConfig
-from imdb_classifier.reviews.dataset import Reviews, fingerprint_of
+from imdb_classifier.reviews.dataset import Reviews
+from imdb_classifier.reviews.overlap import row_fingerprints
 from imdb_classifier.storage import storage_of
 from imdb_classifier.text.encoding import TokenSequences
-from imdb_classifier.text.ngrams import PARTS, Ngrams
+from imdb_classifier.text.ngrams import REVIEW_PARTS, Ngrams
 from imdb_classifier.training.document_vectors import train_document_vectors
 from imdb_classifier.training.linear import fit_temperature
 from imdb_classifier.training.ngram_counts import (
@@ -52,8 +53,8 @@ class Predictions:
     Attributes:
         log_odds: float32, (reviews,), of *positive*: of the train split, each by networks that did
             not learn its label, and then of the unsupervised split; not a number for reviews that
-            were added to the train split.
-        held_out: bool, (rows of IMDB's own train split,): those whose labels no network has
+            are not IMDB's.
+        held_out: bool, (rows of the train split,): reviews of IMDB whose labels no network has
             learned.
     """
 
@@ -62,21 +63,40 @@ class Predictions:
 
     @classmethod
     def of(cls, reviews: Reviews, unlabeled: Reviews) -> Self | None:
-        """Return the predictions for these reviews; None if they do not begin with those of IMDB.
+        """Return the predictions for these reviews, in any order.
 
         Args:
-            reviews: The train split, to which others may have been added at the end.
+            reviews: The train split, with or without others that were added.
             unlabeled: The unsupervised split.
+
+        Returns:
+            None unless all reviews of IMDB's train split are among the labeled ones, and the
+            unlabeled ones are of IMDB.
         """
         with np.load(PREDICTIONS) as saved:
-            held_out, known, data = saved["held"], saved["log_odds"], saved["data"].tolist()
-        first = fingerprint_of(reviews.table.slice(0, len(held_out)))
-        if [first, unlabeled.fingerprint] != data[:2]:
+            held, known, prints = saved["held"], saved["log_odds"], saved["prints"]
+        places = _places(row_fingerprints(reviews.table), prints[: len(held)])
+        others = _places(row_fingerprints(unlabeled.table), prints[len(held) :])
+        if len(np.unique(places[places >= 0])) < len(held) or (others < 0).any():
             return None
-        of_train, of_unlabeled = known[: len(held_out)], known[len(held_out) :][: len(unlabeled)]
-        added = np.full(len(reviews) - len(held_out), np.nan)
-        log_odds = np.concatenate([of_train, added, of_unlabeled]).astype(np.float32)
-        return cls(log_odds, held_out)
+        of_train = np.where(places < 0, np.float32(np.nan), known[places].astype(np.float32))
+        of_unlabeled = known[len(held) :][others].astype(np.float32)
+        return cls(np.concatenate([of_train, of_unlabeled]), (places >= 0) & held[places])
+
+
+def _places(prints: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return where each fingerprint is among the known ones, and -1 if it is not.
+
+    Of equal ones, the first is where the first is, and so on; the last place serves all others.
+    """
+    order, order_of_known = (np.argsort(each, kind="stable") for each in (prints, known))
+    ascending, listed = prints[order], known[order_of_known]
+    first = np.searchsorted(listed, ascending)
+    turn = np.arange(len(prints)) - np.searchsorted(ascending, ascending)
+    last = np.searchsorted(listed, ascending, side="right") - 1
+    places = np.full(len(prints), -1)
+    places[order] = np.where(last < first, -1, order_of_known[np.minimum(first + turn, last)])
+    return places
 
 
 @dataclass(frozen=True)
@@ -123,7 +143,7 @@ def teach(
         validation_rows: Other reviews, all labeled; at least one.
         config: The settings of the teachers.
         ngrams: Maximum number of n-grams that get a weight.
-        in_parts: Whether they are n-grams of all `ngrams.PARTS`, or of whole reviews only.
+        in_parts: Whether they are n-grams of all `ngrams.REVIEW_PARTS`, or of whole reviews only.
         seed: Determines the document vectors.
         folder: Folder for the files of this run only, created if missing.
         predictions: Those of the large LSTM for these reviews; None to train the other teachers.
@@ -147,7 +167,7 @@ def teach(
 
     finished(0)
     logger.info("teachers: counting n-grams in %d reviews", len(sequences))
-    parts = range(len(PARTS) if in_parts else 1)
+    parts = range(len(REVIEW_PARTS) if in_parts else 1)
     found, counts = zip(
         *(count_ngrams(sequences, learned_rows, config.minimum_reviews, part) for part in parts),
         strict=True,

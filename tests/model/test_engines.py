@@ -24,7 +24,7 @@ from imdb_classifier.model.engines.onnx_engine import OnnxEngine
 from imdb_classifier.model.onnx_export import to_onnx
 from imdb_classifier.model.weights import NetworkWeights
 from imdb_classifier.text.encoding import TokenSequences, Vocabulary, encode
-from imdb_classifier.text.ngrams import PARTS, Ngrams, fingerprints
+from imdb_classifier.text.ngrams import REVIEW_PARTS, Ngrams, fingerprints
 
 LENGTHS = [*range(1, 21)] * 7
 WORDS = Vocabulary([f"w{rank}" for rank in range(8)])
@@ -48,7 +48,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "masked": {"masked": True},
     "n-grams": {"masked": True, "ngrams": 30},
     "n-grams, and the end read": {"masked": True, "ngrams": 30, "lstm_tokens": 7},
-    "n-grams of parts": {"masked": True, "ngrams": 60, "ngram_parts": True},
+    "n-grams of parts": {"masked": True, "ngrams": 60, "ngram_parts": True, "lstm_tokens": 7},
 }
 
 
@@ -68,7 +68,7 @@ def _engines(model: Any, recipe: Recipe) -> dict[str, Engine]:
     if recipe.network.ngrams:
         # Some of those that stand in the reviews.
         in_parts = recipe.encoding.ngram_parts
-        parts = range(len(PARTS) if in_parts else 1)
+        parts = range(len(REVIEW_PARTS) if in_parts else 1)
         there = [fingerprints(sequences_of(LENGTHS), part)[0] for part in parts]
         found = np.unique(np.concatenate(there))
         ngrams = Ngrams(found[:: -(-len(found) // recipe.network.ngrams)], in_parts)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from imdb_classifier.model.engines.compiled_engine import NgramSums
 from imdb_classifier.model.weights import rounded
 from imdb_classifier.text.encoding import TokenSequences
-from imdb_classifier.text.ngrams import PARTS, Ngrams, fingerprints
+from imdb_classifier.text.ngrams import REVIEW_PARTS, Ngrams, fingerprints
 
 LAST = 2**32 - 1
 
@@ -52,7 +52,7 @@ def test_any_reviews(reviews: list[list[int]], every: int, offset: int) -> None:
 def test_parts_of_any_reviews(lengths: list[int], words: int, every: int) -> None:
     generator = np.random.default_rng(len(lengths))
     sequences = sequences_of([generator.integers(0, words, length).tolist() for length in lengths])
-    found = [fingerprints(sequences, part)[0] for part in range(len(PARTS))]
+    found = [fingerprints(sequences, part)[0] for part in range(len(REVIEW_PARTS))]
     assert_sums_of_numpy(np.unique(np.concatenate(found))[::every], sequences, in_parts=True)
 
 

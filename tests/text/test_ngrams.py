@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from imdb_classifier.text.encoding import TokenSequences
-from imdb_classifier.text.ngrams import LONGEST, PARTS, Ngrams, fingerprints, padded_ngrams
+from imdb_classifier.text.ngrams import LONGEST, REVIEW_PARTS, Ngrams, fingerprints, padded_ngrams
 
 
 def sequences_of(*rows: list[int]) -> TokenSequences:
@@ -17,7 +17,7 @@ def sequences_of(*rows: list[int]) -> TokenSequences:
 
 def known(*rows: list[int], in_parts: bool = False) -> Ngrams:
     """The n-grams of these reviews."""
-    parts = range(len(PARTS) if in_parts else 1)
+    parts = range(len(REVIEW_PARTS) if in_parts else 1)
     found = [fingerprints(sequences_of(*rows), part)[0] for part in parts]
     return Ngrams(np.unique(np.concatenate(found)), in_parts)
 
@@ -93,7 +93,7 @@ def test_weights_of_a_review_are_summed_over_the_root_of_its_tokens() -> None:
 
 def test_the_end_of_a_review_counts_again() -> None:
     ngrams = known([5], in_parts=True)
-    assert len(ngrams) == len(PARTS)
+    assert len(ngrams) == len(REVIEW_PARTS)
     weights = np.array([0.0, 1.0, 1.0, 1.0, 1.0], np.float32)
     # In the whole review, and its last 64, last 16 or first 32 tokens.
     for place, times in ((0, 2), (33, 1), (40, 2), (99, 3)):

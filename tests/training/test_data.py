@@ -57,11 +57,14 @@ def test_what_the_teacher_does_not_know_is_held_out_and_a_share_of_what_was_adde
     log_odds = np.where(np.arange(161) % 2, 3, -3).astype(np.float32)
     log_odds[60:101] = np.nan
     log_odds[[0, 7]] *= -1
-    predictions = Predictions(log_odds, np.isin(np.arange(60), (0, 3, 7, 8)))
+    log_odds[100] = log_odds[3]
+    predictions = Predictions(log_odds, np.isin(np.arange(101), (0, 3, 7, 8, 100)))
     monkeypatch.setattr(Predictions, "of", lambda *_: predictions)
     data = prepare_training_data(given, unlabeled, RECIPE, 1, tmp_path)
     _, validation = split(given, RECIPE, 1)
-    expected = sorted({0, 3, 7, 8, 100, *validation[validation >= 60].tolist()})
+    expected = sorted(
+        {0, 3, 7, 8, 100, *validation[(validation >= 60) & (validation < 100)].tolist()}
+    )
     assert len(expected) > 8
     labels = given.labels[expected]
     assert data.validation.targets[0][:, 0].tolist() == labels.tolist()

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from imdb_classifier.config import TeachersConfig
 from imdb_classifier.reviews.dataset import REVIEWS, Reviews
 from imdb_classifier.text.encoding import TokenSequences
-from imdb_classifier.text.ngrams import PARTS, fingerprints
+from imdb_classifier.text.ngrams import REVIEW_PARTS, fingerprints
 from imdb_classifier.training import teachers
 from imdb_classifier.training.teachers import Predictions, Teaching, teach
 
@@ -90,7 +90,7 @@ def test_the_strongest_ngrams_are_of_whole_reviews_and_of_their_parts(
 ) -> None:
     listed = taught(sequences, tmp_path).ngrams.listed
     of_parts = [
-        np.isin(listed, fingerprints(sequences, part)[0]).sum() for part in range(len(PARTS))
+        np.isin(listed, fingerprints(sequences, part)[0]).sum() for part in range(len(REVIEW_PARTS))
     ]
     assert sum(of_parts) == NGRAMS
     assert of_parts[0] > max(of_parts[1:]) > 0

@@ -29,7 +29,7 @@ from imdb_classifier.model.engines.compiler import (
     array_of,
     compiled,
 )
-from imdb_classifier.text.ngrams import BASE, FINGERPRINT_BITS, LONGEST, PARTS, marker
+from imdb_classifier.text.ngrams import BASE, FINGERPRINT_BITS, LONGEST, REVIEW_PARTS, marker
 
 _SPARE_BITS: Final = 1
 """Of each table, a quarter to a half is used."""
@@ -64,7 +64,7 @@ def table_of(
 def seen_sizes(lengths: NDArray[np.int64], in_parts: bool) -> NDArray[np.int64]:
     """Return for each review how many slots its own table needs, a power of two: int64."""
     tokens = lengths.copy()
-    for size in PARTS if in_parts else ():
+    for size in REVIEW_PARTS if in_parts else ():
         tokens += np.minimum(lengths, abs(size))
     bits = np.frexp(LONGEST * tokens)[1].astype(np.int64)
     return np.left_shift(np.int64(1), bits + _SPARE_BITS)
@@ -75,7 +75,7 @@ def compile_sums(in_parts: bool) -> Callable[..., None]:
     """Return the function ``sums(table, shift, ids, offsets, sizes, seen, found, reviews)``.
 
     It adds the weights of the different n-grams of each review, with ``in_parts`` also of those of
-    `ngrams.PARTS`, and releases the GIL meanwhile. The arguments are:
+    `ngrams.REVIEW_PARTS`, and releases the GIL meanwhile. The arguments are:
 
     - table and shift: from `table_of`;
     - ids: int32, (tokens,);
@@ -96,7 +96,7 @@ class _Builder(FunctionBuilder):
 
     def __init__(self, in_parts: bool) -> None:
         super().__init__("sums", [POINTER, INT32, *[POINTER] * 5, INT64])
-        self.parts = PARTS if in_parts else PARTS[:1]
+        self.parts = REVIEW_PARTS if in_parts else REVIEW_PARTS[:1]
         self.begins, self.ends = (self.alloca(INT64, len(self.parts)) for _ in range(2))
         self.table, self.shift, ids, offsets, sizes, self.seen, found, reviews = self.arguments
         self.sum = self.alloca(DOUBLE)

@@ -264,11 +264,11 @@ def test_steps_of_teachers_and_of_training_are_counted(
 
     train(reviews, TAUGHT, 5, tmp_path, TrainingObserver(progress), unlabeled)
     steps = TAUGHT.training.epochs * -(-(round(0.8 * len(reviews)) + len(unlabeled)) // 16)
-    # Three passes over the document vectors, and four steps besides.
+    # Three passes over the document vectors, and five steps besides.
     assert [call for call in calls if "teachers" in call[0]] == [
-        ("steps of the teachers", step, 7) for step in range(8)
+        ("steps of the teachers", step, 8) for step in range(9)
     ]
-    assert calls[8:] == [("training steps", step, steps) for step in range(1, steps + 1)]
+    assert calls[9:] == [("training steps", step, steps) for step in range(1, steps + 1)]
 
 
 def test_seed_splits_train_as_the_tutorial_does() -> None:

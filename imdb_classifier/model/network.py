@@ -191,7 +191,7 @@ def with_changed_output(
     Args:
         model: A trained network from `build_network`.
         scale: Factor of its log-odds.
-        bias: Added to their sum.
+        bias: What is added to them.
         ngram_weights: float32, (ngrams + 1,), by n-gram id; that of padding is 0. None for a
             network without n-grams.
         encoding: The encoding that the model was built with.

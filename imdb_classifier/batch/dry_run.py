@@ -44,7 +44,7 @@ SCORE_BYTES: Final = 16
 """Of a label and a probability in memory."""
 REASON_BYTES: Final = 24
 """Of the longest reason in memory."""
-ENCODED_TIMES: Final = {"keras": 8, "normal": 10}
+ENCODED_TIMES: Final = {"keras": 8, "normal": 9}
 """How much memory the encoding of text takes, in the size of the text, by its form. Text with other
 than ASCII characters takes 1.5 times as much."""
 _STATUS: Final = Path("/proc/self/status")

@@ -95,6 +95,7 @@ def normal_words(texts: pa.StringArray) -> Words:
     in_word = kinds == _LETTER
     special = np.flatnonzero(kinds > _LETTER)
     kind = kinds[special]
+    del kinds  # as large, too
     apostrophes = special[kind == _APOSTROPHE]
     inside = in_word[apostrophes - 1] & in_word[apostrophes + 1]
     in_word[apostrophes[inside]] = True

@@ -121,10 +121,10 @@ class RowReader:
             rows += len(batch)
             held_bytes += texts[-1].nbytes if others == () else batch.nbytes
             if rows > CHUNK_ROWS - READ_ROWS or held_bytes >= CHUNK_BYTES:
-                yield TextChunk(read - rows, pa.concat_arrays(texts), batches)
+                yield TextChunk(read - rows, _joined(texts), batches)
                 texts, batches, rows, held_bytes = [], [], 0, 0
         if rows:
-            yield TextChunk(read - rows, pa.concat_arrays(texts), batches)
+            yield TextChunk(read - rows, _joined(texts), batches)
         if read != self.rows:
             reason = f"its footer says {self.rows:,} rows, its row groups hold {read:,}"
             raise UnreadableFileError(self.name, reason)
@@ -303,6 +303,11 @@ def text_path(footer: FileFooter, column: str) -> list[str]:
         # By its type; whether its bytes are text shows when they are read.
         as_text(pa.nulls(0, found[0].type), ".".join(path), footer.name)
     return path
+
+
+def _joined(texts: Sequence[pa.Array]) -> pa.Array:
+    # Arrow copies even a single array, which may be a text of hundreds of megabytes.
+    return texts[0] if len(texts) == 1 else pa.concat_arrays(texts)
 
 
 def _halves(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

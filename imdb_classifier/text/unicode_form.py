@@ -2,8 +2,8 @@
 
 Entities are resolved; quotes, apostrophes, spaces and punctuation of any kind become ASCII, letters
 and digits their composed form (NFKC), and characters without width are dropped. Emoji and other
-symbols are set apart by spaces. All tables are derived from Python's `unicodedata`, at first use,
-and are the same on every Python.
+symbols are set apart by spaces. What becomes of a character is derived from Python's `unicodedata`
+when it first occurs, and is the same on every Python.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import unicodedata
 from functools import cache
 from html.entities import html5
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -47,8 +47,8 @@ _REGIONS: Final = range(0x1F1E6, 0x1F200)
 """Letters of which two are a flag."""
 
 
-class _Tables(NamedTuple):
-    """What is known of each code point.
+class _Characters:
+    """What is known of each code point, once it was learned; threads may learn at the same time.
 
     Attributes:
         becomes: The code point that stands for it, `_DROPPED` for none: uint32.
@@ -56,9 +56,32 @@ class _Tables(NamedTuple):
         is_symbol: Whether it is a word by itself: bool.
     """
 
-    becomes: NDArray[np.uint32]
-    composes: NDArray[np.bool_]
-    is_symbol: NDArray[np.bool_]
+    def __init__(self) -> None:
+        self.becomes = np.arange(_CODE_POINTS, dtype=np.uint32)
+        self.composes, self.is_symbol = np.zeros((2, _CODE_POINTS), np.bool_)
+        self._is_known = np.ones(_CODE_POINTS, np.bool_)
+        for block in _VARIED:
+            self._is_known[block.start : block.stop] = False
+        for start, stop in _YOUNGER:
+            self._is_known[start:stop] = True
+
+    def learn(self, points: NDArray[np.uint32]) -> None:
+        """Derive what is not known yet of some code points: all would take most of a second."""
+        for point in np.unique(points[~self._is_known[points]]).tolist():
+            self._learn_one(point)
+
+    def _learn_one(self, point: int) -> None:
+        character = _modern(chr(point))
+        known = _one_of_many(character)
+        if known in (ord(character), point):
+            composed = unicodedata.normalize("NFKC", character)
+            self.composes[point] = composed != character or _combines(character)
+            self.is_symbol[point] = composed == character and _is_symbol(character)
+        if known != point and not self._is_known[known]:
+            self._learn_one(known)
+        self.becomes[point] = known
+        # At last, so that no other thread relies on half of it.
+        self._is_known[point] = True
 
 
 def plain(texts: pa.StringArray) -> pa.StringArray:
@@ -112,17 +135,18 @@ def _one_of_each(joined: str) -> tuple[pa.StringArray, NDArray[np.bool_]]:
     Args:
         joined: The texts, each followed by `_END`.
     """
-    tables = _tables()
+    characters = _characters()
     points = np.frombuffer(joined.encode("utf-32-le"), np.uint32).copy()
     foreign = np.flatnonzero(points >= _FIRST_FOREIGN)
-    points[foreign] = become = tables.becomes[points[foreign]]
+    characters.learn(points[foreign])
+    points[foreign] = become = characters.becomes[points[foreign]]
     ends = np.flatnonzero(points == 0)
     composes = np.zeros(len(ends), np.bool_)
-    composes[np.searchsorted(ends, foreign[tables.composes[become]])] = True
-    is_apart = tables.is_symbol[become].any() or _JOINER in become
+    composes[np.searchsorted(ends, foreign[characters.composes[become]])] = True
+    is_apart = characters.is_symbol[become].any() or _JOINER in become
     points = points[points != _DROPPED]
     if is_apart:
-        points = _with_symbols_apart(points, tables.is_symbol)
+        points = _with_symbols_apart(points, characters.is_symbol)
     return pa.array(points.tobytes().decode("utf-32-le").split(_END)[:-1], pa.string()), composes
 
 
@@ -164,20 +188,8 @@ def _joined(texts: pa.StringArray) -> str:
 
 
 @cache
-def _tables() -> _Tables:
-    becomes = np.arange(_CODE_POINTS, dtype=np.uint32)
-    composes = np.zeros(_CODE_POINTS, np.bool_)
-    is_symbol = np.zeros(_CODE_POINTS, np.bool_)
-    younger = {point for block in _YOUNGER for point in range(*block)}
-    for block in _VARIED:
-        for point in sorted({*block} - younger):
-            character = _modern(chr(point))
-            becomes[point] = known = _one_of_many(character)
-            if known in (ord(character), point):
-                composed = unicodedata.normalize("NFKC", character)
-                composes[point] = composed != character or _combines(character)
-                is_symbol[point] = composed == character and _is_symbol(character)
-    return _Tables(becomes, composes, is_symbol)
+def _characters() -> _Characters:
+    return _Characters()
 
 
 def _modern(character: str) -> str:

@@ -20,7 +20,7 @@ from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.text.encoding import words_of
 from imdb_classifier.text.normal_form import normal_words
-from imdb_classifier.text.unicode_form import _tables
+from imdb_classifier.text.unicode_form import _Characters, _characters
 
 HASH_OF_TABLES = "623698896914be2840bf40e7e9a77623c879e9fa3f061fd2a0832725b27e4526"
 """Of Python 3.11, 3.12 and 3.13."""
@@ -280,9 +280,24 @@ def test_a_glued_emoji_is_a_word_of_its_own(emoji: str) -> None:
 
 
 def test_characters_are_the_same_on_every_python() -> None:
-    known = _tables()
-    held = hashlib.sha256(b"".join(table.tobytes() for table in known)).hexdigest()
+    known = _characters()
+    known.learn(np.arange(0x110000, dtype=np.uint32))
+    tables = (known.becomes, known.composes, known.is_symbol)
+    held = hashlib.sha256(b"".join(table.tobytes() for table in tables)).hexdigest()
     assert held == HASH_OF_TABLES
+
+
+def test_a_character_is_learned_with_the_one_that_stands_for_it() -> None:
+    known = _characters()
+    known.learn(np.arange(0x110000, dtype=np.uint32))
+    replaced = np.flatnonzero(known.becomes != np.arange(0x110000))
+    for point in replaced[:: len(replaced) // 500]:
+        alone = _Characters()
+        alone.learn(np.array([point], np.uint32))
+        become = alone.becomes[point]
+        assert become == known.becomes[point]
+        assert alone.composes[become] == known.composes[become]
+        assert alone.is_symbol[become] == known.is_symbol[become]
 
 
 def test_recipes_choose_the_form(tiny_bundle: Bundle) -> None:

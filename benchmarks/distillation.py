@@ -26,8 +26,8 @@ from imdb_classifier.schema import TEXT
 from imdb_classifier.text.encoding import Vocabulary, encode
 from imdb_classifier.text.ngrams import REVIEW_PARTS
 from imdb_classifier.training.linear import fit_temperature
-from imdb_classifier.training.ngram_counts import count_ngrams, present
-from imdb_classifier.training.ngram_weights import regress_weights, strongest
+from imdb_classifier.training.ngram_models.ngram_counts import count_ngrams, present
+from imdb_classifier.training.ngram_models.ngram_weights import regress_weights, strongest
 from imdb_classifier.training.teachers import PREDICTIONS
 
 RESULT: Final = Path("build/distillation.json")

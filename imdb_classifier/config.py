@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.settings import at_least, part_of, positive, require, share
 
-TRAINING_REVISION: Final = 3
+TRAINING_REVISION: Final = 4
 """Raised whenever the code trains other weights from the same recipe, data and seed. Bundles
 without a revision have 1."""
 
@@ -172,6 +172,8 @@ class TeachersConfig:
             review.
         penalized_iterations: Number of iterations after which the regression with this penalty
             stops.
+        opinion_weight: Absolute weight, in all parts together, of a word of opinion.
+        negated: How often its weight is taken from n-grams that negate it; 2 gives the opposite.
     """
 
     minimum_reviews: int
@@ -201,10 +203,13 @@ class TeachersConfig:
     part_scale: float = 0.6
     penalty: float = 3e-7
     penalized_iterations: int = 120
+    opinion_weight: float = 2.0
+    negated: float = 2.0
 
     def __post_init__(self) -> None:
         not_negative = {
             "vector_weight", "random_pair_weight", "svd_iterations", "prior_reviews", "label_share",
+            "negated",
         }  # fmt: skip
         at_least(self, 0, *sorted(not_negative))
         require(
@@ -354,7 +359,7 @@ PRODUCTION: Final = Recipe(
         num_words=30_000, sequence_length=3_000, text_form="normal", ngram_parts=True
     ),
     network=NetworkConfig(
-        embedding_dim=48, lstm_units=32, masked=True, ngrams=400_000, lstm_tokens=128
+        embedding_dim=48, lstm_units=32, masked=True, ngrams=550_000, lstm_tokens=128
     ),
     training=TrainingConfig(
         epochs=5,

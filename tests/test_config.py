@@ -93,7 +93,7 @@ def test_round_trip_through_json(name: str) -> None:
             r"if the network is masked\. ngrams is -1\.",
         ),
         (SEED.network, "ngrams", 5, r"if the network is masked\. ngrams is 5\."),
-        (PRODUCTION, "teachers", None, r"both teachers and n-grams, or neither\. ngrams is 400000"),
+        (PRODUCTION, "teachers", None, r"both teachers and n-grams, or neither\. ngrams is 550000"),
         (SEED.training, "epochs", 0, r"at least 1\. epochs is 0\."),
         (SEED.training, "batch_size", 0, r"at least 1\. batch_size is 0\."),
         (SEED.training, "learning_rate", 0.0, r"must be positive\. learning_rate is 0\.0\."),

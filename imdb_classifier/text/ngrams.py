@@ -54,12 +54,27 @@ def fingerprints(
     for length in range(1, min(LONGEST, len(ids)) + 1):
         numbers = numbers[: len(ids) - length + 1] * BASE + ids[length - 1 :]
         within = reviews[: len(numbers)] == reviews[length - 1 :]
-        marked = numbers[within] + np.uint64(marker(part))
-        found.append((marked * BASE >> FINGERPRINT_BITS).astype(np.uint32))
+        found.append(_hashed(numbers[within], part))
         places.append(reviews[: len(numbers)][within])
     if not found:
         return np.empty(0, np.uint32), np.empty(0, np.int64)
     return np.concatenate(found), np.concatenate(places)
+
+
+def fingerprints_of(ngrams: NDArray[np.int32], part: int = 0) -> NDArray[np.uint32]:
+    """Return the fingerprints of given n-grams.
+
+    Args:
+        ngrams: int32, (n-grams, length), their token ids.
+        part: The number of the part that they are of, see `REVIEW_PARTS`.
+
+    Returns:
+        uint32, (n-grams,).
+    """
+    numbers = np.zeros(len(ngrams), np.uint64)
+    for column in ngrams.T.astype(np.uint64):
+        numbers = numbers * BASE + column
+    return _hashed(numbers, part)
 
 
 def part_of(sequences: TokenSequences, part: int) -> TokenSequences:
@@ -68,6 +83,11 @@ def part_of(sequences: TokenSequences, part: int) -> TokenSequences:
     if size == 0:
         return sequences
     return sequences.tails(-size) if size < 0 else sequences.heads(size)
+
+
+def _hashed(numbers: NDArray[np.uint64], part: int) -> NDArray[np.uint32]:
+    marked = numbers + np.uint64(marker(part))
+    return (marked * BASE >> FINGERPRINT_BITS).astype(np.uint32)
 
 
 def marker(part: int) -> int:

@@ -174,6 +174,7 @@ def prepare_training_data(
     learned_rows = np.concatenate([training_rows, np.arange(len(reviews), len(sequences))])
     teaching = teach(
         sequences,
+        vocabulary,
         np.concatenate([reviews.labels, unlabeled.labels]),
         learned_rows,
         validation_rows,

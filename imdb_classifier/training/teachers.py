@@ -25,23 +25,31 @@ from imdb_classifier.config import TeachersConfig
 from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.reviews.overlap import row_fingerprints
 from imdb_classifier.storage import storage_of
-from imdb_classifier.text.encoding import TokenSequences
+from imdb_classifier.text.encoding import TokenSequences, Vocabulary
 from imdb_classifier.text.ngrams import REVIEW_PARTS, Ngrams
-from imdb_classifier.training.document_vectors import train_document_vectors
 from imdb_classifier.training.linear import fit_temperature
-from imdb_classifier.training.ngram_counts import (
+from imdb_classifier.training.ngram_models.document_vectors import train_document_vectors
+from imdb_classifier.training.ngram_models.negation import negated_ngrams
+from imdb_classifier.training.ngram_models.ngram_counts import (
     count_ngrams,
     log_count_ratios,
     log_ratio_log_odds,
     present,
     tf_idf_log_odds,
 )
-from imdb_classifier.training.ngram_weights import regress_weights, strongest, weights_by_vectors
+from imdb_classifier.training.ngram_models.ngram_weights import (
+    regress_weights,
+    strongest,
+    weights_by_vectors,
+)
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 PREDICTIONS: Final = Path(__file__).with_name("lstm_teacher.npz")
+
+_NEGATED_SHARE: Final = 3
+"""At most one of so many n-grams of a network is there for the opinion that it negates."""
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +127,7 @@ class Teaching:
 
 def teach(
     sequences: TokenSequences,
+    vocabulary: Vocabulary,
     labels: NDArray[np.int8],
     learned_rows: NDArray[np.int64],
     validation_rows: NDArray[np.int64],
@@ -138,6 +147,7 @@ def teach(
 
     Args:
         sequences: The encoded reviews.
+        vocabulary: The words that have their own id.
         labels: int8, (reviews,), 0 or 1, or -1 if unlabeled.
         learned_rows: The reviews to learn from, labeled and unlabeled.
         validation_rows: Other reviews, all labeled; at least one.
@@ -197,9 +207,11 @@ def teach(
     holding = np.concatenate(
         [np.bincount(once.indices, minlength=once.shape[1]) for once in present_in]
     )
-    chosen = strongest(weights, holding, ngrams)
-    listed, first = np.unique(np.concatenate(found)[chosen], return_index=True)
-    kept = weights[chosen][first]
+    negated, taken = negated_ngrams(vocabulary, found, weights, config, ngrams // _NEGATED_SHARE)
+    chosen = strongest(weights, holding, ngrams - len(negated))
+    prints = np.concatenate([np.concatenate(found)[chosen], negated])
+    listed, places = np.unique(prints, return_inverse=True)
+    kept = np.bincount(places, np.append(weights[chosen], taken)).astype(np.float32)
     strongest_ngrams = Ngrams(listed, in_parts)
     log_odds = strongest_ngrams.log_odds(sequences, np.append(0, kept))
     log_accuracy("n-grams of the network", log_odds)

@@ -8,9 +8,9 @@ import pytest
 
 from imdb_classifier.config import TeachersConfig
 from imdb_classifier.text.encoding import TokenSequences
-from imdb_classifier.training import document_vectors
-from imdb_classifier.training.document_vectors import train_document_vectors
-from imdb_classifier.training.ngram_counts import count_ngrams
+from imdb_classifier.training.ngram_models import document_vectors
+from imdb_classifier.training.ngram_models.document_vectors import train_document_vectors
+from imdb_classifier.training.ngram_models.ngram_counts import count_ngrams
 
 REVIEWS, SIZE, PASSES = 300, 6, 20
 CONFIG = TeachersConfig(3, SIZE, PASSES, 0.5)

@@ -8,7 +8,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from imdb_classifier.config import TeachersConfig
 from imdb_classifier.text.encoding import TokenSequences
 from imdb_classifier.text.ngrams import Ngrams
-from imdb_classifier.training.ngram_counts import (
+from imdb_classifier.training.ngram_models.ngram_counts import (
     count_ngrams,
     log_count_ratios,
     log_ratio_log_odds,

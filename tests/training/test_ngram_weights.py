@@ -11,7 +11,11 @@ from sklearn.linear_model import LogisticRegression
 
 from imdb_classifier.config import TeachersConfig
 from imdb_classifier.training.linear import fit_weights
-from imdb_classifier.training.ngram_weights import regress_weights, strongest, weights_by_vectors
+from imdb_classifier.training.ngram_models.ngram_weights import (
+    regress_weights,
+    strongest,
+    weights_by_vectors,
+)
 
 REVIEWS, NGRAMS, SIZE = 200, 30, 5
 LABELS = np.where(np.arange(REVIEWS) < 100, np.arange(REVIEWS) % 2, -1).astype(np.int8)

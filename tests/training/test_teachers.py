@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from imdb_classifier.config import TeachersConfig
 from imdb_classifier.reviews.dataset import REVIEWS, Reviews
-from imdb_classifier.text.encoding import TokenSequences
+from imdb_classifier.text.encoding import TokenSequences, Vocabulary
 from imdb_classifier.text.ngrams import REVIEW_PARTS, fingerprints
 from imdb_classifier.training import teachers
 from imdb_classifier.training.teachers import Predictions, Teaching, teach
@@ -26,6 +26,9 @@ NAMES.remove("vector_weight")  # settings of the network, which is not trained h
 NAMES.remove("share_c")
 NGRAMS = 50
 LABELED, ALL = 100, 400
+# Token 40, which says nothing, is a negation.
+WORDS = [f"word{number}" for number in range(57)]
+VOCABULARY = Vocabulary([*WORDS[:36], "not", *WORDS[37:]])
 VALIDATION_ROWS = np.arange(70, 100)
 LEARNED_ROWS = np.concatenate([np.arange(70), np.arange(100, ALL)])
 
@@ -60,7 +63,7 @@ def taught(
 ) -> Teaching:
     rows = LEARNED_ROWS, VALIDATION_ROWS
     given = labels(wrong)
-    return teach(sequences, given, *rows, config, NGRAMS, True, 1, folder, predictions)
+    return teach(sequences, VOCABULARY, given, *rows, config, NGRAMS, True, 1, folder, predictions)
 
 
 def test_unlabeled_reviews_get_their_side(
@@ -88,7 +91,8 @@ def test_the_strongest_ngrams_tell_reviews_apart_by_themselves(
 def test_the_strongest_ngrams_are_of_whole_reviews_and_of_their_parts(
     sequences: TokenSequences, tmp_path: Path
 ) -> None:
-    listed = taught(sequences, tmp_path).ngrams.listed
+    config = replace(CONFIG, opinion_weight=1_000)  # so that none is negated
+    listed = taught(sequences, tmp_path, config=config).ngrams.listed
     of_parts = [
         np.isin(listed, fingerprints(sequences, part)[0]).sum() for part in range(len(REVIEW_PARTS))
     ]
@@ -227,6 +231,7 @@ def test_every_setting_decides_what_is_taught(
         "regression_iterations": 1,
         "weight_iterations": 1,
         "penalized_iterations": 1,
+        "opinion_weight": 1_000,
     }.get(name, value + (value or 1))
     found = []
     for number, config in enumerate((CONFIG, replace(CONFIG, **{name: changed}))):

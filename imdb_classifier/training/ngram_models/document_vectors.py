@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imdb_classifier.config import TeachersConfig
-from imdb_classifier.training.ngram_counts import present, tf_idf
+from imdb_classifier.training.ngram_models.ngram_counts import present, tf_idf
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

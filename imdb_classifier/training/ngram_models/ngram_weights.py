@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imdb_classifier.config import TeachersConfig
-from imdb_classifier.training.document_vectors import kept_shares
 from imdb_classifier.training.linear import fit_weights
-from imdb_classifier.training.ngram_counts import log_count_ratios
+from imdb_classifier.training.ngram_models.document_vectors import kept_shares
+from imdb_classifier.training.ngram_models.ngram_counts import log_count_ratios
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

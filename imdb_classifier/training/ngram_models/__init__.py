@@ -1,0 +1,1 @@
+"""What n-grams say by themselves: their counts, the vectors of reviews, and their weights."""

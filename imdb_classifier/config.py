@@ -27,12 +27,14 @@ class EncodingConfig:
             which typography makes no difference.
         ngram_parts: Whether n-grams of a review's beginning and end are n-grams of their own, see
             `ngrams.REVIEW_PARTS`.
+        names: Whether names have ids of their own, see `training.names`, or are unknown words.
     """
 
     num_words: int
     sequence_length: int
     text_form: str = "keras"
     ngram_parts: bool = False
+    names: bool = True
 
     def __post_init__(self) -> None:
         at_least(self, 4, "num_words")
@@ -50,7 +52,7 @@ class EncodingConfig:
         Settings that equal what all bundles had before the setting existed are left out, so that
         their hashes stay the same.
         """
-        former = {"text_form": "keras", "ngram_parts": False}
+        former = {"text_form": "keras", "ngram_parts": False, "names": True}
         return {name: value for name, value in asdict(self).items() if former.get(name) != value}
 
     @property
@@ -173,7 +175,7 @@ class TeachersConfig:
         penalized_iterations: Number of iterations after which the regression with this penalty
             stops.
         opinion_weight: Absolute weight, in all parts together, of a word of opinion.
-        negated: How often its weight is taken from n-grams that negate it; 2 gives the opposite.
+        negated: How often its weight is taken from n-grams that negate it; 2 gives its opposite.
     """
 
     minimum_reviews: int
@@ -204,7 +206,7 @@ class TeachersConfig:
     penalty: float = 3e-7
     penalized_iterations: int = 120
     opinion_weight: float = 2.0
-    negated: float = 2.0
+    negated: float = 1.8
 
     def __post_init__(self) -> None:
         not_negative = {
@@ -356,7 +358,7 @@ TINY: Final = Recipe(
 PRODUCTION: Final = Recipe(
     name="production",
     encoding=EncodingConfig(
-        num_words=30_000, sequence_length=3_000, text_form="normal", ngram_parts=True
+        num_words=30_000, sequence_length=3_000, text_form="normal", ngram_parts=True, names=False
     ),
     network=NetworkConfig(
         embedding_dim=48, lstm_units=32, masked=True, ngrams=550_000, lstm_tokens=128
@@ -386,11 +388,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {recipe.name: recipe for recipe in (PRODU
 
 
 def recipe(name: str) -> Recipe:
-    """Return the recipe of a given name.
-
-    Raises:
-        ConfigurationError: There is no such recipe.
-    """
+    """Return the recipe of a name; a `ConfigurationError` if there is none."""
     if name not in RECIPES:
         raise ConfigurationError(
             f"The recipe must be one of: {', '.join(RECIPES)}.",

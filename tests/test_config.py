@@ -50,6 +50,8 @@ def test_ngrams_of_parts_are_named_if_there_are_any() -> None:
     assert PRODUCTION.to_dict()["encoding"]["ngram_parts"] is True
     whole = replace(PRODUCTION, encoding=replace(PRODUCTION.encoding, ngram_parts=False))
     assert "ngram_parts" not in whole.to_dict()["encoding"]
+    assert PRODUCTION.to_dict()["encoding"]["names"] is False
+    assert "names" not in SEED.to_dict()["encoding"]
     assert Recipe.from_dict(whole.to_dict()) == whole
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from imdb_classifier.config import Recipe
@@ -28,6 +29,7 @@ from imdb_classifier.text.encoding import (
     encode,
     encode_reviews,
 )
+from imdb_classifier.training.names import names_in
 from imdb_classifier.training.teachers import Predictions, Teaching, teach
 
 if TYPE_CHECKING:
@@ -220,8 +222,10 @@ def vocabulary_of(reviews: Reviews, recipe: Recipe) -> Vocabulary:
 
 
 def _counted(texts: pa.ChunkedArray, recipe: Recipe) -> Vocabulary:
-    counted = Vocabulary.count(texts, recipe.encoding.text_form)
-    return counted.head(recipe.encoding.vocabulary_words)
+    words = Vocabulary.count(texts, recipe.encoding.text_form).words
+    if not recipe.encoding.names:
+        words = words.filter(pc.invert(pc.is_in(words, value_set=names_in(texts))))
+    return Vocabulary(words).head(recipe.encoding.vocabulary_words)
 
 
 def split(

@@ -200,6 +200,7 @@ def teach(
     targets[labeled] += config.label_share * (learned_labels - targets)[labeled]
     targets = np.where(np.isnan(targets), learned_labels, targets).astype(np.float32)
     present_in = [present(counted[learned_rows]) for counted in counts]
+    del counts  # as large as these
     weights = _cached(
         folder / "weights.npy",
         lambda: regress_weights(present_in, sequences.lengths[learned_rows], targets, config),

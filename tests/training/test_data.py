@@ -46,6 +46,16 @@ def test_a_network_with_teachers_learns_labels_and_what_teachers_say(tmp_path: P
         np.testing.assert_array_equal(part.targets[0][:, 0] > 0.5, is_good)
 
 
+@pytest.mark.parametrize("names", [True, False])
+def test_names_are_unknown_words_if_the_recipe_wants_it(tmp_path: Path, names: bool) -> None:
+    table = pa.table([[f"a film by Alice {row}" for row in range(20)], [1, 0] * 10], schema=REVIEWS)
+    given = Reviews("parquet", "train", table, None, {}, "f")
+    recipe = replace(RECIPE, encoding=replace(RECIPE.encoding, names=names))
+    data = prepare_training_data(given, reviews(60, 2, labeled=False), recipe, 1, tmp_path)
+    assert ("alice" in data.vocabulary.words.to_pylist()) == names
+    assert "film" in data.vocabulary.words.to_pylist()
+
+
 def test_what_the_teacher_does_not_know_is_held_out_and_a_share_of_what_was_added(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import fields, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings
@@ -13,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from imdb_classifier.config import TeachersConfig
+from imdb_classifier.config import TRAINING_REVISION, TeachersConfig
 from imdb_classifier.reviews.dataset import REVIEWS, Reviews
 from imdb_classifier.text.encoding import TokenSequences, Vocabulary
 from imdb_classifier.text.ngrams import REVIEW_PARTS, fingerprints
 from imdb_classifier.training import teachers
-from imdb_classifier.training.teachers import Predictions, Teaching, teach
+from imdb_classifier.training.teachers import PREDICTIONS, Predictions, Teaching, teach
 
 CONFIG = TeachersConfig(minimum_reviews=2, vector_size=8, vector_passes=3, vector_weight=0.5)
 NAMES = [field.name for field in fields(TeachersConfig)]
@@ -154,6 +155,13 @@ def test_predictions_belong_to_the_reviews_of_imdb_only() -> None:
     table = pa.table([["A film."], [1]], schema=REVIEWS)
     others = Reviews("parquet", "train", table, None, {}, "f")
     assert Predictions.of(others, others) is None
+
+
+def test_other_data_of_the_package_need_another_revision() -> None:
+    # The name of a run does not know them, so a run would go on with what others taught.
+    files = PREDICTIONS, PREDICTIONS.parent / "ngram_models/opinion_words.txt"
+    hashes = [sha256(file.read_bytes()).hexdigest()[:12] for file in files]
+    assert (TRAINING_REVISION, *hashes) == (4, "93b1d74008f3", "9c528c794ada")
 
 
 def test_labels_to_validate_with_only_make_the_teachers_less_sure(

@@ -2,8 +2,8 @@
 
 Reviews hold few of the ways to negate an opinion, and long reviews say little about each, so the
 regression leaves "not bad" nearly as bad as "bad". These n-grams get what the regression gave to
-the word, twice and with the other sign, so that what is left of the word is its opposite. This also
-holds for n-grams that no review contains.
+the word, nearly twice and with the other sign, so that what is left of the word is its opposite.
+This also holds for n-grams that no review contains.
 
 A word is one of opinion if its weight is large, and if it is either in ``opinion_words.txt`` or
 often negated in the reviews. The list was made from the lexicon of VADER (Hutto and Gilbert, 2014);
@@ -73,21 +73,25 @@ def negated_ngrams(
     are_seen = [np.isin(fingerprints_of(run), found[0]) for run in runs]
     often_negated = [run[seen, -1] for run, seen in zip(runs, are_seen, strict=True)]
     opinions = np.concatenate([opinions, *often_negated])
-    prints, negated = [], []
+    largest = np.abs(weights).max(initial=0)
+    prints, taken = [], []
     for run, are in zip(runs, are_seen, strict=True):
         is_opinion = np.isin(run[:, -1], opinions)
         kept, seen = run[is_opinion], are[is_opinion]
         places = kept[:, -1] - (INDEX_FROM + 1)
+        wanted = config.negated * np.where(seen, of_words[:, places], 0)
         # One that no review contains is in no part of one, so its weight is that of all parts.
-        prints.append(fingerprints_of(kept))
-        negated.append(np.where(seen, of_words[0, places], total[places]))
-        for part in range(1, len(found)):
-            prints.append(fingerprints_of(kept[seen], part))
-            negated.append(of_words[part, places[seen]])
-    added = -config.negated * np.concatenate(negated)
+        wanted[0, ~seen] = config.negated * total[places[~seen]]
+        if len(found) > 1:
+            # What is too much for one weight is left to the end, which short texts consist of.
+            wanted[1] += wanted[0] - np.clip(wanted[0], -largest, largest)
+        for part, of_part in enumerate(np.clip(wanted, -largest, largest)):
+            has_weight = of_part != 0
+            prints.append(fingerprints_of(kept[has_weight], part))
+            taken.append(of_part[has_weight])
+    added = -np.concatenate(taken).astype(np.float32)
     chosen = np.sort(np.argsort(-np.abs(added), kind="stable")[:most])
-    largest = np.abs(weights).max(initial=0)
-    return np.concatenate(prints)[chosen], np.clip(added[chosen], -largest, largest)
+    return np.concatenate(prints)[chosen], added[chosen]
 
 
 @cache

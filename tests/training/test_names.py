@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from imdb_classifier.training.names import GROUPS, names_in
+
+REVIEWS = [
+    *["I saw it with Mary, and Mary's friend says I'm right. A good film by Alice.", "On TV, too."]
+    * 12,
+    *["It was good, Good even. They say Good luck to Bob."] * 3,
+    *["We went to see a play by Rose, and got a rose, a red rose, for it."] * 12,
+    *["The acting, in one word, Superb."] * 9,
+]
+
+
+@pytest.fixture(scope="module")
+def names() -> set[str]:
+    return set(names_in(pa.array(REVIEWS)).to_pylist())
+
+
+def test_names_have_a_capital_letter_inside_sentences(names: set[str]) -> None:
+    assert names == {"mary", "mary's", "alice", *GROUPS}
+
+
+@pytest.mark.parametrize("word", ["i", "i'm", "tv", "a", "on", "good", "rose", "bob", "superb"])
+def test_other_words_with_a_capital_letter_are_no_names(names: set[str], word: str) -> None:
+    # Nothing but capitals, at the beginning of sentences only, mostly without, or too seldom.
+    assert word not in names
+
+
+def test_chunks_are_read_as_one() -> None:
+    chunks = pa.chunked_array([REVIEWS[:5], REVIEWS[5:]], pa.large_string())
+    assert names_in(chunks).equals(names_in(pa.array(REVIEWS)))

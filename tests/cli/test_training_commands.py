@@ -217,7 +217,7 @@ def test_the_words_that_moved_a_score(run: Run, monkeypatch: pytest.MonkeyPatch)
     text = "It was a dreadful film about a train."
     outcome = run("explain", text, " ")
     assert outcome.code == 0
-    assert re.search(r"│ dreadful +│ word +│ +-5\.\d+ │ +-4\.\d+ │ +-0\.\d+ │", outcome.out)
+    assert re.search(r"│ dreadful +│ word +│ +-5\.\d+ │ +-5\.\d+ │ +-0\.\d+ │", outcome.out)
     assert re.search(r"│ dreadful film +│ n-gram │ +-0\.\d+ │", outcome.out)
     assert "Text 2: no text" in outcome.out
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{text}\n".encode()), "ascii"))

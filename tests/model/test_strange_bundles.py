@@ -218,7 +218,7 @@ def test_a_file_that_would_fill_the_memory_is_not_read(tiny: Path, name: str) ->
 
 @pytest.mark.parametrize(
     "listed",
-    [np.arange(9, dtype=np.uint32)[::-1], np.arange(9), np.arange(400_001, dtype=np.uint32),
+    [np.arange(9, dtype=np.uint32)[::-1], np.arange(9), np.arange(550_001, dtype=np.uint32),
      np.zeros((3, 3), np.uint32), np.array(["x"], object)],
     ids=["order", "type", "too many", "two dimensions", "objects"],
 )  # fmt: skip

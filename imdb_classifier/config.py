@@ -175,7 +175,7 @@ class TeachersConfig:
         penalized_iterations: Number of iterations after which the regression with this penalty
             stops.
         opinion_weight: Absolute weight, in all parts together, of a word of opinion.
-        negated: How often its weight is taken from n-grams that negate it; 2 gives its opposite.
+        negated: Factor by which its weight is subtracted from that of n-grams that negate it.
     """
 
     minimum_reviews: int
@@ -327,7 +327,8 @@ class Recipe:
                 network=part_of(NetworkConfig, values["network"]),
                 training=part_of(TrainingConfig, values["training"]),
                 regularization=part_of(RegularizationConfig, values[_STORED_REGULARIZATION]),
-                teachers=None if teachers is None else part_of(TeachersConfig, teachers),
+                # Before the setting existed, no opinion was negated.
+                teachers=teachers and part_of(TeachersConfig, {"negated": 0.0} | teachers),
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ConfigurationError(

@@ -55,6 +55,15 @@ def test_ngrams_of_parts_are_named_if_there_are_any() -> None:
     assert Recipe.from_dict(whole.to_dict()) == whole
 
 
+def test_a_model_from_before_negated_no_opinion() -> None:
+    former = PRODUCTION.to_dict()
+    del former["teachers"]["negated"], former["teachers"]["opinion_weight"]
+    read = Recipe.from_dict(former)
+    assert read.teachers is not None
+    assert read.teachers.negated == 0
+    assert Recipe.from_dict(PRODUCTION.to_dict()) == PRODUCTION
+
+
 def test_words_with_an_id_of_their_own() -> None:
     # Ids 4 to 4,999: 0 to 3 are padding, start, unknown and Keras' unused one.
     assert SEED.encoding.vocabulary_words == 4_996

@@ -30,6 +30,7 @@ _DROPPED: Final = 0x10FFFF
 """Stands for characters that are dropped; Unicode will never use it."""
 _JOINER: Final = 0x200D
 _CODE_POINTS: Final = 0x110000
+_PIECE: Final = 1 << 16
 _FIRST_FOREIGN: Final = 0x80
 _VARIED: Final = [range(_FIRST_FOREIGN, 0x20000), range(0x2F800, 0x2FA20), range(0xE0000, 0xE0200)]
 """Where there are other characters than letters, and some that others stand for."""
@@ -67,7 +68,11 @@ class _Characters:
 
     def learn(self, points: NDArray[np.uint32]) -> None:
         """Derive what is not known yet of some code points: all would take most of a second."""
-        for point in np.unique(points[~self._is_known[points]]).tolist():
+        occurs = np.zeros(_CODE_POINTS, np.bool_)
+        # In pieces, since an array of places takes eight bytes for each character.
+        for start in range(0, len(points), _PIECE):
+            occurs[points[start : start + _PIECE]] = True
+        for point in np.flatnonzero(occurs & ~self._is_known).tolist():
             self._learn_one(point)
 
     def _learn_one(self, point: int) -> None:

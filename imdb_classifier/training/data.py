@@ -199,10 +199,10 @@ def prepare_training_data(
 
 
 def recipe_for(reviews: Reviews, recipe: Recipe) -> Recipe:
-    """Return the recipe for reviews: if they are Keras' token ids, with Keras' form of text."""
+    """Return the recipe for reviews: if they are Keras' ids, with its form of text and names."""
     if reviews.words is None:
         return recipe
-    return replace(recipe, encoding=replace(recipe.encoding, text_form="keras"))
+    return replace(recipe, encoding=replace(recipe.encoding, text_form="keras", names=True))
 
 
 def no_unlabeled(recipe: Recipe, source: str) -> ConfigurationError:

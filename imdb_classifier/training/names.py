@@ -1,4 +1,4 @@
-"""Names of people, places and groups, which should not decide how a text is labeled.
+"""Names of people, places, groups and the like, which should not decide how a text is labeled.
 
 Reviews of a director's films are mostly good or mostly bad, so a model that knows names learns
 them, and gives a sentence that only mentions one a label. Which words are names is seen from the
@@ -7,6 +7,7 @@ reviews: names have a capital letter inside sentences, too.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from typing import Final
@@ -24,13 +25,18 @@ _INSIDE: Final = re.compile(r"(?<=[a-z,;] )[^\W\d_][\w']*")
 """A word that does not begin a sentence."""
 _TIMES: Final = 10
 _SHARE: Final = 0.8
+_MOST_CAPITAL: Final = 0.15
+
+logger = logging.getLogger(__name__)
 
 
 def names_in(texts: pa.ChunkedArray | pa.Array) -> pa.StringArray:
     """Return the words that are names: string, (names,), lower-cased, with `GROUPS`.
 
     A name has a capital letter, followed by a small one, at least ten times, and at more than 80 %
-    of the places inside a sentence where the word stands.
+    of the places inside a sentence where the word stands. If more than 15 % of all words inside
+    sentences have one, as in German or in titles, capital letters do not tell names, and none but
+    `GROUPS` are returned.
 
     Args:
         texts: Any string type, (reviews,), without nulls.
@@ -44,6 +50,9 @@ def names_in(texts: pa.ChunkedArray | pa.Array) -> pa.StringArray:
         all_times[word.lower()] += times
         if word[0].isupper() and word[1:2].islower():
             capital[word.lower()] += times
+    if capital.total() > _MOST_CAPITAL * all_times.total():
+        logger.warning("capital letters do not tell names in these reviews, so all words are kept")
+        return pa.array(sorted(GROUPS), pa.string())
     names = {
         word
         for word, times in capital.items()

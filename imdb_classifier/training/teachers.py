@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 PREDICTIONS: Final = Path(__file__).with_name("lstm_teacher.npz")
 
 _NEGATED_SHARE: Final = 3
-"""At most one of so many n-grams of a network is there for the opinion that it negates."""
+"""At most one of so many n-grams of a network negates an opinion."""
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ import hashlib
 import html
 import unicodedata
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -298,6 +299,23 @@ def test_a_character_is_learned_with_the_one_that_stands_for_it() -> None:
         assert become == known.becomes[point]
         assert alone.composes[become] == known.composes[become]
         assert alone.is_symbol[become] == known.is_symbol[become]
+
+
+def test_threads_may_learn_the_same_characters() -> None:
+    points = np.arange(0x80, 0x4000, dtype=np.uint32)
+    alone, together = _Characters(), _Characters()
+    alone.learn(points)
+    seen = []
+
+    def learn(_: int) -> None:
+        together.learn(points)
+        seen.append(together.becomes[points].tobytes())
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(learn, range(8)))
+    assert {*seen} == {alone.becomes[points].tobytes()}
+    assert np.array_equal(together.composes, alone.composes)
+    assert np.array_equal(together.is_symbol, alone.is_symbol)
 
 
 def test_recipes_choose_the_form(tiny_bundle: Bundle) -> None:

@@ -89,6 +89,8 @@ def test_token_ids_of_keras_are_learned_in_the_form_of_keras(tmp_path: Path) -> 
     recipe = recipe_for(ids, TINY)
     assert recipe == replace(TINY, encoding=replace(TINY.encoding, text_form="keras"))
     assert recipe_for(ids, SEED) == SEED
+    # The words of these ids are given, names among them.
+    assert recipe_for(ids, PRODUCTION).encoding.names
     assert recipe_for(reviews(4, 1, labeled=True), TINY) == TINY
     prepare_training_data(ids, None, recipe, 1, tmp_path)
     with pytest.raises(ConfigurationError, match=r"recipe with text_form keras\. .* normal\. "):

@@ -1,13 +1,14 @@
-"""N-grams in which a word of opinion is negated: it counts as its opposite.
+"""N-grams in which a word of opinion is negated, which weigh against the word.
 
 Reviews hold few of the ways to negate an opinion, and long reviews say little about each, so the
 regression leaves "not bad" nearly as bad as "bad". These n-grams get what the regression gave to
 the word, nearly twice and with the other sign, so that what is left of the word is its opposite.
-This also holds for n-grams that no review contains.
+This also holds for n-grams that no review contains. N-grams of more than these words, such as
+"good film" in "not a good film", keep their weights, and may still say otherwise.
 
 A word is one of opinion if its weight is large, and if it is either in ``opinion_words.txt`` or
-often negated in the reviews. The list was made from the lexicon of VADER (Hutto and Gilbert, 2014);
-its license is in the file.
+negated in some n-gram of the reviews. The list was made from the lexicon of VADER (Hutto and
+Gilbert, 2014); its license is in the file.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def negated_ngrams(
         most: Number of n-grams to return at most; those with the largest weights are.
 
     Returns:
-        uint32, (negated,), fingerprints; float32, (negated,), not beyond the largest of `weights`.
+        uint32, (negated,), fingerprints; float32, (negated,), none beyond the largest of `weights`.
     """
     negations, fillers, opinions = (
         _ids_of(vocabulary, words) for words in (_NEGATIONS, _FILLERS, _opinion_words())
@@ -71,8 +72,8 @@ def negated_ngrams(
     large = words[is_large]
     runs = [_product(negations, large), _product(negations, fillers, large)]
     are_seen = [np.isin(fingerprints_of(run), found[0]) for run in runs]
-    often_negated = [run[seen, -1] for run, seen in zip(runs, are_seen, strict=True)]
-    opinions = np.concatenate([opinions, *often_negated])
+    negated_there = [run[seen, -1] for run, seen in zip(runs, are_seen, strict=True)]
+    opinions = np.concatenate([opinions, *negated_there])
     largest = np.abs(weights).max(initial=0)
     prints, taken = [], []
     for run, are in zip(runs, are_seen, strict=True):

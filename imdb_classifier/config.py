@@ -147,8 +147,7 @@ class TeachersConfig:
         tf_idf_c: Inverse regularization strength of the regression on TF-IDF.
         regression_iterations: Number of iterations after which these two regressions stop.
         kept_ratio: Absolute log count ratio from which document vectors never skip an n-gram.
-        sharpness: Log-odds of a true pair of review and n-gram whose vectors have the same
-            direction.
+        sharpness: Log-odds of a true pair of review and n-gram with vectors of one direction.
         random_pair_weight: Weight of a random pair; as many are drawn as there are true pairs.
         random_pair_power: Power of an n-gram's frequency with which it is drawn for random pairs.
         random_pairs: Number of random n-grams drawn per pass; they are shuffled and used again if
@@ -156,10 +155,8 @@ class TeachersConfig:
         review_rate: Initial learning rate of the document vectors.
         ngram_rate: Initial learning rate of the n-grams' vectors.
         last_rate: Share of their initial values that these rates have in the last pass.
-        svd_iterations: Number of power iterations of the latent semantic analysis that initializes
-            the vectors.
-        prior_reviews: Number of zero vectors added to the mean vector of each n-gram, which shrinks
-            those of rare n-grams.
+        svd_iterations: Power iterations of the latent semantic analysis that initializes vectors.
+        prior_reviews: Zero vectors added to each n-gram's mean vector, to shrink those of rare ones.
         ngram_c: Inverse regularization strength of the regression on document vectors.
         share_c: Inverse regularization strength of the shares of LSTM and n-grams, and of the bias.
         weight_iterations: Maximum number of iterations of the last two regressions, which converge
@@ -170,11 +167,9 @@ class TeachersConfig:
             in a regression without ratios.
         largest_ratio: Absolute log count ratio, in this unit, from which weights cost no less.
         part_scale: Factor of the ratios of n-grams that are looked for in a part of a review only.
-        penalty: Strength of the penalty on the squares of n-gram weights, beside the mean loss of a
-            review.
-        penalized_iterations: Number of iterations after which the regression with this penalty
-            stops.
-        opinion_weight: Absolute weight, in all parts together, of a word of opinion.
+        penalty: Strength of the penalty on squared n-gram weights, beside a review's mean loss.
+        penalized_iterations: Number of iterations after which this regression stops.
+        opinion_weight: Absolute weight, in all parts together, from which a word is an opinion.
         negated: Factor by which its weight is subtracted from that of n-grams that negate it.
     """
 
@@ -321,14 +316,16 @@ class Recipe:
         """
         try:
             teachers = values["teachers"]
+            if teachers is not None:
+                # Before the setting existed, no opinion was negated.
+                teachers = part_of(TeachersConfig, {"negated": 0.0} | teachers)
             return cls(
                 name=values["name"],
                 encoding=part_of(EncodingConfig, values["encoding"]),
                 network=part_of(NetworkConfig, values["network"]),
                 training=part_of(TrainingConfig, values["training"]),
                 regularization=part_of(RegularizationConfig, values[_STORED_REGULARIZATION]),
-                # Before the setting existed, no opinion was negated.
-                teachers=teachers and part_of(TeachersConfig, {"negated": 0.0} | teachers),
+                teachers=teachers,
             )
         except (AttributeError, KeyError, TypeError) as error:
             raise ConfigurationError(
@@ -389,7 +386,11 @@ RECIPES: Final[Mapping[str, Recipe]] = {recipe.name: recipe for recipe in (PRODU
 
 
 def recipe(name: str) -> Recipe:
-    """Return the recipe of a name; a `ConfigurationError` if there is none."""
+    """Return the recipe of a given name.
+
+    Raises:
+        ConfigurationError: There is no such recipe.
+    """
     if name not in RECIPES:
         raise ConfigurationError(
             f"The recipe must be one of: {', '.join(RECIPES)}.",

@@ -156,7 +156,7 @@ class TeachersConfig:
         ngram_rate: Initial learning rate of the n-grams' vectors.
         last_rate: Share of their initial values that these rates have in the last pass.
         svd_iterations: Power iterations of the latent semantic analysis that initializes vectors.
-        prior_reviews: Zero vectors added to each n-gram's mean vector, to shrink those of rare ones.
+        prior_reviews: Zero vectors added to each n-gram's mean vector, which shrinks rare ones'.
         ngram_c: Inverse regularization strength of the regression on document vectors.
         share_c: Inverse regularization strength of the shares of LSTM and n-grams, and of the bias.
         weight_iterations: Maximum number of iterations of the last two regressions, which converge

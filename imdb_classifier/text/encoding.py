@@ -130,7 +130,7 @@ class Vocabulary:
             texts: Any string type, (reviews,), without nulls.
             form: How words are cut and spelled.
         """
-        counted = [pc.value_counts(_words(chunk, form).spelled()) for chunk in _chunks(texts)]
+        counted = [pc.value_counts(_words(chunk, form).spelled()) for chunk in text_chunks(texts)]
         words = pa.chunked_array([count.field("values") for count in counted], pa.string())
         counts = pa.chunked_array([count.field("counts") for count in counted], pa.int64())
         # value_counts keeps the order of appearance, which group_by does not.
@@ -159,7 +159,7 @@ def encode(
         config: Form of the text, size of the vocabulary and length of the sequences.
     """
     encoded = []
-    for chunk in _chunks(texts):
+    for chunk in text_chunks(texts):
         words = _words(chunk, config.text_form)
         positions = vocabulary.positions(words.pieces)[::2].copy()
         positions[words.places] = vocabulary.positions(words.respelled)
@@ -208,7 +208,7 @@ def words_of(text: str, form: str) -> list[str]:
     return words
 
 
-def _chunks(texts: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
+def text_chunks(texts: pa.ChunkedArray | pa.Array) -> list[pa.Array]:
     """Return the texts in slices, so that the working arrays fit in the CPU's caches."""
     arrays = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
     return [

@@ -14,6 +14,9 @@ from typing import Final
 
 import pyarrow as pa
 
+from imdb_classifier.text.encoding import text_chunks
+from imdb_classifier.text.unicode_form import plain
+
 GROUPS: Final = (
     *("young", "elderly", "aged", "disabled", "handicapped", "deaf", "blind", "autistic"),
     *("black", "white", "immigrant", "immigrants", "refugee", "refugees", "foreigner"),
@@ -31,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 def names_in(texts: pa.ChunkedArray | pa.Array) -> pa.StringArray:
-    """Return the words that are names: string, (names,), lower-cased, with `GROUPS`.
+    """Return the words that are names, and `GROUPS`, in their normal form: string, (names,).
 
     A name has a capital letter, followed by a small one, at least ten times, and at more than 80 %
     of the places inside a sentence where the word stands. If more than 15 % of all words inside
@@ -42,8 +45,9 @@ def names_in(texts: pa.ChunkedArray | pa.Array) -> pa.StringArray:
         texts: Any string type, (reviews,), without nulls.
     """
     spelled: Counter[str] = Counter()
-    for text in texts.to_pylist():
-        spelled.update(_INSIDE.findall(text))
+    for chunk in text_chunks(texts):
+        for text in plain(chunk.cast(pa.string())).to_pylist():
+            spelled.update(_INSIDE.findall(text))
     capital: Counter[str] = Counter()
     all_times: Counter[str] = Counter()
     for word, times in spelled.items():

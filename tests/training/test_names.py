@@ -24,6 +24,12 @@ def test_names_have_a_capital_letter_inside_sentences(names: set[str]) -> None:
     assert names == {"mary", "mary's", "alice", *GROUPS}
 
 
+@pytest.mark.parametrize("apostrophe", ["\u2019", "&#39;"])
+def test_names_have_any_kind_of_apostrophe(names: set[str], apostrophe: str) -> None:
+    typed = pa.array([review.replace("'", apostrophe) for review in REVIEWS])
+    assert set(names_in(typed).to_pylist()) == names
+
+
 @pytest.mark.parametrize("word", ["i", "i'm", "tv", "a", "on", "good", "rose", "bob", "superb"])
 def test_other_words_with_a_capital_letter_are_no_names(names: set[str], word: str) -> None:
     # Nothing but capitals, at the beginning of sentences only, mostly without, or too seldom.

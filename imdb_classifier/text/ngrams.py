@@ -11,6 +11,7 @@ of the whole review.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -109,12 +110,18 @@ class Ngrams:
         self.in_parts = in_parts
         self.parts = range(len(REVIEW_PARTS) if in_parts else 1)
         # Fingerprints are spread evenly: the highest bits of one nearly say where it is listed.
-        bits = min(len(listed).bit_length() + _SPARE_BITS, 32)
-        self._shift = np.uint32(32 - bits)
-        counts = np.bincount(listed >> self._shift, minlength=1 << bits)
-        self._begins = np.cumsum(counts) - counts
+        self._bits = min(len(listed).bit_length() + _SPARE_BITS, 32)
+        self._shift = np.uint32(32 - self._bits)
         # Fingerprints that would be listed past the end are not 0.
         self._ended = np.append(listed, np.uint32(0))
+
+    @cached_property
+    def _begins(self) -> NDArray[np.int64]:
+        """Where the fingerprints with each value of the highest bits begin in the list."""
+        counts = np.bincount(self.listed >> self._shift, minlength=1 << self._bits)
+        begins: NDArray[np.int64] = np.cumsum(counts)
+        begins -= counts  # in place, since each array has megabytes
+        return begins
 
     def __len__(self) -> int:
         return len(self.listed)

@@ -25,10 +25,10 @@ from imdb_classifier.reviews.load import load_reviews
 from imdb_classifier.schema import TEXT
 from imdb_classifier.text.encoding import Vocabulary, encode
 from imdb_classifier.text.ngrams import REVIEW_PARTS
-from imdb_classifier.training.linear import fit_temperature
+from imdb_classifier.training.linear import fit_calibration
 from imdb_classifier.training.ngram_models.ngram_counts import count_ngrams, present
 from imdb_classifier.training.ngram_models.ngram_weights import regress_weights, strongest
-from imdb_classifier.training.teachers import PREDICTIONS
+from imdb_classifier.training.teachers import PREDICTIONS, targets_from
 
 RESULT: Final = Path("build/distillation.json")
 
@@ -67,21 +67,20 @@ def measure() -> dict[str, Any]:
     ]
     roots = np.sqrt(sequences.lengths)
     taught = saved["log_odds"].astype(np.float32)
-    temperature = fit_temperature(taught[held], train.labels[held])
-    targets = (1 / (1 + np.exp(-taught / temperature))).astype(np.float32)
-    targets[labeled] += config.label_share * (train.labels[labeled] - targets[labeled])
+    known = np.concatenate([train.labels, unlabeled.labels])
+    targets = targets_from(taught, known, rows, labeled, config, with_bias=True)
     attempts: list[dict[str, Any]] = []
 
     def record(name: str, log_odds: NDArray[np.floating[Any]]) -> None:
-        temperature = fit_temperature(log_odds[held], train.labels[held])
+        scale, bias = fit_calibration(log_odds[held], train.labels[held], with_bias=True)
         row: dict[str, Any] = {"attempt": name}
         for split, found, labels in (
             ("validation", log_odds[held], train.labels[held]),
             ("test", log_odds[learned:], test.labels),
         ):
-            signed = np.where(labels == 1, found, -found)
-            loss = float(np.logaddexp(0, -signed / temperature).mean())
-            row[f"{split}_accuracy"] = round(float((signed > 0).mean()), 5)
+            signs = 2 * labels - 1
+            loss = float(np.logaddexp(0, -signs * (scale * found + bias)).mean())
+            row[f"{split}_accuracy"] = round(float((signs * found > 0).mean()), 5)
             row[f"{split}_log_loss"] = round(loss, 4)
         progress(**row)
         attempts.append(row)
@@ -98,11 +97,12 @@ def measure() -> dict[str, Any]:
         ("n-grams, from the teacher, scaled by log count ratios", whole, config),
         ("... and those of the last 64, last 16 and first 32 tokens again", parts, config),
     ):
-        weights = regress_weights([part[rows] for part in used], lengths, targets[rows], settings)
+        weights = regress_weights([part[rows] for part in used], lengths, targets, settings)
         added = np.split(weights, np.cumsum([part.shape[1] for part in used])[:-1])
         record(name, sum(part @ each for part, each in zip(used, added, strict=True)) / roots)
     holding = np.concatenate([part[rows].sum(axis=0) for part in parts])
-    kept = strongest(weights, holding, PRODUCTION.network.ngrams)
+    none = np.empty(0, np.int64)
+    kept = strongest(weights, holding, PRODUCTION.network.ngrams, none)
     most = np.zeros_like(weights)
     most[kept] = weights[kept]
     added = np.split(most, np.cumsum([part.shape[1] for part in parts])[:-1])

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from imdb_classifier.errors import ConfigurationError
 from imdb_classifier.settings import at_least, part_of, positive, require, share
 
-TRAINING_REVISION: Final = 4
+TRAINING_REVISION: Final = 5
 """Raised whenever the code trains other weights from the same recipe, data and seed. Bundles
 without a revision have 1."""
 
@@ -142,25 +142,22 @@ class TeachersConfig:
         vector_passes: Number of passes over all reviews to train the document vectors.
         vector_weight: Weight of the auxiliary loss for predicting the document vectors.
         ratio_smoothing: Occurrences added to each n-gram's count before log count ratios are taken.
-        ratio_c: Inverse regularization strength (scikit-learn's `C`) of the regression on log count
-            ratios.
+        ratio_c: Inverse regularization strength (scikit-learn's `C`) of the regression on ratios.
         tf_idf_c: Inverse regularization strength of the regression on TF-IDF.
         regression_iterations: Number of iterations after which these two regressions stop.
         kept_ratio: Absolute log count ratio from which document vectors never skip an n-gram.
         sharpness: Log-odds of a true pair of review and n-gram with vectors of one direction.
         random_pair_weight: Weight of a random pair; as many are drawn as there are true pairs.
         random_pair_power: Power of an n-gram's frequency with which it is drawn for random pairs.
-        random_pairs: Number of random n-grams drawn per pass; they are shuffled and used again if
-            they do not suffice.
+        random_pairs: Random n-grams drawn per pass; if there are too few, they are used again.
         review_rate: Initial learning rate of the document vectors.
         ngram_rate: Initial learning rate of the n-grams' vectors.
         last_rate: Share of their initial values that these rates have in the last pass.
         svd_iterations: Power iterations of the latent semantic analysis that initializes vectors.
         prior_reviews: Zero vectors added to each n-gram's mean vector, which shrinks rare ones'.
         ngram_c: Inverse regularization strength of the regression on document vectors.
-        share_c: Inverse regularization strength of the shares of LSTM and n-grams, and of the bias.
-        weight_iterations: Maximum number of iterations of the last two regressions, which converge
-            before.
+        share_c: Inverse regularization strength of the shares of LSTM and n-grams.
+        weight_iterations: Maximum number of iterations of the last two regressions; they converge.
         label_share: Share of the label in the target of a labeled review; the rest is the
             probability that the teachers give to it.
         ratio_unit: Absolute log count ratio of an n-gram whose weight costs as much as it would
@@ -169,8 +166,9 @@ class TeachersConfig:
         part_scale: Factor of the ratios of n-grams that are looked for in a part of a review only.
         penalty: Strength of the penalty on squared n-gram weights, beside a review's mean loss.
         penalized_iterations: Number of iterations after which this regression stops.
-        opinion_weight: Absolute weight, in all parts together, from which a word is an opinion.
-        negated: Factor by which its weight is subtracted from that of n-grams that negate it.
+        opinion_weight: Absolute weight, in all parts together, from which a word counts as opinion.
+        negated: Factor by which it is subtracted from n-grams that negate it; 0 turns negation off.
+        negation_weight: Added to n-grams that negate blame, as the negation is blame by itself.
     """
 
     minimum_reviews: int
@@ -200,13 +198,14 @@ class TeachersConfig:
     part_scale: float = 0.6
     penalty: float = 3e-7
     penalized_iterations: int = 120
-    opinion_weight: float = 2.0
+    opinion_weight: float = 0.5
     negated: float = 1.8
+    negation_weight: float = 2.0
 
     def __post_init__(self) -> None:
         not_negative = {
             "vector_weight", "random_pair_weight", "svd_iterations", "prior_reviews", "label_share",
-            "negated",
+            "negated", "negation_weight",
         }  # fmt: skip
         at_least(self, 0, *sorted(not_negative))
         require(
@@ -317,8 +316,9 @@ class Recipe:
         try:
             teachers = values["teachers"]
             if teachers is not None:
-                # Before the setting existed, no opinion was negated.
-                teachers = part_of(TeachersConfig, {"negated": 0.0} | teachers)
+                # Models from before a setting were trained without it.
+                former = dict.fromkeys(("negated", "negation_weight"), 0.0)
+                teachers = part_of(TeachersConfig, former | teachers)
             return cls(
                 name=values["name"],
                 encoding=part_of(EncodingConfig, values["encoding"]),

@@ -1,4 +1,4 @@
-"""Logistic regression, and temperature scaling of log-odds."""
+"""Logistic regression, and the calibration of log-odds."""
 
 from __future__ import annotations
 
@@ -66,21 +66,64 @@ def fit_weights(
     return weights
 
 
-def fit_temperature(log_odds: NDArray[np.floating[Any]], labels: NDArray[np.int8]) -> float:
-    """Return the temperature by which to divide log-odds to calibrate them (Guo et al., 2017).
+def fit_shares(
+    log_odds: NDArray[np.float64],
+    labels: NDArray[np.int8],
+    prior: float,
+    c: float,
+    iterations: int,
+) -> tuple[NDArray[np.float64], float]:
+    """Return how much each of several models counts in a sum of their log-odds, and a bias.
+
+    All models know the prior, but it counts once: the sum is ``prior + (log_odds - prior) @
+    shares``, or ``log_odds @ shares + bias``. A bias that is fitted to few labels would be wrong.
+
+    Args:
+        log_odds: float64, (reviews, models), of reviews that were not trained on.
+        labels: int8, (reviews,), 0 or 1.
+        prior: Log-odds of *positive* in all reviews that were trained on.
+        c: As in `fit_log_odds`.
+        iterations: Maximum number of iterations.
+
+    Returns:
+        float64, (models,), the shares; and the bias.
+    """
+    from scipy.optimize import minimize
+
+    known, signs = log_odds - prior, 2.0 * labels - 1
+
+    def loss(shares: NDArray[np.float64]) -> float:
+        losses = np.logaddexp(0, -signs * (prior + known @ shares))
+        return float(losses.mean() + shares @ shares / (2 * c * len(labels)))
+
+    found = minimize(loss, np.ones(log_odds.shape[1]), options={"maxiter": iterations})
+    shares: NDArray[np.float64] = found.x
+    return shares, prior * float(1 - shares.sum())
+
+
+def fit_calibration(
+    log_odds: NDArray[np.floating[Any]], labels: NDArray[np.int8], with_bias: bool
+) -> tuple[float, float]:
+    """Return the scale and the bias that calibrate log-odds (Platt, 1999).
 
     Args:
         log_odds: (reviews,), of reviews that were not trained on.
         labels: int8, (reviews,), 0 or 1.
+        with_bias: Whether the bias is fitted, too, which takes thousands of labels: to a hundred,
+            it is off by 0.25.
 
     Returns:
-        From 0.05 to 20; 1 leaves the log-odds unchanged.
+        The factor of the log-odds, from 0.05 to 20, so that none is turned round; and what is added
+        to the product, from -3 to 3.
     """
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import minimize
 
-    signed = np.where(labels == 1, log_odds, -log_odds).astype(np.float64)
+    given, signs = log_odds.astype(np.float64), 2.0 * labels - 1
 
-    def log_loss(log_temperature: float) -> float:
-        return float(np.logaddexp(0, -signed / np.exp(log_temperature)).mean())
+    def log_loss(parameters: NDArray[np.float64]) -> float:
+        log_scale, bias = parameters
+        return float(np.logaddexp(0, -signs * (np.exp(log_scale) * given + bias)).mean())
 
-    return float(np.exp(minimize_scalar(log_loss, bounds=(-3, 3), method="bounded").x))
+    bounds = [(-3, 3), (-3, 3) if with_bias else (0, 0)]
+    log_scale, bias = minimize(log_loss, [0.0, 0.0], method="L-BFGS-B", bounds=bounds).x
+    return float(np.exp(log_scale)), float(bias)

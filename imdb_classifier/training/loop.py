@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -28,7 +29,7 @@ from imdb_classifier.reviews.dataset import Reviews
 from imdb_classifier.training.data import Dataset, prepare_training_data
 from imdb_classifier.training.epochs.callbacks import Watching
 from imdb_classifier.training.epochs.checkpoints import load_checkpoint, save_checkpoint
-from imdb_classifier.training.linear import fit_weights
+from imdb_classifier.training.linear import fit_shares
 from imdb_classifier.training.teachers import Teaching
 
 if TYPE_CHECKING:
@@ -269,8 +270,8 @@ def _with_ngrams(
 ) -> keras.Model:
     """Return the network of a trained student and n-grams, its tables rounded to 8 bits.
 
-    The weights of the two, and a bias, are fitted on reviews that neither has learned from
-    (Wolpert, 1992, Stacked Generalization), which also calibrates the probabilities.
+    The weights of the two are fitted on reviews that neither has learned from (Wolpert, 1992,
+    Stacked Generalization), which also calibrates the probabilities.
     """
     words = student.get_layer("words")
     words.set_weights([rounded(np.asarray(words.get_weights()[0], np.float32))])
@@ -284,19 +285,20 @@ def _with_ngrams(
         [
             np.log(probabilities / (1 - probabilities)),
             teaching.ngrams.log_odds(validation.sequences, weights)[rows],
-            np.ones(len(rows)),
         ],
         axis=1,
     )
     labels = validation.targets[0][rows, 0].astype(np.int8)
-    shares = fit_weights(log_odds, labels, config.share_c, config.weight_iterations)
-    right = ((log_odds @ shares > 0) == labels).mean()
+    positive = float(teaching.targets.mean(dtype=np.float64))
+    prior = math.log(positive / (1 - positive))
+    shares, bias = fit_shares(log_odds, labels, prior, config.share_c, config.weight_iterations)
+    of_student, of_ngrams = shares.tolist()
     logger.info(
         "weight of the student %.3f, of n-grams %.3f, bias %.3f: "
         "accuracy %.2f %% on %d validation reviews",
-        *(*shares, 100 * right, len(labels)),
+        *(of_student, of_ngrams, bias),
+        *(100 * ((log_odds @ shares + bias > 0) == labels).mean(), len(labels)),
     )
-    of_student, of_ngrams, bias = shares.tolist()
     return join(student, weights, (of_student, of_ngrams), bias, recipe.encoding, recipe.network)
 
 

@@ -27,7 +27,7 @@ from imdb_classifier.reviews.overlap import row_fingerprints
 from imdb_classifier.storage import storage_of
 from imdb_classifier.text.encoding import TokenSequences, Vocabulary
 from imdb_classifier.text.ngrams import REVIEW_PARTS, Ngrams
-from imdb_classifier.training.linear import fit_temperature
+from imdb_classifier.training.linear import fit_calibration
 from imdb_classifier.training.ngram_models.document_vectors import train_document_vectors
 from imdb_classifier.training.ngram_models.negation import negated_ngrams
 from imdb_classifier.training.ngram_models.ngram_counts import (
@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 
 PREDICTIONS: Final = Path(__file__).with_name("lstm_teacher.npz")
 
-_NEGATED_SHARE: Final = 3
-"""At most one of so many n-grams of a network negates an opinion."""
+_NEGATED_SHARE: Final = 0.45
+"""Share of a network's n-grams that negate an opinion, at most: the more there are, the fewer
+others are left, and the lower is the accuracy on the IMDB reviews."""
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ def teach(
 
     Results that take minutes are saved in `folder`, so an interrupted run resumes with the next
     one. Validation rows contribute only to the IDF weights; their labels are used to log the
-    accuracy of each teacher and to fit one number, the temperature of the mean (Guo et al., 2017).
+    accuracy of each teacher and, unless there are `predictions`, to calibrate the mean.
 
     Args:
         sequences: The encoded reviews.
@@ -192,13 +193,10 @@ def teach(
         by_teachers, vectors = _train_teachers(
             sequences, labels, learned_rows, counts[0], config, seed, folder, finished, log_accuracy
         )
-    rated = validation_rows[~np.isnan(by_teachers[validation_rows])]
-    temperature = fit_temperature(by_teachers[rated], labels[rated])
-    targets = (1 / (1 + np.exp(-by_teachers[learned_rows] / temperature))).astype(np.float32)
-    learned_labels = labels[learned_rows]
-    labeled = learned_labels >= 0
-    targets[labeled] += config.label_share * (learned_labels - targets)[labeled]
-    targets = np.where(np.isnan(targets), learned_labels, targets).astype(np.float32)
+    # The large LSTM has learned no label of a review that it rates; the other teachers have.
+    many = predictions is not None
+    unseen = learned_rows if many else validation_rows
+    targets = targets_from(by_teachers, labels, learned_rows, unseen, config, with_bias=many)
     present_in = [present(counted[learned_rows]) for counted in counts]
     del counts  # as large as these
     weights = _cached(
@@ -208,16 +206,51 @@ def teach(
     holding = np.concatenate(
         [np.bincount(once.indices, minlength=once.shape[1]) for once in present_in]
     )
-    negated, taken = negated_ngrams(vocabulary, found, weights, config, ngrams // _NEGATED_SHARE)
-    chosen = strongest(weights, holding, ngrams - len(negated))
-    prints = np.concatenate([np.concatenate(found)[chosen], negated])
-    listed, places = np.unique(prints, return_inverse=True)
-    kept = np.bincount(places, np.append(weights[chosen], taken)).astype(np.float32)
-    strongest_ngrams = Ngrams(listed, in_parts)
+    negated, added = negated_ngrams(
+        vocabulary, found, weights, config, int(_NEGATED_SHARE * ngrams)
+    )
+    prints, places = np.unique(np.concatenate([*found, negated]), return_inverse=True)
+    largest = np.abs(weights).max(initial=0)
+    sums = np.bincount(places, np.append(weights, added)).clip(-largest, largest)
+    holding = np.bincount(places[: len(holding)], holding, minlength=len(prints)).astype(np.int64)
+    chosen = strongest(sums, holding, ngrams, certain=places[len(weights) :])
+    kept = sums[chosen].astype(np.float32)
+    strongest_ngrams = Ngrams(prints[chosen], in_parts)
     log_odds = strongest_ngrams.log_odds(sequences, np.append(0, kept))
     log_accuracy("n-grams of the network", log_odds)
     finished(steps)
     return Teaching(targets, vectors, strongest_ngrams, kept)
+
+
+def targets_from(
+    log_odds: NDArray[np.float32],
+    labels: NDArray[np.int8],
+    rows: NDArray[np.int64],
+    unseen: NDArray[np.int64],
+    config: TeachersConfig,
+    with_bias: bool,
+) -> NDArray[np.float32]:
+    """Return the probabilities of *positive* that a network learns.
+
+    Args:
+        log_odds: float32, (reviews,), what a teacher says; not a number where it says nothing.
+        labels: int8, (reviews,), 0 or 1, or -1 if unlabeled.
+        rows: The reviews that the network learns.
+        unseen: Reviews whose labels the teacher has not learned, to calibrate it on.
+        config: The settings of the teachers.
+        with_bias: Whether they are enough to fit a bias to, see `linear.fit_calibration`.
+
+    Returns:
+        float32, (rows,), in [0, 1]: between the label and the teacher's calibrated probability, or
+        one of them where the other is missing.
+    """
+    rated = unseen[(labels[unseen] >= 0) & ~np.isnan(log_odds[unseen])]
+    scale, bias = fit_calibration(log_odds[rated], labels[rated], with_bias)
+    targets = 1 / (1 + np.exp(-(scale * log_odds[rows] + bias)))
+    learned = labels[rows]
+    labeled = learned >= 0
+    targets[labeled] += config.label_share * (learned - targets)[labeled]
+    return np.where(np.isnan(targets), learned, targets).astype(np.float32)
 
 
 def _train_teachers(

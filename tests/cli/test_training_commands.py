@@ -253,13 +253,13 @@ def test_the_behavior_suite_runs_without_reviews(run: Run, monkeypatch: pytest.M
     outcome = run("evaluate", "--suite")
     assert outcome.code == 0
     assert re.search(
-        r"negation +│ negated blame +│ +24 │ +24 │ +\d+ \(\d+%\) │ The film", outcome.out
+        r"negation +│ negated blame +│ +24 │ +24 │ +\d+ \(\d+%\) │ This isn't", outcome.out
     )
     found = run("evaluate", "--suite", "--json").json
     assert found["model_id"] in outcome.out
     assert found["behavior"]["suite"] in outcome.out
     (part,) = (p for p in found["behavior"]["capabilities"] if p["name"] == "negated blame")
-    assert part["examples"][0]["texts"] == ["The film is not bad."]
+    assert part["examples"][0]["texts"] == ["This isn't a bad movie."]
     refused = run("evaluate", "--suite", "--data", FOLDER)
     assert refused.code == 2
     assert "leave out --data" in " ".join(refused.err.split())

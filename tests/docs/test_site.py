@@ -127,6 +127,10 @@ def test_the_pages_show_the_measured_figures(site: Path) -> None:
         for file in (CHECKOUT / "benchmarks").glob("*.json")
     }
     evaluation = json.loads((bundled_path() / "evaluation.json").read_text("utf-8"))
+    bundled = json.loads((bundled_path() / "manifest.json").read_text("utf-8"))["model_id"]
+    for name in ("ablation", "expected_accuracy"):
+        assert figures[name]["model_id"] == bundled
+    assert bundled in [row["model_id"] for row in figures["production_seeds"]["seeds"]]
     of_seeds = [seeds.table(figures["seeds"])] if "seeds" in figures else []
     of_year = [year.table(figures["year"])] if "year" in figures else []
     tables = {

@@ -27,7 +27,7 @@ from imdb_classifier.text.encoding import encode
 from imdb_classifier.training import loop
 from imdb_classifier.training.data import Dataset, split, vocabulary_of
 from imdb_classifier.training.epochs.checkpoints import load_checkpoint
-from imdb_classifier.training.linear import fit_temperature
+from imdb_classifier.training.linear import fit_shares
 from imdb_classifier.training.loop import TrainingObserver, run_key, train
 
 RECIPE = replace(TINY, training=replace(TINY.training, epochs=3))
@@ -334,9 +334,10 @@ def test_a_taught_network_is_rounded_and_calibrated(
         sequences
     )
     log_odds = np.log(probabilities / (1 - probabilities))
-    # If all probabilities were 0.5, every temperature would fit equally well.
+    # If all probabilities were 0.5, every scale would fit equally well.
     assert np.abs(log_odds).max() > 0.05
-    assert fit_temperature(log_odds, reviews.labels[rows]) == pytest.approx(1, abs=0.05)
+    (share,), _ = fit_shares(log_odds[:, None], reviews.labels[rows], 0.0, 1e4, 100)
+    assert share == pytest.approx(1, abs=0.15)
 
 
 def test_teachers_need_unlabeled_reviews_with_text(reviews: Reviews, tmp_path: Path) -> None:

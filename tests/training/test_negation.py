@@ -11,11 +11,9 @@ from imdb_classifier.text.encoding import Vocabulary
 from imdb_classifier.text.ngrams import Ngrams, fingerprints_of
 from imdb_classifier.training.ngram_models.negation import negated_ngrams
 
-WORDS = ["not", "never", "very", "dull", "superb", "vampires", "subtle", "dismal", "isn't"]
+WORDS = ["not", "never", "very", "dull", "superb", "vampires", "subtle", "dismal", "isn't", "bad"]
 IDS = {word: 4 + position for position, word in enumerate(WORDS)}
-CONFIG = TeachersConfig(2, 8, 3, 0.5, negated=2)
-# "subtle" is in no list of opinions, but the reviews negate it; "dismal" is in the list, but the
-# reviews hardly care.
+CONFIG = TeachersConfig(2, 8, 3, 0.5, opinion_weight=2, negated=2, negation_weight=0)
 LEARNED = {
     "dull": (-3.0, -1.0),
     "superb": (2.5, 0.5),
@@ -23,8 +21,11 @@ LEARNED = {
     "subtle": (1.5, 1.0),
     "dismal": (-0.5, -0.5),
     "not": (-5.0, -5.0),
+    "very": (2.0, 0.0),
     "not dull": (-0.25, 0.0),
-    "not subtle": (0.0, 0.0),
+    "not subtle": (0.5, 0.0),
+    "bad": (-2.0, 0.0),
+    "not bad": (-1.5, 0.5),
 }
 
 
@@ -72,21 +73,35 @@ def test_one_that_no_review_contains_is_the_opposite_of_all_parts(
     assert added.get(of(ngram, 1), 0) == end
 
 
-def test_opinions_are_words_that_the_list_has_or_that_reviews_negate() -> None:
+def test_opinions_are_words_of_large_weight() -> None:
     added = negated()
     assert added[of("not subtle")] == -3
     assert added[of("never subtle")] == -5
-    # Nor are those of small weight, or the negations and what stands between.
-    for ngram in ("not vampires", "not dismal", "never not", "not very"):
+    # Not those of small weight, nor the negations and what stands between.
+    for ngram in ("not dismal", "never not", "not very"):
         assert of(ngram) not in added
 
 
-def test_the_largest_are_kept() -> None:
-    every = negated()
-    few = negated(most=5)
-    assert len(few) == 5
-    smallest = min(map(abs, few.values()))
-    assert all(abs(added) <= smallest for print_, added in every.items() if print_ not in few)
+def test_what_reviews_say_for_the_same_side_is_taken_back_if_anybody_knows_the_word() -> None:
+    added = negated()
+    assert added[of("not bad")] == 4 + 1.5
+    # But not what they say for the other side.
+    assert of("not bad", 1) not in added
+
+
+def test_negated_blame_makes_up_for_the_negation() -> None:
+    added = negated(replace(CONFIG, negation_weight=1.5))
+    assert added[of("not dull")] == 6
+    assert added[of("not dull", 1)] == 3.5
+    # Praise that is negated is blame anyhow.
+    assert added[of("not subtle", 1)] == negated()[of("not subtle", 1)]
+
+
+def test_those_are_kept_that_move_many_reviews_much() -> None:
+    # All of them weigh 6, and the words stand in the list by frequency.
+    few = ["not dull", "not superb", "not vampires"]
+    assert {*negated(most=4)} == {*map(of, few), of("not vampires", 1)}
+    assert {*negated(most=4)} < {*negated(most=8)} < {*negated()}
 
 
 def test_nothing_is_added_without_words_of_opinion() -> None:

@@ -104,5 +104,11 @@ def test_the_strongest_move_many_reviews_much() -> None:
     weights = np.array([1.0, -2.0, 0.5, -0.5, 3.0], np.float32)
     holding = np.array([100, 9, 100, 100, 1])
     # Products with the root: 10, 6, 5, 5, 3; of equal ones the first is taken.
-    assert strongest(weights, holding, 3).tolist() == [0, 1, 2]
-    assert strongest(weights, holding, 9).tolist() == [0, 1, 2, 3, 4]
+    none = np.empty(0, np.int64)
+    assert strongest(weights, holding, 3, none).tolist() == [0, 1, 2]
+    assert strongest(weights, holding, 9, none).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_some_are_kept_however_weak() -> None:
+    weights, holding = np.array([3.0, 2.0, 0.0, 1.0], np.float32), np.array([9, 9, 0, 9])
+    assert strongest(weights, holding, 2, certain=np.array([2])).tolist() == [0, 2]

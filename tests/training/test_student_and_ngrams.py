@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from imdb_classifier.config import PRODUCTION, TeachersConfig
 from imdb_classifier.model.engines.keras_engine import KerasEngine
@@ -39,7 +40,7 @@ def test_each_part_of_a_network_counts_as_it_is_right() -> None:
     )
     order = np.argsort([good, bad])
     teaching = Teaching(
-        targets=np.empty(0, np.float32),
+        targets=np.full(60, 0.8, np.float32),
         vectors=np.empty((0, 8), np.float32),
         ngrams=Ngrams(np.array([good, bad])[order]),
         ngram_weights=np.array([9, -9], np.float32)[order],
@@ -48,5 +49,12 @@ def test_each_part_of_a_network_counts_as_it_is_right() -> None:
         build_student(RECIPE.encoding, RECIPE.network, RECIPE.regularization, 8, seed=1)
     )
     network = loop._with_ngrams(student, teaching, validation, RECIPE, TEACHERS)
+    kernel, bias = network.get_layer("positive").get_weights()
+    of_student, of_ngrams = (
+        kernel[0, 0] / student.get_layer("positive").get_weights()[0][0, 0],
+        kernel[-1, 0],
+    )
+    # Both parts know that four in five are positive.
+    assert bias[0] == pytest.approx(np.log(4) * (1 - of_student - of_ngrams), rel=1e-3)
     probabilities = KerasEngine(network, RECIPE, teaching.ngrams).probabilities(sequences)
     assert np.abs(probabilities - labels).max() < 0.3

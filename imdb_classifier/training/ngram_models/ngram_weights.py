@@ -15,7 +15,7 @@ vectors come from labeled and unlabeled reviews alike (see `document_vectors`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,17 +112,22 @@ def regress_weights(
 
 
 def strongest(
-    weights: NDArray[np.float32], holding: NDArray[np.int64], count: int
+    weights: NDArray[np.floating[Any]],
+    holding: NDArray[np.int64],
+    count: int,
+    certain: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Return the n-grams with the largest absolute weight times the square root of `holding`.
 
     Args:
-        weights: float32, (n-grams,).
+        weights: floats, (n-grams,).
         holding: int64, (n-grams,), number of reviews that contain each n-gram.
         count: Maximum number of n-grams to keep.
+        certain: int64, indices of n-grams that are kept in any case; `count` at most.
 
     Returns:
         int64, (kept,), their indices, ascending.
     """
     strength = np.abs(weights) * np.sqrt(holding)
+    strength[certain] = np.inf
     return np.sort(np.argsort(-strength, kind="stable")[:count])

@@ -167,7 +167,7 @@ class TeachersConfig:
         penalty: Strength of the penalty on squared n-gram weights, beside a review's mean loss.
         penalized_iterations: Number of iterations after which this regression stops.
         opinion_weight: Absolute weight, in all parts together, from which a word counts as opinion.
-        negated: Factor by which it is subtracted from n-grams that negate it; 0 turns negation off.
+        negated: How many times a word's weight is taken from n-grams that negate it; 0 for none.
         negation_weight: Added to n-grams that negate blame, as the negation is blame by itself.
     """
 

@@ -109,8 +109,7 @@ def fit_calibration(
     Args:
         log_odds: (reviews,), of reviews that were not trained on.
         labels: int8, (reviews,), 0 or 1.
-        with_bias: Whether the bias is fitted, too, which takes thousands of labels: to a hundred,
-            it is off by 0.25.
+        with_bias: Whether the bias is fitted, too, which takes thousands of labels.
 
     Returns:
         The factor of the log-odds, from 0.05 to 20, so that none is turned round; and what is added

@@ -193,7 +193,8 @@ def teach(
         by_teachers, vectors = _train_teachers(
             sequences, labels, learned_rows, counts[0], config, seed, folder, finished, log_accuracy
         )
-    # The large LSTM has learned no label of a review that it rates; the other teachers have.
+    # The large LSTM has learned no label of a review that it rates. The other teachers have, which
+    # leaves the few reviews to validate with.
     many = predictions is not None
     unseen = learned_rows if many else validation_rows
     targets = targets_from(by_teachers, labels, learned_rows, unseen, config, with_bias=many)

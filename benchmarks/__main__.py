@@ -11,9 +11,9 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from benchmarks import memory, scoring, startup, wide
 from benchmarks.conditions import conditions
@@ -24,10 +24,10 @@ RESULT = Path("build/bench.json")
 SIZES = (10_000, 100_000, 1_000_000, 2_000_000)
 
 
-def main(
-    rounds: Annotated[int, typer.Option(help="Number of measurements per contender.")] = 3,
-    sizes: Annotated[bool, typer.Option(help="Also measure memory for several sizes.")] = True,
-) -> None:
+@click.command
+@click.option("--rounds", default=3, help="Number of measurements per contender.")
+@click.option("--sizes/--no-sizes", default=True, help="Also measure memory for several sizes.")
+def main(rounds: int, sizes: bool) -> None:
     """Run the benchmarks, write the figures as JSON, and print them as Markdown."""
     with tempfile.TemporaryDirectory() as registry:
         # In an empty registry, the champion is the bundled model.
@@ -82,4 +82,4 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import click
 import pyarrow as pa
 import pyarrow.parquet as pq
-import typer
 
 from benchmarks.command import run_command
 from benchmarks.conditions import conditions
@@ -161,6 +161,7 @@ def _bare_first_run(source: Path, target: Path, names: list[str], content: bytes
     _each(names, write)
 
 
+@click.command
 def main() -> None:
     """Measure, write the figures as JSON, and print them as Markdown."""
     steps = []
@@ -177,4 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

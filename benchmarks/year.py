@@ -17,9 +17,9 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-import typer
+import click
 
 from benchmarks.conditions import conditions
 from benchmarks.table import markdown_table, progress
@@ -139,11 +139,13 @@ def table(figures: Mapping[str, Any]) -> str:
     )
 
 
-def main(
-    folder: Annotated[
-        Path | None, typer.Option(help="An empty folder to keep everything in. Default: none kept.")
-    ] = None,
-) -> None:
+@click.command
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="An empty folder to keep everything in. Default: none kept.",
+)
+def main(folder: Path | None) -> None:
     """Play the year, write the figures as JSON, and print the table."""
     with tempfile.TemporaryDirectory() as temporary:
         played = play(EVENTS, WEEKS, folder or Path(temporary))
@@ -156,4 +158,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

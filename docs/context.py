@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
-import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
+
+import click
 
 import imdb_classifier
 from benchmarks import __main__ as bench
 from benchmarks import ablation, cluster, distillation, expected_accuracy, many_files, seeds, year
 from benchmarks.table import markdown_table
 from imdb_classifier import tasks
+from imdb_classifier.cli.app import root_command
 from imdb_classifier.cli.commands.shared_options import help_of
 from imdb_classifier.config import PRODUCTION
 from imdb_classifier.evaluation.behavior.cases import load_suite
@@ -147,13 +148,32 @@ def public_names() -> dict[str, list[str]]:
     return kinds
 
 
-def command_line() -> str:
-    """Return the help of every command as Markdown."""
-    command = ["-m", "typer", "imdb_classifier.cli.app", "utils", "docs"]
-    titles = ["--name", "imdb-classifier", "--title", "Command line"]
-    return subprocess.run(
-        [sys.executable, *command, *titles], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+def command_line(
+    command: click.Command = root_command,
+    name: str = "imdb-classifier",
+    above: click.Context | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield what the help of a command and of those below it says.
+
+    Returns:
+        Of each command, its name, usage, help text, parameters (kind to names and descriptions),
+        and the commands below it (name to summary).
+    """
+    context = click.Context(command, info_name=name, parent=above, **command.context_settings)
+    kinds: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    for parameter in command.get_params(context):
+        if record := parameter.get_help_record(context):
+            kinds[f"{parameter.param_type_name.title()}s"].append(record)
+    below = command.commands if isinstance(command, click.Group) else {}
+    yield {
+        "name": context.command_path,
+        "usage": command.get_usage(context).removeprefix("Usage: "),
+        "help": inspect.cleandoc(command.help or ""),
+        "parameters": kinds,
+        "commands": {name: found.get_short_help_str(1_000) for name, found in below.items()},
+    }
+    for name, found in below.items():
+        yield from command_line(found, name, context)
 
 
 def _kind(value: object) -> str:

@@ -17,10 +17,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
+import click
 import httpx
-import typer
 
 from tests.browser import chromium
 from tests.waiting import PATIENCE_SECONDS, wait_for
@@ -30,7 +30,9 @@ WIDTH: Final = 1280
 MARGIN: Final = 16
 
 
-def main(url: Annotated[str, typer.Argument(help="Address of a Prefect server.")]) -> None:
+@click.command
+@click.argument("url", help="Address of a Prefect server.")
+def main(url: str) -> None:
     """Take pictures of the pages that the documentation shows."""
     with chromium() as browser:
         page = browser.new_context(viewport={"width": WIDTH, "height": 1000}).new_page()
@@ -121,4 +123,4 @@ def _asked(url: str, query: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

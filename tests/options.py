@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer import core
+from click import Parameter
 
 TESTS = Path(__file__).parent
 
@@ -38,8 +38,7 @@ def option_name(command: Sequence[str], parameter: Any) -> str:
 def options_of(command: Any, names: Sequence[str] = ()) -> Iterator[str]:
     """Yield the names of all options and optional arguments of a command and its subcommands."""
     for parameter in command.params:
-        # Typer adds options that install shell completion.
-        if not parameter.required and not parameter.name.endswith("_completion"):
+        if not parameter.required:
             yield option_name(names, parameter)
     for name, below in getattr(command, "commands", {}).items():
         yield from options_of(below, (*names, name))
@@ -87,15 +86,13 @@ def without_option(
     if ":" in name:
         _leave_out_parameter(name, monkeypatch)
         return
-    for kind in (core.TyperOption, core.TyperArgument):
+    consume_value = Parameter.consume_value
 
-        def consume_value(
-            self: Any, ctx: Any, opts: Mapping[str, Any], consume: Any = kind.consume_value
-        ) -> Any:
-            left_out = option_name(names_of(ctx), self) == name
-            return consume(self, ctx, {} if left_out else opts)
+    def consume_others(self: Any, ctx: Any, opts: Mapping[str, Any]) -> Any:
+        left_out = option_name(names_of(ctx), self) == name
+        return consume_value(self, ctx, {} if left_out else opts)
 
-        monkeypatch.setattr(kind, "consume_value", consume_value)
+    monkeypatch.setattr(Parameter, "consume_value", consume_others)
 
 
 def _leave_out_parameter(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

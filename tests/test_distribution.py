@@ -7,18 +7,22 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Callable
 from email.message import Message
 from email.parser import BytesParser
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
-from tests.empty_machine import WITHOUT_INDEX, build, link_requirements
+from tests.empty_machine import CHECKOUT, WITHOUT_INDEX, build, link_requirements
 
 Unpack = Callable[[tarfile.TarFile, Path], None]
 
@@ -53,6 +57,20 @@ def contents(wheel: Path) -> dict[str, bytes]:
 def metadata(files: dict[str, bytes]) -> Message:
     (name,) = (name for name in files if name.endswith(".dist-info/METADATA"))
     return BytesParser().parsebytes(files[name])
+
+
+def test_the_pinned_versions_run_on_the_lowest_python() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["project"]
+    (lowest,) = re.findall(r">=([\d.]+)", project["requires-python"])
+    lines = (CHECKOUT / "constraints.txt").read_text("utf-8").split()
+    pins = {canonicalize_name(name): pin for name, _, pin in (x.partition("==") for x in lines)}
+    pinned = {
+        found.name: SpecifierSet(found.metadata["Requires-Python"] or "")
+        for found in distributions()
+        if pins.get(canonicalize_name(found.name)) == found.version
+    }
+    # Python of Debian 12, for instance, is 3.11.2.
+    assert [name for name, pythons in pinned.items() if f"{lowest}.0" not in pythons] == []
 
 
 def test_they_contain_what_is_needed_and_nothing_of_this_machine(

@@ -77,11 +77,11 @@ CASES: list[tuple[ImdbClassifierError, int, str]] = [
         "Install it with: pip install 'imdb-classifier[train]'",
     ),
     (
-        UnsupportedPackageError("typer", RuntimeError("Type not yet supported: str | None")),
+        UnsupportedPackageError("click", TypeError("unexpected keyword argument 'help'")),
         78,
-        f"A supported version of typer is required. typer {version('typer')} is installed and "
-        "fails with RuntimeError: Type not yet supported: str | None. "
-        "Install a supported version with: pip install --upgrade imdb-classifier typer",
+        f"A supported version of click is required. click {version('click')} is installed and "
+        "fails with TypeError: unexpected keyword argument 'help'. "
+        "Install a supported version with: pip install --upgrade imdb-classifier click",
     ),
     (
         NoReviewsError("There is no aclImdb_v1.tar.gz", "/cache"),

@@ -57,16 +57,26 @@ def main() -> None:
 
 def _run() -> None:
     if sys.argv[1:] == ["--version"]:
-        # Without Typer, whose import takes longer than all others that this needs.
+        # Without Click, whose import takes longer than all others that this needs.
         print(__version__, flush=True)
         sys.exit(0)
-    import typer
-
-    from imdb_classifier.cli.app import app
+    import click
 
     try:
         # No review has been read yet, so the error's message cannot quote one.
-        command_line = typer.main.get_command(app)
-    except Exception as error:
-        raise UnsupportedPackageError("typer", error) from error
-    command_line()
+        from imdb_classifier.cli.app import root_command
+    except TypeError as error:
+        # A decorator does not know one of its options.
+        raise UnsupportedPackageError("click", error) from error
+    try:
+        # What is returned is the code of an early exit.
+        code = root_command(
+            prog_name="imdb-classifier", standalone_mode=False, windows_expand_args=False
+        )
+        sys.exit(code or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort as aborted:
+        # This is what Click makes of a KeyboardInterrupt.
+        raise (aborted.__cause__ or aborted) from None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -100,15 +101,17 @@ def test_a_package_that_cannot_be_imported_is_named_with_the_reason(
     assert "ImportError (cannot import name 'schema' from 'onnx')" in outcome.err
 
 
-def test_a_typer_of_another_kind_is_named_with_the_reason(
+def test_a_click_of_another_kind_is_named_with_the_reason(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: object) -> None:
-        raise RuntimeError("Type not yet supported: str | None")
+    def argument(*names: str, metavar: str) -> None: ...
 
-    monkeypatch.setattr("typer.main.get_command", fail)
+    monkeypatch.setattr("click.argument", argument)
+    for name in [name for name in sys.modules if name.startswith("imdb_classifier.cli.")]:
+        if name.endswith((".app", "_commands", "_command")):
+            monkeypatch.delitem(sys.modules, name)
     outcome = run("score", SAMPLE, "out.parquet")
     assert outcome.code == 78
-    assert f"typer {version('typer')} is installed" in outcome.err
-    assert "RuntimeError: Type not yet supported: str | None" in outcome.err
-    assert "pip install --upgrade imdb-classifier typer" in outcome.err
+    assert f"click {version('click')} is installed" in outcome.err
+    assert "unexpected keyword argument 'help'" in outcome.err
+    assert "pip install --upgrade imdb-classifier click" in outcome.err

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import typer
-
-from imdb_classifier.cli.app import app
+from imdb_classifier.cli.app import root_command
 from tests.options import covered, options_of
 
 
 def test_every_option_is_covered() -> None:
-    options = sorted(options_of(typer.main.get_command(app)))
+    options = sorted(options_of(root_command))
     assert sorted(name for name in covered() if ":" not in name) == options

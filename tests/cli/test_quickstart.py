@@ -8,8 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from imdb_classifier.cli import quickstart
-from imdb_classifier.cli.commands import flow_commands
+from imdb_classifier.cli import flow_calls, quickstart
 from imdb_classifier.errors import MissingExtraError
 from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry, bundled_path
@@ -60,8 +59,8 @@ def test_prefect_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     for call in (
         lambda: quickstart.run(tmp_path / "quickstart"),
-        lambda: flow_commands.serve(None, None, None),
-        lambda: flow_commands.score_by_flow(source="in", output="out"),
+        lambda: flow_calls.serve(None, None, None),
+        lambda: flow_calls.score_by_flow(source="in", output="out"),
     ):
         with pytest.raises(MissingExtraError, match=r"pip install 'imdb-classifier\[flows\]'"):
             call()

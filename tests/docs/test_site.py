@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 import imdb_classifier
 from benchmarks import __main__ as bench
 from benchmarks import ablation, cluster, distillation, expected_accuracy, seeds, year
 from docs.context import behavior_areas
 from imdb_classifier import flows, tasks
-from imdb_classifier.cli.app import app
+from imdb_classifier.cli.app import root_command
 from imdb_classifier.config import PRODUCTION
 from imdb_classifier.evaluation.behavior.judgment import Behavior
 from imdb_classifier.recipe_file import PARTS
@@ -47,7 +46,7 @@ def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from commands(below, f"{name} {sub}")
 
 
-ALL_COMMANDS = dict(commands(typer.main.get_command(app), "imdb-classifier"))
+ALL_COMMANDS = dict(commands(root_command, "imdb-classifier"))
 
 
 def test_every_public_name_is_in_the_api_reference(site: Path) -> None:

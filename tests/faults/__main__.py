@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from benchmarks.conditions import conditions
 from imdb_classifier.scoring.scorer import Scorer
@@ -26,9 +25,9 @@ from tests.faults.test_faults import (
 RESULT = Path("build/soak.json")
 
 
-def main(
-    kills: Annotated[int, typer.Option(min=10, help="How many runs to kill.")] = 1_000,
-) -> None:
+@click.command
+@click.option("--kills", type=click.IntRange(min=10), default=1_000, help="How many runs to kill.")
+def main(kills: int) -> None:
     """Kill runs, check what each leaves, and write what happened as JSON."""
     # As many for each way to write a copy as in the tests.
     others = kills // (10 + len(OTHERS))
@@ -47,4 +46,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

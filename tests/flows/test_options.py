@@ -6,13 +6,12 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-import typer
 from prefect.flows import load_flow_from_entrypoint
 
 from imdb_classifier import tasks
 from imdb_classifier.batch.options import Limits, ScoreOptions, Selection
 from imdb_classifier.batch.results import RunResult
-from imdb_classifier.cli.app import app
+from imdb_classifier.cli.app import root_command
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from tests.flows.conftest import CHECKOUT
 
@@ -39,14 +38,16 @@ label map is typed."""
 def test_flow_and_command_agree(command: str, entrypoint: str, shared: int) -> None:
     flow: Any = load_flow_from_entrypoint(str(CHECKOUT / "flows" / entrypoint))
     parameters = flow.parameters.properties
-    commands: Any = typer.main.get_command(app)
-    options = {option.name: option for option in commands.commands[command].params}
+    options: dict[str, Any] = {
+        str(found.name): found for found in root_command.commands[command].params
+    }
+    given = root_command.commands[command].make_context(command, [], resilient_parsing=True).params
     both = [name for name in options if name in parameters and name not in OWN[command]]
     assert len(both) == shared
     assert {name: options[name].help for name in both} == {
         name: " ".join(parameters[name]["description"].split()) for name in both
     }
-    assert {name: options[name].default for name in both} == {
+    assert {name: None if given[name] == () else given[name] for name in both} == {
         name: parameters[name].get("default") for name in both
     }
 

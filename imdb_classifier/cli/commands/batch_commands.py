@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-import typer
+import click
+from click.exceptions import Exit
 
 from imdb_classifier.batch.options import Limits, Only, OnNull, ScoreOptions, Selection
 from imdb_classifier.cli.commands.shared_options import (
-    AsJson,
-    EngineOption,
-    ModelOption,
-    RegistryOption,
-    ThreadsOption,
-    help_of,
+    as_json_option,
+    engine_option,
+    field_option,
     listed_names,
+    model_option,
     named_limit,
+    registry_option,
+    threads_option,
 )
 from imdb_classifier.cli.console import (
     cancel_on_interrupt,
@@ -31,112 +34,129 @@ from imdb_classifier.cli.console import (
 from imdb_classifier.cli.imports import use_arrow_without_pandas
 from imdb_classifier.errors import counted
 from imdb_classifier.monitoring.drift_limits import DriftLimits
-from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.sampling.sample_options import SampleOptions
 
 if TYPE_CHECKING:
     from imdb_classifier.batch.results import RunResult
-
-Input = Annotated[
-    str,
-    typer.Argument(
-        metavar="INPUT", help="A Parquet file, folder or glob pattern; local or in an object store."
-    ),
-]
-Output = Annotated[
-    str, typer.Argument(metavar="OUTPUT", help="File or folder for the scored copies.")
-]
-TextColumn = Annotated[str, typer.Option(help=help_of(ScoreOptions, "text_column"))]
-Prefix = Annotated[str, typer.Option(help=help_of(ScoreOptions, "prefix"))]
-OnNullOption = Annotated[OnNull, typer.Option(help=help_of(ScoreOptions, "on_null"))]
-Quarantine = Annotated[bool, typer.Option(help=help_of(ScoreOptions, "quarantine"))]
-Columns = Annotated[
-    str | None, typer.Option(metavar="NAME,...", help=help_of(ScoreOptions, "columns"))
-]
-AtLeast = Annotated[float | None, typer.Option(help=help_of(ScoreOptions, "at_least"))]
-UnsureLabel = Annotated[str | None, typer.Option(help=help_of(ScoreOptions, "unsure_label"))]
-Reason = Annotated[bool, typer.Option(help=help_of(ScoreOptions, "reason"))]
-OnlyOption = Annotated[Only | None, typer.Option(help=help_of(Selection, "only"))]
-Force = Annotated[bool, typer.Option("--force", help=help_of(Selection, "force"))]
-AllowUnapproved = Annotated[
-    bool, typer.Option(help="Score with a version that has not passed the promotion checks.")
-]
+    from imdb_classifier.model.engines import EngineChoice
 
 FILES_SHOWN: Final = 50
 """Files in an output up to which those that are reused are shown, too."""
 
 
+class _FromInputToOutput(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.allow_extra_args = True
+        if extra := super().parse_args(ctx, args):
+            ctx.fail(
+                f"Expected one INPUT and one OUTPUT, but received {2 + len(extra)} arguments. "
+                "Quote a pattern such as '*.parquet', so that the shell does not expand it."
+            )
+        return extra
+
+
+def _batch_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the arguments and options that say what is scored, and how."""
+
+    @wraps(command)
+    def with_score_options(columns: str | None, **given: Any) -> None:
+        names = {field.name for field in fields(ScoreOptions)}
+        of_scores = {name: value for name, value in given.items() if name in names}
+        others = {name: value for name, value in given.items() if name not in names}
+        command(options=ScoreOptions(columns=listed_names(columns), **of_scores), **others)
+
+    decorated: Callable[..., None] = with_score_options
+    for option in reversed(
+        (
+            click.argument(
+                "source",
+                metavar="INPUT",
+                help="A Parquet file, folder or glob pattern; local or in an object store.",
+            ),
+            click.argument(
+                "output", metavar="OUTPUT", help="File or folder for the scored copies."
+            ),
+            model_option,
+            field_option(ScoreOptions, "text_column"),
+            field_option(ScoreOptions, "prefix"),
+            field_option(ScoreOptions, "on_null", type=click.Choice(get_args(OnNull))),
+            field_option(ScoreOptions, "quarantine"),
+            field_option(ScoreOptions, "columns", metavar="NAME,..."),
+            field_option(ScoreOptions, "at_least", type=float),
+            field_option(ScoreOptions, "unsure_label"),
+            field_option(ScoreOptions, "reason"),
+            field_option(Selection, "only", type=click.Choice(get_args(Only))),
+            field_option(Selection, "force", is_flag=True),
+            click.option(
+                "--allow-unapproved/--no-allow-unapproved",
+                default=False,
+                help="Score with a version that has not passed the promotion checks.",
+            ),
+        )
+    ):
+        decorated = option(decorated)
+    return decorated
+
+
+@click.command(cls=_FromInputToOutput)
+@_batch_options
+@field_option(Selection, "prune", is_flag=True)
+@field_option(Limits, "deadline")
+@field_option(Limits, "max_bad_files", type=int)
+@field_option(Limits, "accept_bad_files")
+@click.option(
+    "--drift-limit",
+    metavar="NAME=LIMIT",
+    multiple=True,
+    help=f"Limits of your own for input drift, by name: {', '.join(asdict(DriftLimits()))}.",
+)
+@click.option(
+    "--runner",
+    type=click.Choice(["local", "process", "dask"]),
+    default="local",
+    help="Where files are scored: local, in this process, on every core; process, in one "
+    "process per core; dask, on the workers of a Dask cluster. process and dask run the "
+    "Prefect flow.",
+)
+@click.option(
+    "--scheduler",
+    help="Address of the Dask scheduler. Default: a cluster of this machine's cores.",
+)
+@threads_option
+@engine_option
+@registry_option
+@as_json_option
 @keeps("Finished files are kept; rerun to continue.")
 def score(
-    source: Input,
-    output: Output,
-    model: ModelOption = CHAMPION,
-    text_column: TextColumn = ScoreOptions.text_column,
-    prefix: Prefix = ScoreOptions.prefix,
-    on_null: OnNullOption = ScoreOptions.on_null,
-    quarantine: Quarantine = ScoreOptions.quarantine,
-    columns: Columns = None,
-    at_least: AtLeast = ScoreOptions.at_least,
-    unsure_label: UnsureLabel = ScoreOptions.unsure_label,
-    reason: Reason = ScoreOptions.reason,
-    only: OnlyOption = Selection.only,
-    force: Force = Selection.force,
-    prune: Annotated[
-        bool, typer.Option("--prune", help=help_of(Selection, "prune"))
-    ] = Selection.prune,
-    allow_unapproved: AllowUnapproved = False,
-    deadline: Annotated[
-        str | None, typer.Option(help=help_of(Limits, "deadline"))
-    ] = Limits.deadline,
-    max_bad_files: Annotated[
-        int | None, typer.Option(help=help_of(Limits, "max_bad_files"))
-    ] = Limits.max_bad_files,
-    accept_bad_files: Annotated[
-        int, typer.Option(help=help_of(Limits, "accept_bad_files"))
-    ] = Limits.accept_bad_files,
-    drift_limit: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=LIMIT",
-            help="Limits of your own for input drift, by name: "
-            f"{', '.join(asdict(DriftLimits()))}.",
-        ),
-    ] = None,
-    runner: Annotated[
-        Literal["local", "process", "dask"],
-        typer.Option(
-            help="Where files are scored: local, in this process, on every core; process, in one "
-            "process per core; dask, on the workers of a Dask cluster. process and dask run the "
-            "Prefect flow."
-        ),
-    ] = "local",
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            help="Address of the Dask scheduler. Default: a cluster of this machine's cores."
-        ),
-    ] = None,
-    threads: ThreadsOption = None,
-    engine: EngineOption = "auto",
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
+    source: str,
+    output: str,
+    model: str,
+    options: ScoreOptions,
+    only: Only | None,
+    force: bool,
+    allow_unapproved: bool,
+    prune: bool,
+    deadline: str | None,
+    max_bad_files: int | None,
+    accept_bad_files: int,
+    drift_limit: tuple[str, ...],
+    runner: Literal["local", "process", "dask"],
+    scheduler: str | None,
+    threads: int | None,
+    engine: EngineChoice,
+    registry: str | None,
+    as_json: bool,
 ) -> None:
     """Add a sentiment label and a probability to every review in Parquet files."""
     from imdb_classifier.batch.file_pool import score_files
     from imdb_classifier.batch.run import BatchRun
-    from imdb_classifier.cli.commands.flow_commands import score_by_flow
+    from imdb_classifier.cli.flow_calls import score_by_flow
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.scoring.scorer import Scorer
 
-    options = ScoreOptions(
-        *(text_column, prefix, on_null, quarantine, listed_names(columns)),
-        at_least=at_least,
-        unsure_label=unsure_label,
-        reason=reason,
-    )
     selection = Selection(only, force, prune)
     limits = Limits(deadline, max_bad_files, accept_bad_files)
-    named_limits = dict(map(named_limit, drift_limit or ()))
+    named_limits = dict(map(named_limit, drift_limit))
     drift_limits = DriftLimits.of(named_limits)
     if runner != "local" or scheduler is not None:
         result = score_by_flow(
@@ -155,7 +175,7 @@ def score(
             **asdict(limits),
         )
         _show_result(as_json, result, runner)
-        raise typer.Exit(result.exit_code)
+        raise Exit(result.exit_code)
     use_arrow_without_pandas()
     with (
         Scorer.load(
@@ -183,7 +203,7 @@ def score(
     _show_result(as_json, result, runner)
     if cancel.is_set() and result.of_status("pending"):
         raise KeyboardInterrupt
-    raise typer.Exit(result.exit_code)
+    raise Exit(result.exit_code)
 
 
 def _show_result(as_json: bool, result: RunResult, runner: str) -> None:
@@ -221,25 +241,24 @@ def _show_result(as_json: bool, result: RunResult, runner: str) -> None:
     show(as_json, result.outline(), shown)
 
 
+@click.command(cls=_FromInputToOutput)
+@_batch_options
+@threads_option
+@engine_option
+@registry_option
+@as_json_option
 def plan(
-    source: Input,
-    output: Output,
-    model: ModelOption = CHAMPION,
-    text_column: TextColumn = ScoreOptions.text_column,
-    prefix: Prefix = ScoreOptions.prefix,
-    on_null: OnNullOption = ScoreOptions.on_null,
-    quarantine: Quarantine = ScoreOptions.quarantine,
-    columns: Columns = None,
-    at_least: AtLeast = ScoreOptions.at_least,
-    unsure_label: UnsureLabel = ScoreOptions.unsure_label,
-    reason: Reason = ScoreOptions.reason,
-    only: OnlyOption = Selection.only,
-    force: Force = Selection.force,
-    allow_unapproved: AllowUnapproved = False,
-    threads: ThreadsOption = None,
-    engine: EngineOption = "auto",
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
+    source: str,
+    output: str,
+    model: str,
+    options: ScoreOptions,
+    only: Only | None,
+    force: bool,
+    allow_unapproved: bool,
+    threads: int | None,
+    engine: EngineChoice,
+    registry: str | None,
+    as_json: bool,
 ) -> None:
     """Dry run: list the files that score would process, and estimate time and memory."""
     from imdb_classifier.batch.dry_run import dry_run_parquet
@@ -248,12 +267,6 @@ def plan(
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.scoring.scorer import Scorer
 
-    options = ScoreOptions(
-        *(text_column, prefix, on_null, quarantine, listed_names(columns)),
-        at_least=at_least,
-        unsure_label=unsure_label,
-        reason=reason,
-    )
     selection = Selection(only, force)
     where = Registry.at(registry)
     use_arrow_without_pandas()
@@ -286,23 +299,33 @@ def plan(
     show(as_json, found.outline(), shown)
 
 
+@click.command
+@click.argument("output", metavar="OUTPUT", help="A scored file or folder.")
+@click.option(
+    "--input",
+    "source",
+    help="Input that OUTPUT was scored from. Default: as in its manifest.",
+)
+@click.option("--model", help="Model that scored OUTPUT. Default: the one that OUTPUT names.")
+@click.option(
+    "--rows",
+    type=click.IntRange(min=0),
+    default=32,
+    help="Number of rows per file to score again.",
+)
+@threads_option
+@engine_option
+@registry_option
+@as_json_option
 def verify(
-    output: Annotated[str, typer.Argument(metavar="OUTPUT", help="A scored file or folder.")],
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--input", help="Input that OUTPUT was scored from. Default: as in its manifest."
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Model that scored OUTPUT. Default: the one that OUTPUT names."),
-    ] = None,
-    rows: Annotated[int, typer.Option(help="Number of rows per file to score again.", min=0)] = 32,
-    threads: ThreadsOption = None,
-    engine: EngineOption = "auto",
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
+    output: str,
+    source: str | None,
+    model: str | None,
+    rows: int,
+    threads: int | None,
+    engine: EngineChoice,
+    registry: str | None,
+    as_json: bool,
 ) -> None:
     """Check that scored files are unchanged since they were written; exit code 65 if not."""
     from imdb_classifier.batch.verification import verify_output
@@ -336,27 +359,22 @@ def verify(
             with_options(problem.what),
         )
     show(as_json, found.to_dict(), shown if found.problems else title)
-    raise typer.Exit(found.exit_code)
+    raise Exit(found.exit_code)
 
 
+@click.command
+@click.argument(
+    "scored",
+    metavar="SCORED",
+    help="A scored Parquet file, a folder of them or a glob pattern.",
+)
+@click.argument("output", metavar="OUTPUT", help="The Parquet file to write, to be filled in.")
+@field_option(SampleOptions, "half_width")
+@field_option(SampleOptions, "rows", type=int)
+@field_option(SampleOptions, "seed")
+@as_json_option
 def sample(
-    scored: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCORED", help="A scored Parquet file, a folder of them or a glob pattern."
-        ),
-    ],
-    output: Annotated[
-        str, typer.Argument(metavar="OUTPUT", help="The Parquet file to write, to be filled in.")
-    ],
-    half_width: Annotated[
-        float, typer.Option(help=help_of(SampleOptions, "half_width"))
-    ] = SampleOptions.half_width,
-    rows: Annotated[
-        int | None, typer.Option(help=help_of(SampleOptions, "rows"))
-    ] = SampleOptions.rows,
-    seed: Annotated[int, typer.Option(help=help_of(SampleOptions, "seed"))] = SampleOptions.seed,
-    as_json: AsJson = False,
+    scored: str, output: str, half_width: float, rows: int | None, seed: int, as_json: bool
 ) -> None:
     """Draw rows of scored files to label by hand, so that their accuracy is known."""
     from imdb_classifier.sampling.drawing import draw_sample

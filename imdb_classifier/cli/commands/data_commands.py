@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Literal
 
-import typer
+import click
 
-from imdb_classifier.cli.commands.shared_options import AsJson
+from imdb_classifier.cli.commands.shared_options import as_json_option
 from imdb_classifier.cli.console import show, table
+from imdb_classifier.cli.groups import SummaryGroup
 
-data_app = typer.Typer(help="Show available copies of the IMDB reviews, and download them.")
 
-
-@data_app.callback(invoke_without_command=True)
-def show_data(context: typer.Context, as_json: AsJson = False) -> None:
+@click.group("data", cls=SummaryGroup, invoke_without_command=True)
+@as_json_option
+@click.pass_context
+def data_group(context: click.Context, as_json: bool) -> None:
     """Show available copies of the IMDB reviews, and download them."""
     if context.invoked_subcommand is not None:
         return
@@ -28,13 +29,15 @@ def show_data(context: typer.Context, as_json: AsJson = False) -> None:
     show(as_json, {"sources": [asdict(source) for source in sources]}, shown)
 
 
-@data_app.command()
-def fetch(
-    source: Annotated[
-        Literal["aclimdb", "keras"], typer.Argument(help="Which published copy to download.")
-    ] = "aclimdb",
-    as_json: AsJson = False,
-) -> None:
+@data_group.command()
+@click.argument(
+    "source",
+    type=click.Choice(["aclimdb", "keras"]),
+    default="aclimdb",
+    help="Which published copy to download.",
+)
+@as_json_option
+def fetch(source: Literal["aclimdb", "keras"], as_json: bool) -> None:
     """Download a published copy of the IMDB reviews into the cache and verify its checksum."""
     from imdb_classifier.reviews.download import fetch as fetch_source
 

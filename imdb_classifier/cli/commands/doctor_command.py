@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
+from click.exceptions import Exit
 
 from imdb_classifier.cli.commands.shared_options import (
-    AsJson,
-    EngineOption,
-    ModelOption,
-    RegistryOption,
+    as_json_option,
+    engine_option,
+    model_option,
+    registry_option,
 )
 from imdb_classifier.cli.console import show, table, waiting, with_options
-from imdb_classifier.registry.access import CHAMPION
+
+if TYPE_CHECKING:
+    from imdb_classifier.model.engines import EngineChoice
 
 
+@click.command
+@click.argument(
+    "output",
+    metavar="OUTPUT",
+    default=".",
+    help="Folder for scored files; local or in an object store.",
+)
+@model_option
+@engine_option
+@registry_option
+@as_json_option
 def doctor(
-    output: Annotated[
-        str,
-        typer.Argument(
-            metavar="OUTPUT", help="Folder for scored files; local or in an object store."
-        ),
-    ] = ".",
-    model: ModelOption = CHAMPION,
-    engine: EngineOption = "auto",
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
+    output: str, model: str, engine: EngineChoice, registry: str | None, as_json: bool
 ) -> None:
     """Check packages, CPU quota, engine, model, OUTPUT and Prefect server; say what to do.
 
@@ -45,4 +50,4 @@ def doctor(
     for found in diagnosis.findings:
         shown.add_row(found.check, found.status, with_options(found.message))
     show(as_json, diagnosis.to_dict(), shown)
-    raise typer.Exit(diagnosis.exit_code)
+    raise Exit(diagnosis.exit_code)

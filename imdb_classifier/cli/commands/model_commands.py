@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import typer
+import click
+from click.exceptions import Exit
 
 from imdb_classifier.cli.commands.shared_options import (
-    AsJson,
-    Data,
-    GateOn,
-    LabelMapOption,
-    RegistryOption,
+    as_json_option,
+    data_option,
+    gate_on_option,
+    label_map_option,
     named_limit,
     named_meanings,
     named_paths,
+    registry_option,
 )
 from imdb_classifier.cli.console import err, interval, show, stage_progress, table
+from imdb_classifier.cli.groups import SummaryGroup
 from imdb_classifier.errors import EXIT_REFUSED, counted, listed
 from imdb_classifier.schema import TEXT
 
@@ -24,11 +26,16 @@ if TYPE_CHECKING:
     from imdb_classifier.model.bundle import Bundle
     from imdb_classifier.registry.versions import Registry
 
-models_app = typer.Typer(no_args_is_help=True, help="List, show, promote and prune models.")
+
+@click.group("models", cls=SummaryGroup, no_args_is_help=True)
+def models_group() -> None:
+    """List, show, promote and prune models."""
 
 
-@models_app.command("list")
-def list_models(registry: RegistryOption = None, as_json: AsJson = False) -> None:
+@models_group.command("list")
+@registry_option
+@as_json_option
+def list_models(registry: str | None, as_json: bool) -> None:
     """List the versions of the registry, and the bundled model."""
     from imdb_classifier.registry.versions import Registry
 
@@ -64,14 +71,11 @@ def list_models(registry: RegistryOption = None, as_json: AsJson = False) -> Non
         )
 
 
-@models_app.command("show")
-def show_model(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="@alias, a version's id, or a bundle's path.")
-    ],
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
-) -> None:
+@models_group.command("show")
+@click.argument("model", metavar="MODEL", help="@alias, a version's id, or a bundle's path.")
+@registry_option
+@as_json_option
+def show_model(model: str, registry: str | None, as_json: bool) -> None:
     """Show how a model was trained and the results of its evaluation."""
     from imdb_classifier.registry.versions import Registry
 
@@ -94,52 +98,56 @@ def show_model(
     show(as_json, values, shown)
 
 
-@models_app.command()
+@models_group.command()
+@click.argument("model", metavar="MODEL", required=False, help="A version's id or @challenger.")
+@click.option(
+    "--to",
+    type=click.Choice(["previous"]),
+    help="Roll back to the previous champion, without checks.",
+)
+@click.option(
+    "--gate",
+    metavar="NAME=LIMIT",
+    multiple=True,
+    help="Limit of your own: accuracy and accuracy_gained (at least), log_loss, "
+    "calibration_error, accuracy_lost, behavior_lost, label_changes and learned (at most). "
+    "For a set in --gate-on: NAME.accuracy, NAME.accuracy_gained, NAME.accuracy_lost and "
+    "NAME.learned.",
+)
+@click.option("--batch", help="Unlabeled Parquet files in which few labels may change.")
+@click.option("--text-column", default=TEXT, help="Text column of the files in --batch.")
+@click.option(
+    "--reference",
+    help="Fixed model to compare with besides the champion: a version's id or the path of "
+    "a bundle. Default: the bundled model.",
+)
+@gate_on_option
+@label_map_option
+@data_option
+@registry_option
+@as_json_option
 def promote(
-    model: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help="A version's id or @challenger.")
-    ] = None,
-    to: Annotated[
-        Literal["previous"] | None,
-        typer.Option(help="Roll back to the previous champion, without checks."),
-    ] = None,
-    gate: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=LIMIT",
-            help="Limit of your own: accuracy and accuracy_gained (at least), log_loss, "
-            "calibration_error, accuracy_lost, behavior_lost, label_changes and learned (at most). "
-            "For a set in --gate-on: NAME.accuracy, NAME.accuracy_gained, NAME.accuracy_lost and "
-            "NAME.learned.",
-        ),
-    ] = None,
-    batch: Annotated[
-        str | None,
-        typer.Option(help="Unlabeled Parquet files in which few labels may change."),
-    ] = None,
-    text_column: Annotated[str, typer.Option(help="Text column of the files in --batch.")] = TEXT,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            help="Fixed model to compare with besides the champion: a version's id or the path of "
-            "a bundle. Default: the bundled model."
-        ),
-    ] = None,
-    gate_on: GateOn = None,
-    label_map: LabelMapOption = None,
-    data: Data = None,
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
+    model: str | None,
+    to: Literal["previous"] | None,
+    gate: tuple[str, ...],
+    batch: str | None,
+    text_column: str,
+    reference: str | None,
+    gate_on: tuple[str, ...],
+    label_map: str | None,
+    data: str | None,
+    registry: str | None,
+    as_json: bool,
 ) -> None:
     """Make a model the champion if it passes every promotion check; exit code 3 if not."""
     from imdb_classifier.registry.versions import Registry
 
     where = Registry.at(registry)
     if (model is None) == (to is None):
-        raise typer.BadParameter("Give either MODEL or --to previous.")
+        raise click.BadParameter("Give either MODEL or --to previous.")
     if model is None:
         if gate or batch or gate_on or label_map or data or reference or text_column != TEXT:
-            raise typer.BadParameter(
+            raise click.BadParameter(
                 "--to previous makes no checks: leave out --gate, --batch, --text-column, "
                 "--reference, --gate-on, --label-map, --data."
             )
@@ -152,8 +160,8 @@ def promote(
     from imdb_classifier.pipeline.outcomes import already_champion
     from imdb_classifier.pipeline.promote import decide_promotion
 
-    own_sets = named_paths(gate_on or ())
-    gates = Gates.of(dict(map(named_limit, gate or ())), own_sets)
+    own_sets = named_paths(gate_on)
+    gates = Gates.of(dict(map(named_limit, gate)), own_sets)
     challenger = where.load(model)
     with stage_progress() as progress:
         decision = decide_promotion(
@@ -177,23 +185,20 @@ def promote(
     for check in decision.checks:
         shown.add_row(check.name, "yes" if check.passed else "NO", check.found)
     show(as_json, decision.to_dict(), shown)
-    raise typer.Exit(0 if decision.promote else EXIT_REFUSED)
+    raise Exit(0 if decision.promote else EXIT_REFUSED)
 
 
-@models_app.command("prune")
-def prune_models(
-    keep: Annotated[
-        int,
-        typer.Option(
-            min=0, help="How many of the newest versions and interrupted trainings to keep."
-        ),
-    ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List what would be deleted, and delete nothing.")
-    ] = False,
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
-) -> None:
+@models_group.command("prune")
+@click.option(
+    "--keep",
+    type=click.IntRange(min=0),
+    required=True,
+    help="How many of the newest versions and interrupted trainings to keep.",
+)
+@click.option("--dry-run", is_flag=True, help="List what would be deleted, and delete nothing.")
+@registry_option
+@as_json_option
+def prune_models(keep: int, dry_run: bool, registry: str | None, as_json: bool) -> None:
     """Delete old versions, with their decisions and reports, and what killed runs left.
 
     Champion, previous, challenger and versions without a promotion decision are always kept, and so

@@ -3,49 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated
 
-import typer
+import click
 
-from imdb_classifier.cli.commands.shared_options import AsJson
+from imdb_classifier.cli.commands.shared_options import as_json_option
 from imdb_classifier.cli.console import show, table
 from imdb_classifier.errors import counted
 
 
-def serve(
-    source: Annotated[
-        str | None,
-        typer.Option(help="Parquet files to score every night. Default: as in prefect.yaml."),
-    ] = None,
-    output: Annotated[
-        str | None, typer.Option(help="Folder for the scored files. Default: as in prefect.yaml.")
-    ] = None,
-    cron: Annotated[
-        str | None,
-        typer.Option(
-            help='When to score, in UTC, e.g. "30 1 * * *" for 1:30. Default: as in prefect.yaml.'
-        ),
-    ] = None,
-) -> None:
+@click.command
+@click.option("--source", help="Parquet files to score every night. Default: as in prefect.yaml.")
+@click.option("--output", help="Folder for the scored files. Default: as in prefect.yaml.")
+@click.option(
+    "--cron",
+    help='When to score, in UTC, e.g. "30 1 * * *" for 1:30. Default: as in prefect.yaml.',
+)
+def serve(source: str | None, output: str | None, cron: str | None) -> None:
     """Retrain every week and score every night until stopped."""
-    from imdb_classifier.cli.commands.flow_commands import serve as serve_deployments
+    from imdb_classifier.cli.flow_calls import serve as serve_deployments
 
     serve_deployments(source, output, cron)
 
 
-def automate(
-    notify: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            envvar="IMDB_CLASSIFIER_NOTIFY",
-            help="Webhook of Slack or another chat, which gets a message when a run fails, "
-            "crashes, is late or does not promote its model, and when input drift is detected. "
-            "Default: the one given before, if any.",
-        ),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
+@click.command
+@click.option(
+    "--notify",
+    metavar="URL",
+    envvar="IMDB_CLASSIFIER_NOTIFY",
+    show_envvar=True,
+    help="Webhook of Slack or another chat, which gets a message when a run fails, "
+    "crashes, is late or does not promote its model, and when input drift is detected. "
+    "Default: the one given before, if any.",
+)
+@as_json_option
+def automate(notify: str | None, as_json: bool) -> None:
     """Mark dead runs as crashed, and send notifications; repeat to update.
 
     Creates or updates automations on the Prefect server.
@@ -54,7 +45,7 @@ def automate(
     from imdb_classifier.operations.automations import automate as apply
 
     if notify is not None and not notify.startswith(("http://", "https://")):
-        raise typer.BadParameter("--notify must be a URL that starts with http:// or https://.")
+        raise click.BadParameter("--notify must be a URL that starts with http:// or https://.")
     changes = apply(notify)
     shown = table("Automations", "name", "change")
     for change in changes:
@@ -62,12 +53,10 @@ def automate(
     show(as_json, {"automations": changes}, shown)
 
 
-def undeploy(
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
+@click.command
+@click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
+@as_json_option
+def undeploy(dry_run: bool, as_json: bool) -> None:
     """Remove deployments and automations from the Prefect server.
 
     Removes what `serve`, `prefect deploy` and `automate` created, under the names in prefect.yaml

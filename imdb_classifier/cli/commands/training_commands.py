@@ -1,61 +1,67 @@
-"""The commands `train`, `adapt`, `evaluate` and `explain`."""
+"""The commands `train`, `adapt` and `evaluate`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from imdb_classifier.cli.commands.shared_options import (
-    AsJson,
-    Data,
-    EngineOption,
-    GateOn,
-    LabelMapOption,
-    ModelOption,
-    RegistryOption,
-    ThreadsOption,
+    as_json_option,
+    data_option,
+    engine_option,
+    gate_on_option,
+    label_map_option,
+    model_option,
     named_meanings,
     named_paths,
+    registry_option,
+    threads_option,
 )
 from imdb_classifier.cli.console import interval, keeps, points, say, show, stage_progress, table
-from imdb_classifier.errors import TextTypeError
-from imdb_classifier.registry.access import CHAMPION
 
 if TYPE_CHECKING:
     from imdb_classifier.model.bundle import Bundle
     from imdb_classifier.model.engines import EngineChoice
 
 
+@click.command
+@data_option
+@click.option(
+    "--recipe",
+    default="production",
+    help="What to train: production, seed, tiny, or a TOML file with settings of your own.",
+)
+@click.option(
+    "--seed", default=1, help="Random seed of initial weights, validation split and order."
+)
+@click.option(
+    "--extra-train",
+    multiple=True,
+    help="Labeled Parquet files of your own to add, with the columns text and label.",
+)
+@gate_on_option
+@label_map_option
+@click.option(
+    "--force/--no-force",
+    default=False,
+    help="Train even if the same data, recipe and seed were already trained.",
+)
+@registry_option
+@as_json_option
 @keeps("Finished epochs are kept; rerun to resume.")
 def train(
-    data: Data = None,
-    recipe: Annotated[
-        str,
-        typer.Option(
-            help="What to train: production, seed, tiny, or a TOML file with settings of your own."
-        ),
-    ] = "production",
-    seed: Annotated[
-        int, typer.Option(help="Random seed of initial weights, validation split and order.")
-    ] = 1,
-    extra_train: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Labeled Parquet files of your own to add, with the columns text and label."
-        ),
-    ] = None,
-    gate_on: GateOn = None,
-    label_map: LabelMapOption = None,
-    force: Annotated[
-        bool,
-        typer.Option(help="Train even if the same data, recipe and seed were already trained."),
-    ] = False,
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
+    data: str | None,
+    recipe: str,
+    seed: int,
+    extra_train: tuple[str, ...],
+    gate_on: tuple[str, ...],
+    label_map: str | None,
+    force: bool,
+    registry: str | None,
+    as_json: bool,
 ) -> None:
     """Train a model, evaluate it on the IMDB test split, and register it as @challenger."""
     from imdb_classifier.pipeline.train import train_model
@@ -65,8 +71,8 @@ def train(
             data,
             recipe,
             seed,
-            extra_train=extra_train or (),
-            gate_on=named_paths(gate_on or ()),
+            extra_train=extra_train,
+            gate_on=named_paths(gate_on),
             label_map=named_meanings(label_map),
             force=force,
             registry=registry,
@@ -91,20 +97,26 @@ def train(
     _show_figures(as_json, bundle, training.evaluation, training.report)
 
 
+@click.command
+@click.argument(
+    "labeled",
+    metavar="LABELED",
+    help="Labeled Parquet files of your own: at least 50 rows, with the columns text and label.",
+)
+@model_option
+@label_map_option
+@data_option
+@gate_on_option
+@registry_option
+@as_json_option
 def adapt(
-    labeled: Annotated[
-        str,
-        typer.Argument(
-            help="Labeled Parquet files of your own: at least 50 rows, with the columns text and "
-            "label."
-        ),
-    ],
-    model: ModelOption = CHAMPION,
-    label_map: LabelMapOption = None,
-    data: Data = None,
-    gate_on: GateOn = None,
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
+    labeled: str,
+    model: str,
+    label_map: str | None,
+    data: str | None,
+    gate_on: tuple[str, ...],
+    registry: str | None,
+    as_json: bool,
 ) -> None:
     """Adapt a model to your own texts, and register it as @challenger if that helps."""
     from imdb_classifier.pipeline import adaptations
@@ -115,7 +127,7 @@ def adapt(
             model,
             label_map=named_meanings(label_map),
             data=data,
-            gate_on=named_paths(gate_on or ()),
+            gate_on=named_paths(gate_on),
             registry=registry,
             progress=progress,
         )
@@ -154,47 +166,56 @@ def adapt(
     )
 
 
+@click.command
+@model_option
+@data_option
+@gate_on_option
+@label_map_option
+@click.option("--output", help="Folder for the report as JSON, Markdown and HTML.")
+@click.option(
+    "--with-texts/--no-with-texts",
+    default=False,
+    help="Show the text of the worst reviews in the HTML report.",
+)
+@click.option(
+    "--explain",
+    "explain_worst",
+    is_flag=True,
+    help="List the words that moved the scores of the worst reviews in the HTML report.",
+)
+@click.option(
+    "--suite",
+    is_flag=True,
+    help="Run only the behavior suite, which needs no reviews, and list the failures.",
+)
+@click.option(
+    "--sample",
+    help="Estimate only the accuracy on scored files, from a file that imdb-classifier "
+    "sample wrote and whose column label you filled in.",
+)
+@threads_option
+@engine_option
+@registry_option
+@as_json_option
 def evaluate(
-    model: ModelOption = CHAMPION,
-    data: Data = None,
-    gate_on: GateOn = None,
-    label_map: LabelMapOption = None,
-    output: Annotated[
-        str | None, typer.Option(help="Folder for the report as JSON, Markdown and HTML.")
-    ] = None,
-    with_texts: Annotated[
-        bool, typer.Option(help="Show the text of the worst reviews in the HTML report.")
-    ] = False,
-    explain_worst: Annotated[
-        bool,
-        typer.Option(
-            "--explain",
-            help="List the words that moved the scores of the worst reviews in the HTML report.",
-        ),
-    ] = False,
-    suite: Annotated[
-        bool,
-        typer.Option(
-            "--suite",
-            help="Run only the behavior suite, which needs no reviews, and list the failures.",
-        ),
-    ] = False,
-    sample: Annotated[
-        str | None,
-        typer.Option(
-            help="Estimate only the accuracy on scored files, from a file that imdb-classifier "
-            "sample wrote and whose column label you filled in.",
-        ),
-    ] = None,
-    threads: ThreadsOption = None,
-    engine: EngineOption = "auto",
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
+    model: str,
+    data: str | None,
+    gate_on: tuple[str, ...],
+    label_map: str | None,
+    output: str | None,
+    with_texts: bool,
+    explain_worst: bool,
+    suite: bool,
+    sample: str | None,
+    threads: int | None,
+    engine: EngineChoice,
+    registry: str | None,
+    as_json: bool,
 ) -> None:
     """Evaluate a model on the IMDB test split and with the behavior suite."""
     if suite or sample is not None:
         if any((data, gate_on, label_map, output, with_texts, explain_worst, suite and sample)):
-            raise typer.BadParameter(
+            raise click.BadParameter(
                 "--suite and --sample stand alone, need no other reviews and write no report: "
                 "leave out --data, --gate-on, --label-map, --output, --with-texts, --explain."
             )
@@ -204,13 +225,13 @@ def evaluate(
             _run_suite(model, threads, engine, registry, as_json)
         return
     if output is None and (with_texts or explain_worst):
-        raise typer.BadParameter("--with-texts and --explain are about the report: add --output.")
+        raise click.BadParameter("--with-texts and --explain are about the report: add --output.")
     from imdb_classifier.evaluation.report import check_report_folder, write_report
     from imdb_classifier.pipeline.evaluate import evaluate_bundle, words_that_moved, worst_texts
     from imdb_classifier.pipeline.own_sets import load_own_sets
     from imdb_classifier.registry.versions import Registry
 
-    own_sets = load_own_sets(named_paths(gate_on or ()), named_meanings(label_map))
+    own_sets = load_own_sets(named_paths(gate_on), named_meanings(label_map))
     if output is not None:
         check_report_folder(output)
     where = Registry.at(registry)
@@ -233,66 +254,6 @@ def evaluate(
             evaluation, output, texts=texts if with_texts else None, reasons=reasons
         )
     _show_figures(as_json, bundle, evaluation.to_dict(), report)
-
-
-def explain(
-    texts: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="TEXT...",
-            help="The texts. A single - reads one text from standard input, which keeps it out of "
-            "the shell's history.",
-        ),
-    ],
-    top: Annotated[
-        int, typer.Option(min=1, help="How many words, and how many n-grams, to list.")
-    ] = 10,
-    model: ModelOption = CHAMPION,
-    threads: ThreadsOption = None,
-    engine: EngineOption = "auto",
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show the words and n-grams that moved the score of a text most."""
-    from imdb_classifier.registry.versions import Registry
-    from imdb_classifier.scoring import explanations
-    from imdb_classifier.scoring.scorer import Scorer
-
-    given = [_piped()] if texts == ["-"] else texts
-    bundle = Registry.at(registry).load(model, engine)
-    with Scorer(bundle, threads) as scorer:
-        found = explanations.explain(given, model=scorer, top=top)
-    if as_json:
-        values = {
-            "model_id": bundle.model_id,
-            "engine": bundle.engine.name,
-            "explanations": [asdict(explanation) for explanation in found],
-        }
-        show(True, values, "")
-        return
-    for number, explanation in enumerate(found, 1):
-        if explanation.probability is None:
-            show(False, {}, f"Text {number}: no text")
-            continue
-        shown = table(
-            f"Text {number}: probability of positive {explanation.probability:.3f}, log-odds "
-            f"{explanation.ngram_log_odds:+.2f} by n-grams and {explanation.lstm_log_odds:+.2f} by "
-            "the LSTM",
-            *("word or n-gram", "kind", "#log-odds", "#by n-grams", "#by the LSTM"),
-        )
-        for word in explanation.words:
-            parts = (word.log_odds, word.ngram_log_odds, word.lstm_log_odds)
-            shown.add_row(word.word, "word", *(f"{part:+.2f}" for part in parts))
-        for ngram in explanation.ngrams:
-            shown.add_row(ngram.ngram, "n-gram", f"{ngram.log_odds:+.2f}", "", "")
-        show(False, {}, shown)
-
-
-def _piped() -> str:
-    try:
-        return sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError as error:
-        raise TextTypeError(None, "standard input", "not valid UTF-8") from error
 
 
 def _run_suite(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from imdb_classifier.errors import ConfigurationError, ImdbClassifierError, list
 from imdb_classifier.operations.configured import configured_deployments
 from imdb_classifier.operations.connection import prefect_server
 from imdb_classifier.storage import absolute_location
+from imdb_classifier.storage.temporary import temporary_folder
 
 PLACEHOLDER: Final = "/path/to/"
 RUNS_AT_ONCE: Final = 4
@@ -137,12 +139,15 @@ def main() -> None:
     except ImdbClassifierError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    serve(
-        *deployments,
-        # By default, Prefect pauses the schedules on every shutdown.
-        pause_on_shutdown=False,
-        limit=RUNS_AT_ONCE,
-    )
+    with temporary_folder() as folder:
+        # Prefect keeps files in a folder of fixed name there, which in /tmp may be another user's.
+        tempfile.tempdir = str(folder)
+        serve(
+            *deployments,
+            # By default, Prefect pauses the schedules on every shutdown.
+            pause_on_shutdown=False,
+            limit=RUNS_AT_ONCE,
+        )
 
 
 if __name__ == "__main__":

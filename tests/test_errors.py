@@ -43,6 +43,7 @@ from imdb_classifier.errors import (
     UnsupportedDataError,
     UnsupportedPackageError,
     counted,
+    first_line,
     printable,
 )
 from imdb_classifier.registry.access import ChampionChangedError
@@ -248,6 +249,11 @@ def test_crosses_process_borders(error: ImdbClassifierError) -> None:
     assert str(copy) == str(error)
     assert vars(copy) == vars(error)
     assert copy.exit_code == error.exit_code
+
+
+def test_the_details_of_googles_client_are_left_out() -> None:
+    said = "google::cloud::Status(UNAVAILABLE: Could not resolve host error_info={reason=, domain="
+    assert first_line(OSError(said)) == said.partition(" error_info")[0]
 
 
 def test_long_lists_are_cut() -> None:

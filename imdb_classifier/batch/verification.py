@@ -11,7 +11,7 @@ from imdb_classifier.batch.checks.file_check import FileCheck, Problem
 from imdb_classifier.batch.checks.published_output import ListedFile, Publication
 from imdb_classifier.batch.checks.rows_again import RowsAgain
 from imdb_classifier.batch.inputs.discovery import find_files
-from imdb_classifier.errors import EXIT_BAD_DATA, EXIT_DONE, spelled
+from imdb_classifier.errors import EXIT_BAD_DATA, EXIT_DONE, NoInputError, spelled
 from imdb_classifier.model.engines import EngineChoice, EngineName
 from imdb_classifier.progress import Progress
 from imdb_classifier.registry.versions import Registry
@@ -86,7 +86,7 @@ def verify_output(
         What was checked, and what is wrong. Its ``exit_code`` is 0 if nothing is.
 
     Raises:
-        NoInputError: The output is no such file or folder, or its input is gone altogether.
+        NoInputError: The output is no such file or folder, or there is nothing in its input.
         UnavailableError: The output or the input cannot be reached.
         ImdbClassifierError: The model cannot be loaded, see `Scorer.load`.
 
@@ -107,17 +107,26 @@ def verify_output(
         engine=engine,
     ) as scorer:
         named = location_of(source) if source else publication.source
-        return _verify(publication, scorer, named, rows_again, progress or (lambda *_: None))
+        try:
+            inputs = _inputs(publication, named) if named else None
+        except NoInputError as error:
+            if source:
+                raise
+            raise NoInputError(
+                "The input that the manifest names must exist.",
+                f"There is nothing to read in {named}.",
+                "If it has moved, give its new place: source in Python, --input in commands.",
+            ) from error
+        return _verify(publication, scorer, inputs, rows_again, progress or (lambda *_: None))
 
 
 def _verify(
     publication: Publication,
     scorer: Scorer,
-    source: str | None,
+    inputs: dict[str, str] | None,
     rows_again: int,
     progress: Progress,
 ) -> Verification:
-    inputs = _inputs(publication, source) if source else None
     problems = [
         Problem(
             name,

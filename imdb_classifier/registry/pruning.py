@@ -40,8 +40,8 @@ class Pruned:
 def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> Pruned:
     """Delete old versions with their decisions and reports, and what killed runs left.
 
-    Versions that an alias points to and versions that await a promotion decision are never deleted,
-    nor are trainings that are in progress. Incomplete versions are deleted after a day.
+    Versions that an alias points to and intact versions that await a promotion decision are never
+    deleted, nor are trainings that are in progress. Incomplete versions are deleted after a day.
 
     Args:
         registry: The registry.
@@ -67,8 +67,10 @@ def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> Pruned:
         created = {manifest["model_id"]: manifest["created_at"] for manifest in manifests}
         versions = sorted(registry.ids(), key=lambda name: (created.get(name, ""), name))
         for name in versions[: max(len(versions) - keep, 0)]:
-            # Asked for each one just before it goes, because object stores have no locks.
-            if not registry.is_undecided(name) and name not in registry.aliases().values():
+            # Nothing can be decided on a damaged one. Aliases are asked for just before it goes,
+            # because object stores have no locks.
+            undecided = name in created and registry.is_undecided(name)
+            if not undecided and name not in registry.aliases().values():
                 if not dry_run:
                     registry.delete(name)
                 pruned.append(name)

@@ -128,7 +128,9 @@ def score_dataframe(
             raise MissingColumnError(str(text_column), "the frame", columns, way_out)
         if found > 1:
             raise AmbiguousColumnError(str(text_column), "The frame", found, "`text_column`")
-        taken = [name for name in new_names if name in frame.names]
+        # As in files, because others take names for the same that differ in case only.
+        added = {name.casefold() for name in new_names}
+        taken = [str(name) for name in frame.names if str(name).casefold() in added]
         if taken:
             raise ColumnExistsError(taken, "The frame")
         column = to_text(frame.column(text_column), str(text_column))

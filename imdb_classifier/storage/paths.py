@@ -24,6 +24,9 @@ NO_HOME: Final = "/dev/null/no-home-directory"
 """A folder that can neither exist nor be made, for users without a home directory."""
 
 _COLLAPSED_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
+_FEW_SLASHES: Final = re.compile(
+    r"(s3[an]?|gs|abfss?|hdfs|dbfs|wasbs?|https?):/?(?!/)(.*)", re.DOTALL | re.IGNORECASE
+)
 _URI: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _FILE_URI: Final = re.compile(r"file:(?://(?:localhost)?/|/(?!/))(.*)", re.DOTALL | re.IGNORECASE)
 _VARIABLE: Final = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)
@@ -60,8 +63,8 @@ def location_of(path: StrPath) -> str:
     Raises:
         UnknownSchemeError: It is a URI of another kind.
         UnsetVariableError: An environment variable is not set, and no file has the literal name.
-        ConfigurationError: It is a URI with credentials or ``//`` in it; or a `pathlib.Path` of a
-            URI, which has lost a slash and would name a folder on this machine.
+        ConfigurationError: It is a URI with credentials or ``//`` in it; or one that has lost a
+            slash, as in a `pathlib.Path`, and would name a folder on this machine.
     """
     name = os.fspath(path)
     if not isinstance(path, str) and _COLLAPSED_URI.match(name):
@@ -75,6 +78,12 @@ def location_of(path: StrPath) -> str:
         return f"/{unquote(file[1])}"
     if uri := _URI.fullmatch(name):
         return _remote(name, uri[1].lower(), uri[2])
+    if few := _FEW_SLASHES.fullmatch(name):
+        raise ConfigurationError(
+            "A URI needs two slashes after its scheme.",
+            f"The path is {_redacted(name)}.",
+            f"Write {_remote(name, few[1].lower(), few[2])}, or ./{name} for a local folder.",
+        )
     return _encodable(home_expanded(name)).replace(os.sep, "/")
 
 

@@ -52,7 +52,7 @@ def space_needed() -> Iterator[None]:
         if error.errno not in (ENOSPC, EDQUOT):
             raise
         full = CannotWriteError(
-            "Copies of objects need space for temporary files.",
+            "Temporary files need space.",
             f"Writing to {tempfile.gettempdir()} failed: {os.strerror(error.errno)}.",
             "Free up space there, or set TMPDIR to another folder.",
         )
@@ -65,7 +65,7 @@ def _root() -> Path:
         return Path(tempfile.gettempdir())
     except FileNotFoundError as error:
         raise CannotWriteError(
-            "Copies of objects need a folder for temporary files.",
+            "Temporary files need a folder.",
             f"{error.strerror}.",
             "Set TMPDIR to a folder that can be written.",
         ) from error

@@ -68,6 +68,16 @@ def asking_the_server(address: str) -> Iterator[None]:
     try:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: CALL_RETRIES}):
             yield
+    except httpx.HTTPStatusError as error:
+        answer = error.response
+        refused = answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+        raise UnavailableError(
+            "The Prefect server must answer requests.",
+            f"{address} answered one with {answer.status_code} {answer.reason_phrase}.",
+            "Set PREFECT_API_AUTH_STRING, or PREFECT_API_KEY for Prefect Cloud."
+            if refused
+            else "Check the server's log, and that PREFECT_API_URL is its address.",
+        ) from error
     except httpx.HTTPError as error:
         raise UnavailableError(
             "The Prefect server must be reachable.",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -259,7 +260,7 @@ def test_a_partition_with_the_name_of_a_new_column_is_refused(
     (planned,) = dry_run_parquet(tmp_path / "in", tmp_path / "out", scorer, taken).files
     (file,) = score_parquet(tmp_path / "in", tmp_path / "out", scorer, taken).failed
     assert (planned.status, planned.error, file.exit_code) == ("failing", file.error, 65)
-    assert "Input columns are never overwritten" in str(file.error)
+    assert f"already has: the partition {unquote(key)}" in str(file.error)
     assert score_parquet(tmp_path / "in", tmp_path / "out", scorer, free).exit_code == 0
     # The path of a single file is not that of its output.
     output = tmp_path / "out.parquet"

@@ -270,7 +270,7 @@ def test_columns_that_are_missing_taken_or_twice(score: Score, tmp_path: Path) -
     pq.write_table(pa.table({"text": ["x"], "sentiment_label": ["x"]}), tmp_path / "in.parquet")
     assert_refused(score, ColumnExistsError, r"sentiment_label.*`prefix`")
     pq.write_table(pa.table({"text": ["x"], "Sentiment_LABEL": ["x"]}), tmp_path / "in.parquet")
-    assert_refused(score, ColumnExistsError, r"sentiment_label.*`prefix`")
+    assert_refused(score, ColumnExistsError, r"already has: Sentiment_LABEL\..*`prefix`")
     pq.write_table(pa.Table.from_arrays([["x"], ["y"]], ["text", "text"]), tmp_path / "in.parquet")
     assert_refused(score, AmbiguousColumnError, "2 columns named 'text'")
     pq.write_table(pa.table({}), tmp_path / "in.parquet")

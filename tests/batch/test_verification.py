@@ -159,6 +159,10 @@ def test_a_single_pair_has_any_names_and_any_working_folder(
     assert problem.what == "Its input is no longer what was scored."
     monkeypatch.chdir(tmp_path)
     assert verify_output("here/out", scorer).problems == ()
+    (tmp_path / "here").rename(tmp_path / "there")
+    with pytest.raises(NoInputError, match=r"nothing to read in .*/here/in\. If it has moved"):
+        verify_output("there/out", scorer)
+    assert verify_output("there/out", scorer, source="there/in").problems == ()
 
 
 def test_one_file_of_a_folder_finds_its_input(

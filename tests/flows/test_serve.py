@@ -6,6 +6,7 @@ import os
 import runpy
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -72,6 +73,11 @@ def test_all_deployments_are_served(server: Any, serve: str, reviews: Path, tmp_
 
 def test_a_schedule_runs(server: Any, serve: str, reviews: Path, tmp_path: Path) -> None:
     source, output = reviews / "day=2026-11-01", tmp_path / "scored"
+    # In a folder for temporary files where Prefect's is another user's.
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    (temporary / "runner_storage").touch()
+    server = replace(server, environment={**server.environment, "TMPDIR": str(temporary)})
     program = [serve, "--source", str(source), "--output", str(output), "--cron", "* * * * *"]
     with server.running(program, tmp_path, "a scheduled run completed", server.scored_on_schedule):
         scored = pq.read_table(output / "a.parquet")

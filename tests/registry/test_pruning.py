@@ -65,6 +65,8 @@ def test_nothing_of_a_pruned_version_is_left(populate: Populate, tmp_path: Path)
 def test_a_damaged_version_counts_as_the_oldest(populate: Populate, tmp_path: Path) -> None:
     registry = populate(str(tmp_path))
     (tmp_path / "versions" / "f" / "manifest.json").write_text("{")
+    # Nobody can decide on it any more.
+    (tmp_path / "versions" / "f.decision.json").unlink()
     assert prune(registry, 5).versions == ["f"]
 
 

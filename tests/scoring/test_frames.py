@@ -162,6 +162,9 @@ def test_a_column_is_never_overwritten(scorer: Scorer) -> None:
     frame = pd.DataFrame({"text": [GOOD], "sentiment_label": ["mine"]})
     with pytest.raises(ColumnExistsError, match=r"already has: sentiment_label\. .* `prefix`"):
         score_dataframe(frame, model=scorer)
+    # DuckDB and Spark would take it for the same.
+    with pytest.raises(ColumnExistsError, match=r"already has: Sentiment_Label\. "):
+        score_dataframe(frame.rename(columns={"sentiment_label": "Sentiment_Label"}), model=scorer)
     assert score_dataframe(frame, model=scorer, prefix="our_")["sentiment_label"].tolist() == [
         "mine"
     ]

@@ -21,7 +21,7 @@ from imdb_classifier.storage.paths import (
 
 @pytest.mark.parametrize(
     "path",
-    ["a/b/", "s3://bucket/a/b/", "gs://bucket/a b%20*", "C:/a", "s3:/is-a-folder", "a~", ""],
+    ["a/b/", "s3://bucket/a/b/", "gs://bucket/a b%20*", "C:/a", "./s3:/is-a-folder", "a~", ""],
 )
 def test_locations_stay_as_they_are(path: str) -> None:
     assert location_of(path) == path
@@ -105,12 +105,27 @@ def test_names_that_exist_are_taken_literally(
 
 
 @pytest.mark.parametrize(
-    "path", ["hdfs://name/a", "https://host/a", "file://other-host/a", "gcs://bucket", "az://in/a"]
+    "path",
+    [
+        "hdfs://name/a",
+        "https://host/a",
+        "file://other-host/a",
+        "gcs://bucket",
+        "az://in/a",
+        "dbfs:/a",
+    ],
 )
 def test_other_uris_are_refused(path: str) -> None:
     with pytest.raises(UnknownSchemeError, match=f"start with s3://, gs://.* It is {path}") as info:
         location_of(path)
     assert info.value.exit_code == 2
+
+
+@pytest.mark.parametrize("path", ["s3:/bucket/a", "S3A:bucket/a", "gs:/bucket"])
+def test_a_uri_that_has_lost_a_slash_is_no_folder(path: str) -> None:
+    meant = path.replace(":/", ":").replace(":", "://").replace("S3A", "s3")
+    with pytest.raises(ConfigurationError, match=rf"The path is {path}\. Write {meant}, or \./"):
+        location_of(path)
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs", "https", "nowhere"])

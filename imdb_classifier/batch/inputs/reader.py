@@ -238,9 +238,9 @@ def check_input(footer: FileFooter, name: str, options: ScoreOptions) -> Checked
         _check_columns(options.columns, footer)
         written = options.columns
     # Spark, Hive and DuckDB take names for the same that differ in case only.
-    there = {column.casefold() for column in (*written, *hive_keys(name))}
-    added = scored_fields(options.prefix, options.reason)
-    taken = [field.name for field in added if field.name.casefold() in there]
+    added = {field.name.casefold() for field in scored_fields(options.prefix, options.reason)}
+    taken = [column for column in written if column.casefold() in added]
+    taken += [f"the partition {key}" for key in hive_keys(name) if key.casefold() in added]
     if taken:
         raise ColumnExistsError(taken, footer.name)
     tree = extendable(footer)

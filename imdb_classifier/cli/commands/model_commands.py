@@ -49,7 +49,7 @@ def list_models(registry: str | None, as_json: bool) -> None:
             "recipe": None,
             "accuracy": None,
             "created_at": None,
-            "undecided": where.is_undecided(name),
+            "undecided": False,
             "damaged": what,
         }
         for name, what in damaged.items()
@@ -201,8 +201,8 @@ def promote(
 def prune_models(keep: int, dry_run: bool, registry: str | None, as_json: bool) -> None:
     """Delete old versions, with their decisions and reports, and what killed runs left.
 
-    Champion, previous, challenger and versions without a promotion decision are always kept, and so
-    are trainings in progress. Incomplete versions are deleted after a day.
+    Champion, previous, challenger and intact versions without a promotion decision are always kept,
+    and so are trainings in progress. Incomplete versions are deleted after a day.
     """
     from imdb_classifier.registry.pruning import prune
     from imdb_classifier.registry.versions import Registry

@@ -304,6 +304,7 @@ def plan(
 @click.option(
     "--input",
     "source",
+    metavar="INPUT",
     help="Input that OUTPUT was scored from. Default: as in its manifest.",
 )
 @click.option("--model", help="Model that scored OUTPUT. Default: the one that OUTPUT names.")

@@ -28,6 +28,8 @@ BASE: Final = np.uint64(0x9E3779B97F4A7C15)
 FINGERPRINT_BITS: Final = np.uint64(32)
 _SPARE_BITS: Final = 2
 """The table of the highest bits has 4 to 8 entries for each n-gram of a model."""
+_FEW: Final = 10_000
+"""So many fingerprints are found sooner than that table is made."""
 
 
 def fingerprints(
@@ -150,10 +152,14 @@ class Ngrams:
         """Return where fingerprints are listed, and -1 for those that are not."""
         if len(self) == 0:
             return np.full(len(found), -1)
-        places: NDArray[np.int64] = self._begins.take(found >> self._shift)
-        # Few share their highest bits with a smaller one that is listed.
-        behind = np.flatnonzero(self._ended.take(places) < found)
-        places[behind] = np.searchsorted(self.listed, found[behind])
+        places: NDArray[np.int64]
+        if len(found) <= _FEW:
+            places = np.searchsorted(self.listed, found)
+        else:
+            places = self._begins.take(found >> self._shift)
+            # Few share their highest bits with a smaller one that is listed.
+            behind = np.flatnonzero(self._ended.take(places) < found)
+            places[behind] = np.searchsorted(self.listed, found[behind])
         places[self._ended.take(places) != found] = -1
         return places
 

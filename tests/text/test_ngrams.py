@@ -82,6 +82,18 @@ def test_fingerprints_spread_evenly() -> None:
     assert counts.std() < 1.5 * np.sqrt(counts.mean())
 
 
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_fingerprints_are_found_where_they_are_listed(
+    monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("imdb_classifier.text.ngrams._FEW", few)
+    numbers = np.random.default_rng(0).integers(0, 2**32, 4_000, np.uint32)
+    listed = np.unique(np.append(numbers[:2_000], np.array([0, 2**32 - 1], np.uint32)))
+    ids = {number: place for place, number in enumerate(listed.tolist(), 1)}
+    found = np.concatenate([numbers, listed, listed[1:] - 1])
+    assert Ngrams(listed).ids_of(found).tolist() == [ids.get(n, 0) for n in found.tolist()]
+
+
 def test_weights_of_a_review_are_summed_over_the_root_of_its_tokens() -> None:
     ngrams = known([5], [6])
     weights = np.array([0.0, 1.0, 10.0], np.float32)

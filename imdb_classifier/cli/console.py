@@ -75,7 +75,13 @@ class Terminal:
             # Rich would fold it to the width of the table.
             self.console.print(shown.title, style="bold", soft_wrap=True)
             shown.title = None
-        self.console.print(shown, **options)
+        from rich.cells import cell_len
+
+        for column in shown.columns:
+            if column.no_wrap:
+                # Rich would cut it to the width of a narrower terminal.
+                column.min_width = max((cell_len(str(cell)) for cell in column.cells), default=0)
+        self.console.print(shown, crop=False, **options)
 
 
 _IDS: Final = frozenset({"id", "champion", "previous"})

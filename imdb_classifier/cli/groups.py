@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -29,3 +29,11 @@ class ProgramGroup(SummaryGroup):
         common = [arg for arg in args[:end] if arg in _COMMON]
         others = [arg for arg in args[:end] if arg not in _COMMON]
         return super().parse_args(ctx, [*common, *others, *args[end:]])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it says if it is interrupted is the last that is printed."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupted:
+            # Click would make the same of it, but print an empty line first.
+            raise click.Abort from interrupted

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,9 +12,11 @@ from rich.console import Console
 
 from imdb_classifier.cli.console import Terminal, with_options
 from imdb_classifier.errors import printable
-from imdb_classifier.registry.versions import Registry
+from imdb_classifier.model.bundle import Bundle, load_bundle
+from imdb_classifier.registry.versions import Registry, bundled_path
 from imdb_classifier.samples import FOLDER
 from tests.command_line import CANARY, SAMPLE, Run
+from tests.model.test_bundle import change_manifest
 
 HOSTILE = [
     "[red]a[link=x]",
@@ -64,6 +68,40 @@ def names_in(shown: str) -> str:
         return " ".join(file["name"] for file in json.loads(shown)["files"]).replace(" ", "")
     rows = [line for line in shown.splitlines() if line.startswith("\u2502")]
     return "".join(line.split("\u2502")[1].replace(" ", "") for line in rows)
+
+
+@pytest.mark.parametrize("columns", ["80", "40", None])
+def test_ids_are_never_folded_or_cut(
+    run: Run,
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str | None,
+) -> None:
+    recipe = "reviews_of_kitchen_appliances_and_of_other_things_too"
+    model_id = f"{recipe}-{tiny_bundle.model_hash[:12]}"
+    copy = Path(shutil.copytree(tiny_bundle.path, tmp_path / "copy"))
+
+    def rename(manifest: dict[str, Any]) -> None:
+        manifest["recipe"]["name"], manifest["model_id"] = recipe, model_id
+
+    change_manifest(copy, rename)
+    Registry.at(tmp_path / "registry").register(load_bundle(copy), "{}", "")
+    if columns is None:
+        monkeypatch.delenv("COLUMNS", raising=False)
+    else:
+        monkeypatch.setenv("COLUMNS", columns)
+    # A console keeps the width that it found first.
+    monkeypatch.setattr("imdb_classifier.cli.console.out", Terminal())
+    listed = run("models", "list").out
+    assert f"│ {model_id} │" in listed
+    shown = run("models", "show", model_id).out
+    assert model_id in shown.splitlines()
+    scored = run("score", SAMPLE, tmp_path / "out.parquet").out
+    assert f"scored by {load_bundle(bundled_path()).model_id} (" in scored
+    if columns is None:
+        assert f"│ @challenger │ {recipe} │" in listed
+        assert f"/versions/{model_id} │" in shown
 
 
 def test_on_a_terminal_there_are_bars(

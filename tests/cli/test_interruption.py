@@ -32,7 +32,7 @@ def test_a_run_that_is_stopped_says_what_it_keeps_and_leaves_nothing_else(
         process.send_signal(number)
         _, shown = process.communicate()
     assert process.returncode == code
-    assert "Interrupted. Finished files are kept; rerun to continue." in shown
+    assert shown.splitlines()[-1] == "Interrupted. Finished files are kept; rerun to continue."
     names = {path.name for path in output.iterdir()} - {"_MANIFEST.json"}
     assert names
     assert names <= {"_MANIFEST.json", *(f"{name}.parquet" for name in range(9))}

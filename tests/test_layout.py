@@ -18,6 +18,13 @@ FOLDERS = sorted(file.parent for file in PACKAGE.rglob("__init__.py"))
 MODULES = sorted(file for file in PACKAGE.rglob("*.py") if not file.stem.startswith("__"))
 MOST_MODULES = 8
 MOST_LINES = 400
+OTHER_LOGGERS = {
+    # What all loggers of the package write goes where these say.
+    "imdb_classifier/cli/console.py": ["'imdb_classifier'"] * 2,
+    "imdb_classifier/tasks/events.py": ["'imdb_classifier'"],
+    # Another package's lines are dropped.
+    "imdb_classifier/cli/program.py": ["'matplotlib'"],
+}
 
 
 def named(path: Path) -> str:
@@ -72,6 +79,18 @@ def test_no_two_public_constants_have_one_name() -> None:
     )
     assert counts["EXIT_DONE"] == 1
     assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_every_module_logs_under_its_own_name() -> None:
+    found: dict[str, list[str]] = {}
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("getLogger"):
+                found.setdefault(named(file), []).append(", ".join(map(ast.unparse, node.args)))
+    assert len(found) > len(OTHER_LOGGERS)
+    assert {file: names for file, names in found.items() if {*names} != {"__name__"}} == (
+        OTHER_LOGGERS
+    )
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=named)

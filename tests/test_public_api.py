@@ -60,6 +60,13 @@ def test_the_names_for_type_checkers_are_those_at_run_time() -> None:
     assert {*imdb_classifier._MODULE_OF, *exported, "__version__"} == {*imdb_classifier.__all__}
 
 
+def test_what_the_functions_take_is_public() -> None:
+    assert {
+        "Bundle", "DriftLimits", "Limits", "Registry", "SampleOptions", "ScoreOptions", "Scorer",
+        "Selection",
+    } <= {*imdb_classifier.__all__}  # fmt: skip
+
+
 @needs("prefect", "flows")
 def test_no_name_hides_a_module() -> None:
     modules = pkgutil.walk_packages(imdb_classifier.__path__, "imdb_classifier.")

@@ -153,15 +153,18 @@ def test_labels_that_change_in_a_batch_of_another_registry(
     assert decision["label_changes"]["rows"] == 2
 
 
-def test_a_damaged_version_is_listed_with_what_is_wrong(run: Run, registry: Registry) -> None:
+@pytest.mark.parametrize("name", ["model.onnx", "manifest.json"])
+def test_a_damaged_version_is_listed_with_what_is_wrong(
+    run: Run, registry: Registry, name: str
+) -> None:
     damaged = registry.load("@challenger")
-    (damaged.path / "model.onnx").write_bytes(b"")
+    os.truncate(damaged.path / name, 100)
     outcome = run("models", "list", "--json")
     assert outcome.code == 0
     intact, listed = outcome.json["models"]
     assert (intact["recipe"], intact["damaged"]) == ("production", None)
     assert (listed["id"], listed["aliases"]) == (damaged.model_id, ["challenger"])
-    assert "model.onnx does not match its SHA-256 checksum" in listed["damaged"]
+    assert f"{name} does not match its SHA-256 checksum" in listed["damaged"]
     outcome = run("models", "list")
     assert re.search(rf"{damaged.model_id} +. @challenger +. damaged", outcome.out)
     assert f"Warning: {damaged.model_id} is damaged. The files of a model" in outcome.err

@@ -167,6 +167,11 @@ def test_every_figure_says_what_it_was_measured_with() -> None:
         assert all(measured["packages"].values())
 
 
+def test_a_thousand_runs_were_killed() -> None:
+    soak = json.loads((CHECKOUT / "benchmarks" / "soak.json").read_text("utf-8"))
+    assert sum(way["kills"] for way in soak["ways"].values()) >= 1_000
+
+
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     loaded: set[str] = set()
     for page in site.rglob("*.html"):

@@ -186,10 +186,11 @@ def undisturbed(
     ("runner", "stop", "code"),
     [
         ("process", lambda process: os.kill(process.pid, signal.SIGTERM), 143),
+        ("process", lambda process: os.kill(process.pid, signal.SIGINT), 130),
         ("process", lambda process: os.killpg(process.pid, signal.SIGINT), 130),
         ("dask", lambda process: os.killpg(process.pid, signal.SIGINT), 130),
     ],
-    ids=["SIGTERM", "Ctrl-C", "Ctrl-C with Dask"],
+    ids=["SIGTERM", "SIGINT", "Ctrl-C", "Ctrl-C with Dask"],
 )
 def test_a_stopped_run_ends_all_its_processes_and_can_resume(
     server: Any,

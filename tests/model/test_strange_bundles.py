@@ -34,11 +34,12 @@ from imdb_classifier.model.bundle_writer import with_evaluation
 from imdb_classifier.model.engines import EngineChoice
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.text.batch_profile import SCORE_BINS, BatchProfile
-from tests.command_line import Run
+from tests.command_line import SAMPLE, Run
 from tests.model.test_bundle import change_manifest, rewrite_sums
 
 ENGINES: Final[list[EngineChoice]] = ["compiled", "onnx"]
-WRONG: Final[list[Any]] = [None, "\x1b[31m\n", "\ud800", [], {}, -1, 10**400]
+CONTROLS: Final = "\x1b[31m\n"
+WRONG: Final[list[Any]] = [None, CONTROLS, "\ud800", [], {}, -1, 10**400]
 
 
 @pytest.fixture(params=["tiny", "bundled"])
@@ -175,6 +176,45 @@ def test_other_values_are_refused_or_do_no_harm(
         assert all(letter.isprintable() or letter == "\n" for letter in outcome.out)
         codes.add(outcome.code)
     assert codes == {0, 65}
+
+
+def _other_name(manifest: dict[str, Any]) -> None:
+    manifest["recipe"]["name"] = CONTROLS
+    manifest["model_id"] = f"{CONTROLS}-{manifest['model_hash'][:12]}"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda manifest: manifest.update(model_id=CONTROLS), 65),
+        (lambda manifest: manifest.update(created_at=CONTROLS), 65),
+        # ISO 8601 wants a T there; Python takes any character.
+        (lambda manifest: manifest.update(created_at="2026-11-02\x1b10:00:00"), 0),
+        (lambda manifest: manifest.update(package_version=CONTROLS, format_version=2), 65),
+        (_other_name, 65),
+    ],
+    ids=["model_id", "created_at", "separator", "package_version", "name"],
+)
+def test_a_manifest_never_controls_a_terminal(
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    run: Run,
+    change: Callable[[dict[str, Any]], None],
+    code: int,
+) -> None:
+    version = tmp_path / "registry" / "versions" / tiny_bundle.model_id
+    change_manifest(Path(shutil.copytree(tiny_bundle.path, version)), change)
+    score = ("score", SAMPLE, tmp_path / "out.parquet", "--allow-unapproved", "--model", version)
+    for command, expected in (
+        (("models", "list"), 0),
+        (("models", "show", version), code),
+        (score, code),
+    ):
+        for arguments in (command, (*command, "--json")):
+            outcome = run(*arguments)
+            assert outcome.code == expected
+            assert all(letter.isprintable() or letter == "\n" for letter in "".join(outcome[1:]))
+        assert (code == 65) == ("is damaged" in run("models", "list").err)
 
 
 @pytest.mark.parametrize(

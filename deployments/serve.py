@@ -136,18 +136,18 @@ def main() -> None:
         }
         deployments = served_deployments(given, cron)
         check_not_in_a_pool(deployments)
+        with temporary_folder() as folder:
+            # Prefect keeps files in a folder with a fixed name; in /tmp, it may be another user's.
+            tempfile.tempdir = str(folder)
+            serve(
+                *deployments,
+                # By default, Prefect pauses the schedules on every shutdown.
+                pause_on_shutdown=False,
+                limit=RUNS_AT_ONCE,
+            )
     except ImdbClassifierError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    with temporary_folder() as folder:
-        # Prefect keeps files in a folder of fixed name there, which in /tmp may be another user's.
-        tempfile.tempdir = str(folder)
-        serve(
-            *deployments,
-            # By default, Prefect pauses the schedules on every shutdown.
-            pause_on_shutdown=False,
-            limit=RUNS_AT_ONCE,
-        )
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def spelled(name: str) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message, for use inside a sentence.
 
-    Google's client adds what only its authors can read.
+    Leaves out the ``error_info`` that Google's client appends.
     """
     line = (str(error).splitlines() or [type(error).__name__])[0]
     return line.partition(" error_info=")[0].rstrip(".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from imdb_classifier.errors import ConfigurationError
@@ -40,6 +41,15 @@ def scored_fields(prefix: str = DEFAULT_PREFIX, reason: bool = False) -> tuple[p
         pa.field(f"{prefix}probability", pa.float32()),
         *([pa.field(f"{prefix}reason", pa.string())] if reason else []),
     )
+
+
+def clashing(columns: Iterable[str], prefix: str, reason: bool) -> list[str]:
+    """Return those columns that readers may take for one that scoring adds.
+
+    Spark, Hive and DuckDB take names for the same that differ in case only.
+    """
+    added = {field.name.casefold() for field in scored_fields(prefix, reason)}
+    return [column for column in columns if column.casefold() in added]
 
 
 def confidences(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -115,7 +115,7 @@ def verify_output(
             raise NoInputError(
                 "The input that the manifest names must exist.",
                 f"There is nothing to read in {named}.",
-                "If it has moved, give its new place as `source`.",
+                "If it has moved, name its new location as the input.",
             ) from error
         return _verify(publication, scorer, inputs, rows_again, progress or (lambda *_: None))
 

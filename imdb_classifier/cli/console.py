@@ -71,16 +71,17 @@ class Terminal:
         if isinstance(shown, str):
             self.console.print(_harmless(shown), **options)
             return
+        from rich.cells import cell_len
+
         if shown.title:
             # Rich would fold it to the width of the table.
             self.console.print(shown.title, style="bold", soft_wrap=True)
             shown.title = None
-        from rich.cells import cell_len
-
         for column in shown.columns:
             if column.no_wrap:
                 # Rich would cut it to the width of a narrower terminal.
-                column.min_width = max((cell_len(str(cell)) for cell in column.cells), default=0)
+                cells = (column.header, *column.cells)
+                column.min_width = max(cell_len(str(cell)) for cell in cells)
         self.console.print(shown, crop=False, **options)
 
 

@@ -31,7 +31,7 @@ class ProgramGroup(SummaryGroup):
         return super().parse_args(ctx, [*common, *others, *args[end:]])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what it says if it is interrupted is the last that is printed."""
+        """Run the command; print nothing after what it says on Ctrl-C."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupted:

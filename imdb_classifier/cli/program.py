@@ -66,10 +66,11 @@ def _run() -> None:
         # No review has been read yet, so the error's message cannot quote one.
         from imdb_classifier.cli.app import root_command
     except TypeError as error:
-        # A decorator does not know one of its options.
+        # Before 8.5, arguments take no help texts.
         raise UnsupportedPackageError("click", error) from error
     try:
         # What is returned is the code of an early exit.
+        # On Windows, Click would expand patterns, which `score` takes whole.
         code = root_command(
             prog_name="imdb-classifier", standalone_mode=False, windows_expand_args=False
         )
@@ -78,5 +79,5 @@ def _run() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort as aborted:
-        # This is what Click makes of a KeyboardInterrupt.
+        # Click makes this of a KeyboardInterrupt, and of an EOFError.
         raise (aborted.__cause__ or aborted) from None

@@ -27,7 +27,7 @@ class Pruned:
     """What was deleted, the oldest versions and trainings first.
 
     Attributes:
-        versions: The ids of versions; damaged ones count as the oldest.
+        versions: The ids of versions; those with a damaged manifest count as the oldest.
         trainings: The names of interrupted trainings.
         leftovers: The names of incomplete versions, and of records of versions that are gone.
     """
@@ -40,8 +40,9 @@ class Pruned:
 def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> Pruned:
     """Delete old versions with their decisions and reports, and what killed runs left.
 
-    Versions that an alias points to and intact versions that await a promotion decision are never
-    deleted, nor are trainings that are in progress. Incomplete versions are deleted after a day.
+    Versions that an alias points to and versions that await a promotion decision are never deleted,
+    unless the manifest of the latter is damaged, nor are trainings that are in progress. Incomplete
+    versions are deleted after a day.
 
     Args:
         registry: The registry.
@@ -63,11 +64,13 @@ def prune(registry: Registry, keep: int, *, dry_run: bool = False) -> Pruned:
     pruned = []
     # Locked, so that no version becomes the champion while it is deleted.
     with nullcontext() if dry_run else registry.changing():
+        # Before their manifests, so that one that is just being registered is not called damaged.
+        names = registry.ids()
         manifests = registry.manifests()
         created = {manifest["model_id"]: manifest["created_at"] for manifest in manifests}
-        versions = sorted(registry.ids(), key=lambda name: (created.get(name, ""), name))
+        versions = sorted(names, key=lambda name: (created.get(name, ""), name))
         for name in versions[: max(len(versions) - keep, 0)]:
-            # Nothing can be decided on a damaged one. Aliases are asked for just before it goes,
+            # Nothing can be decided without a manifest. Aliases are asked for just before it goes,
             # because object stores have no locks.
             undecided = name in created and registry.is_undecided(name)
             if not undecided and name not in registry.aliases().values():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from imdb_classifier.errors import AmbiguousColumnError, ColumnExistsError, MissingColumnError
 from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
-from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, check_unsure, scored_fields
+from imdb_classifier.schema import DEFAULT_PREFIX, TEXT, check_unsure, clashing, scored_fields
 from imdb_classifier.scoring.frame_kinds import open_data, to_text
 from imdb_classifier.scoring.row_reasons import reasons
 from imdb_classifier.scoring.scorer import Scorer, kept_scorer_for
@@ -128,9 +128,7 @@ def score_dataframe(
             raise MissingColumnError(str(text_column), "the frame", columns, way_out)
         if found > 1:
             raise AmbiguousColumnError(str(text_column), "The frame", found, "`text_column`")
-        # As in files, because others take names for the same that differ in case only.
-        added = {name.casefold() for name in new_names}
-        taken = [str(name) for name in frame.names if str(name).casefold() in added]
+        taken = clashing(map(str, frame.names), prefix, reason)
         if taken:
             raise ColumnExistsError(taken, "The frame")
         column = to_text(frame.column(text_column), str(text_column))

@@ -24,8 +24,8 @@ NO_HOME: Final = "/dev/null/no-home-directory"
 """A folder that can neither exist nor be made, for users without a home directory."""
 
 _COLLAPSED_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
-_FEW_SLASHES: Final = re.compile(
-    r"(s3[an]?|gs|abfss?|hdfs|dbfs|wasbs?|https?):/?(?!/)(.*)", re.DOTALL | re.IGNORECASE
+_LOST_SLASH: Final = re.compile(
+    r"(s3[an]?|gc?s|az|abfss?|wasbs?|hdfs|dbfs|hf|https?):/?(?!/)(.*)", re.DOTALL | re.IGNORECASE
 )
 _URI: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _FILE_URI: Final = re.compile(r"file:(?://(?:localhost)?/|/(?!/))(.*)", re.DOTALL | re.IGNORECASE)
@@ -78,11 +78,12 @@ def location_of(path: StrPath) -> str:
         return f"/{unquote(file[1])}"
     if uri := _URI.fullmatch(name):
         return _remote(name, uri[1].lower(), uri[2])
-    if few := _FEW_SLASHES.fullmatch(name):
+    if lost := _LOST_SLASH.fullmatch(name):
+        meant = _remote(f"{lost[1]}://{lost[2]}", lost[1].lower(), lost[2])
         raise ConfigurationError(
             "A URI needs two slashes after its scheme.",
-            f"The path is {_redacted(name)}.",
-            f"Write {_remote(name, few[1].lower(), few[2])}, or ./{name} for a local folder.",
+            f"The path is {name}.",
+            f"Write {meant}, or ./{name} for a local folder.",
         )
     return _encodable(home_expanded(name)).replace(os.sep, "/")
 

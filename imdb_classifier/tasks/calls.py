@@ -70,12 +70,12 @@ def asking_the_server(address: str) -> Iterator[None]:
             yield
     except httpx.HTTPStatusError as error:
         answer = error.response
-        refused = answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+        is_refused = answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
         raise UnavailableError(
             "The Prefect server must answer requests.",
-            f"{address} answered one with {answer.status_code} {answer.reason_phrase}.",
-            "Set PREFECT_API_AUTH_STRING, or PREFECT_API_KEY for Prefect Cloud."
-            if refused
+            f"One to {address} was answered with {answer.status_code} {answer.reason_phrase}.",
+            "Check PREFECT_API_AUTH_STRING, or PREFECT_API_KEY for Prefect Cloud."
+            if is_refused
             else "Check the server's log, and that PREFECT_API_URL is its address.",
         ) from error
     except httpx.HTTPError as error:

@@ -29,7 +29,7 @@ FINGERPRINT_BITS: Final = np.uint64(32)
 _SPARE_BITS: Final = 2
 """The table of the highest bits has 4 to 8 entries for each n-gram of a model."""
 _FEW: Final = 10_000
-"""So many fingerprints are found sooner than that table is made."""
+"""Up to this many fingerprints, binary search is faster than making that table."""
 
 
 def fingerprints(

@@ -4,9 +4,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 
 from imdb_classifier import __version__
+from imdb_classifier.cli.app import root_command
 from imdb_classifier.samples import FOLDER
 from tests.command_line import CANARY, SAMPLE, Outcome, Run
 
@@ -29,6 +31,24 @@ def test_help_shows_whole_sentences(run: Run, monkeypatch: pytest.MonkeyPatch) -
         assert (shown.code, shown.err) == (0, "")
         assert summary in " ".join(shown.out.split())
         assert max(map(len, shown.out.splitlines())) <= 80
+
+
+def test_the_usage_says_what_is_optional() -> None:
+    for command in (root_command, *root_command.commands.values()):
+        for found in (command, *getattr(command, "commands", {}).values()):
+            context = click.Context(found)
+            for parameter in found.params:
+                usage = parameter.make_metavar(context)
+                if isinstance(parameter, click.Argument):
+                    assert usage.startswith("[") != parameter.required, usage
+
+
+def test_shells_complete_paths(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_IMDB_CLASSIFIER_COMPLETE", "bash_complete")
+    for words in ("score re", "score in.parquet re", "models list --registry re"):
+        monkeypatch.setenv("COMP_WORDS", f"imdb-classifier {words}")
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
+        assert run() == Outcome(0, "file,re\n", "")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +124,9 @@ def test_a_package_that_cannot_be_imported_is_named_with_the_reason(
 def test_a_click_of_another_kind_is_named_with_the_reason(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def argument(*names: str, metavar: str) -> None: ...
+    def argument(*names: str, metavar: str, **others: str) -> None:
+        if "help" in others:
+            raise TypeError("unexpected keyword argument 'help'")
 
     monkeypatch.setattr("click.argument", argument)
     for name in [name for name in sys.modules if name.startswith("imdb_classifier.cli.")]:

@@ -153,7 +153,7 @@ def test_ctrl_c_keeps_finished_files_and_says_so(
     finished = {"a.parquet"} if source == "in" else set()
     assert {name for name, status in statuses.items() if status == "scored"} == finished
     assert " pending. Rerun to continue.\n" in outcome.err
-    assert outcome.err.rstrip().endswith("Interrupted. Finished files are kept; rerun to continue.")
+    assert outcome.err.endswith("Interrupted. Finished files are kept; rerun to continue.\n")
     assert {path.name for path in tmp_path.rglob("out/*.parquet*")} == finished
     monkeypatch.undo()
     monkeypatch.setenv("IMDB_CLASSIFIER_REGISTRY", str(tmp_path / "registry"))

@@ -57,7 +57,7 @@ def test_a_server_that_is_down_or_asks_for_a_password_is_named(
     shown = " ".join(outcome.err.split())
     assert address in shown
     assert said in shown
-    assert ("Set PREFECT_API_AUTH_STRING" in shown) == (said == "401 Unauthorized")
+    assert ("Check PREFECT_API_AUTH_STRING" in shown) == (said == "401 Unauthorized")
     assert "Traceback" not in outcome.err
     assert not (tmp_path / "scored").exists()
 

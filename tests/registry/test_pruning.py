@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,23 @@ def test_a_damaged_version_counts_as_the_oldest(populate: Populate, tmp_path: Pa
     # Nobody can decide on it any more.
     (tmp_path / "versions" / "f.decision.json").unlink()
     assert prune(registry, 5).versions == ["f"]
+
+
+def test_a_version_that_is_just_being_registered_is_not_called_damaged(
+    populate: Populate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = populate(str(tmp_path))
+    manifests = Registry.manifests
+
+    def then_register(self: Registry) -> list[dict[str, Any]]:
+        found = manifests(self)
+        (tmp_path / "versions" / "g").mkdir()
+        for file in (tmp_path / "versions" / "f").iterdir():
+            (tmp_path / "versions" / "g" / file.name).write_bytes(file.read_bytes())
+        return found
+
+    monkeypatch.setattr(Registry, "manifests", then_register)
+    assert prune(registry, 5).versions == ["a"]
 
 
 def test_a_version_that_cannot_be_read_now_is_not_taken_for_an_old_one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -116,7 +117,8 @@ def test_names_that_exist_are_taken_literally(
     ],
 )
 def test_other_uris_are_refused(path: str) -> None:
-    with pytest.raises(UnknownSchemeError, match=f"start with s3://, gs://.* It is {path}") as info:
+    uri = re.sub(":/+", "://", path)
+    with pytest.raises(UnknownSchemeError, match=f"start with s3://, gs://.* It is {uri}") as info:
         location_of(path)
     assert info.value.exit_code == 2
 
@@ -128,10 +130,10 @@ def test_a_uri_that_has_lost_a_slash_is_no_folder(path: str) -> None:
         location_of(path)
 
 
-@pytest.mark.parametrize("scheme", ["s3", "gs", "https", "nowhere"])
-def test_credentials_in_a_uri_are_refused_and_not_repeated(scheme: str) -> None:
-    with pytest.raises(ImdbClassifierError, match=f"{scheme}://host/reviews") as info:
-        location_of(f"{scheme}://key:secret@host/reviews")
+@pytest.mark.parametrize("start", ["s3://", "gs://", "https://", "nowhere://", "s3:/", "https:"])
+def test_credentials_in_a_uri_are_refused_and_not_repeated(start: str) -> None:
+    with pytest.raises(ImdbClassifierError, match=r"[a-z3]+://host/reviews") as info:
+        location_of(f"{start}key:secret@host/reviews")
     assert "secret" not in str(info.value)
 
 

@@ -29,7 +29,7 @@ from imdb_classifier.errors import (
     first_line,
     printable,
 )
-from imdb_classifier.schema import scored_fields
+from imdb_classifier.schema import clashing
 from imdb_classifier.scoring.scorer import CHUNK_ROWS
 from imdb_classifier.scoring.text_columns import as_text, has_text, holds_text
 from imdb_classifier.storage import is_fault, readable, storage_of
@@ -237,10 +237,9 @@ def check_input(footer: FileFooter, name: str, options: ScoreOptions) -> Checked
     if options.columns is not None:
         _check_columns(options.columns, footer)
         written = options.columns
-    # Spark, Hive and DuckDB take names for the same that differ in case only.
-    added = {field.name.casefold() for field in scored_fields(options.prefix, options.reason)}
-    taken = [column for column in written if column.casefold() in added]
-    taken += [f"the partition {key}" for key in hive_keys(name) if key.casefold() in added]
+    taken = clashing(written, options.prefix, options.reason)
+    keys = clashing(hive_keys(name), options.prefix, options.reason)
+    taken += [f"the partition {key}" for key in keys]
     if taken:
         raise ColumnExistsError(taken, footer.name)
     tree = extendable(footer)

@@ -61,9 +61,8 @@ def _batch_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def with_score_options(columns: str | None, **given: Any) -> None:
         names = {field.name for field in fields(ScoreOptions)}
-        of_scores = {name: value for name, value in given.items() if name in names}
-        others = {name: value for name, value in given.items() if name not in names}
-        command(options=ScoreOptions(columns=listed_names(columns), **of_scores), **others)
+        chosen = {name: given.pop(name) for name in names & given.keys()}
+        command(options=ScoreOptions(columns=listed_names(columns), **chosen), **given)
 
     decorated: Callable[..., None] = with_score_options
     for option in reversed(
@@ -71,10 +70,14 @@ def _batch_options(command: Callable[..., None]) -> Callable[..., None]:
             click.argument(
                 "source",
                 metavar="INPUT",
+                type=click.Path(),
                 help="A Parquet file, folder or glob pattern; local or in an object store.",
             ),
             click.argument(
-                "output", metavar="OUTPUT", help="File or folder for the scored copies."
+                "output",
+                metavar="OUTPUT",
+                type=click.Path(),
+                help="File or folder for the scored copies.",
             ),
             model_option,
             field_option(ScoreOptions, "text_column"),
@@ -156,8 +159,7 @@ def score(
 
     selection = Selection(only, force, prune)
     limits = Limits(deadline, max_bad_files, accept_bad_files)
-    named_limits = dict(map(named_limit, drift_limit))
-    drift_limits = DriftLimits.of(named_limits)
+    drift_limits = DriftLimits.of(named_limits := dict(map(named_limit, drift_limit)))
     if runner != "local" or scheduler is not None:
         result = score_by_flow(
             source=source,
@@ -267,8 +269,7 @@ def plan(
     from imdb_classifier.registry.versions import Registry
     from imdb_classifier.scoring.scorer import Scorer
 
-    selection = Selection(only, force)
-    where = Registry.at(registry)
+    where, selection = Registry.at(registry), Selection(only, force)
     use_arrow_without_pandas()
     with (
         Scorer.load(
@@ -300,11 +301,11 @@ def plan(
 
 
 @click.command
-@click.argument("output", metavar="OUTPUT", help="A scored file or folder.")
+@click.argument("output", metavar="OUTPUT", type=click.Path(), help="A scored file or folder.")
 @click.option(
     "--input",
     "source",
-    metavar="INPUT",
+    type=click.Path(),
     help="Input that OUTPUT was scored from. Default: as in its manifest.",
 )
 @click.option("--model", help="Model that scored OUTPUT. Default: the one that OUTPUT names.")
@@ -367,9 +368,15 @@ def verify(
 @click.argument(
     "scored",
     metavar="SCORED",
+    type=click.Path(),
     help="A scored Parquet file, a folder of them or a glob pattern.",
 )
-@click.argument("output", metavar="OUTPUT", help="The Parquet file to write, to be filled in.")
+@click.argument(
+    "output",
+    metavar="OUTPUT",
+    type=click.Path(),
+    help="The Parquet file to write, to be filled in.",
+)
 @field_option(SampleOptions, "half_width")
 @field_option(SampleOptions, "rows", type=int)
 @field_option(SampleOptions, "seed")

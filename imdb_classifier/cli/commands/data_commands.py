@@ -33,8 +33,9 @@ def data_group(context: click.Context, as_json: bool) -> None:
 @click.argument(
     "source",
     type=click.Choice(["aclimdb", "keras"]),
+    metavar="[SOURCE]",
     default="aclimdb",
-    help="Which published copy to download.",
+    help="Which published copy to download: aclimdb or keras. Default: aclimdb.",
 )
 @as_json_option
 def fetch(source: Literal["aclimdb", "keras"], as_json: bool) -> None:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 @click.command
 @click.argument(
     "output",
-    metavar="OUTPUT",
+    metavar="[OUTPUT]",
+    type=click.Path(),
     default=".",
-    help="Folder for scored files; local or in an object store.",
+    help="Folder for scored files; local or in an object store. Default: the current folder.",
 )
 @model_option
 @engine_option

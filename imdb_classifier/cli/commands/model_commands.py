@@ -99,7 +99,7 @@ def show_model(model: str, registry: str | None, as_json: bool) -> None:
 
 
 @models_group.command()
-@click.argument("model", metavar="MODEL", required=False, help="A version's id or @challenger.")
+@click.argument("model", metavar="[MODEL]", required=False, help="A version's id or @challenger.")
 @click.option(
     "--to",
     type=click.Choice(["previous"]),
@@ -114,7 +114,9 @@ def show_model(model: str, registry: str | None, as_json: bool) -> None:
     "For a set in --gate-on: NAME.accuracy, NAME.accuracy_gained, NAME.accuracy_lost and "
     "NAME.learned.",
 )
-@click.option("--batch", help="Unlabeled Parquet files in which few labels may change.")
+@click.option(
+    "--batch", type=click.Path(), help="Unlabeled Parquet files in which few labels may change."
+)
 @click.option("--text-column", default=TEXT, help="Text column of the files in --batch.")
 @click.option(
     "--reference",
@@ -201,8 +203,9 @@ def promote(
 def prune_models(keep: int, dry_run: bool, registry: str | None, as_json: bool) -> None:
     """Delete old versions, with their decisions and reports, and what killed runs left.
 
-    Champion, previous, challenger and intact versions without a promotion decision are always kept,
-    and so are trainings in progress. Incomplete versions are deleted after a day.
+    Champion, previous, challenger and versions without a promotion decision are always kept, unless
+    the manifest of the latter is damaged, and so are trainings in progress. Incomplete versions are
+    deleted after a day.
     """
     from imdb_classifier.registry.pruning import prune
     from imdb_classifier.registry.versions import Registry

@@ -12,8 +12,14 @@ from imdb_classifier.errors import counted
 
 
 @click.command
-@click.option("--source", help="Parquet files to score every night. Default: as in prefect.yaml.")
-@click.option("--output", help="Folder for the scored files. Default: as in prefect.yaml.")
+@click.option(
+    "--source",
+    type=click.Path(),
+    help="Parquet files to score every night. Default: as in prefect.yaml.",
+)
+@click.option(
+    "--output", type=click.Path(), help="Folder for the scored files. Default: as in prefect.yaml."
+)
 @click.option(
     "--cron",
     help='When to score, in UTC, e.g. "30 1 * * *" for 1:30. Default: as in prefect.yaml.',

@@ -18,6 +18,7 @@ as_json_option = click.option(
 )
 data_option = click.option(
     "--data",
+    type=click.Path(),
     help="IMDB reviews: a Parquet folder, the Stanford archive or its folder, a URI; or "
     "'keras' or 'aclimdb' for the published copy, which is downloaded if necessary. "
     "Default: IMDB_CLASSIFIER_DATA, else the downloaded copy.",
@@ -56,6 +57,7 @@ engine_option = click.option(
 )
 registry_option = click.option(
     "--registry",
+    type=click.Path(),
     help="Folder of the model registry, local or in an object store. "
     "Default: IMDB_CLASSIFIER_REGISTRY, else a folder in your home directory.",
 )

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--extra-train",
+    type=click.Path(),
     multiple=True,
     help="Labeled Parquet files of your own to add, with the columns text and label.",
 )
@@ -101,6 +102,7 @@ def train(
 @click.argument(
     "labeled",
     metavar="LABELED",
+    type=click.Path(),
     help="Labeled Parquet files of your own: at least 50 rows, with the columns text and label.",
 )
 @model_option
@@ -171,7 +173,9 @@ def adapt(
 @data_option
 @gate_on_option
 @label_map_option
-@click.option("--output", help="Folder for the report as JSON, Markdown and HTML.")
+@click.option(
+    "--output", type=click.Path(), help="Folder for the report as JSON, Markdown and HTML."
+)
 @click.option(
     "--with-texts/--no-with-texts",
     default=False,
@@ -190,6 +194,7 @@ def adapt(
 )
 @click.option(
     "--sample",
+    type=click.Path(),
     help="Estimate only the accuracy on scored files, from a file that imdb-classifier "
     "sample wrote and whose column label you filled in.",
 )

@@ -50,7 +50,7 @@ def postgres(programs: Path) -> Iterator[str]:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
         data = ["-D", f"{folder}/data"]
-        initdb = [f"{programs}/initdb", *data, "-A", "trust", "-U", "postgres"]
+        initdb = [f"{programs}/initdb", *data, "-A", "trust", "-U", "postgres", "-E", "UTF8"]
         subprocess.run(initdb, cwd=folder, check=True, capture_output=True, user=user)
         serve = [f"{programs}/postgres", *data, "-k", folder, "-h", "127.0.0.1", "-p", port]
         server = subprocess.Popen(serve, cwd=folder, stderr=subprocess.DEVNULL, user=user)

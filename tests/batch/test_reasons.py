@@ -82,7 +82,7 @@ def test_a_wrong_reason_is_found(
 def test_a_column_of_that_name_is_not_overwritten(scorer: Scorer, tmp_path: Path) -> None:
     table = pa.table({"text": ["A wonderful film."], "Sentiment_Reason": ["mine"]})
     pq.write_table(table, tmp_path / "in.parquet")
-    with pytest.raises(ColumnExistsError, match="sentiment_reason"):
+    with pytest.raises(ColumnExistsError, match="Sentiment_Reason"):
         score_parquet(
             tmp_path / "in.parquet", tmp_path / "out.parquet", scorer, ScoreOptions(reason=True)
         )

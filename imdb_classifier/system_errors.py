@@ -20,9 +20,10 @@ _NO_MEMORY: Final = (
     "can't start new thread",
     "failed to map segment from shared object",
     "Failed to allocate memory",
+    "error return without exception set",
     os.strerror(errno.ENOMEM),
 )
-"""What threads, imports and ONNX Runtime say that get no memory."""
+"""What threads, imports and ONNX Runtime say that get no memory; the last one is Python's own."""
 
 
 def cannot_read(source: str, error: OSError) -> ImdbClassifierError:

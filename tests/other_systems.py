@@ -101,6 +101,7 @@ class OtherSystems:
             # Its processes inherit them.
             environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
             environment.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+            environment.setenv("HOME", str(self._folder))  # where it keeps files, too
             import ray
 
             ray.init(

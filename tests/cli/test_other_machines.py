@@ -52,15 +52,13 @@ class Ran(NamedTuple):
 
 
 def run_all(folder: Path, *commands: str, **variables: str) -> Ran:
-    """Run commands in one process: of a stranger, if this user may become one, and without HOME."""
-    become = BECOME_STRANGER
-    if shutil.which("setpriv") is None or subprocess.run([*become, "true"]).returncode:
-        become = []
-    else:
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, STRANGER, STRANGER)
+    """Run commands in one process, of a stranger and without HOME."""
+    if shutil.which("setpriv") is None or subprocess.run([*BECOME_STRANGER, "true"]).returncode:
+        pytest.skip("needs setpriv, and a user who may become another")
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, STRANGER, STRANGER)
     ran = subprocess.run(
-        [*become, sys.executable, "-c", SEVERAL, " + ".join(commands)],
+        [*BECOME_STRANGER, sys.executable, "-c", SEVERAL, " + ".join(commands)],
         cwd=folder,
         env={"PATH": os.environ["PATH"], **variables},
         capture_output=True,

@@ -43,6 +43,7 @@ def pack(path: Path) -> None:
     with tarfile.open(path, "w:gz") as archive:
         folder = tarfile.TarInfo("aclImdb/train/pos")
         folder.type = tarfile.DIRTYPE
+        folder.mode = 0o755
         archive.addfile(folder)
         for name, text in FILES.items():
             member = tarfile.TarInfo(name)

@@ -23,13 +23,12 @@ from numpy.typing import NDArray
 from benchmarks.conditions import conditions
 from benchmarks.table import markdown_table
 from imdb_classifier.evaluation.metrics import measure_coverage
-from imdb_classifier.evaluation.result import ScoreHistogram
 from imdb_classifier.model.bundle import load_bundle
 from imdb_classifier.monitoring.drift import measure_drift
 from imdb_classifier.registry.versions import bundled_path
 from imdb_classifier.reviews.load import load_own_set, load_reviews
 from imdb_classifier.samples import FOLDER, KIND
-from imdb_classifier.schema import LABEL, TEXT, THRESHOLD
+from imdb_classifier.schema import LABEL, TEXT, THRESHOLD, ScoreHistogram
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.storage.paths import StrPath
 from imdb_classifier.text.batch_profile import SCORE_BINS

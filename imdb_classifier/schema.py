@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from imdb_classifier.errors import ConfigurationError
@@ -25,6 +26,14 @@ THRESHOLD: Final = 0.5
 DEFAULT_PREFIX: Final = "sentiment_"
 FOOTER_KEY: Final = b"imdb_classifier"
 """Key in the footer of a scored file that holds this library's metadata, as JSON."""
+
+
+@dataclass(frozen=True)
+class ScoreHistogram:
+    """Rows by label in 20 equal bins of the probability; the last one includes 1."""
+
+    negatives: tuple[int, ...]
+    positives: tuple[int, ...]
 
 
 def scored_fields(prefix: str = DEFAULT_PREFIX, reason: bool = False) -> tuple[pa.Field, ...]:

@@ -65,7 +65,7 @@ def test_the_pinned_versions_run_on_the_lowest_python() -> None:
     lines = (CHECKOUT / "constraints.txt").read_text("utf-8").split()
     pins = {canonicalize_name(name): pin for name, _, pin in (x.partition("==") for x in lines)}
     pinned = {
-        found.name: SpecifierSet(found.metadata["Requires-Python"] or "")
+        found.name: SpecifierSet("".join(found.metadata.get_all("Requires-Python") or []))
         for found in distributions()
         if pins.get(canonicalize_name(found.name)) == found.version
     }

@@ -27,11 +27,10 @@ from imdb_classifier.evaluation.result import (
     KindSlice,
     LengthSlice,
     RocCurve,
-    ScoreHistogram,
     WrongRow,
 )
 from imdb_classifier.evaluation.slices import LEAST_ROWS
-from imdb_classifier.schema import THRESHOLD, confidences
+from imdb_classifier.schema import THRESHOLD, ScoreHistogram, confidences
 from imdb_classifier.text.batch_profile import LENGTH_EDGES, SCORE_BINS, BatchProfile
 
 CALIBRATION_BINS: Final = 15

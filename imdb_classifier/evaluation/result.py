@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from imdb_classifier.errors import BundleError
 from imdb_classifier.evaluation.behavior.judgment import Behavior
+from imdb_classifier.schema import ScoreHistogram
 from imdb_classifier.text.batch_profile import BatchProfile
 
 EVALUATION_SCHEMA_VERSION: Final = 1
@@ -66,14 +67,6 @@ class RocCurve:
 
     false_positive_rate: tuple[float, ...]
     true_positive_rate: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class ScoreHistogram:
-    """Rows by label in 20 equal bins of the probability; the last one includes 1."""
-
-    negatives: tuple[int, ...]
-    positives: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from imdb_classifier.evaluation.result import ScoreHistogram
 from imdb_classifier.model.bundle import Bundle
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.monitoring.expected_accuracy import ExpectedAccuracy, estimate_accuracy
+from imdb_classifier.schema import ScoreHistogram
 from imdb_classifier.text.batch_profile import BatchProfile
 
 DRIFT_SCHEMA_VERSION: Final = 1

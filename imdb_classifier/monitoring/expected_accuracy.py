@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
-from imdb_classifier.evaluation.result import ScoreHistogram
-from imdb_classifier.schema import THRESHOLD
+from imdb_classifier.schema import THRESHOLD, ScoreHistogram
 from imdb_classifier.text.batch_profile import SCORE_BINS, BatchProfile
 
 _Z: Final = NormalDist().inv_cdf(0.975)

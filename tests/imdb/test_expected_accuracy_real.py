@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from imdb_classifier.evaluation.result import ScoreHistogram
 from imdb_classifier.monitoring.drift import measure_drift
 from imdb_classifier.reviews.load import load_reviews
-from imdb_classifier.schema import TEXT, THRESHOLD
+from imdb_classifier.schema import TEXT, THRESHOLD, ScoreHistogram
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.text.batch_profile import SCORE_BINS
 

@@ -15,10 +15,10 @@ from scipy.stats import chi2
 from imdb_classifier.batch.options import Selection
 from imdb_classifier.batch.run import score_parquet
 from imdb_classifier.errors import ConfigurationError, OutputExistsError
-from imdb_classifier.evaluation.result import ScoreHistogram
 from imdb_classifier.monitoring.drift import CHANCE, Drift, _chi_squared, measure_drift
 from imdb_classifier.monitoring.drift_limits import DriftLimits
 from imdb_classifier.monitoring.drift_page import render_drift
+from imdb_classifier.schema import ScoreHistogram
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.text.batch_profile import LENGTH_EDGES, SCORE_BINS, BatchProfile
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from imdb_classifier.batch.run import score_parquet
-from imdb_classifier.evaluation.result import ScoreHistogram
 from imdb_classifier.monitoring.expected_accuracy import estimate_accuracy
 from imdb_classifier.samples import FOLDER
+from imdb_classifier.schema import ScoreHistogram
 from imdb_classifier.scoring.scorer import Scorer
 from imdb_classifier.text.batch_profile import SCORE_BINS, BatchProfile
 from tests.command_line import Run

@@ -23,6 +23,8 @@ def needed(*requirements: str) -> Iterator[Distribution]:
     Args:
         *requirements: Such as ``imdb-classifier[flows]``. The package itself is left out.
     """
+    # The newest patch release, so that the page does not depend on it.
+    python = {"python_full_version": ".".join([*python_version_tuple()[:2], "99"])}
     seen: set[tuple[str, str]] = set()
     waiting = [Requirement(text) for text in requirements]
     while waiting:
@@ -37,11 +39,7 @@ def needed(*requirements: str) -> Iterator[Distribution]:
             seen.add((name, extra))
             for text in found.requires or []:
                 inner = Requirement(text)
-                # Of the newest patch release, so that the page does not depend on it.
-                newest = ".".join([*python_version_tuple()[:2], "99"])
-                if inner.marker is None or inner.marker.evaluate(
-                    {"extra": extra, "python_full_version": newest}
-                ):
+                if inner.marker is None or inner.marker.evaluate({"extra": extra, **python}):
                     waiting.append(inner)
 
 

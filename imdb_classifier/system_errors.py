@@ -23,7 +23,7 @@ _NO_MEMORY: Final = (
     "error return without exception set",
     os.strerror(errno.ENOMEM),
 )
-"""What threads, imports and ONNX Runtime say that get no memory; the last one is Python's own."""
+"""What threads, shared objects, ONNX Runtime and Python itself say that get no memory."""
 
 
 def cannot_read(source: str, error: OSError) -> ImdbClassifierError:

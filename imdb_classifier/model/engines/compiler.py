@@ -32,7 +32,9 @@ def compiled(function: ir.Function, kinds: Sequence[Any]) -> Callable[..., None]
     machine = binding.Target.from_default_triple().create_target_machine(
         binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), opt=3
     )
-    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(3))
+    options = binding.create_pipeline_tuning_options(3)
+    options.loop_unrolling = False  # takes longer to compile, and runs no faster
+    passes = binding.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
     library = binding.create_mcjit_compiler(module, machine)
     library.finalize_object()
@@ -56,6 +58,14 @@ class FunctionBuilder(ir.IRBuilder):  # type: ignore[misc]
             if argument.type == POINTER:
                 argument.add_attribute("noalias")
         super().__init__(function.append_basic_block())
+
+    def at(self, array: ir.Value, position: ir.Value, kind: ir.Type) -> ir.Value:
+        """Emit the reading of an array's element."""
+        return self.load(self.gep(array, [position], source_etype=kind), typ=kind)
+
+    def put(self, value: ir.Value, array: ir.Value, position: ir.Value) -> None:
+        """Emit the writing of an array's element."""
+        self.store(value, self.gep(array, [position], source_etype=value.type))
 
     @contextmanager
     def loop(

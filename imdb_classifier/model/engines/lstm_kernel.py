@@ -32,6 +32,10 @@ from imdb_classifier.model.engines.compiler import (
 GATES: Final = 4
 STATES: Final = 4
 """Hidden state, cell state, peak and total."""
+CELL, PEAK, TOTAL = 2, 3, 4
+"""The arrays of a tile, after the hidden states before and after a step."""
+PRODUCTS: Final = 4
+"""Register tiles of a tile: enough for the CPU to work on while it waits for exponentials."""
 LOG2_E: Final = 1.4426950408889634
 ROUND: Final = 1.5 * 2**23
 """Adding this to a float32 of magnitude below 2**22 puts the nearest integer in the lowest bits."""
@@ -80,105 +84,144 @@ class _Builder(FunctionBuilder):
 
     def __init__(self, units: int, lanes: int, rows: int, backwards: bool) -> None:
         self.units, self.lanes, self.rows, self.backwards = units, lanes, rows, backwards
-        self.width = -(-units // lanes) * lanes
+        self.reviews, self.blocks = PRODUCTS * rows, -(-units // lanes)
+        self.width = self.blocks * lanes
         self.vector = ir.VectorType(FLOAT, lanes)
         super().__init__("lstm", [POINTER] * 6 + [INT64])
         self.table, self.recurrent, self.ids, self.offsets = self.arguments[:4]
         self.order, self.outer_states, tiles = self.arguments[4:]
-        # The states of one tile: hidden states before and after a step, and the other three.
-        vectors = rows * self.width // lanes
-        self.hidden = self.alloca(self.vector, 2 * vectors)
-        self.cell, self.peak, self.total = (self.alloca(self.vector, vectors) for _ in range(3))
+        # Of the reviews of a tile: the first token, the number of the last, and the states outside.
+        self.starts, self.lasts, self.homes = (self.alloca(INT64, self.reviews) for _ in range(3))
+        self.entries = self.alloca(INT64, self.reviews)
+        self.gates = self.alloca(self.vector, self.reviews * GATES)
+        # Hidden states before and after a step, and the other three.
+        self.states = self.alloca(self.vector, (STATES + 1) * self.reviews * self.blocks)
+        self.size = self.reviews * self.width
         with self.loop(tiles) as (tile, _):
-            self.run_tile(self.mul(tile, INT64(rows)))
+            self.run_tile(self.mul(tile, INT64(self.reviews)))
         self.ret_void()
 
     def run_tile(self, first: ir.Value) -> None:
-        """Emit all steps of the reviews ``order[first:first + rows]``, the longest one first."""
-        reviews = [self.read(self.order, first, r, INT64) for r in range(self.rows)]
-        starts = [self.read(self.offsets, review, 0, INT64) for review in reviews]
-        lasts = [
-            self.sub(self.read(self.offsets, review, 1, INT64), self.add(start, INT64(1)))
-            for review, start in zip(reviews, starts, strict=True)
+        """Emit all steps of the reviews ``order[first:first + reviews]``, the longest one first."""
+        with self.loop(INT64(self.reviews)) as (row, _):
+            review = self.at(self.order, self.add(first, row), INT64)
+            start = self.at(self.offsets, review, INT64)
+            end = self.at(self.offsets, self.add(review, INT64(1)), INT64)
+            self.put(start, self.starts, row)
+            self.put(self.sub(end, self.add(start, INT64(1))), self.lasts, row)
+            self.put(self.mul(review, INT64(STATES * self.width)), self.homes, row)
+            for outer, inner in self.states_of(row, INT64(0)):
+                self.copy(self.outer_states, outer, self.states, inner)
+        longest = self.add(self.at(self.lasts, INT64(0), INT64), INT64(1))
+        with self.loop(longest) as (step, _):
+            before = self.mul(self.and_(step, INT64(1)), INT64(self.size))
+            after = self.sub(INT64(self.size), before)
+            with self.loop(INT64(self.reviews)) as (row, _):
+                self.look_up(row, step)
+            with self.loop(INT64(self.blocks)) as (block, _):
+                with self.loop(INT64(PRODUCTS)) as (product, _):
+                    self.multiply(block, self.mul(product, INT64(self.rows)), before)
+                # No turn of a loop waits for another, so the CPU works on several at once.
+                with self.loop(INT64(self.reviews)) as (row, _):
+                    self.update_cell(block, row)
+                with self.loop(INT64(self.reviews)) as (row, _):
+                    self.update_hidden(block, row, after)
+            with (
+                self.loop(INT64(self.reviews)) as (row, _),
+                self.if_then(self.icmp_signed("==", step, self.at(self.lasts, row, INT64))),
+            ):
+                for outer, inner in self.states_of(row, after):
+                    self.copy(self.states, inner, self.outer_states, outer)
+
+    def states_of(self, row: ir.Value, hidden: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
+        """Return where each state of a review is, outside and in the tile.
+
+        Args:
+            row: The review's place in the tile.
+            hidden: Where the hidden states of the tile begin.
+        """
+        home, own = self.at(self.homes, row, INT64), self.mul(row, INT64(self.width))
+        begins = [hidden, *(INT64(array * self.size) for array in (CELL, PEAK, TOTAL))]
+        return [
+            (self.add(home, INT64(number * self.width)), self.add(begin, own))
+            for number, begin in enumerate(begins)
         ]
-        homes = [self.mul(review, INT64(STATES * self.width)) for review in reviews]
-        for r, home in enumerate(homes):
-            for offset, state in enumerate(self.states_of_tile(INT64(0), r)):
-                self.copy(self.outer_states, self.add(home, INT64(offset * self.width)), *state)
-        with self.loop(self.add(lasts[0], INT64(1))) as (step, _):
-            inputs = []
-            for start, last in zip(starts, lasts, strict=True):
-                # A finished review repeats its last token; its states are already copied.
-                position = self.select(self.icmp_signed("<", step, last), step, last)
-                if self.backwards:
-                    position = self.sub(last, position)
-                entry = self.sext(self.read(self.ids, self.add(start, position), 0, INT32), INT64)
-                inputs.append(self.mul(entry, INT64(GATES * self.width)))
-            before = self.mul(self.and_(step, INT64(1)), INT64(self.rows * self.width))
-            after = self.sub(INT64(self.rows * self.width), before)
-            with self.loop(INT64(self.width // self.lanes)) as (block, _):
-                self.step_block(block, inputs, before, after)
-            for r, (home, last) in enumerate(zip(homes, lasts, strict=True)):
-                with self.if_then(self.icmp_signed("==", step, last)):
-                    for offset, state in enumerate(self.states_of_tile(after, r)):
-                        target = self.add(home, INT64(offset * self.width))
-                        self.copy(*state, self.outer_states, target)
 
-    def states_of_tile(self, hidden: ir.Value, row: int) -> list[tuple[ir.Value, ir.Value]]:
-        """Return array and position of a row's hidden (past `hidden`), cell, peak and total."""
-        begin = INT64(row * self.width)
-        others = [(array, begin) for array in (self.cell, self.peak, self.total)]
-        return [(self.hidden, self.add(hidden, begin)), *others]
+    def look_up(self, row: ir.Value, step: ir.Value) -> None:
+        """Emit the choice of a review's entry in the table."""
+        last = self.at(self.lasts, row, INT64)
+        # A finished review repeats its last token; its states are already copied.
+        position = self.select(self.icmp_signed("<", step, last), step, last)
+        if self.backwards:
+            position = self.sub(last, position)
+        token = self.at(self.ids, self.add(self.at(self.starts, row, INT64), position), INT32)
+        entry = self.mul(self.sext(token, INT64), INT64(GATES * self.width))
+        self.put(entry, self.entries, row)
 
-    def step_block(
-        self, block: ir.Value, inputs: list[ir.Value], before: ir.Value, after: ir.Value
-    ) -> None:
-        """Emit one step of `lanes` units of every review in a tile."""
+    def multiply(self, block: ir.Value, first: ir.Value, before: ir.Value) -> None:
+        """Emit the gates of `lanes` units of the reviews from `first` on, as powers of two."""
         column = self.mul(block, INT64(GATES * self.lanes))
-        gates = [
-            self.read(self.table, self.add(entry, column), gate * self.lanes, self.vector)
-            for entry in inputs
-            for gate in range(GATES)
+        entries = [
+            self.add(self.at(self.entries, self.add(first, INT64(r)), INT64), column)
+            for r in range(self.rows)
         ]
-        with self.loop(INT64(self.units), gates) as (unit, sums):
+        inputs = [self.read(self.table, e, g) for e in entries for g in range(GATES)]
+        begin = self.add(before, self.mul(first, INT64(self.width)))
+        with self.loop(INT64(self.units), inputs) as (unit, sums):
             line = self.add(self.mul(block, INT64(self.units)), unit)
             line = self.mul(line, INT64(GATES * self.lanes))
-            weights = [
-                self.read(self.recurrent, line, gate * self.lanes, self.vector)
-                for gate in range(GATES)
-            ]
+            weights = [self.read(self.recurrent, line, gate) for gate in range(GATES)]
             for r in range(self.rows):
-                state = self.read(self.hidden, self.add(before, unit), r * self.width, FLOAT)
+                place = self.add(self.add(begin, unit), INT64(r * self.width))
+                state = self.splat(self.at(self.states, place, FLOAT))
                 for gate in range(GATES):
                     i = r * GATES + gate
-                    sums[i] = self.multiply_add(self.splat(state), weights[gate], sums[i])
-        for r in range(self.rows):
-            unit = self.add(self.mul(block, INT64(self.lanes)), INT64(r * self.width))
-            old = self.read(self.cell, unit, 0, self.vector)
-            cell, hidden = self.activate(old, *sums[r * GATES : (r + 1) * GATES])
-            self.write(cell, self.cell, unit)
-            self.write(hidden, self.hidden, self.add(after, unit))
-            peak, total = (self.read(a, unit, 0, self.vector) for a in (self.peak, self.total))
-            higher = self.fcmp_ordered(">", hidden, peak)
-            self.write(self.select(higher, hidden, peak), self.peak, unit)
-            self.write(self.fadd(total, hidden), self.total, unit)
+                    sums[i] = self.multiply_add(state, weights[gate], sums[i])
+        place = self.mul(first, INT64(GATES * self.lanes))
+        for i, gate in enumerate(sums):
+            self.write(self.power_of_two(gate), self.gates, place, i)
 
-    def activate(self, cell: ir.Value, *gates: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """Return the new cell and hidden states of `lanes` units.
+    def update_cell(self, block: ir.Value, row: ir.Value) -> None:
+        """Emit the new cell states of `lanes` units of a review.
 
         Let i, f, o be the exponentials of the negated gates, and c that of -2 times the candidate:
         the sigmoid is 1 / (1 + i), the tanh (1 - c) / (1 + c). Common denominators reduce five
         divisions to two.
         """
-        one = self.constant(1)
-        i, f, c, o = (self.power_of_two(gate) for gate in gates)
+        one, place = self.constant(1), self.mul(row, INT64(GATES * self.lanes))
+        i, f, c = (self.read(self.gates, place, gate) for gate in range(GATES - 1))
         candidate = self.fmul(self.fadd(one, i), self.fadd(one, c))
         forget = self.fadd(one, f)
+        unit = self.unit(block, row, INT64(CELL * self.size))
+        cell = self.read(self.states, unit)
         numerator = self.multiply_add(cell, candidate, self.fmul(self.fsub(one, c), forget))
-        cell = self.fdiv(numerator, self.fmul(candidate, forget))
-        e = self.power_of_two(self.fmul(cell, self.constant(-2 * LOG2_E)))
+        self.write(self.fdiv(numerator, self.fmul(candidate, forget)), self.states, unit)
+
+    def update_hidden(self, block: ir.Value, row: ir.Value, after: ir.Value) -> None:
+        """Emit the new hidden states, peaks and totals of `lanes` units of a review."""
+        one, place = self.constant(1), self.mul(row, INT64(GATES * self.lanes))
+        o = self.read(self.gates, place, GATES - 1)
+        cell, peak, total = (
+            self.unit(block, row, INT64(array * self.size)) for array in (CELL, PEAK, TOTAL)
+        )
+        scaled = self.fmul(self.read(self.states, cell), self.constant(-2 * LOG2_E))
+        e = self.power_of_two(scaled)
         denominator = self.fmul(self.fadd(one, o), self.fadd(one, e))
-        return cell, self.fdiv(self.fsub(one, e), denominator)
+        hidden = self.fdiv(self.fsub(one, e), denominator)
+        self.write(hidden, self.states, self.unit(block, row, after))
+        self.write(self.larger(hidden, self.read(self.states, peak)), self.states, peak)
+        self.write(self.fadd(hidden, self.read(self.states, total)), self.states, total)
+
+    def unit(self, block: ir.Value, row: ir.Value, begin: ir.Value) -> ir.Value:
+        """Return where a review's states of a block of units begin."""
+        own = self.add(self.mul(row, INT64(self.width)), self.mul(block, INT64(self.lanes)))
+        return self.add(begin, own)
+
+    def larger(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """Return the maximum of two numbers; no state is NaN."""
+        # Without the flags, LLVM makes a masked store of it, which takes dozens of cycles.
+        flags = ("nnan", "nsz")
+        return self.select(self.fcmp_ordered(">", x, y, flags=flags), x, y, flags=flags)
 
     def power_of_two(self, x: ir.Value) -> ir.Value:
         """Return 2**x, by splitting x into an integer and a fraction in [-0.5, 0.5]."""
@@ -195,18 +238,18 @@ class _Builder(FunctionBuilder):
         exponent = self.shl(self.bitcast(shifted, integers), integers([23] * self.lanes))
         return self.bitcast(self.add(self.bitcast(power, integers), exponent), self.vector)
 
-    def read(self, array: ir.Value, position: ir.Value, further: int, kind: ir.Type) -> ir.Value:
-        unit = FLOAT if kind == self.vector else kind
-        start = self.gep(array, [self.add(position, INT64(further))], source_etype=unit)
-        return self.load(start, typ=kind, align=4 if kind == self.vector else None)
+    def read(self, array: ir.Value, begin: ir.Value, vectors: int = 0) -> ir.Value:
+        """Return the vector that is so many vectors behind the number at `begin`."""
+        place = self.add(begin, INT64(vectors * self.lanes))
+        return self.load(self.gep(array, [place], source_etype=FLOAT), typ=self.vector, align=4)
 
-    def write(self, vector: ir.Value, array: ir.Value, position: ir.Value) -> None:
-        self.store(vector, self.gep(array, [position], source_etype=FLOAT), align=4)
+    def write(self, vector: ir.Value, array: ir.Value, begin: ir.Value, vectors: int = 0) -> None:
+        place = self.add(begin, INT64(vectors * self.lanes))
+        self.store(vector, self.gep(array, [place], source_etype=FLOAT), align=4)
 
     def copy(self, source: ir.Value, begin: ir.Value, target: ir.Value, to: ir.Value) -> None:
-        for lane in range(0, self.width, self.lanes):
-            state = self.read(source, begin, lane, self.vector)
-            self.write(state, target, self.add(to, INT64(lane)))
+        for block in range(self.blocks):
+            self.write(self.read(source, begin, block), target, to, block)
 
     def splat(self, value: ir.Value) -> ir.Value:
         undefined = ir.Constant(self.vector, ir.Undefined)

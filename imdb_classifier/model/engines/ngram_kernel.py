@@ -1,11 +1,13 @@
 """The sums of the weights of each review's n-grams, compiled by LLVM for the CPU it runs on.
 
-The n-grams that end at a token are hashed while it is read, and looked up in a table with linear
-probing (Knuth, The Art of Computer Programming, 6.4), in which a fingerprint and its weight are one
-word, so that most look-ups read one line of the cache. Those that a review contains already are
-told by a second table, which is small enough for the first level of the cache. So nothing is
-sorted. Weights are multiples of one number (`weights.eight_bits`), so float64 sums are exact in any
-order.
+The n-grams of a review are hashed, then looked up in a table with linear probing (Knuth, The Art of
+Computer Programming, 6.4), in which a fingerprint and its weight are one word, so that most
+look-ups read one line of the cache. Which line is known long before, so the CPU fetches it
+meanwhile (Mowry, Lam and Gupta, Design and Evaluation of a Compiler Algorithm for Prefetching,
+1992); and several slots are compared at once, because no branch predictor foresees what a hash
+leads to. The n-grams that a review contains already are told by a second table, which is small
+enough for the first level of the cache. So nothing is sorted. Weights are multiples of one number
+(`weights.eight_bits`), so float64 sums are exact in any order.
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ from imdb_classifier.text.ngrams import BASE, FINGERPRINT_BITS, LONGEST, REVIEW_
 
 _SPARE_BITS: Final = 1
 """Of each table, a quarter to a half is used."""
+_SLOTS: Final = 4
+"""Compared at once; a look-up seldom goes further."""
+_AHEAD: Final = 24
+"""How many look-ups before its own the line of an n-gram is fetched."""
 
 
 def table_of(
@@ -56,7 +62,7 @@ def table_of(
     numbers = np.arange(len(listed))
     # Each takes its first slot, or the one behind that of the fingerprint before it.
     slots = numbers + np.maximum.accumulate((listed >> np.uint32(shift)) - numbers)
-    table = np.zeros(slots.max(initial=(1 << bits) - 1) + 2, np.uint64)
+    table = np.zeros(slots.max(initial=(1 << bits) - 1) + 1 + _SLOTS, np.uint64)
     table[slots] = weights.view(np.uint32).astype(np.uint64) << np.uint64(32) | listed
     return table, shift
 
@@ -72,21 +78,21 @@ def seen_sizes(lengths: NDArray[np.int64], in_parts: bool) -> NDArray[np.int64]:
 
 @cache
 def compile_sums(in_parts: bool) -> Callable[..., None]:
-    """Return the function ``sums(table, shift, ids, offsets, sizes, seen, found, reviews)``.
+    """Return ``sums(table, shift, ids, offsets, sizes, listed, seen, found, reviews)``.
 
-    It adds the weights of the different n-grams of each review, with ``in_parts`` also of those of
-    `ngrams.REVIEW_PARTS`, and releases the GIL meanwhile. The arguments are:
+    This function adds the weights of the different n-grams of each review, with ``in_parts`` also
+    of those of `ngrams.REVIEW_PARTS`, and releases the GIL meanwhile. The arguments are:
 
     - table and shift: from `table_of`;
     - ids: int32, (tokens,);
     - offsets: int64, (reviews + 1,): review i is ``ids[offsets[i]:offsets[i + 1]]``, never empty;
     - sizes: int64, (reviews,): from `seen_sizes`;
-    - seen: int32, (slots,), as many as the largest of the sizes; changed;
+    - listed and seen: int32, (slots,), as many as the largest of the sizes; changed;
     - found: float64, (reviews,): becomes the sums;
     - reviews: the number of reviews, at least 1.
     """
     longs, words = array_of(np.int64), array_of(np.int32)
-    arrays = (words, longs, longs, words, array_of(np.float64))
+    arrays = (words, longs, longs, words, words, array_of(np.float64))
     kinds = (array_of(np.uint64), ctypes.c_int32, *arrays, ctypes.c_int64)
     return compiled(_Builder(in_parts).function, kinds)
 
@@ -95,11 +101,14 @@ class _Builder(FunctionBuilder):
     """Builds the function ``sums``."""
 
     def __init__(self, in_parts: bool) -> None:
-        super().__init__("sums", [POINTER, INT32, *[POINTER] * 5, INT64])
+        super().__init__("sums", [POINTER, INT32, *[POINTER] * 6, INT64])
         self.parts = REVIEW_PARTS if in_parts else REVIEW_PARTS[:1]
         self.begins, self.ends = (self.alloca(INT64, len(self.parts)) for _ in range(2))
-        self.table, self.shift, ids, offsets, sizes, self.seen, found, reviews = self.arguments
-        self.sum = self.alloca(DOUBLE)
+        self.table, self.shift, ids, offsets, sizes, *others, reviews = self.arguments
+        self.listed, self.seen, found = others
+        self.count, self.sum = self.alloca(INT64), self.alloca(DOUBLE)
+        kinds = ir.FunctionType(ir.VoidType(), [POINTER, INT32, INT32, INT32])
+        self.prefetch = ir.Function(self.module, kinds, "llvm.prefetch.p0")
         # The numbers of the n-grams that end at the token before, by length.
         self.numbers = [self.alloca(INT64) for _ in range(LONGEST - 1)]
         with self.loop(reviews) as (review, _):
@@ -116,16 +125,28 @@ class _Builder(FunctionBuilder):
                 starts = self.add(length, INT64(tokens)) if tokens < 0 else INT64(0)
                 self.put(starts, self.begins, INT64(part))
                 self.put(INT64(tokens) if tokens > 0 else length, self.ends, INT64(part))
+            self.store(INT64(0), self.count)
             with self.loop(length) as (before, _):
                 token = self.zext(self.at(ids, self.add(begin, before), INT32), INT64)
-                self.add_ngrams(token, before, length, self.sub(size, INT64(1)))
+                self.list_ngrams(token, before, length)
+            hashed = self.load(self.count, typ=INT64)
+            self.store(INT64(0), self.count)
+            with self.loop(hashed) as (place, _):
+                later = self.add(place, INT64(_AHEAD))
+                later = self.select(self.icmp_signed("<", later, hashed), later, place)
+                self.fetch(self.at(self.listed, later, INT32))
+                self.look_up(self.at(self.listed, place, INT32))
+            weighted = self.load(self.count, typ=INT64)
+            with (
+                self.if_then(self.icmp_signed(">", weighted, INT64(0))),
+                self.loop(weighted) as (place, _),
+            ):
+                self.add_weight(self.at(self.listed, place, INT32), self.sub(size, INT64(1)))
             self.put(self.load(self.sum, typ=DOUBLE), found, review)
         self.ret_void()
 
-    def add_ngrams(
-        self, token: ir.Value, before: ir.Value, length: ir.Value, mask: ir.Value
-    ) -> None:
-        """Emit the addition of the n-grams that end at a token with so many before it."""
+    def list_ngrams(self, token: ir.Value, before: ir.Value, length: ir.Value) -> None:
+        """Emit the listing of the n-grams that end at a token with so many before it."""
         numbers = [token]
         for shorter in self.numbers:
             number = self.mul(self.load(shorter, typ=INT64), INT64(int(BASE)))
@@ -146,49 +167,71 @@ class _Builder(FunctionBuilder):
                 has_not_ended = self.icmp_signed("<", before, self.at(self.ends, part, INT64))
                 with self.if_then(self.and_(has_begun, has_not_ended)):
                     marked = self.add(number, self.mul(part, INT64(marker(1))))
-                    self.add_ngram(marked, mask)
+                    hashed = self.mul(marked, INT64(int(BASE)))
+                    fingerprint = self.lshr(hashed, INT64(int(FINGERPRINT_BITS)))
+                    self.append(self.trunc(fingerprint, INT32), stays=INT64(1))
 
-    def add_ngram(self, number: ir.Value, mask: ir.Value) -> None:
-        """Emit the addition of an n-gram's weight, if it is listed and new in this review."""
-        hashed = self.lshr(self.mul(number, INT64(int(BASE))), INT64(int(FINGERPRINT_BITS)))
-        fingerprint = self.trunc(hashed, INT32)
-        first = self.zext(self.lshr(fingerprint, self.shift), INT64)
-        slot, word = self.probe(self.table, INT64, first, INT64(-1), fingerprint)
-        with self.if_then(self.icmp_unsigned("!=", word, INT64(0))):
-            # The slot stands for the n-gram; 0 is for none.
-            known_as = self.trunc(self.add(slot, INT64(1)), INT32)
-            place, found = self.probe(self.seen, INT32, self.and_(slot, mask), mask, known_as)
-            with self.if_then(self.icmp_unsigned("==", found, INT32(0))):
-                self.put(known_as, self.seen, place)
-                weight = self.bitcast(self.trunc(self.lshr(word, INT64(32)), INT32), FLOAT)
-                total = self.fadd(self.load(self.sum, typ=DOUBLE), self.fpext(weight, DOUBLE))
-                self.store(total, self.sum)
+    def append(self, number: ir.Value, stays: ir.Value) -> None:
+        """Emit the addition of a number to the list; if 0 stays, the next one takes its place."""
+        count = self.load(self.count, typ=INT64)
+        self.put(number, self.listed, count)
+        self.store(self.add(count, stays), self.count)
 
-    def probe(
-        self, table: ir.Value, kind: ir.Type, first: ir.Value, mask: ir.Value, wanted: ir.Value
-    ) -> tuple[ir.Value, ir.Value]:
-        """Emit the search for a key, the lower half of a word, from its first slot on.
+    def first_slot(self, fingerprint: ir.Value) -> ir.Value:
+        return self.zext(self.lshr(fingerprint, self.shift), INT64)
 
-        Returns:
-            The slot where it stands, or the first empty one; the word there, 0 if it is empty.
+    def fetch(self, fingerprint: ir.Value) -> None:
+        """Emit the hint that the slots of a fingerprint are read soon."""
+        slots = self.gep(self.table, [self.first_slot(fingerprint)], source_etype=INT64)
+        for_reading, into_every_cache, as_data = INT32(0), INT32(3), INT32(1)
+        self.call(self.prefetch, [slots, for_reading, into_every_cache, as_data])
+
+    def look_up(self, fingerprint: ir.Value) -> None:
+        """Emit the search for an n-gram, which stays in the list, as its slot, if it has a weight.
+
+        No slot of a fingerprint is behind an empty one.
         """
+        words, keys = (ir.VectorType(kind, _SLOTS) for kind in (INT64, INT32))
+        one_bit_each, nothing = ir.IntType(_SLOTS), ir.Constant(keys, ir.Undefined)
+        wanted = self.insert_element(nothing, fingerprint, INT32(0))
+        wanted = self.shuffle_vector(wanted, nothing, keys([0] * _SLOTS))
+        first = self.first_slot(fingerprint)
         before, search, after = self.block, self.append_basic_block(), self.append_basic_block()
         self.branch(search)
         self.position_at_end(search)
         slot = self.phi(INT64)
-        word = self.at(table, slot, kind)
-        key = word if kind == INT32 else self.trunc(word, INT32)
+        place = self.gep(self.table, [slot], source_etype=INT64)
+        found = self.load(place, typ=words, align=8)
+        equal = self.icmp_unsigned("==", self.trunc(found, keys), wanted)
+        empty = self.icmp_unsigned("==", found, words([0] * _SLOTS))
+        equal, empty = (self.bitcast(bits, one_bit_each) for bits in (equal, empty))
         slot.add_incoming(first, before)
-        slot.add_incoming(self.and_(self.add(slot, INT64(1)), mask), search)
-        stops = self.or_(
-            self.icmp_unsigned("==", word, kind(0)), self.icmp_unsigned("==", key, wanted)
-        )
+        slot.add_incoming(self.add(slot, INT64(_SLOTS)), search)
+        stops = self.icmp_unsigned("!=", self.or_(equal, empty), one_bit_each(0))
         self.cbranch(stops, after, search)
         self.position_at_end(after)
-        return slot, word
+        further = self.cttz(self.zext(equal, INT64), ir.IntType(1)(0))
+        has_weight = self.icmp_unsigned("!=", equal, one_bit_each(0))
+        self.append(self.trunc(self.add(slot, further), INT32), self.zext(has_weight, INT64))
 
-    def at(self, array: ir.Value, position: ir.Value, kind: ir.Type) -> ir.Value:
-        return self.load(self.gep(array, [position], source_etype=kind), typ=kind)
-
-    def put(self, value: ir.Value, array: ir.Value, position: ir.Value) -> None:
-        self.store(value, self.gep(array, [position], source_etype=value.type))
+    def add_weight(self, slot: ir.Value, mask: ir.Value) -> None:
+        """Emit the addition of the weight in a slot, if it is new in this review."""
+        # The slot plus 1 stands for the n-gram; 0 is for none.
+        number = self.add(slot, INT32(1))
+        before, search, after = self.block, self.append_basic_block(), self.append_basic_block()
+        first = self.and_(self.zext(slot, INT64), mask)
+        self.branch(search)
+        self.position_at_end(search)
+        place = self.phi(INT64)
+        found = self.at(self.seen, place, INT32)
+        place.add_incoming(first, before)
+        place.add_incoming(self.and_(self.add(place, INT64(1)), mask), search)
+        is_new = self.icmp_unsigned("==", found, INT32(0))
+        stops = self.or_(is_new, self.icmp_unsigned("==", found, number))
+        self.cbranch(stops, after, search)
+        self.position_at_end(after)
+        self.put(number, self.seen, place)
+        word = self.at(self.table, self.zext(slot, INT64), INT64)
+        weight = self.bitcast(self.trunc(self.lshr(word, INT64(32)), INT32), FLOAT)
+        added = self.select(is_new, self.fpext(weight, DOUBLE), DOUBLE(0))
+        self.store(self.fadd(self.load(self.sum, typ=DOUBLE), added), self.sum)

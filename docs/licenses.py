@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distribution
-from platform import python_version_tuple
+from platform import python_version, python_version_tuple
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -17,14 +17,13 @@ from benchmarks.table import markdown_table
 PACKAGE = "imdb-classifier"
 
 
-def needed(*requirements: str) -> Iterator[Distribution]:
+def needed(*requirements: str, python: str = python_version()) -> Iterator[Distribution]:
     """Yield the installed distributions that fulfill requirements, each once.
 
     Args:
         *requirements: Such as ``imdb-classifier[flows]``. The package itself is left out.
+        python: The release of Python that would run them; by default, the one that runs.
     """
-    # The newest patch release, so that the page does not depend on it.
-    python = {"python_full_version": ".".join([*python_version_tuple()[:2], "99"])}
     seen: set[tuple[str, str]] = set()
     waiting = [Requirement(text) for text in requirements]
     while waiting:
@@ -37,9 +36,10 @@ def needed(*requirements: str) -> Iterator[Distribution]:
             if (name, extra) in seen:
                 continue
             seen.add((name, extra))
+            environment = {"extra": extra, "python_full_version": python}
             for text in found.requires or []:
                 inner = Requirement(text)
-                if inner.marker is None or inner.marker.evaluate({"extra": extra, **python}):
+                if inner.marker is None or inner.marker.evaluate(environment):
                     waiting.append(inner)
 
 
@@ -62,9 +62,11 @@ def license_of(found: Distribution) -> str:
 
 def page() -> str:
     """Return the page of the documentation, as Markdown."""
+    # Some packages are for earlier patch releases only; the page is the same with any of them.
+    newest = ".".join([*python_version_tuple()[:2], "99"])
     rows = {
         canonicalize_name(found.metadata["Name"]): license_of(found)
-        for found in needed(f"{PACKAGE}[all]")
+        for found in needed(f"{PACKAGE}[all]", python=newest)
     }
     table = [{"package": name, "license": rows[name]} for name in sorted(rows)]
     return f"""# Licenses of the dependencies

@@ -148,7 +148,9 @@ def test_an_llvmlite_that_is_broken_is_named_once(tmp_path: Path) -> None:
         "score in.parquet other.parquet --engine compiled --json",
         "score in.parquet third.parquet --engine onnx --json",
         "doctor --json",
-        PYTHONPATH=os.pathsep.join([str(tmp_path / "broken"), os.environ.get("PYTHONPATH", "")]),
+        PYTHONPATH=os.pathsep.join(
+            filter(None, [str(tmp_path / "broken"), os.environ.get("PYTHONPATH")])
+        ),
     )
     assert ran.codes == [0, 78, 0, 78]
     assert (ran.json(0)["engines"], ran.json(2)["engines"]) == (["onnx"], ["onnx"])

@@ -97,16 +97,17 @@ class NgramSums:
     def __init__(self, ngrams: Ngrams, weights: NDArray[np.float32]) -> None:
         from imdb_classifier.model.engines import ngram_kernel
 
-        self._are_none = len(ngrams) == 0
         self._seen_sizes = partial(ngram_kernel.seen_sizes, in_parts=ngrams.in_parts)
         self._sums = ngram_kernel.compile_sums(ngrams.in_parts)
         self._table, self._shift = ngram_kernel.table_of(
             ngrams.listed, weights[1 : len(ngrams) + 1]
         )
+        # The LSTM of a bundle by itself has none.
+        self._has_weights = bool(self._table.any())
 
     def of(self, sequences: TokenSequences) -> NDArray[np.float64]:
         """Return the sum of the weights of each review's different n-grams: float64, (reviews,)."""
-        if self._are_none:
+        if not self._has_weights:
             return np.zeros(len(sequences))
         sizes = self._seen_sizes(sequences.lengths)
         listed, seen = np.empty((2, sizes.max()), np.int32)
@@ -132,9 +133,11 @@ class _Direction:
         from imdb_classifier.model.engines import lstm_kernel
 
         self._units = len(lstm.recurrent_kernel)
-        self._lanes, rows = shape or lstm_kernel.tile_shape()
-        self._reviews = lstm_kernel.PRODUCTS * rows
-        self._lstm = lstm_kernel.compile_lstm(self._units, self._lanes, rows, backwards=backwards)
+        self._lanes, self._rows = shape or lstm_kernel.tile_shape()
+        self._lstm = lstm_kernel.compile_lstm(
+            self._units, self._lanes, self._rows, backwards=backwards
+        )
+        self._space = lstm_kernel.space_size(self._units, self._lanes, self._rows)
         kernel, bias = self._packed(lstm.kernel), self._packed(lstm.bias)
         self._table = _aligned((len(vectors), *kernel.shape[1:]))
         np.matmul(
@@ -159,10 +162,14 @@ class _Direction:
         states = np.zeros((len(sequences), 4, width), np.float32)
         states[:, :2, : self._units] = first
         order = np.argsort(-sequences.lengths, kind="stable")
-        tiles = -(-len(order) // self._reviews)
-        order = np.pad(order, (0, tiles * self._reviews - len(order)), mode="edge")
+        tiles = -(-len(order) // self._rows)
+        order = np.pad(order, (0, tiles * self._rows - len(order)), mode="edge")
         ids = np.ascontiguousarray(sequences.ids)
-        self._lstm(self._table, self._recurrent, ids, sequences.offsets, order, states, tiles)
+        space = _aligned((self._space,))
+        self._lstm(
+            *(self._table, self._recurrent, ids, sequences.offsets),
+            *(order, states, space, tiles),
+        )
         return states[:, :, : self._units]
 
     def _packed(self, gates: NDArray[np.float32]) -> NDArray[np.float32]:

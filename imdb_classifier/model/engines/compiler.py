@@ -23,7 +23,7 @@ def compiled(function: ir.Function, kinds: Sequence[Any]) -> Callable[..., None]
     """Return a function that was built, compiled. It releases the GIL while it runs.
 
     Args:
-        function: The only function of its module; it returns nothing.
+        function: The only function that its module defines; it returns nothing.
         kinds: The types of its arguments, for ctypes.
     """
     binding.initialize_native_target()
@@ -33,7 +33,8 @@ def compiled(function: ir.Function, kinds: Sequence[Any]) -> Callable[..., None]
         binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), opt=3
     )
     options = binding.create_pipeline_tuning_options(3)
-    options.loop_unrolling = False  # takes longer to compile, and runs no faster
+    # Unrolled loops take longer to compile, and run no faster.
+    options.loop_unrolling = False
     passes = binding.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
     library = binding.create_mcjit_compiler(module, machine)

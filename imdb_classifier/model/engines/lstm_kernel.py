@@ -3,10 +3,11 @@
 A step of an LSTM is one product of the state with the recurrent weights, then a few dozen
 operations on each unit (Hochreiter and Schmidhuber, 1997; the forget gate of Gers et al., 2000).
 Here the product never leaves the registers: a tile of `rows` reviews by `lanes` units keeps its
-four gates in vector registers, accumulates ``state @ recurrent`` in them, and computes the new
-state from them directly. A token's contribution to the gates is looked up by its id, so there is
-no input product. Reviews are not padded, and each is computed by the same operations in the same
-order in any batch, so its result has the same bits.
+four gates in vector registers, and accumulates ``state @ recurrent`` in them. The operations on a
+unit are a long chain, each waiting for the one before, so those of several tiles are computed
+together. A token's contribution to the gates is looked up by its id, so there is no input product.
+Reviews are not padded, and each is computed by the same operations in the same order in any batch,
+so its result has the same bits.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from imdb_classifier.model.engines.compiler import (
 GATES: Final = 4
 STATES: Final = 4
 """Hidden state, cell state, peak and total."""
-CELL, PEAK, TOTAL = 2, 3, 4
-"""The arrays of a tile, after the hidden states before and after a step."""
-PRODUCTS: Final = 4
-"""Register tiles of a tile: enough for the CPU to work on while it waits for exponentials."""
+TILES: Final = 4
+"""Computed together: while one waits for its exponentials, the CPU works on another."""
+CELL, PEAK, TOTAL, ARRAYS = 2, 3, 4, 5
+"""Numbers of the arrays of states; 0 and 1 are the hidden states before and after a step."""
 LOG2_E: Final = 1.4426950408889634
 ROUND: Final = 1.5 * 2**23
 """Adding this to a float32 of magnitude below 2**22 puts the nearest integer in the lowest bits."""
@@ -55,7 +56,7 @@ def tile_shape() -> tuple[int, int]:
 
 @lru_cache
 def compile_lstm(units: int, lanes: int, rows: int, *, backwards: bool) -> Callable[..., None]:
-    """Return the function ``lstm(table, recurrent, ids, offsets, order, states, tiles)``.
+    """Return the function ``lstm(table, recurrent, ids, offsets, order, states, space, tiles)``.
 
     It runs reviews through an LSTM of `units` units, each from its own initial state to its last
     token (`backwards`: from the last token to the first), and releases the GIL meanwhile. ``width``
@@ -71,12 +72,19 @@ def compile_lstm(units: int, lanes: int, rows: int, *, backwards: bool) -> Calla
     - states: float32, (reviews, 4, width): the initial hidden state, cell state, peak and total of
       each review, which the final ones replace. A peak is the maximum of the initial peak and the
       hidden states of all steps, a total the sum of the initial total and these hidden states;
-    - tiles: the number of tiles.
+    - space: float32, (`space_size`,), to work in; changed;
+    - tiles: the number of tiles, at least 1.
     """
     builder = _Builder(units, lanes, rows, backwards)
     floats, longs = array_of(np.float32), array_of(np.int64)
-    kinds = (floats, floats, array_of(np.int32), longs, longs, floats, ctypes.c_int64)
+    kinds = (floats, floats, array_of(np.int32), longs, longs, floats, floats, ctypes.c_int64)
     return compiled(builder.function, kinds)
+
+
+def space_size(units: int, lanes: int, rows: int) -> int:
+    """Return how many numbers the function from `compile_lstm` works with."""
+    blocks = -(-units // lanes)
+    return TILES * rows * lanes * (ARRAYS * blocks + GATES)
 
 
 class _Builder(FunctionBuilder):
@@ -84,27 +92,34 @@ class _Builder(FunctionBuilder):
 
     def __init__(self, units: int, lanes: int, rows: int, backwards: bool) -> None:
         self.units, self.lanes, self.rows, self.backwards = units, lanes, rows, backwards
-        self.reviews, self.blocks = PRODUCTS * rows, -(-units // lanes)
+        self.blocks, self.most = -(-units // lanes), TILES * rows
         self.width = self.blocks * lanes
         self.vector = ir.VectorType(FLOAT, lanes)
-        super().__init__("lstm", [POINTER] * 6 + [INT64])
+        super().__init__("lstm", [POINTER] * 7 + [INT64])
         self.table, self.recurrent, self.ids, self.offsets = self.arguments[:4]
-        self.order, self.outer_states, tiles = self.arguments[4:]
-        # Of the reviews of a tile: the first token, the number of the last, and the states outside.
-        self.starts, self.lasts, self.homes = (self.alloca(INT64, self.reviews) for _ in range(3))
-        self.entries = self.alloca(INT64, self.reviews)
-        self.gates = self.alloca(self.vector, self.reviews * GATES)
-        # Hidden states before and after a step, and the other three.
-        self.states = self.alloca(self.vector, (STATES + 1) * self.reviews * self.blocks)
-        self.size = self.reviews * self.width
-        with self.loop(tiles) as (tile, _):
-            self.run_tile(self.mul(tile, INT64(self.reviews)))
+        self.order, self.outer_states, self.states, tiles = self.arguments[4:]
+        # Behind the arrays of states, of `size` numbers each.
+        self.size = self.most * self.width
+        self.gates = self.gep(self.states, [INT64(ARRAYS * self.size)], source_etype=FLOAT)
+        # Of each review: its first token, how many follow, where its states are outside, and the
+        # entry of the table that it reads.
+        self.starts, self.lasts, self.homes, self.entries = (
+            self.alloca(INT64, self.most) for _ in range(4)
+        )
+        groups = self.sdiv(self.add(tiles, INT64(TILES - 1)), INT64(TILES))
+        with self.loop(groups) as (group, _):
+            first = self.mul(group, INT64(TILES))
+            left = self.sub(tiles, first)
+            is_less = self.icmp_signed("<", left, INT64(TILES))
+            self.run_tiles(first, self.select(is_less, left, INT64(TILES)))
         self.ret_void()
 
-    def run_tile(self, first: ir.Value) -> None:
-        """Emit all steps of the reviews ``order[first:first + reviews]``, the longest one first."""
-        with self.loop(INT64(self.reviews)) as (row, _):
-            review = self.at(self.order, self.add(first, row), INT64)
+    def run_tiles(self, first: ir.Value, tiles: ir.Value) -> None:
+        """Emit all steps of the reviews of some tiles, the first of which is the longest."""
+        reviews = self.mul(tiles, INT64(self.rows))
+        with self.loop(reviews) as (row, _):
+            place = self.add(self.mul(first, INT64(self.rows)), row)
+            review = self.at(self.order, place, INT64)
             start = self.at(self.offsets, review, INT64)
             end = self.at(self.offsets, self.add(review, INT64(1)), INT64)
             self.put(start, self.starts, row)
@@ -112,33 +127,33 @@ class _Builder(FunctionBuilder):
             self.put(self.mul(review, INT64(STATES * self.width)), self.homes, row)
             for outer, inner in self.states_of(row, INT64(0)):
                 self.copy(self.outer_states, outer, self.states, inner)
-        longest = self.add(self.at(self.lasts, INT64(0), INT64), INT64(1))
-        with self.loop(longest) as (step, _):
+        steps = self.add(self.at(self.lasts, INT64(0), INT64), INT64(1))
+        with self.loop(steps) as (step, _):
             before = self.mul(self.and_(step, INT64(1)), INT64(self.size))
             after = self.sub(INT64(self.size), before)
-            with self.loop(INT64(self.reviews)) as (row, _):
+            with self.loop(reviews) as (row, _):
                 self.look_up(row, step)
             with self.loop(INT64(self.blocks)) as (block, _):
-                with self.loop(INT64(PRODUCTS)) as (product, _):
-                    self.multiply(block, self.mul(product, INT64(self.rows)), before)
-                # No turn of a loop waits for another, so the CPU works on several at once.
-                with self.loop(INT64(self.reviews)) as (row, _):
+                with self.loop(tiles) as (tile, _):
+                    self.multiply(block, self.mul(tile, INT64(self.rows)), before)
+                # In loops of their own, which the CPU overlaps: no turn waits for another.
+                with self.loop(reviews) as (row, _):
                     self.update_cell(block, row)
-                with self.loop(INT64(self.reviews)) as (row, _):
+                with self.loop(reviews) as (row, _):
                     self.update_hidden(block, row, after)
             with (
-                self.loop(INT64(self.reviews)) as (row, _),
+                self.loop(reviews) as (row, _),
                 self.if_then(self.icmp_signed("==", step, self.at(self.lasts, row, INT64))),
             ):
                 for outer, inner in self.states_of(row, after):
                     self.copy(self.states, inner, self.outer_states, outer)
 
     def states_of(self, row: ir.Value, hidden: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
-        """Return where each state of a review is, outside and in the tile.
+        """Return where each state of a review is, outside and inside.
 
         Args:
-            row: The review's place in the tile.
-            hidden: Where the hidden states of the tile begin.
+            row: The review's place in its tiles.
+            hidden: Where the hidden states inside begin.
         """
         home, own = self.at(self.homes, row, INT64), self.mul(row, INT64(self.width))
         begins = [hidden, *(INT64(array * self.size) for array in (CELL, PEAK, TOTAL))]
@@ -159,21 +174,21 @@ class _Builder(FunctionBuilder):
         self.put(entry, self.entries, row)
 
     def multiply(self, block: ir.Value, first: ir.Value, before: ir.Value) -> None:
-        """Emit the gates of `lanes` units of the reviews from `first` on, as powers of two."""
+        """Emit the exponentials of the gates of one tile, whose reviews begin at `first`."""
         column = self.mul(block, INT64(GATES * self.lanes))
         entries = [
             self.add(self.at(self.entries, self.add(first, INT64(r)), INT64), column)
             for r in range(self.rows)
         ]
         inputs = [self.read(self.table, e, g) for e in entries for g in range(GATES)]
-        begin = self.add(before, self.mul(first, INT64(self.width)))
+        hidden = self.add(before, self.mul(first, INT64(self.width)))
         with self.loop(INT64(self.units), inputs) as (unit, sums):
             line = self.add(self.mul(block, INT64(self.units)), unit)
             line = self.mul(line, INT64(GATES * self.lanes))
             weights = [self.read(self.recurrent, line, gate) for gate in range(GATES)]
             for r in range(self.rows):
-                place = self.add(self.add(begin, unit), INT64(r * self.width))
-                state = self.splat(self.at(self.states, place, FLOAT))
+                own = self.add(self.add(hidden, unit), INT64(r * self.width))
+                state = self.splat(self.at(self.states, own, FLOAT))
                 for gate in range(GATES):
                     i = r * GATES + gate
                     sums[i] = self.multiply_add(state, weights[gate], sums[i])
@@ -186,46 +201,51 @@ class _Builder(FunctionBuilder):
 
         Let i, f, o be the exponentials of the negated gates, and c that of -2 times the candidate:
         the sigmoid is 1 / (1 + i), the tanh (1 - c) / (1 + c). Common denominators reduce five
-        divisions to two.
+        divisions to two, one here and one for the hidden state.
         """
         one, place = self.constant(1), self.mul(row, INT64(GATES * self.lanes))
         i, f, c = (self.read(self.gates, place, gate) for gate in range(GATES - 1))
         candidate = self.fmul(self.fadd(one, i), self.fadd(one, c))
         forget = self.fadd(one, f)
-        unit = self.unit(block, row, INT64(CELL * self.size))
-        cell = self.read(self.states, unit)
+        place_of_cell = self.place_of(block, row, INT64(CELL * self.size))
+        cell = self.read(self.states, place_of_cell)
         numerator = self.multiply_add(cell, candidate, self.fmul(self.fsub(one, c), forget))
-        self.write(self.fdiv(numerator, self.fmul(candidate, forget)), self.states, unit)
+        self.write(self.fdiv(numerator, self.fmul(candidate, forget)), self.states, place_of_cell)
 
     def update_hidden(self, block: ir.Value, row: ir.Value, after: ir.Value) -> None:
         """Emit the new hidden states, peaks and totals of `lanes` units of a review."""
         one, place = self.constant(1), self.mul(row, INT64(GATES * self.lanes))
         o = self.read(self.gates, place, GATES - 1)
         cell, peak, total = (
-            self.unit(block, row, INT64(array * self.size)) for array in (CELL, PEAK, TOTAL)
+            self.place_of(block, row, INT64(array * self.size)) for array in (CELL, PEAK, TOTAL)
         )
         scaled = self.fmul(self.read(self.states, cell), self.constant(-2 * LOG2_E))
         e = self.power_of_two(scaled)
         denominator = self.fmul(self.fadd(one, o), self.fadd(one, e))
         hidden = self.fdiv(self.fsub(one, e), denominator)
-        self.write(hidden, self.states, self.unit(block, row, after))
+        self.write(hidden, self.states, self.place_of(block, row, after))
         self.write(self.larger(hidden, self.read(self.states, peak)), self.states, peak)
         self.write(self.fadd(hidden, self.read(self.states, total)), self.states, total)
 
-    def unit(self, block: ir.Value, row: ir.Value, begin: ir.Value) -> ir.Value:
-        """Return where a review's states of a block of units begin."""
+    def place_of(self, block: ir.Value, row: ir.Value, begin: ir.Value) -> ir.Value:
+        """Return where the units of a block are in a review's row of an array."""
         own = self.add(self.mul(row, INT64(self.width)), self.mul(block, INT64(self.lanes)))
         return self.add(begin, own)
 
     def larger(self, x: ir.Value, y: ir.Value) -> ir.Value:
-        """Return the maximum of two numbers; no state is NaN."""
+        """Return the maximum of a hidden state and a peak.
+
+        Neither is ever NaN: exponentials are finite whatever they are taken of, so a hidden state
+        is finite, too, and a peak begins at 0.
+        """
         # Without the flags, LLVM makes a masked store of it, which takes dozens of cycles.
         flags = ("nnan", "nsz")
         return self.select(self.fcmp_ordered(">", x, y, flags=flags), x, y, flags=flags)
 
     def power_of_two(self, x: ir.Value) -> ir.Value:
         """Return 2**x, by splitting x into an integer and a fraction in [-0.5, 0.5]."""
-        # Beyond these limits a gate is 0 or 1; within them, no product of three overflows.
+        # Beyond these limits a gate is 0 or 1; within them, no product of three overflows. NaN is
+        # beyond them, so that no power is.
         for comparison, limit in (("<", 40.0), (">", -120.0)):
             inside = self.fcmp_ordered(comparison, x, self.constant(limit))
             x = self.select(inside, x, self.constant(limit))

@@ -36,9 +36,9 @@ from imdb_classifier.text.ngrams import BASE, FINGERPRINT_BITS, LONGEST, REVIEW_
 _SPARE_BITS: Final = 1
 """Of each table, a quarter to a half is used."""
 _SLOTS: Final = 4
-"""Compared at once; a look-up seldom goes further."""
+"""Slots that are compared at once; a look-up seldom needs more."""
 _AHEAD: Final = 24
-"""How many look-ups before its own the line of an n-gram is fetched."""
+"""By how many look-ups a fetch comes before the look-up it is for."""
 
 
 def table_of(
@@ -62,6 +62,7 @@ def table_of(
     numbers = np.arange(len(listed))
     # Each takes its first slot, or the one behind that of the fingerprint before it.
     slots = numbers + np.maximum.accumulate((listed >> np.uint32(shift)) - numbers)
+    # A search that begins behind the last slot in use still reads `_SLOTS` of them.
     table = np.zeros(slots.max(initial=(1 << bits) - 1) + 1 + _SLOTS, np.uint64)
     table[slots] = weights.view(np.uint32).astype(np.uint64) << np.uint64(32) | listed
     return table, shift
@@ -169,10 +170,10 @@ class _Builder(FunctionBuilder):
                     marked = self.add(number, self.mul(part, INT64(marker(1))))
                     hashed = self.mul(marked, INT64(int(BASE)))
                     fingerprint = self.lshr(hashed, INT64(int(FINGERPRINT_BITS)))
-                    self.append(self.trunc(fingerprint, INT32), stays=INT64(1))
+                    self.append(self.trunc(fingerprint, INT32), INT64(1))
 
     def append(self, number: ir.Value, stays: ir.Value) -> None:
-        """Emit the addition of a number to the list; if 0 stays, the next one takes its place."""
+        """Emit the writing of a number behind the list, which it joins if `stays` is 1, not 0."""
         count = self.load(self.count, typ=INT64)
         self.put(number, self.listed, count)
         self.store(self.add(count, stays), self.count)
@@ -187,9 +188,9 @@ class _Builder(FunctionBuilder):
         self.call(self.prefetch, [slots, for_reading, into_every_cache, as_data])
 
     def look_up(self, fingerprint: ir.Value) -> None:
-        """Emit the search for an n-gram, which stays in the list, as its slot, if it has a weight.
+        """Emit the search for an n-gram: if it has a weight, its slot is listed in its place.
 
-        No slot of a fingerprint is behind an empty one.
+        The list is written where it has been read. No fingerprint is behind an empty slot.
         """
         words, keys = (ir.VectorType(kind, _SLOTS) for kind in (INT64, INT32))
         one_bit_each, nothing = ir.IntType(_SLOTS), ir.Constant(keys, ir.Undefined)
@@ -203,6 +204,7 @@ class _Builder(FunctionBuilder):
         place = self.gep(self.table, [slot], source_etype=INT64)
         found = self.load(place, typ=words, align=8)
         equal = self.icmp_unsigned("==", self.trunc(found, keys), wanted)
+        # An empty slot has the fingerprint 0, too, and the weight 0, which adds nothing.
         empty = self.icmp_unsigned("==", found, words([0] * _SLOTS))
         equal, empty = (self.bitcast(bits, one_bit_each) for bits in (equal, empty))
         slot.add_incoming(first, before)

@@ -191,9 +191,8 @@ def _respelled(
     in_nt = np.flatnonzero(is_nt)
     in_nt = in_nt[in_word[in_nt] & in_word[in_nt + 1]]
     del is_nt
-    repeated, ends_in_nt = (
-        np.unique(np.searchsorted(borders[::2], found, "right") - 1) for found in (thrice, in_nt)
-    )
+    starts = np.ascontiguousarray(borders[::2])
+    repeated, ends_in_nt = (_words_at(found, starts) for found in (thrice, in_nt))
     places = np.concatenate([repeated, np.setdiff1d(ends_in_nt, repeated, assume_unique=True)])
     if len(places) == 0:
         return places, pieces[:0]
@@ -205,6 +204,13 @@ def _respelled(
     meant = pc.coalesce(_array(_MEANT).take(among), once)
     is_other = pc.not_equal(meant, typed)
     return places[is_other.to_numpy(zero_copy_only=False)], meant.filter(is_other)
+
+
+def _words_at(found: NDArray[np.int64], starts: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the positions of the words in which some bytes are, each once, ascending."""
+    # Of one kind with the starts, which would be copied otherwise.
+    places = np.searchsorted(starts, found.astype(np.int32), "right") - 1
+    return places[np.diff(places, prepend=-1) > 0]
 
 
 def _once(repeated: re.Match[str]) -> str:

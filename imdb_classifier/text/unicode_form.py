@@ -68,12 +68,11 @@ class _Characters:
 
     def learn(self, points: NDArray[np.uint32]) -> None:
         """Derive what is not known yet of some code points: all would take most of a second."""
-        occurs = np.zeros(_CODE_POINTS, np.bool_)
         # In pieces, since an array of places takes eight bytes for each character.
         for start in range(0, len(points), _PIECE):
-            occurs[points[start : start + _PIECE]] = True
-        for point in np.flatnonzero(occurs & ~self._is_known).tolist():
-            self._learn_one(point)
+            piece = points[start : start + _PIECE]
+            for point in np.unique(piece[~self._is_known[piece]]).tolist():
+                self._learn_one(point)
 
     def _learn_one(self, point: int) -> None:
         character = _modern(chr(point))
@@ -149,7 +148,8 @@ def _one_of_each(joined: str) -> tuple[pa.StringArray, NDArray[np.bool_]]:
     composes = np.zeros(len(ends), np.bool_)
     composes[np.searchsorted(ends, foreign[characters.composes[become]])] = True
     is_apart = characters.is_symbol[become].any() or _JOINER in become
-    points = points[points != _DROPPED]
+    if _DROPPED in become:
+        points = points[points != _DROPPED]
     if is_apart:
         points = _with_symbols_apart(points, characters.is_symbol)
     return pa.array(points.tobytes().decode("utf-32-le").split(_END)[:-1], pa.string()), composes

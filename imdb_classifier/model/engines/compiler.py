@@ -68,6 +68,14 @@ class FunctionBuilder(ir.IRBuilder):  # type: ignore[misc]
         """Emit the writing of an array's element."""
         self.store(value, self.gep(array, [position], source_etype=value.type))
 
+    def fetch(self, address: ir.Value) -> None:
+        """Emit the hint that an address is read soon, so that the CPU fetches its cache line."""
+        kinds = ir.FunctionType(ir.VoidType(), [POINTER, INT32, INT32, INT32])
+        name = "llvm.prefetch.p0"
+        prefetch = self.module.globals.get(name) or ir.Function(self.module, kinds, name)
+        for_reading, into_every_cache, as_data = INT32(0), INT32(3), INT32(1)
+        self.call(prefetch, [address, for_reading, into_every_cache, as_data])
+
     @contextmanager
     def loop(
         self, count: ir.Value, carried: Sequence[ir.Value] = ()

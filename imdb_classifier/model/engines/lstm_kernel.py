@@ -30,6 +30,8 @@ from imdb_classifier.model.engines.compiler import (
     compiled,
 )
 
+CACHE_LINE: Final = 16
+"""Numbers of four bytes."""
 GATES: Final = 4
 STATES: Final = 4
 """Hidden state, cell state, peak and total."""
@@ -101,11 +103,10 @@ class _Builder(FunctionBuilder):
         # Behind the arrays of states, of `size` numbers each.
         self.size = self.most * self.width
         self.gates = self.gep(self.states, [INT64(ARRAYS * self.size)], source_etype=FLOAT)
-        # Of each review: its first token, how many follow, where its states are outside, and the
-        # entry of the table that it reads.
-        self.starts, self.lasts, self.homes, self.entries = (
-            self.alloca(INT64, self.most) for _ in range(4)
-        )
+        # Of each review: its first token, how many follow, and where its states are outside.
+        self.starts, self.lasts, self.homes = (self.alloca(INT64, self.most) for _ in range(3))
+        # The entries of the table that are read in this step and the next.
+        self.entries = self.alloca(INT64, 2 * self.most)
         groups = self.sdiv(self.add(tiles, INT64(TILES - 1)), INT64(TILES))
         with self.loop(groups) as (group, _):
             first = self.mul(group, INT64(TILES))
@@ -127,15 +128,16 @@ class _Builder(FunctionBuilder):
             self.put(self.mul(review, INT64(STATES * self.width)), self.homes, row)
             for outer, inner in self.states_of(row, INT64(0)):
                 self.copy(self.outer_states, outer, self.states, inner)
+            self.look_up(row, INT64(0))
         steps = self.add(self.at(self.lasts, INT64(0), INT64), INT64(1))
         with self.loop(steps) as (step, _):
             before = self.mul(self.and_(step, INT64(1)), INT64(self.size))
             after = self.sub(INT64(self.size), before)
             with self.loop(reviews) as (row, _):
-                self.look_up(row, step)
+                self.look_up(row, self.add(step, INT64(1)))
             with self.loop(INT64(self.blocks)) as (block, _):
                 with self.loop(tiles) as (tile, _):
-                    self.multiply(block, self.mul(tile, INT64(self.rows)), before)
+                    self.multiply(block, self.mul(tile, INT64(self.rows)), step, before)
                 # In loops of their own, which the CPU overlaps: no turn waits for another.
                 with self.loop(reviews) as (row, _):
                     self.update_cell(block, row)
@@ -163,7 +165,7 @@ class _Builder(FunctionBuilder):
         ]
 
     def look_up(self, row: ir.Value, step: ir.Value) -> None:
-        """Emit the choice of a review's entry in the table."""
+        """Emit the choice of a review's entry in the table, which is fetched for later."""
         last = self.at(self.lasts, row, INT64)
         # A finished review repeats its last token; its states are already copied.
         position = self.select(self.icmp_signed("<", step, last), step, last)
@@ -171,13 +173,20 @@ class _Builder(FunctionBuilder):
             position = self.sub(last, position)
         token = self.at(self.ids, self.add(self.at(self.starts, row, INT64), position), INT32)
         entry = self.mul(self.sext(token, INT64), INT64(GATES * self.width))
-        self.put(entry, self.entries, row)
+        self.put(entry, self.entries, self.add(self.half(step), row))
+        for number in range(0, GATES * self.width, CACHE_LINE):
+            self.fetch(self.gep(self.table, [self.add(entry, INT64(number))], source_etype=FLOAT))
 
-    def multiply(self, block: ir.Value, first: ir.Value, before: ir.Value) -> None:
+    def half(self, step: ir.Value) -> ir.Value:
+        """Return where the entries of a step begin."""
+        return self.mul(self.and_(step, INT64(1)), INT64(self.most))
+
+    def multiply(self, block: ir.Value, first: ir.Value, step: ir.Value, before: ir.Value) -> None:
         """Emit the exponentials of the gates of one tile, whose reviews begin at `first`."""
         column = self.mul(block, INT64(GATES * self.lanes))
+        begin = self.add(self.half(step), first)
         entries = [
-            self.add(self.at(self.entries, self.add(first, INT64(r)), INT64), column)
+            self.add(self.at(self.entries, self.add(begin, INT64(r)), INT64), column)
             for r in range(self.rows)
         ]
         inputs = [self.read(self.table, e, g) for e in entries for g in range(GATES)]

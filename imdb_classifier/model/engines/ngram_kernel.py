@@ -108,8 +108,6 @@ class _Builder(FunctionBuilder):
         self.table, self.shift, ids, offsets, sizes, *others, reviews = self.arguments
         self.listed, self.seen, found = others
         self.count, self.sum = self.alloca(INT64), self.alloca(DOUBLE)
-        kinds = ir.FunctionType(ir.VoidType(), [POINTER, INT32, INT32, INT32])
-        self.prefetch = ir.Function(self.module, kinds, "llvm.prefetch.p0")
         # The numbers of the n-grams that end at the token before, by length.
         self.numbers = [self.alloca(INT64) for _ in range(LONGEST - 1)]
         with self.loop(reviews) as (review, _):
@@ -135,7 +133,8 @@ class _Builder(FunctionBuilder):
             with self.loop(hashed) as (place, _):
                 later = self.add(place, INT64(_AHEAD))
                 later = self.select(self.icmp_signed("<", later, hashed), later, place)
-                self.fetch(self.at(self.listed, later, INT32))
+                soon = self.first_slot(self.at(self.listed, later, INT32))
+                self.fetch(self.gep(self.table, [soon], source_etype=INT64))
                 self.look_up(self.at(self.listed, place, INT32))
             weighted = self.load(self.count, typ=INT64)
             with (
@@ -180,12 +179,6 @@ class _Builder(FunctionBuilder):
 
     def first_slot(self, fingerprint: ir.Value) -> ir.Value:
         return self.zext(self.lshr(fingerprint, self.shift), INT64)
-
-    def fetch(self, fingerprint: ir.Value) -> None:
-        """Emit the hint that the slots of a fingerprint are read soon."""
-        slots = self.gep(self.table, [self.first_slot(fingerprint)], source_etype=INT64)
-        for_reading, into_every_cache, as_data = INT32(0), INT32(3), INT32(1)
-        self.call(self.prefetch, [slots, for_reading, into_every_cache, as_data])
 
     def look_up(self, fingerprint: ir.Value) -> None:
         """Emit the search for an n-gram: if it has a weight, its slot is listed in its place.

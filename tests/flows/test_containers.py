@@ -169,6 +169,9 @@ def test_the_image_scores(server: Any, image: Image, reviews: Path, tmp_path: Pa
     with (tmp_path / "serve.log").open("wb") as log:
         process = subprocess.Popen(serve, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
+        # While one program replaces another, the process has no command line to be known by.
+        command_line = Path(f"/proc/{process.pid}/cmdline")
+        wait_for("start", lambda: b"\0serve\0" in command_line.read_bytes(), process)
         assert not succeeds(health, process.pid)
         wait_for("health", lambda: succeeds(health, process.pid), process)
         deployments = {found["name"] for found in server.filter("deployments")}

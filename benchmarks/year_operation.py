@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import yaml
 
-from tests.flows.conftest import CHECKOUT, Server, free_port, prefect_server
+from tests.flows.conftest import CHECKOUT, Server, prefect_server
+from tests.servers import free_port
 from tests.waiting import wait_for
 
 TRAINING: Final = "train-imdb/weekly"

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Final
 
 from tests.waiting import wait_for
+
+_PORTS: Final = range(20_000, 32_768)
+"""Those from 32,768 on are what Linux gives to connections, one of which may take a free port
+before its server does."""
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    while True:
+        # Not what a test draws with a seed of its own, which others draw, too.
+        port = random.SystemRandom().choice(_PORTS)
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
@@ -21,9 +37,7 @@ def serving(what: str, command: Callable[[int], Sequence[str]]) -> Iterator[str]
     Yields:
         Its host and port.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
 
     def answers() -> bool:
         try:

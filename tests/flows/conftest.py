@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ from prefect.settings import (
 )
 
 from imdb_classifier.samples import FOLDER
+from tests.servers import free_port
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
 T = TypeVar("T")
@@ -258,14 +258,6 @@ class Server:
             yield process
         finally:
             stop(process)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 @contextmanager

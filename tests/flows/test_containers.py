@@ -23,7 +23,8 @@ from prefect.client.schemas.objects import FlowRun
 
 from tests.empty_machine import WITHOUT_INDEX, link_requirements
 from tests.extras import needs
-from tests.flows.conftest import CHECKOUT, commands, free_port, stop
+from tests.flows.conftest import CHECKOUT, commands, stop
+from tests.servers import free_port
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
 NAMES = (
@@ -171,7 +172,7 @@ def test_the_image_scores(server: Any, image: Image, reviews: Path, tmp_path: Pa
     try:
         # While one program replaces another, the process has no command line to be known by.
         command_line = Path(f"/proc/{process.pid}/cmdline")
-        wait_for("start", lambda: b"\0serve\0" in command_line.read_bytes(), process)
+        wait_for("start", lambda: b"python" in command_line.read_bytes().split(b"\0")[0], process)
         assert not succeeds(health, process.pid)
         wait_for("health", lambda: succeeds(health, process.pid), process)
         deployments = {found["name"] for found in server.filter("deployments")}

@@ -19,8 +19,9 @@ from imdb_classifier.registry.access import CHAMPION
 from imdb_classifier.registry.versions import Registry
 from imdb_classifier.samples import FOLDER
 from tests.empty_machine import WITHOUT_INDEX, build_wheel, link_requirements
-from tests.flows.conftest import HTTP, commands, free_port, stop, write_reviews
+from tests.flows.conftest import HTTP, commands, stop, write_reviews
 from tests.flows.test_outages import POSTGRES, postgres
+from tests.servers import free_port
 from tests.waiting import PATIENCE_SECONDS, wait_for
 
 REFUSED = 3

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from imdb_classifier.errors import ConfigurationError, UnavailableError
 from imdb_classifier.operations.health import check_schedules, check_server
 from tests.command_line import Run
-from tests.flows.conftest import free_port
+from tests.servers import free_port
 
 
 @pytest.fixture(autouse=True)

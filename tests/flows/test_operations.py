@@ -22,7 +22,8 @@ from imdb_classifier.flows import score_parquet
 from imdb_classifier.operations.configured import configured_automations
 from imdb_classifier.tasks.events import emit
 from tests.command_line import CANARY, Outcome, Run
-from tests.flows.conftest import free_port, write_reviews
+from tests.flows.conftest import write_reviews
+from tests.servers import free_port
 
 DEAD = "imdb-classifier runs that died"
 NOTIFIERS = ["imdb-classifier drift notifications", "imdb-classifier run notifications"]

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 
 from imdb_classifier.storage.files import sha256_of
 from tests.flows.conftest import SCORE_PROGRAM, Server, prefect_server, write_many
+from tests.servers import free_port
 from tests.waiting import wait_for
 
 DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
@@ -46,9 +46,7 @@ def postgres(programs: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         if user is not None:
             shutil.chown(folder, user)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
+        port = str(free_port())
         data = ["-D", f"{folder}/data"]
         initdb = [f"{programs}/initdb", *data, "-A", "trust", "-U", "postgres", "-E", "UTF8"]
         subprocess.run(initdb, cwd=folder, check=True, capture_output=True, user=user)

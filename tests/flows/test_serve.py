@@ -15,7 +15,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tests.command_line import Run
-from tests.flows.conftest import free_port
+from tests.servers import free_port
 from tests.waiting import wait_for
 
 NAMES = {
